@@ -1,0 +1,49 @@
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
+
+.PHONY: demo test test-slow lint format bench faults clean
+
+demo: $(READY)  ## set up, then score two embedded models on the embedded dataset
+	$(DEMO) score_fmri.py --model fake-net --datasets fake-fmri
+	$(DEMO) score_fmri.py --model pixels --datasets fake-fmri
+
+test: $(READY)  ## set up, then run the quick tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --dist loadfile --durations=10
+
+test-slow: $(READY)  ## the tests that take longer
+	$(PY) -m pytest -q -m slow --durations=10
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(READY)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(READY)  ## the side-by-side measurements behind benchmarks/RESULTS.md
+	$(PY) -m benchmarks.ridge --whole-run
+	$(PY) -m benchmarks.extraction
+	$(PY) -m benchmarks.cache
+	$(PY) -m benchmarks.leak
+
+faults: $(READY)  ## break the store in every way we know, and count what was lost
+	$(PY) -m benchmarks.faults
+	$(PY) -m benchmarks.fault_runs
+
+# an environment that did not get its .ready is begun anew
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:  ## remove what the demo wrote
+	rm -rf .demo
+
+.PHONY: slurm-test
+slurm-test: $(READY)  ## drive a grid through its accidents on a real one-node SLURM, with and without accounting
+	tests/slurm/install.sh
+	SLURM_TEST=1 $(PY) -m pytest -q -m slurm -n 2 --dist loadgroup --durations=5 tests/grid

@@ -1,0 +1,112 @@
+"""Names, digests, seeds, time bins and granted cores: what every room may use. Standard library and numpy only."""
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+class BadInput(ValueError):
+    """What the user asked for cannot be done; the message is one line: got, expected, what to do. Exit code 2."""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
+    """The error for a name that is not among `allowed`, with the nearest names offered."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
+    if near:
+        return BadInput(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
+    listed = ", ".join(allowed[:20]) + (f", ... ({len(allowed)} in all)" if len(allowed) > 20 else "")
+    return BadInput(f"unknown {kind} '{name}'; expected one of: {listed}")
+
+
+def canonical_json(value) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal text in every process."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def digest(value) -> str:
+    """SHA-256 (64 hex digits) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def array_digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's dtype, shape and bytes; object and string arrays are digested as text."""
+    array = np.ascontiguousarray(array)
+    if array.dtype.kind in "OUS":
+        return digest([list(array.shape), [str(item) for item in array.ravel()]])
+    head = canonical_json([array.dtype.str, list(array.shape)]).encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def seed_from(*parts) -> int:
+    """A 32-bit seed from the SHA-256 of `parts`: the same in every process, unlike Python's `hash`."""
+    return int(digest([str(part) for part in parts])[:8], 16)
+
+
+def thin(items: Sequence[T], limit: int = 15) -> list[T]:
+    """At most `limit` evenly spaced items in their order, first and last kept."""
+    if len(items) <= limit:
+        return list(items)
+    return [items[round(i)] for i in np.linspace(0, len(items) - 1, limit)]
+
+
+def regular_bins(duration_ms: float, width_ms: float) -> np.ndarray:
+    """The whole bins of `width_ms` in [0, duration_ms): array of shape (n_bins, 2), half-open, in ms."""
+    n_bins = int(np.floor(duration_ms / width_ms + 1e-6))
+    starts = np.arange(n_bins, dtype=np.float64) * width_ms
+    return np.stack([starts, starts + width_ms], axis=1)
+
+
+def overlap_weights(source_ms: np.ndarray, target_ms: np.ndarray) -> np.ndarray:
+    """Weights that average source bins into target bins by their overlap (Brain-Score's `time_align`, mode "portion").
+
+    Parameters: `source_ms` (n_source, 2), contiguous, and `target_ms` (n_target, 2), half-open, in ms.
+    Returns an array of shape (n_target, n_source) whose rows sum to 1; the row of a target bin that the source does
+    not cover wholly (to 1e-6 ms) is 0.
+    """
+    source = np.asarray(source_ms, dtype=np.float64)
+    target = np.asarray(target_ms, dtype=np.float64)
+    start = np.maximum(target[:, None, 0], source[None, :, 0])
+    end = np.minimum(target[:, None, 1], source[None, :, 1])
+    weights = np.maximum(end - start, 0) / (source[:, 1] - source[:, 0])
+    covered = (target[:, 0] >= source[:, 0].min() - 1e-6) & (target[:, 1] <= source[:, 1].max() + 1e-6)
+    total = weights.sum(axis=1)
+    covered &= total > 0
+    weights[~covered] = 0
+    return weights / np.where(covered, total, 1)[:, None]
+
+
+def size_text(n_bytes: float) -> str:
+    """A size on disk in decimal units, as people say it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
+def granted_cores() -> int:
+    """The cores this process may use: the least of the affinity mask, the cgroup's quota and SLURM_CPUS_PER_TASK."""
+    limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        allowed, period = quota.read_text().split()
+        if allowed != "max":
+            limits.append(max(1, int(allowed) // int(period)))
+    if os.environ.get("SLURM_CPUS_PER_TASK", "").isdigit():
+        limits.append(int(os.environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, min(limits))
