@@ -1,0 +1,205 @@
+"""Films and images as frames: what a file holds (`probe`) and its frames in their order (`decode`, `read_frames`).
+
+A film of constant rate is sampled by frame number, as Brain-Score samples it; one of variable rate by the time stamps
+in its container. PyAV reads the files: it carries its own ffmpeg, knows the time stamps, and keeps up with OpenCV.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from src.utils import BadInput
+
+EPS_FRAMES = 1e-9  # Brain-Score's guard against a frame too many at the end of a window
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a film's file holds.
+
+    fps: frames per second, the mean where the rate varies; starts_ms: (n_frames,) when each frame appears, in a film
+    of variable rate, after the first; None at a constant rate; tick_ms: the resolution of the container's clock.
+    """
+
+    duration_ms: float
+    n_frames: int
+    fps: float
+    width: int
+    height: int
+    starts_ms: np.ndarray | None = field(default=None, compare=False, repr=False)
+    tick_ms: float = field(default=0.0, compare=False, repr=False)
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Length, rate and size of a film, from its packets and without decoding.
+
+    Raises BadInput for a file that is missing, empty or no film, and for one that ends before its header says.
+    """
+    with _opened(path) as (container, stream):
+        stamps, lengths, complete = _packets(container, stream)
+        _check_complete(path, container, stream, stamps, lengths, complete)
+        return _describe(path, stream, stamps, lengths)
+
+
+def window_frames(info: VideoInfo, start_ms: float, end_ms: float, fps: float) -> np.ndarray:
+    """Numbers of the frames that sample [start_ms, end_ms) at `fps`, the first and last repeated outside the film.
+
+    Constant rate: Brain-Score's arithmetic to the last bit (`Video.to_numpy`), its habit of never showing the very
+    last frame of a film included. Variable rate: the frame shown at each sampled time, to one tick.
+    """
+    first, end = start_ms * info.fps / 1000, end_ms * info.fps / 1000
+    samples = np.arange(first, end - EPS_FRAMES, info.fps / fps)
+    if info.starts_ms is None:
+        return np.clip(samples.astype(int), 0, max(info.n_frames - 2, 0))
+    return frames_at(info, start_ms + np.arange(len(samples)) * (1000 / fps))
+
+
+def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
+    """Numbers of the frames shown at `times_ms` (n_times,), the first and last repeated outside the film."""
+    times_ms = np.asarray(times_ms, dtype=np.float64)
+    if info.starts_ms is None:
+        numbers = np.floor(times_ms * info.fps / 1000 + EPS_FRAMES).astype(int)
+        return np.clip(numbers, 0, max(info.n_frames - 2, 0))
+    return np.clip(np.searchsorted(info.starts_ms, times_ms + info.tick_ms, side="right") - 1, 0, info.n_frames - 1)
+
+
+def decode(path: str | Path, numbers: Iterable[int], n_frames: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB.
+
+    The film is decoded once, in order; only these frames are converted to RGB, and decoding stops behind the last.
+    Raises BadInput where the film, of `n_frames`, gives fewer.
+    """
+    from av.video.reformatter import VideoReformatter
+
+    wanted, to_rgb, size = iter(numbers), VideoReformatter(), None
+    following, got = next(wanted, None), 0
+    with _opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for got, frame in enumerate(container.decode(stream), start=1):
+            size = size or (frame.width, frame.height)
+            if got - 1 == following:
+                yield following, to_rgb.reformat(frame, *size, format="rgb24").to_ndarray()
+                following = next(wanted, None)
+            if following is None:
+                return
+    if following is not None:
+        raise _truncated(path, got, n_frames)
+
+
+def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:
+    """The frame shown at each of `times_ms` (n_times,), never decreasing: uint8 arrays (height, width, 3), RGB.
+
+    Times before the first and after the last frame give these. The film is decoded once, in order; a frame that is
+    shown at several times is the same array.
+    """
+    if np.any(np.diff(times_ms) < 0):
+        raise BadInput(f"{path}: frame times decrease; expected times in ms in their order")
+    info = probe(path)
+    numbers = frames_at(info, times_ms)
+    frames = decode(path, np.unique(numbers).tolist(), info.n_frames)
+    shown, frame = -1, None
+    for number in numbers.tolist():
+        if number != shown:
+            shown, frame = next(frames)
+        yield frame
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """A still image as an uint8 array (height, width, 3), RGB; raises BadInput for a file that is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; expected an image") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise BadInput(f"{path}: cannot be read as an image ({error}); expected png, jpeg, bmp or tiff") from error
+
+
+@contextmanager
+def _opened(path):
+    """The container and its first film track; whatever ffmpeg cannot read leaves as BadInput."""
+    import av
+
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: no such file; expected a film")
+    if Path(path).stat().st_size == 0:
+        raise BadInput(f"{path}: the file is empty; expected a film; fetch it again")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise BadInput(f"{path}: holds no film track; expected a film")
+            yield container, container.streams.video[0]
+    except av.error.FFmpegError as error:
+        raise BadInput(
+            f"{path}: cannot be read as a film ({error.strerror}); expected a whole mp4, mov, avi, mkv, webm or gif; "
+            f"fetch it again"
+        ) from error
+
+
+def _packets(container, stream) -> tuple[np.ndarray, np.ndarray, int]:
+    """Sorted time stamps and lengths, in ticks, of the packets that are shown, and how many came whole."""
+    shown, complete = [], 0
+    for packet in container.demux(stream):
+        if packet.size and not packet.is_corrupt:
+            complete += 1
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if stamp is not None and not packet.is_discard:
+                shown.append((stamp, packet.duration or 0))
+    table = np.array(sorted(shown), dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1], complete
+
+
+def _describe(path, stream, stamps, lengths) -> VideoInfo:
+    tick_ms = float(stream.time_base) * 1000
+    starts_ms = (stamps - stamps[0]) * tick_ms
+    n, size = len(stamps), (stream.codec_context.width, stream.codec_context.height)
+    for fps in _possible_rates(stream, starts_ms):
+        if np.all(np.abs(starts_ms - np.arange(n) * (1000 / fps)) <= tick_ms + 1e-6):
+            return VideoInfo(n / fps * 1000, n, fps, *size)
+    last_ms = lengths[-1] * tick_ms or float(np.median(np.diff(starts_ms)))
+    duration_ms = float(starts_ms[-1] + last_ms)
+    return VideoInfo(duration_ms, n, n / duration_ms * 1000, *size, starts_ms, tick_ms)
+
+
+def _possible_rates(stream, starts_ms) -> Iterator[float]:
+    """Rates that the header names, then the one that the time stamps average to."""
+    yield from (float(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate)
+    if len(starts_ms) > 1 and starts_ms[-1] > 0:
+        yield (len(starts_ms) - 1) / starts_ms[-1] * 1000
+
+
+def _check_complete(path, container, stream, stamps, lengths, complete) -> None:
+    if len(stamps) == 0 or not stream.codec_context.width:
+        raise BadInput(f"{path}: holds no frame; expected a film; fetch it again")
+    if complete < stream.frames:
+        raise _truncated(path, complete, stream.frames)
+    promised_s = _promised_seconds(container, stream)
+    rate = float(stream.guessed_rate or stream.average_rate or 25)
+    missing = (promised_s - (stamps[-1] + lengths[-1]) * float(stream.time_base)) * rate
+    if not stream.frames and missing > 2:
+        raise _truncated(path, complete, complete + round(missing))
+    if container.format.name == "gif" and not _ends_as_gif(path):
+        raise _truncated(path, complete, f"more than {complete}")
+
+
+def _promised_seconds(container, stream) -> float:
+    """How long the header says that the track lasts, where it does not count frames; 0 where it does not say."""
+    if "DURATION" in stream.metadata:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
+def _ends_as_gif(path) -> bool:
+    with open(path, "rb") as handle:
+        handle.seek(-min(64, Path(path).stat().st_size), 2)
+        return handle.read().rstrip(b"\0").endswith(b";")
+
+
+def _truncated(path, got, expected) -> BadInput:
+    return BadInput(f"{path}: the film ends after {got} frames; expected {expected}; it is truncated, fetch it again")
