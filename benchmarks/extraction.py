@@ -1,0 +1,350 @@
+"""Extraction against the bare forward pass and against Brain-Score's temporal extractor, on the same films.
+
+    python -m benchmarks.extraction [--models resnet18 r3d_18 swin3d_t] [--modes block causal] [--videos 32] [--quick]
+
+Every figure is measured in a process of its own; the paths are run in turn, `--repeats` times, and medians are printed.
+    limit       the bare forward pass on tensors already in memory, in the batches that ours takes
+    ours        from the files to binned, projected activations on the disk
+    brainscore  PytorchWrapper with Block- or CausalInferencer, the same projection as a hook (scipy), the same bins
+A second table holds peak memory of ours for 16 and for 128 films.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+FPS = 25
+SIZE = (240, 320)
+COMPONENTS = 5000
+BIN_MS = 1000.0
+PATHS = ("limit", "ours", "brainscore")
+NETWORKS = {
+    "alexnet": ("image", 224, {"features.0": "CHW", "features.3": "CHW", "features.8": "CHW", "classifier.4": "C"}),
+    "resnet18": ("image", 224, {"conv1": "CHW", **{f"layer{i}": "CHW" for i in (1, 2, 3, 4)}, "avgpool": "CHW"}),
+    "r3d_18": ("video", 112, {"stem": "CTHW", **{f"layer{i}": "CTHW" for i in (1, 2, 3, 4)}, "avgpool": "CTHW"}),
+    "swin3d_t": ("video", 224, {**{f"features.{i}": "THWC" for i in (0, 2, 4, 6)}, "norm": "THWC"}),
+}
+
+
+def main() -> None:
+    options = parse()
+    if options.child:
+        print(json.dumps(measure(options)))
+        return
+    print(f"{os.cpu_count()} cores, {versions()}")
+    with tempfile.TemporaryDirectory() as folder:
+        write_films(Path(folder) / "block", options.videos, options.seconds)
+        write_films(Path(folder) / "causal", options.videos, options.causal_seconds)
+        compare(options, Path(folder))
+        if not options.skip_memory:
+            compare_memory(options, Path(folder))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", nargs="+", default=["resnet18", "r3d_18", "swin3d_t"], choices=NETWORKS)
+    parser.add_argument("--modes", nargs="+", default=["block", "causal"], choices=["block", "causal"])
+    parser.add_argument("--videos", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a film in block mode")
+    parser.add_argument("--causal-seconds", type=float, default=1.0, help="length of a film in causal mode")
+    parser.add_argument("--context-ms", type=float, default=4000.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--paths", nargs="+", default=list(PATHS), choices=PATHS)
+    parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="two short films, one repeat: does it run?")
+    parser.add_argument("--child", nargs=4, metavar=("PATH", "MODEL", "MODE", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.videos, options.seconds, options.causal_seconds, options.repeats = 2, 1.0, 0.4, 1
+    return options
+
+
+def versions() -> str:
+    import av
+    import torch
+
+    return f"python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, av {av.__version__}"
+
+
+def write_films(folder: Path, n_films: int, seconds: float) -> None:
+    """Drifting textures, seeded, 320 x 240 at 25 fps, H.264."""
+    import av
+
+    folder.mkdir(parents=True)
+    for film in range(n_films):
+        texture = np.random.default_rng(film).integers(0, 256, (SIZE[0] // 8, SIZE[1] // 8, 3), dtype=np.uint8)
+        texture = texture.repeat(8, axis=0).repeat(8, axis=1)
+        with av.open(str(folder / f"{film:04d}.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=Fraction(FPS))
+            stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+            for i in range(max(1, round(seconds * FPS))):
+                image = np.roll(texture, (2 * i, 3 * i), axis=(0, 1))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+
+
+def compare(options, folder: Path) -> None:
+    head = ("model", "mode", "path", "frames/s", "s", "core s", "peak MB", "of limit", "x Brain-Score")
+    print("{:10}{:8}{:12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>15}".format(*head))
+    for model in options.models:
+        for mode in options.modes:
+            runs = {path: [] for path in options.paths}
+            for _ in range(options.repeats):
+                for path in options.paths:
+                    runs[path].append(run_child(options, path, model, mode, folder / mode))
+            print_rows(model, mode, runs)
+
+
+def print_rows(model: str, mode: str, runs: dict[str, list[dict]]) -> None:
+    def ratio(path: str, other: str) -> str:
+        if other not in runs:
+            return "-"
+        return f"{median(b['s'] / a['s'] for a, b in zip(runs[path], runs[other], strict=True)):.2f}"
+
+    for path, done in runs.items():
+        seconds, core_s, peak = (median(r[figure] for r in done) for figure in ("s", "cpu_s", "peak_mb"))
+        rate = done[0]["frames"] / seconds
+        print(
+            f"{model:10}{mode:8}{path:12}{rate:10.1f}{seconds:10.2f}{core_s:10.2f}{peak:10.0f}"
+            f"{ratio(path, 'limit'):>10}{ratio(path, 'brainscore'):>15}",
+            flush=True,
+        )
+
+
+def compare_memory(options, folder: Path) -> None:
+    counts = (2, 4) if options.quick else (16, 128)
+    print(f"\npeak memory of ours, films of 1 s: {counts[0]} and {counts[1]} of them")
+    peaks = []
+    for count in counts:
+        write_films(folder / f"memory{count}", count, 1.0)
+        peaks.append(run_child(options, "ours", options.models[0], "block", folder / f"memory{count}")["peak_mb"])
+    print(f"{options.models[0]}: {peaks[0]:.0f} MB and {peaks[1]:.0f} MB, ratio {peaks[1] / peaks[0]:.3f}")
+
+
+def run_child(options, path: str, model: str, mode: str, folder: Path) -> dict:
+    settings = {name: getattr(options, name) for name in ("context_ms", "threads", "precision", "device")}
+    flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.extraction", *flags]
+    command += ["--child", path, model, mode, str(folder)]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{path} {model} {mode} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def measure(options) -> dict:
+    """One path, timed from the first film to the last; imports, weights and a warm-up pass are not."""
+    import torch
+
+    path, name, mode, folder = options.child
+    torch.set_num_threads(options.threads)
+    model, stimuli = load_model(name), load_films(Path(folder))
+    n_frames = round(float(stimuli.duration_ms.sum()) / 1000 * FPS)
+    clock = {"limit": time_limit, "ours": time_ours, "brainscore": time_brainscore}[path]
+    seconds, cpu_seconds = clock(model, stimuli, mode, options).tolist()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"s": seconds, "cpu_s": cpu_seconds, "frames": n_frames, "peak_mb": peak_mb}
+
+
+def clocks() -> np.ndarray:
+    """Seconds of wall time and of this process' cores."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def load_model(name: str):
+    import torch
+    import torchvision
+    from torchvision.transforms.v2.functional import resize
+
+    from src.models.spec import Model
+
+    kind, size, layers = NETWORKS[name]
+    torch.manual_seed(0)
+    home = torchvision.models if kind == "image" else torchvision.models.video
+
+    def preprocess(frames: np.ndarray):
+        pixels = resize(torch.from_numpy(frames).permute(0, 3, 1, 2), [size, size], antialias=True)
+        pixels = (pixels.float() / 255 - 0.45) / 0.225
+        return pixels if kind == "image" else pixels.transpose(0, 1)
+
+    return Model(name, getattr(home, name)(weights=None).eval(), preprocess, layers, kind, FPS, name)
+
+
+def load_films(folder: Path):
+    from src.records import Stimuli
+    from src.video import probe
+
+    paths = tuple(sorted(folder.glob("*.mp4")))
+    durations = np.array([probe(path).duration_ms for path in paths])
+    return Stimuli("bench", tuple(path.stem for path in paths), paths, durations, ("video",) * len(paths))
+
+
+def target_bins(stimuli) -> np.ndarray:
+    from src.utils import regular_bins
+
+    length_ms = float(stimuli.duration_ms.max())
+    return regular_bins(length_ms, min(BIN_MS, length_ms))
+
+
+class FileSink:
+    """Writes every layer's bins to one file, without holding them."""
+
+    def __init__(self, folder: str, n_stimuli: int, n_bins: int):
+        self.done = np.zeros(n_stimuli, dtype=bool)
+        self._folder, self._n_bins, self._handles = Path(folder), n_bins, {}
+
+    def write(self, stimulus: int, layer: str, first_bin: int, values: np.ndarray) -> None:
+        if layer not in self._handles:
+            self._handles[layer] = open(self._folder / layer, "wb")  # noqa: SIM115
+        self._handles[layer].seek((stimulus * self._n_bins + first_bin) * values.shape[1] * 4)
+        values.tofile(self._handles[layer])
+
+    def finish(self, stimulus: int, n_valid: int) -> None:
+        self.done[stimulus] = True
+
+
+def time_ours(model, stimuli, mode: str, options) -> np.ndarray:
+    from src.models.extraction import extract, feature_sizes
+
+    bins_ms = target_bins(stimuli)
+    feature_sizes(model, options.device, context_ms=1000 / FPS)
+    with tempfile.TemporaryDirectory() as folder:
+        sink = FileSink(folder, len(stimuli), len(bins_ms))
+        began = clocks()
+        extract(
+            model,
+            stimuli,
+            bins_ms,
+            sink,
+            mode=mode,
+            context_ms=options.context_ms,
+            device=options.device,
+            precision=options.precision,
+            n_components=COMPONENTS,
+        )
+        return clocks() - began
+
+
+def time_limit(model, stimuli, mode: str, options) -> np.ndarray:
+    """Every batch of windows that ours would run, as tensors of noise; a static model sees each frame once."""
+    import torch
+
+    from src.models.batching import guess_batch_size
+    from src.models.taps import arithmetic
+    from src.models.temporal import make_windows
+
+    duration_ms = float(stimuli.duration_ms[0])
+    windows_ms = make_windows(model, mode, options.context_ms, duration_ms)
+    lengths = np.round((windows_ms[:, 1] - windows_ms[:, 0]) * FPS / 1000).astype(int)
+    device = torch.device(options.device)
+    module, synchronise = model.module.to(device), torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    elapsed = np.zeros(2)
+    with torch.inference_mode(), arithmetic(device, options.precision):
+        for length, count in zip(*np.unique(lengths, return_counts=True), strict=True):
+            row = model.preprocess(np.random.default_rng(0).integers(0, 256, (length, *SIZE, 3), dtype=np.uint8))
+            row = row if model.kind == "image" else row[None]
+            left = int(count) * len(stimuli)
+            batch = row.repeat(min(left, guess_batch_size(row.nbytes, device)), *[1] * (row.ndim - 1)).to(device)
+            module(batch[:1])
+            synchronise()
+            began = clocks()
+            while left > 0:
+                module(batch[:left])
+                left -= len(batch)
+            synchronise()
+            elapsed += clocks() - began
+    return elapsed
+
+
+def time_brainscore(model, stimuli, mode: str, options) -> np.ndarray:
+    from brainscore_vision.model_helpers.brain_transformation.temporal import assembly_time_align
+
+    wrapper = brainscore_wrapper(model, mode, options)
+    began = clocks()
+    assembly = wrapper._extractor.inferencer([str(path) for path in stimuli.paths], list(model.layers))
+    assembly_time_align(assembly, [tuple(b) for b in target_bins(stimuli).tolist()])
+    return clocks() - began
+
+
+def brainscore_wrapper(model, mode: str, options):
+    """Brain-Score's wrapper as its users write it: static models fold time into the batch, a hook projects."""
+    import torch
+    from brainscore_vision.model_helpers.activations.temporal.core.inferencer.video import (
+        BlockInferencer,
+        CausalInferencer,
+    )
+    from brainscore_vision.model_helpers.activations.temporal.model import PytorchWrapper
+
+    static = model.kind == "image"
+
+    class Folded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = model.module
+
+        def forward(self, clips):
+            self.n_steps = clips.shape[1]
+            return self.network(clips.flatten(0, 1))
+
+    module = Folded() if static else model.module
+    prefix = "network." if static else ""
+
+    def unfold(_module, _layer, _inputs, output):
+        return output.unflatten(0, (-1, module.n_steps)) if static else output
+
+    axes = {prefix + layer: ("T" + letters if static else letters) for layer, letters in model.layers.items()}
+    object.__setattr__(model, "layers", axes)
+    wrapper = PytorchWrapper(
+        model.name,
+        module,
+        lambda film: model.preprocess(film.to_numpy()),
+        process_output=unfold,
+        inferencer_cls={"block": BlockInferencer, "causal": CausalInferencer}[mode],
+        fps=FPS,
+        layer_activation_format=dict.fromkeys(axes, "TC"),
+        duration=(0.0, options.context_ms),
+        batch_size=4,
+        max_workers=options.threads,
+    )
+    wrapper._extractor.inferencer._executor.register_after_hook(projecting_hook(axes), index=0)
+    return wrapper
+
+
+def projecting_hook(axes: dict[str, str]):
+    """A Brain-Score hook: full activations of one clip, on the CPU -> (time, components), by scipy."""
+    from scipy.sparse import csr_matrix
+
+    from src.models.projection import make_projection
+
+    matrices = {}
+
+    def hook(values: np.ndarray, layer: str, _stimulus) -> np.ndarray:
+        steps = np.moveaxis(values, axes[layer].index("T"), 0) if "T" in axes[layer] else values[None]
+        steps = steps.reshape(len(steps), -1)
+        if layer not in matrices:
+            made = make_projection(layer, steps.shape[1], COMPONENTS)
+            matrices[layer] = made and csr_matrix(
+                (made.values.numpy(), made.columns.numpy(), [*made.starts.tolist(), len(made.columns)]),
+                shape=(COMPONENTS, steps.shape[1]),
+            )
+        return steps if matrices[layer] is None else np.asarray((matrices[layer] @ steps.T).T)
+
+    return hook
+
+
+if __name__ == "__main__":
+    main()

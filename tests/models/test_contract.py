@@ -1,0 +1,263 @@
+"""A user's own model, the promises of a Model, and `python -m src.models`."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from src import models
+from src.models.__main__ import main
+from src.models.contract import broken_promises
+from src.models.spec import Model
+from src.utils import BadInput
+
+ROOT = Path(__file__).resolve().parents[2]
+
+IMAGES = """
+import torch
+from helper import WIDTH
+
+def build():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, WIDTH, 7, stride=8), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(), torch.nn.Linear(WIDTH, 5))
+
+def clips():
+    return torch.nn.Sequential(torch.nn.Conv3d(3, 4, (3, 9, 9), stride=(1, 16, 16), padding=(1, 0, 0)), torch.nn.ReLU())
+
+def number():
+    return 3
+
+def picky():
+    return torch.nn.Linear(7, 3)
+
+def unbuilt():
+    import no_such_package
+"""
+
+SPEC = """
+import torch
+from src.models.spec import Model
+
+class Own(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool = torch.nn.AvgPool3d((2, 8, 8))
+
+    def forward(self, x):
+        return self.pool(x)
+
+def model(**changes):
+    facts = dict(
+        name="own", module=Own().eval(), kind="video", fps=10.0, layers={"pool": "CTHW"}, digest="",
+        preprocess=lambda frames: torch.from_numpy(frames).permute(3, 0, 1, 2).float(), num_frames=(2, 64))
+    return Model(**{**facts, **changes})
+
+def broken():
+    return model(fps=0, layers={"hafl": "CTHW", "pool": "CTTX"}, num_frames=(9, 3))
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "helper.py").write_text("WIDTH = 6\n")
+    (tmp_path / "mine.py").write_text(IMAGES)
+    (tmp_path / "spec.py").write_text(SPEC)
+    return tmp_path / "mine.py"
+
+
+def test_a_network_of_images_from_a_file(file):
+    model = models.load(f"{file}:build")
+    assert (model.kind, model.fps, model.num_frames) == ("image", 25.0, (1, np.inf))
+    assert model.layers == {"0": "CHW", "1": "CHW", "3": "CCC", "4": "C", "5": "C"}
+    assert model.preprocess(np.zeros((2, 30, 40, 3), np.uint8)).shape == (2, 3, 224, 224)
+    assert broken_promises(model) == []
+    assert file in models.source_files(f"{file}:build")
+    assert file.with_name("helper.py") in models.source_files(f"{file}:build")
+
+
+def test_a_network_of_clips_from_a_file(file):
+    model = models.load(f"{file}:clips")
+    assert (model.kind, model.num_frames) == ("video", (1, np.inf))
+    assert model.layers == {"0": "CTHW", "1": "CTHW"}
+    assert model.preprocess(np.zeros((5, 30, 40, 3), np.uint8)).shape == (3, 5, 224, 224)
+    assert broken_promises(model) == []
+
+
+def test_the_digest_follows_weights_and_file(file):
+    first = models.load(f"{file}:build")
+    assert models.load(f"{file}:build").digest == first.digest
+    twin = models.load(f"Random-{file}:build")
+    assert twin.digest != first.digest
+    assert models.load(f"Random-{file}:build").digest == twin.digest
+    file.write_text(IMAGES.replace("manual_seed(1)", "manual_seed(2)"))
+    assert models.load(f"{file}:build").digest != first.digest
+
+
+def test_a_model_from_a_module_on_the_path(file, monkeypatch):
+    monkeypatch.syspath_prepend(str(file.parent))
+    model = models.load("spec:model")
+    assert (model.name, model.fps, model.layers) == ("spec:model", 10.0, {"pool": "CTHW"})
+    assert len(model.digest) == 64
+    assert broken_promises(model) == []
+
+
+def test_a_digest_that_the_user_gives_stands(file):
+    (file.parent / "spec.py").write_text(SPEC + f"\ndef named():\n    return model(digest='{'a' * 64}')\n")
+    assert models.load(f"{file.with_name('spec.py')}:named").digest == "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("bulid", "unknown function in .*mine.py: 'bulid'; did you mean build"),
+        ("number", "returned int; expected a torch.nn.Module or a src.models.spec.Model"),
+        ("picky", r"takes none of images \(batch, 3, 224, 224\) \(RuntimeError"),
+        ("unbuilt", "needs the package 'no_such_package'"),
+    ],
+)
+def test_what_is_no_model_is_refused(function, message, file):
+    with pytest.raises(BadInput, match=message):
+        models.load(f"{file}:{function}")
+
+
+def test_a_file_that_is_not_python_is_refused(tmp_path):
+    (tmp_path / "bad.py").write_text("def build(:\n")
+    with pytest.raises(BadInput, match=r"bad.py, line 1"):
+        models.resolve(f"{tmp_path / 'bad.py'}:build")
+
+
+def test_a_broken_model_of_the_users_lists_its_promises(file):
+    with pytest.raises(BadInput, match="breaks 4 promises of a model") as error:
+        models.load(f"{file.with_name('spec.py')}:broken")
+    for promise in ("fps is 0", "layer hafl is no module", "axes 'CTTX'", r"num_frames is (9, 3)"):
+        assert promise in str(error.value)
+
+
+class Faulty(nn.Module):
+    """A linear layer with one fault at a time."""
+
+    def __init__(self, fault: str):
+        super().__init__()
+        self.fault = fault
+        self.out = nn.Identity()
+        self.unused = nn.Identity()
+
+    def forward(self, x):
+        features = x.mean(dim=(1, 2))
+        if self.fault == "infinite":
+            features = features / 0
+        if self.fault == "noisy":
+            features = features + torch.rand_like(features)
+        if self.fault == "batch":
+            features = features - features.mean(dim=0)
+        if self.fault == "tuple":
+            features = (features, features)
+        if self.fault == "shape":
+            features = features[..., None]
+        if self.fault == "crash":
+            raise RuntimeError("no such size")
+        return self.out(features)
+
+
+def faulty(fault: str, **changes) -> Model:
+    facts = {
+        "name": fault,
+        "module": Faulty(fault).eval(),
+        "preprocess": lambda frames: torch.from_numpy(frames).float(),
+        "layers": {"out": "C"},
+        "kind": "image",
+        "fps": 25.0,
+        "digest": "0" * 64,
+    }
+    return Model(**{**facts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("fault", "promise"),
+    [
+        ("infinite", "layer out has values that are not finite"),
+        ("noisy", "layer out differs between two equal passes"),
+        ("batch", "layer out depends on the batch"),
+        ("tuple", "layer out gives tuple, expected a tensor"),
+        ("shape", "layer out has shape (2, 3, 1) for a batch of 2, expected batch + C"),
+        ("crash", "the network fails on noise: RuntimeError: no such size"),
+    ],
+)
+def test_each_broken_promise_is_named(fault, promise):
+    (line,) = broken_promises(faulty(fault))
+    assert promise in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "promise"),
+    [
+        ({"digest": ""}, "digest is ''"),
+        ({"module": Faulty("none").train()}, "not in eval mode"),
+        ({"layers": {"unused": "C"}}, "layer unused gives nothing: it did not run"),
+        ({"layers": {}}, "layers is empty"),
+        ({"layers": {"out": "TC"}}, "has a time axis"),
+        ({"kind": "film"}, "kind is 'film'"),
+        ({"preprocess": lambda frames: torch.from_numpy(frames)}, "preprocess gives torch.uint8"),
+        ({"preprocess": lambda frames: torch.zeros(1, 4, 4, 3)}, "preprocess gives 1 rows for 2 frames"),
+        ({"preprocess": 3}, "preprocess cannot be called"),
+        ({"module": 3}, "module is int"),
+    ],
+)
+def test_each_broken_form_is_named(changes, promise):
+    lines = broken_promises(replace(faulty("none"), **changes))
+    assert any(promise in line for line in lines), lines
+
+
+def test_a_model_that_keeps_its_promises_has_none_broken():
+    assert broken_promises(faulty("none")) == []
+
+
+def test_list_is_fast_and_loads_no_torch():
+    code = (
+        "import sys, time\nfrom src.models.__main__ import main\nmain(['list'])\n"
+        "assert not {'torch', 'brainscore_vision', 'pandas'} & set(sys.modules)\n"
+        "print(time.process_time(), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stderr) < 2
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["name", "group", "kind", "source", "ready"]
+    assert len(lines) > 500
+    assert next(line for line in lines if line.startswith("pixels ")).split() == [
+        "pixels",
+        "control",
+        "image",
+        "control",
+        "yes",
+    ]
+
+
+def test_list_says_what_is_missing(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert main(["list", "--groups"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert rows["alexnet"].endswith("needs alexnet-owt-7be5be79.pth")
+    assert rows["TimeSformer"].endswith("needs mmaction, mmengine")
+    assert rows["fake-net"].endswith("yes")
+
+
+def test_check_exits_0_or_2(capsys, file):
+    assert main(["check", "fake-image-net"]) == 0
+    assert "all promises kept (conv1 CHW" in capsys.readouterr().out
+    noisy = "import torch\n\nclass Noisy(torch.nn.Conv2d):\n    def forward(self, x):\n"
+    noisy += "        return super().forward(x) + torch.rand(1)\n\n"
+    noisy += "def build():\n    return torch.nn.Sequential(Noisy(3, 2, 9, stride=16), torch.nn.ReLU())\n"
+    file.write_text(noisy)
+    assert main(["check", f"{file}:build"]) == 2
+    out = capsys.readouterr().out
+    assert "layer 0 differs between two equal passes" in out
+    assert "2 promises broken" in out
+    assert main(["check", "alexnett"]) == 2
+    assert "did you mean alexnet" in capsys.readouterr().err

@@ -1,0 +1,340 @@
+"""Names, Brain-Score's own networks on generated checkpoints, random twins, and what is said when something lacks."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from src import models
+from src.models import loading
+from src.models.clip import Clip
+from src.models.outputs import run
+from src.models.plugins import plugin_names
+from src.models.probing import noise, verify
+from src.utils import BadInput
+from tests.models import checkpoints
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("alexnet", "r3d_18")
+
+
+@pytest.fixture(scope="module")
+def torch_home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("torch_home")
+    files = checkpoints.write(home, *NAMES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        yield files
+
+
+@pytest.fixture(scope="module")
+def loaded(torch_home):
+    """{name: (model, weight files)}, each loaded once."""
+    return {name: models.load_watched(name) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """{name: model} of the random twins, made without weights and without a network."""
+
+    def refused(*_, **__):
+        raise AssertionError("a random twin asked for the network")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("empty")))
+        patch.setattr(socket, "getaddrinfo", refused)
+        made = {name: models.load_watched(f"Random-{name}") for name in NAMES}
+    assert all(files == () for _, files in made.values())
+    return {name: model for name, (model, _) in made.items()}
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refused(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+
+
+# names
+
+
+def test_importing_and_resolving_load_neither_torch_nor_brain_score():
+    code = (
+        "import sys, src.models as m\n"
+        "for name in ('r3d_18', 'Random-alexnet', 'swin3d_t', 'pixels', 'motion-energy', 'resnet50_tutorial'):\n"
+        "    m.resolve(name), m.source_files(name), m.versions(name)\n"
+        "m.all_names()\n"
+        "print(sorted({'torch', 'torchvision', 'brainscore_vision', 'xarray', 'pandas'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_all_names_are_found_fast_and_the_groups_come_first():
+    plugin_names.cache_clear()
+    start = time.process_time()
+    names = models.all_names()
+    assert time.process_time() - start < 0.5
+    assert names[: len(models.MODELS)] == list(models.MODELS)
+    assert len(names) == len(set(names)) > 500
+
+
+def test_groups_hold_every_name_once():
+    grouped = models.grouped()
+    assert [name for names in grouped.values() for name in names] == models.all_names()
+    assert next(iter(grouped)) == "control"
+    assert list(grouped)[-1] == "brainscore"
+
+
+def test_prefixes_are_understood_in_any_order():
+    entry = models.resolve("NoDownsample-Random-alexnet")
+    assert (entry.argument, entry.random, entry.full_features) == ("alexnet", True, True)
+    assert models.resolve("Random-NoDownsample-alexnet").random
+    assert models.resolve("alexnet") == models.MODELS["alexnet"]
+
+
+def test_a_plugin_in_no_group_is_a_name_too():
+    entry = models.resolve("resnet50_tutorial")
+    assert (entry.source, entry.group) == ("brainscore", "brainscore")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("alexnett", "unknown model 'alexnett'; did you mean alexnet or"),
+        ("Random-r3d18", "unknown model 'Random-r3d18'; did you mean Random-r3d_18"),
+        ("no/such.py:build", "no file no/such.py for the model"),
+        ("no_such_package.part:build", "no module 'no_such_package.part'"),
+    ],
+)
+def test_wrong_names_are_refused_with_help(name, message):
+    with pytest.raises(BadInput, match=message):
+        models.resolve(name)
+
+
+def test_what_to_watch_for_a_stored_digest():
+    files, versions = models.source_files("r3d_18"), models.versions("r3d_18")
+    assert {"loading.py", "layouts.py", "from_brainscore.py", "model.py"} <= {path.name for path in files}
+    assert all(path.is_file() for path in files)
+    assert versions["torch"] == torch.__version__.split("+")[0]
+    assert {"torchvision", "brainscore-vision"} <= set(versions)
+
+
+# Brain-Score's networks
+
+
+def test_layers_axes_and_limits_are_the_plugins_own(loaded):
+    alexnet, r3d = loaded["alexnet"][0], loaded["r3d_18"][0]
+    assert alexnet.layers == {
+        **dict.fromkeys(["features.2", "features.5", "features.7", "features.9", "features.12"], "CHW"),
+        "classifier.2": "C",
+        "classifier.5": "C",
+    }
+    assert (alexnet.kind, alexnet.fps) == ("image", 25.0)
+    spatial = dict.fromkeys(["stem", "layer1", "layer2", "layer3", "layer4", "avgpool"], "CTHW")
+    assert r3d.layers == {**spatial, "fc": "C"}
+    assert (r3d.kind, r3d.fps, r3d.num_frames) == ("video", 25.0, (1, np.inf))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_the_checkpoints_and_the_file_is_reported(name, loaded, torch_home):
+    model, files = loaded[name]
+    assert files == (torch_home[name],)
+    stored = torch.load(torch_home[name], weights_only=True)
+    assert all(torch.equal(stored[key], value) for key, value in model.module.state_dict().items())
+    assert not any(part.training for part in model.module.modules())
+
+
+def test_alexnet_equals_brain_scores_own_extraction(loaded, tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
+    import brainscore_vision
+
+    wrapper = brainscore_vision.load_model("alexnet").activations_model
+    frames = noise(2)
+    paths = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for frame, path in zip(frames, paths, strict=True):
+        Image.fromarray(frame).save(path)
+    theirs = wrapper.get_activations(wrapper._extractor.preprocess(paths), ["features.2", "classifier.5"])
+    model = loaded["alexnet"][0]
+    ours = run(model.module, list(model.layers), model.preprocess(frames), lambda _, out: out.numpy())
+    for layer, values in theirs.items():
+        np.testing.assert_allclose(ours[layer][-1], values, atol=1e-5)
+
+
+def test_r3d_18_equals_brain_scores_own_extraction(loaded, tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
+    import brainscore_vision
+    from brainscore_vision.model_helpers.activations.temporal.inputs import Video
+
+    frame = noise(1)[0]
+    path = str(tmp_path / "still.png")
+    Image.fromarray(frame).save(path)
+    wrapper = brainscore_vision.load_model("r3d_18").activations_model
+    still = Video.from_img_path(path, 240.0, 25.0)
+    theirs = wrapper.get_activations([wrapper.preprocessing(still)], ["stem", "layer4", "fc"])
+    model = loaded["r3d_18"][0]
+    clip = model.preprocess(np.repeat(frame[None], 6, axis=0))
+    ours = run(model.module, list(model.layers), clip[None], lambda _, out: out.numpy())
+    for layer, values in theirs.items():
+        np.testing.assert_allclose(ours[layer][-1], values, atol=1e-4)
+
+
+def test_a_clip_offers_what_a_video_offers():
+    clip = Clip(noise(10), 25.0)
+    assert (clip.num_frames, clip.duration, clip.frame_size) == (10, 400.0, (128, 96))
+    assert clip.set_size((64, 48)).to_numpy().shape == (10, 48, 64, 3)
+    assert clip.set_fps(12.5).num_frames == 5
+    np.testing.assert_array_equal(clip.set_window(-40, 80).to_numpy(), noise(10)[[0, 0, 1]])
+    assert len(clip.to_frames()) == len(clip.to_pil_imgs()) == 10
+    assert clip.to_pil_imgs()[0].size == (128, 96)
+
+
+def test_wrongly_declared_axes_are_refused(loaded):
+    from dataclasses import replace
+
+    model = loaded["r3d_18"][0]
+    wrong = replace(model, layers={"stem": "TCHW", "layer1": "CTHW", "fc": "C"})
+    with pytest.raises(BadInput, match=r"r3d_18: layer stem: declared TCHW behind the batch of 2, found shape \(2, 64"):
+        verify(wrong, "cpu")
+
+
+def test_layers_are_thinned(torch_home):
+    model = models.load("alexnet", limit=3)
+    assert list(model.layers) == ["features.2", "features.9", "classifier.5"]
+    assert model.digest == models.load("NoDownsample-alexnet").digest
+
+
+def test_loading_leaves_the_generators_and_the_environment_alone(torch_home, monkeypatch):
+    monkeypatch.delenv("BS_INSTALL_DEPENDENCIES", raising=False)
+    torch.manual_seed(3), np.random.seed(3)
+    expected = torch.rand(2), np.random.rand(2)
+    torch.manual_seed(3), np.random.seed(3)
+    models.load("Random-fake-image-net")
+    models.load("alexnet", limit=1)
+    assert torch.equal(torch.rand(2), expected[0])
+    np.testing.assert_array_equal(np.random.rand(2), expected[1])
+    assert "BS_INSTALL_DEPENDENCIES" not in os.environ
+
+
+# random twins
+
+
+def test_random_twins_are_the_same_in_another_process(twins, tmp_path):
+    code = (
+        "import socket\n"
+        "socket.getaddrinfo = None\n"
+        "from src import models\n"
+        f"for name in {NAMES}: print(models.load(f'Random-{{name}}', limit=1).digest)\n"
+    )
+    environment = {**os.environ, "TORCH_HOME": str(tmp_path), "PYTHONHASHSEED": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [twins[name].digest for name in NAMES]
+    assert not list(tmp_path.rglob("*.pth"))
+
+
+def test_random_twins_differ_from_the_network_and_from_each_other(twins, loaded):
+    digests = {model.digest for model in twins.values()} | {loaded[name][0].digest for name in NAMES}
+    assert len(digests) == 4
+    for name in NAMES:
+        assert twins[name].layers == loaded[name][0].layers
+        assert twins[name].name == f"Random-{name}"
+
+
+def test_a_random_twin_leaves_later_loads_whole(twins, loaded, torch_home):
+    assert models.load("alexnet").digest == loaded["alexnet"][0].digest
+    assert torch.load.__module__ == "torch.serialization"
+
+
+def test_drawing_follows_the_kind_of_each_module():
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.linear = nn.Conv2d(16, 64, 3), nn.BatchNorm2d(64), nn.Linear(100, 50)
+            self.words, self.rnn, self.attention = nn.Embedding(50, 40), nn.LSTM(4, 25), nn.MultiheadAttention(32, 4)
+            self.place, self.scale = nn.Parameter(torch.zeros(1, 50, 40)), nn.Parameter(torch.full((9,), 1e-4))
+
+    with torch.random.fork_rng():
+        parts = Parts()
+    parts.norm.running_mean += 3
+    parts.norm.weight.data *= 5
+    loading.reinitialise(parts, 7)
+    assert parts.conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
+    assert not parts.conv.bias.any()
+    assert parts.norm.weight.eq(1).all()
+    assert not parts.norm.running_mean.any()
+    assert parts.linear.weight.abs().max().item() == pytest.approx(0.1, rel=0.01)
+    assert parts.words.weight.std().item() == pytest.approx(1, rel=0.05)
+    assert parts.rnn.weight_hh_l0.abs().max().item() == pytest.approx(0.2, rel=0.02)
+    assert parts.place.std().item() == pytest.approx(0.0176, rel=0.05)
+    assert parts.place.abs().max() <= 0.04
+    assert parts.scale.eq(1e-4).all()
+
+
+def test_drawing_depends_on_the_seed_alone():
+    def drawn(seed, noise_before):
+        torch.manual_seed(noise_before)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(5, 6))
+        loading.reinitialise(network, seed)
+        return loading.state_digest(network)
+
+    with torch.random.fork_rng():
+        assert drawn(1, 0) == drawn(1, 9) != drawn(2, 0)
+
+
+def test_the_digest_sees_every_value_name_and_type():
+    base = nn.Linear(3, 2)
+    digests = {loading.state_digest(base)}
+    base.weight.data[0, 0] += 1e-6
+    digests.add(loading.state_digest(base))
+    digests.add(loading.state_digest(nn.Sequential(base)))
+    digests.add(loading.state_digest(base.to(torch.bfloat16)))
+    assert len(digests) == 4
+
+
+# what lacks
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("alexnet", r"put alexnet-owt-7be5be79.pth .* at .*hub/checkpoints/alexnet-owt-7be5be79.pth"),
+        ("resnet18", r"put resnet18-f37072fd.pth .* at .*hub/checkpoints/resnet18-f37072fd.pth"),
+    ],
+)
+def test_a_missing_weight_file_is_named_with_its_place(name, message, no_network, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(BadInput, match=f"{name}: its weights are not here and cannot be fetched .*{message}") as error:
+        models.load(name)
+    assert "\n" not in str(error.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_damaged_weight_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    file.parent.mkdir(parents=True)
+    torch.save({"features.0.weight": torch.zeros(2)}, file)
+    with pytest.raises(BadInput, match=r"alexnet-owt-7be5be79.pth does not hold what is expected .*replace it"):
+        models.load("alexnet")
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(BadInput, match=r"alexnet-owt-7be5be79.pth does not hold what is expected"):
+        models.load("alexnet")
+
+
+def test_a_missing_package_is_named():
+    with pytest.raises(BadInput, match=r"TimeSformer needs the package '(mmengine|mmaction)', which is not installed"):
+        models.load("TimeSformer")
