@@ -1,0 +1,103 @@
+"""Scoring a model on human choices: a read-out of each layer makes the same confusions, or not."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from src.evaluate.confusions import CONFUSIONS, Trials, agreement, halves, human_matrix, model_matrix
+from src.evaluate.decoders import Logistic
+from src.evaluate.task import time_mean
+from src.records import Activations, Choices, Score
+from src.utils import BadInput
+
+
+def score(
+    activations: Activations,
+    fitting: Activations | None,
+    choices: Choices,
+    metric: str,
+    *,
+    n_splits: int = 10,
+    seed: int = 0,
+    progress: Callable | None = None,
+) -> Score:
+    """Agreement of each layer's confusions with each of `n_splits` random halves of the human trials.
+
+    `fitting`: activations of the fitting stimuli; None where the dataset has none: the read-out is then fitted and
+    tested on the shown stimuli, out of fold. The one half of a split scores the test, the other chooses the layer.
+    The ceiling is sqrt(r) for the agreement r of the two halves: what a perfect model reaches against one of them.
+    """
+    trials = coded(choices)
+    truth = trials.truth_of_image
+    parts = halves(len(trials), n_splits, seed)
+    confusion = CONFUSIONS[metric]
+    human = [[confusion(human_matrix(trials.take(half)), truth) for half in pair] for pair in parts]
+    layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
+    valid, test = np.empty((len(layers), 1, n_splits)), np.empty((len(layers), 1, n_splits))
+    accuracy = []
+    for i, name in enumerate(layers):
+        probabilities = read_out(layers[name](), name, fitting, choices, truth, seed)
+        accuracy.append(float((probabilities.argmax(axis=1) == truth)[truth >= 0].mean()))
+        model = confusion(model_matrix(probabilities, truth), truth)
+        for k, (first, second) in enumerate(human):
+            test[i, 0, k], valid[i, 0, k] = agreement(model, first), agreement(model, second)
+        if progress:
+            progress(i + 1, len(layers), f"layer {name}")
+    agreed = np.array([agreement(*pair) for pair in human])
+    reliability = float(np.nanmean(agreed))
+    notes = {
+        "trials": len(trials),
+        "human accuracy": float((trials.choice == trials.truth).mean()),
+        "model accuracy": dict(zip(layers, accuracy, strict=True)),
+        "human split-half": reliability,
+        "human split-half spread": float(np.nanstd(agreed)),
+        "chance": 1 / len(choices.classes),
+    }
+    ceiling = np.array([np.sqrt(max(reliability, 0)) or np.nan])
+    return Score(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes)
+
+
+def coded(choices: Choices) -> Trials:
+    """The trials as numbers, for images in the order of the stimuli and classes in the order of `choices.classes`."""
+    image_of = {identity: i for i, identity in enumerate(choices.stimuli.ids)}
+    class_of = {name: i for i, name in enumerate(choices.classes)}
+    table = choices.trials
+    distractor = [class_of[d] for d in table["distractor"]] if "distractor" in table else None
+    return Trials(
+        np.array([image_of[i] for i in table["stimulus_id"]]),
+        np.array([class_of[t] for t in table["truth"]]),
+        np.array([class_of[c] for c in table["choice"]]),
+        None if distractor is None else np.array(distractor),
+        len(choices.stimuli),
+        len(choices.classes),
+    )
+
+
+def read_out(
+    shown: np.ndarray, layer: str, fitting: Activations | None, choices: Choices, truth: np.ndarray, seed: int
+) -> np.ndarray:
+    """Class probabilities of the shown stimuli: array (n_stimuli, n_classes) in the order of `choices.classes`."""
+    if fitting is not None:
+        labels = choices.fitting
+        X = time_mean(fitting, labels.stimuli.ids, labels.stimuli.name)[layer]()
+        return _probabilities(X, labels.values[:, 0], shown, choices.classes)
+    labelled = np.flatnonzero(truth >= 0)
+    names = np.asarray(choices.classes)[truth[labelled]]
+    probabilities = np.full((len(shown), len(choices.classes)), 1 / len(choices.classes))
+    fewest = int(np.unique(names, return_counts=True)[1].min())
+    if fewest < 2:
+        raise BadInput("a class has 1 stimulus; expected at least 2, to fit the read-out on one and test it on another")
+    for train, held in StratifiedKFold(min(10, fewest), shuffle=True, random_state=seed).split(shown[labelled], names):
+        fit, out = labelled[train], labelled[held]
+        probabilities[out] = _probabilities(shown[fit], names[train], shown[out], choices.classes)
+    return probabilities
+
+
+def _probabilities(X, y, shown, classes) -> np.ndarray:
+    decoder = Logistic().fit(X, np.asarray(y)[:, None])
+    place = {name: i for i, name in enumerate(decoder.classes_)}
+    absent = [name for name in classes if name not in place]
+    if absent:
+        raise BadInput(f"no stimulus of class {', '.join(absent[:5])} to fit the read-out on; expected every class")
+    return decoder.predict_proba(shown)[:, [place[name] for name in classes]]

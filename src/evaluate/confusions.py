@@ -1,0 +1,129 @@
+"""Human and model choices as confusion matrices, and how well they agree.
+
+I2n: image by image, each distractor apart, difficulty of the object pair taken out. O2: object by object, each
+distractor apart (Rajalingham et al. 2018, J Neurosci 38:7255; model probabilities instead of model trials as in
+Schrimpf, Kubilius et al. 2018, bioRxiv 407007; equal to Brain-Score's `metrics.i1i2` on the same input).
+
+A response matrix has shape (n_images, n_classes): how often the column's class was chosen rather than the truth;
+NaN where the column is the truth, or nobody was asked.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+CAP = 5.0
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Human trials as numbers: image, truth, choice, distractor are int arrays (n_trials,); distractor is None when
+    any class could be chosen."""
+
+    image: np.ndarray
+    truth: np.ndarray
+    choice: np.ndarray
+    distractor: np.ndarray | None
+    n_images: int
+    n_classes: int
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def take(self, index: np.ndarray) -> "Trials":
+        """The trials at `index`."""
+        distractor = None if self.distractor is None else self.distractor[index]
+        return Trials(
+            self.image[index], self.truth[index], self.choice[index], distractor, self.n_images, self.n_classes
+        )
+
+    @property
+    def truth_of_image(self) -> np.ndarray:
+        """(n_images,) the class of each image, -1 where it has no trial."""
+        truth = np.full(self.n_images, -1)
+        truth[self.image] = self.truth
+        return truth
+
+
+def human_matrix(trials: Trials) -> np.ndarray:
+    """Choices of a class over the times it was on offer: response matrix (n_images, n_classes)."""
+    shape = (trials.n_images, trials.n_classes)
+    chosen, offered = np.zeros(shape), np.zeros(shape)
+    np.add.at(chosen, (trials.image, trials.choice), 1)
+    if trials.distractor is None:
+        offered += np.bincount(trials.image, minlength=trials.n_images)[:, None]
+    else:
+        np.add.at(offered, (trials.image, trials.truth), 1)
+        np.add.at(offered, (trials.image, trials.distractor), 1)
+    with np.errstate(invalid="ignore"):
+        matrix = np.where(offered > 0, chosen / offered, np.nan)
+    return _without_truth(matrix, trials.truth_of_image)
+
+
+def model_matrix(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """p(class) / (p(class) + p(truth)) from class probabilities (n_images, n_classes): response matrix."""
+    of_truth = np.take_along_axis(probabilities, np.maximum(truth, 0)[:, None], axis=1)
+    return _without_truth(probabilities / (probabilities + of_truth), truth)
+
+
+def _without_truth(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    matrix = matrix.astype(np.float64)
+    shown = truth >= 0
+    matrix[np.flatnonzero(shown), truth[shown]] = np.nan
+    matrix[~shown] = np.nan
+    return matrix
+
+
+def object_matrix(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Response matrix averaged over the images of each class: (n_classes of the image, n_classes chosen)."""
+    n_classes = matrix.shape[1]
+    total, count = np.zeros((n_classes, n_classes)), np.zeros((n_classes, n_classes))
+    asked = np.isfinite(matrix) & (truth >= 0)[:, None]
+    rows = np.maximum(truth, 0)
+    np.add.at(total, rows, np.where(asked, matrix, 0))
+    np.add.at(count, rows, asked)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def i2n(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """d' of each image against each distractor, less the mean d' of its pair of classes: (n_images, n_classes)."""
+    false_alarms = object_matrix(matrix, truth)[:, np.maximum(truth, 0)].T
+    dprime = _dprime(1 - matrix, false_alarms)
+    return dprime - object_matrix(dprime, truth)[np.maximum(truth, 0)]
+
+
+def o2(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """d' of each pair of classes: (n_classes of the image, n_classes chosen)."""
+    false_alarms = object_matrix(matrix, truth)
+    return _dprime(1 - false_alarms.T, false_alarms)
+
+
+def _dprime(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
+    """z(hits) - z(false alarms), within +-5; NaN where both are 0 or both 1."""
+    with np.errstate(invalid="ignore"):
+        return np.clip(norm.ppf(hits) - norm.ppf(false_alarms), -CAP, CAP)
+
+
+def agreement(model: np.ndarray, human: np.ndarray) -> float:
+    """Pearson r over the entries that both have; NaN with fewer than three, or where one is constant."""
+    both = np.isfinite(model) & np.isfinite(human)
+    a, b = model[both], human[both]
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def halves(n_trials: int, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Random halves of the trials, `n_splits` times, by one legacy generator: Brain-Score's halves at seed 0."""
+    generator = np.random.RandomState(seed)
+    order = list(range(n_trials))
+    drawn = []
+    for _ in range(n_splits):
+        mixed = order.copy()
+        generator.shuffle(mixed)
+        drawn.append((np.array(mixed[: n_trials // 2]), np.array(mixed[n_trials // 2 :])))
+    return drawn
+
+
+CONFUSIONS = {"I2n": i2n, "O2": o2}

@@ -1,0 +1,148 @@
+"""Scoring a model on fMRI: one joint regression over all rows of the named datasets."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.evaluate import hrf
+from src.evaluate.align import Aligned, align
+from src.evaluate.cross_validate import cross_validate
+from src.evaluate.decoders import Decoder
+from src.evaluate.splits import segment_splits
+from src.records import Activations, Responses, Score
+from src.utils import BadInput
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset of a joint regression.
+
+    lag: whether the responses follow the stimulus by a haemodynamic response (films) or are one beta per clip;
+    row_weight: how many bins of a film one row stands for.
+    """
+
+    activations: Activations
+    responses: Responses
+    lag: bool = True
+    row_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Choices of the protocol: times in ms; delay_ms replaces the HRF where it is not None."""
+
+    clip_ms: float = 15000.0
+    gap_ms: float = 10000.0
+    layout: str = "runs"
+    delay_ms: float | None = None
+    n_splits: int = 10
+    seed: int = 0
+
+
+def score(
+    parts: Sequence[Part],
+    decoder: Decoder,
+    options: Options,
+    *,
+    jobs: int = 1,
+    progress: Callable | None = None,
+) -> Score:
+    """Test and validation r of every layer, target and split; the datasets must pass `check`."""
+    pieces = [_Piece.of(part, options) for part in parts]
+    offsets = np.cumsum([0] + [len(part.responses.stimuli) for part in parts])
+    stimulus = np.concatenate([p.stimulus + start for p, start in zip(pieces, offsets[:-1], strict=True)])
+    time_ms = np.concatenate([p.time_ms for p in pieces])
+    weights = np.concatenate([np.full(len(p.stimulus), part.row_weight) for p, part in zip(pieces, parts, strict=True)])
+    targets = np.concatenate([p.targets for p in pieces])
+    splits = segment_splits(
+        stimulus,
+        time_ms,
+        clip_ms=options.clip_ms,
+        gap_ms=options.gap_ms,
+        layout=options.layout,
+        n_splits=options.n_splits,
+        seed=options.seed,
+        weights=weights,
+    )
+    names = tuple(parts[0].activations.layers)
+    layers = {name: lambda name=name: np.concatenate([p.layer(name) for p in pieces]) for name in names}
+    same_weight = np.ptp(weights) == 0
+    result = cross_validate(
+        layers,
+        targets,
+        splits,
+        decoder,
+        "pearson",
+        weights=None if same_weight else weights,
+        jobs=jobs,
+        progress=progress,
+    )
+    units = parts[0].responses.units
+    notes = {
+        "rows": len(targets),
+        "rows dropped": result.n_dropped,
+        "rows skipped": sum(p.n_skipped for p in pieces),
+        "training share": float(np.mean([weights[s.train].sum() for s in splits]) / weights.sum()),
+    }
+    return Score(names, {"target_id": units["unit_id"], **units}, result.valid, result.test, "pearson", notes=notes)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The rows of one dataset: targets z-scored, features lagged on demand."""
+
+    stimulus: np.ndarray
+    time_ms: np.ndarray
+    targets: np.ndarray
+    layer: Callable[[str], np.ndarray]
+    n_skipped: int
+
+    @classmethod
+    def of(cls, part: Part, options: Options) -> "_Piece":
+        aligned = align(part.activations, part.responses)
+        rows = aligned.rows
+        bins_ms = part.responses.time_ms
+        lagging = part.lag and options.delay_ms is not None
+        # a delayed film has no features for its first bins: those rows cannot be used by any layer
+        keep = bins_ms[rows.bin, 0] - bins_ms[0, 0] >= options.delay_ms - 1e-6 if lagging else np.ones(len(rows), bool)
+
+        def layer(name: str) -> np.ndarray:
+            return _lagged(aligned, name, bins_ms, part.lag, options.delay_ms)[rows.stimulus[keep], rows.bin[keep]]
+
+        targets = zscore(aligned.targets[rows.stimulus[keep], rows.bin[keep]])
+        return cls(rows.stimulus[keep], bins_ms[rows.bin[keep]], targets, layer, rows.n_skipped + int((~keep).sum()))
+
+
+def _lagged(aligned: Aligned, name: str, bins_ms: np.ndarray, lag: bool, delay_ms: float | None) -> np.ndarray:
+    values = aligned.layer(name)
+    if not lag:
+        return values
+    width_ms = float(bins_ms[0, 1] - bins_ms[0, 0])
+    if delay_ms is None:
+        return np.stack([hrf.convolve(film, width_ms) for film in values])
+    return np.stack([hrf.delay(film, width_ms, delay_ms) for film in values])
+
+
+def zscore(values: np.ndarray) -> np.ndarray:
+    """(n_rows, n_units) to mean 0 and deviation 1 per unit, over what was recorded; constant units to 0."""
+    mean = np.nanmean(values, axis=0, dtype=np.float64)
+    deviation = np.nanstd(values, axis=0, dtype=np.float64)
+    return ((values - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+
+
+def check(datasets: Sequence[Responses], options: Options) -> None:
+    """BadInput for datasets that cannot be scored together, or not be split; needs no activations."""
+    first, *others = datasets
+    for responses in others:
+        units, expected = responses.units["unit_id"], first.units["unit_id"]
+        if list(units) != list(expected):
+            raise BadInput(
+                f"{responses.stimuli.name} has {len(units)} units and {first.stimuli.name} {len(expected)}, or in "
+                "another order; expected the same units in all datasets of a joint score: score them one by one"
+            )
+    rows = [np.nonzero(np.isfinite(responses.values).any(axis=(1, 3))) for responses in datasets]
+    offsets = np.cumsum([0] + [len(responses.stimuli) for responses in datasets])
+    stimulus = np.concatenate([s + start for (s, _), start in zip(rows, offsets[:-1], strict=True)])
+    time_ms = np.concatenate([r.time_ms[time_bin] for r, (_, time_bin) in zip(datasets, rows, strict=True)])
+    segment_splits(stimulus, time_ms, clip_ms=options.clip_ms, gap_ms=options.gap_ms, layout=options.layout, n_splits=1)
