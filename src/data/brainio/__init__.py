@@ -1,0 +1,11 @@
+"""The only door to BrainIO and xarray: records to and from Brain-Score's assemblies, in memory and on disk.
+
+Responses <-> NeuroidAssembly, presentation x neuroid x time_bin, coordinates stimulus_id, repetition, subject;
+neuroid_id and the unit table; time_bin_start, time_bin_end in ms. Choices <-> BehavioralAssembly, one presentation per
+trial, the value being the choice. Labels <-> DataAssembly, presentation x label.
+"""
+
+from src.data.brainio.assemblies import Record, from_assembly, from_stimulus_set, to_assembly, to_stimulus_set
+from src.data.brainio.files import read, write
+
+__all__ = ["Record", "from_assembly", "from_stimulus_set", "read", "to_assembly", "to_stimulus_set", "write"]

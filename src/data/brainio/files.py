@@ -1,0 +1,81 @@
+"""Prepared datasets on disk: netCDF that Brain-Score can read, a stimulus table and where it all came from."""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from src.data.brainio.assemblies import Record, from_assembly, to_assembly
+from src.utils import BadInput, file_digest
+
+
+def write(record: Record, folder: Path, provenance: dict | None = None) -> Path:
+    """The record as a folder of assembly.nc, stimuli.csv and provenance.json, put in its place whole.
+
+    Stimulus files stay where they are; the table names them relative to `folder`. Where there are fitting stimuli they
+    get a folder of their own in it. provenance: facts to keep beside versions and checksums.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        made = beside / "made"
+        _write_files(record, made, folder, provenance or {})
+        if folder.exists():
+            os.replace(folder, beside / "old")
+        os.replace(made, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def _write_files(record: Record, made: Path, final: Path, provenance: dict) -> None:
+    import xarray
+
+    made.mkdir()
+    assembly = to_assembly(record)
+    plain = xarray.DataArray(assembly).reset_index(list(assembly.indexes))
+    plain.attrs = {name: value for name, value in assembly.attrs.items() if name != "stimulus_set"}
+    plain.to_netcdf(made / "assembly.nc", engine="netcdf4")
+    table = assembly.attrs["stimulus_set"].copy()
+    table.insert(1, "filename", [os.path.relpath(path, final) for path in record.stimuli.paths])
+    table.to_csv(made / "stimuli.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    if getattr(record, "fitting", None) is not None:
+        _write_files(record.fitting, made / "fitting", final / "fitting", {})
+    stated = {
+        **provenance,
+        "assembly": type(assembly).__name__,
+        "record_digest": record.digest,
+        "files": {file: file_digest(made / file) for file in ("assembly.nc", "stimuli.csv")},
+        "versions": {package: version(package) for package in ("brainscore-core", "numpy", "pandas", "xarray")},
+    }
+    (made / "provenance.json").write_text(json.dumps(stated, indent=1))
+
+
+def read(folder: Path) -> Record:
+    """The record that `write` left in `folder`; BadInput where a file is missing or is not the one that was written."""
+    import pandas
+    import xarray
+    from brainscore_core.supported_data_standards.brainio import assemblies
+    from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+
+    try:
+        stated = json.loads((folder / "provenance.json").read_text())
+        changed = [file for file, checksum in stated["files"].items() if file_digest(folder / file) != checksum]
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"{folder} holds no prepared dataset ({error}); expected what `write` makes; prepare it"
+        ) from error
+    if changed:
+        raise BadInput(f"{folder / changed[0]} is not the file that was written (checksum differs); prepare it again")
+    with xarray.open_dataarray(folder / "assembly.nc", engine="netcdf4") as stored:
+        assembly = getattr(assemblies, stated["assembly"])(stored.load())
+    table = pandas.read_csv(folder / "stimuli.csv", dtype={"stimulus_id": str, "filename": str}, keep_default_na=False)
+    stimulus_set = StimulusSet(table)
+    paths = [Path(os.path.normpath(folder / file)) for file in table["filename"]]
+    stimulus_set.stimulus_paths = dict(zip(table["stimulus_id"], paths, strict=True))
+    stimulus_set.identifier = assembly.attrs["stimulus_set_identifier"]
+    fitting = read(folder / "fitting") if (folder / "fitting").is_dir() else None
+    return from_assembly(assembly, stimulus_set, name=stimulus_set.identifier, fitting=fitting)

@@ -1,0 +1,125 @@
+"""Simulated fMRI of a small cortical patch: every region is a known linear map of one layer of the embedded network.
+
+Six subjects watch five films (61 to 182 s) and a hundred clips of 3 s. A unit's signal follows its layer's answers in
+blocks of 4 s, averaged into seconds; for the films it lags by SPM's haemodynamic response, for the clips it is one
+value per clip. Each subject adds independent noise of known variance, so `best_r` of the unit table is the highest
+correlation that any model can reach with the subjects' mean. Units of region "none" have no signal.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from src import fakenet
+from src.data.declare import Fmri
+from src.data.synthetic import plant
+from src.data.synthetic.files import FPS, render_films
+from src.data.synthetic.scenes import moving_scenes
+from src.data.synthetic.study import CARD, ensure_study
+from src.records import Responses, Stimuli
+from src.utils import regular_bins, seed_from
+
+STUDY = "fake-fmri"
+VERSION = 1
+MOVIES_S = {"marbles.mp4": 182.0, "ribbons.mp4": 154.0, "embers.avi": 128.4, "lanterns.mp4": 97.0, "tides.mp4": 61.0}
+CLIPS_S = {f"clip-{i:03d}.mp4": 3.0 for i in range(100)}
+SUBJECTS = tuple(f"subject-{i}" for i in range(1, 7))
+REGIONS = {"fake-V1": "colour", "fake-V2": "orientation", "fake-MT": "motion", "fake-LO": "conjunction", "none": ""}
+UNITS_PER_REGION = {"L": 8, "R": 7}
+N_COMPONENTS = 8
+
+
+def _rng(*parts: str) -> np.random.Generator:
+    return np.random.default_rng(seed_from(STUDY, *parts))
+
+
+def units() -> dict[str, np.ndarray]:
+    """The unit table, left hemisphere first: region, layer, variance of signal and of a subject's noise, best_r."""
+    rows = [(hemi, region, i) for hemi, n in UNITS_PER_REGION.items() for region in REGIONS for i in range(n)]
+    signal = np.array([float(region != "none") for _, region, _ in rows])
+    noise = _rng("noise of units").uniform(0.4, 4.0, len(rows))
+    return {
+        "unit_id": np.array([f"{region}-{hemi}{i}" for hemi, region, i in rows]),
+        "hemi": np.array([hemi for hemi, _, _ in rows]),
+        "region": np.array([region for _, region, _ in rows]),
+        "planted_layer": np.array([REGIONS[region] for _, region, _ in rows]),
+        "signal": signal,
+        "noise": noise,
+        "best_r": plant.best_correlation(signal, noise, len(SUBJECTS)),
+    }
+
+
+def signals(movies: dict[str, np.ndarray], clips: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What every unit says without noise, by one map but for its scale: (n_seconds, n_units), (n_clips, n_units).
+
+    movies: {layer: (n_seconds, n_features)}, lagged; clips: {layer: (n_clips, n_features)}. Variance 1 in each.
+    """
+    region = units()["region"]
+    seconds, values = (np.zeros((len(rows["colour"]), len(region))) for rows in (movies, clips))
+    for name, layer in REGIONS.items():
+        if layer:
+            at = region == name
+            weights = plant.directions(_rng("map", name), movies[layer], at.sum(), N_COMPONENTS)
+            seconds[:, at] = plant.unit_variance(movies[layer] @ weights)
+            values[:, at] = plant.unit_variance(clips[layer] @ weights)
+    return seconds, values
+
+
+def render(folder: Path) -> None:
+    """Films, clips and `responses.npz` with what all subjects' units answered to them, into `folder`."""
+    lengths_s = MOVIES_S | CLIPS_S
+    films = render_films(
+        lambda file: moving_scenes(_rng("film", file), round(lengths_s[file] * FPS)),
+        [folder / file for file in lengths_s],
+    )
+    bins = [*(regular_bins(1000 * s, 1000) for s in MOVIES_S.values()), *([[[0.0, 3000.0]]] * len(CLIPS_S))]
+    answers = plant.binned(films, map(np.asarray, bins))
+    movies, clips = answers[: len(MOVIES_S)], answers[len(MOVIES_S) :]
+    seconds, values = signals(
+        {layer: np.concatenate([plant.lagged(movie[layer]) for movie in movies]) for layer in fakenet.LAYERS},
+        {layer: np.concatenate([clip[layer] for clip in clips]) for layer in fakenet.LAYERS},
+    )
+    noise = units()["noise"]
+    ends = np.cumsum([len(movie["colour"]) for movie in movies])
+    blocks = np.split(plant.noisy(_rng("noise", "movies"), seconds, noise, len(SUBJECTS)), ends[:-1], axis=1)
+    clip_values = plant.noisy(_rng("noise", "clips"), values, noise, len(SUBJECTS))
+    np.savez(folder / "responses.npz", movies=plant.padded(blocks), clips=clip_values.swapaxes(0, 1)[:, :, None])
+
+
+def _load(folder: Path, which: str) -> Responses:
+    ensure_study(folder, {"study": STUDY, "version": VERSION, "network": fakenet.digest()}, render)
+    lengths_s = {"movies": MOVIES_S, "clips": CLIPS_S}[which]
+    with np.load(folder / "responses.npz") as stored:
+        values = stored[which]
+    stimuli = Stimuli(
+        name=STUDY if which == "movies" else "fake-clips-fmri",
+        ids=tuple(Path(file).stem for file in lengths_s),
+        paths=tuple(folder / file for file in lengths_s),
+        duration_ms=1000 * np.array(list(lengths_s.values())),
+        kind=("video",) * len(lengths_s),
+    )
+    width = 1000.0 if which == "movies" else 3000.0
+    return Responses(stimuli, values, regular_bins(width * values.shape[2], width), units(), SUBJECTS)
+
+
+def _declare(which: str, **traits) -> Fmri:
+    return Fmri(study=STUDY, load=partial(_load, which=which), **CARD, **traits)
+
+
+DATASETS = [
+    _declare(
+        "movies",
+        name="fake-fmri",
+        note="best possible correlation of every unit in `best_r` of the unit table",
+        expected={"stimuli": 5, "subjects": 6, "repetitions": 6, "bins": 182, "units": 75},
+    ),
+    _declare(
+        "clips",
+        name="fake-clips-fmri",
+        lag=False,
+        row_weight=3.0,
+        note="the same units as fake-fmri, one value per clip",
+        expected={"stimuli": 100, "subjects": 6, "repetitions": 6, "bins": 1, "units": 75},
+    ),
+]

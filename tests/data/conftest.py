@@ -1,0 +1,17 @@
+import pytest
+
+import src.data as data
+
+
+@pytest.fixture(scope="session")
+def embedded(embedded_home):
+    """name -> record of an embedded dataset."""
+    loaded = {}
+
+    def load(name):
+        if name not in loaded:
+            declared = data.declaration(None, name)
+            loaded[name] = declared.load(embedded_home / declared.study)
+        return loaded[name]
+
+    return load

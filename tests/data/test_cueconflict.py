@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import src.data as data
+from src.data.synthetic.files import write_image
+from src.data.tasks import cueconflict
+from src.utils import BadInput
+
+REAL = Path(__file__).resolve().parents[2] / "../shared/realdata/cueconflict/human_responses"
+
+
+def unpack(folder, names):
+    for name in names:
+        path = folder / cueconflict.parse_name(name)["shape"] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, np.zeros((4, 4, 3), np.uint8))
+
+
+def test_names_of_images_and_of_trials_are_read():
+    expected = {"stimulus_id": "bird3-cat12", "shape": "bird", "texture": "cat", "content": "bird3", "style": "cat12"}
+    assert cueconflict.parse_name("bird3-cat12.png") == expected
+    assert cueconflict.parse_name("0001_s5n_s01_0_bird_00_bird3-cat12.png") == expected
+
+
+@pytest.mark.parametrize("name", ["bird3.png", "bird3-cat2.jpg", "fish3-cat2.png", "bird-cat.png"])
+def test_other_names_are_refused(name):
+    with pytest.raises(BadInput, match="is no cue-conflict image"):
+        cueconflict.parse_name(name)
+
+
+@pytest.mark.parametrize("release", cueconflict.RELEASES)
+def test_images_are_found_in_either_release(tmp_path, release):
+    names = ["bird3-cat2.png", "bird3-dog1.png", "cat1-bird2.png", "cat1-cat2.png", "dog10-oven1.png"]
+    unpack(tmp_path / release, names)
+    labels = cueconflict.load(tmp_path)
+    assert labels.stimuli.ids == tuple(name[:-4] for name in sorted(names))
+    assert list(labels.values[:, 0]) == ["bird", "bird", "cat", "cat", "dog"]
+    assert list(labels.groups) == ["bird3", "bird3", "cat1", "cat1", "dog10"]
+    assert list(labels.stimuli.table["texture"]) == ["cat", "dog", "bird", "cat", "oven"]
+
+
+def test_a_missing_or_empty_release_is_named(tmp_path):
+    with pytest.raises(BadInput, match=r"cueconflict is not in .*expected a folder cue-conflict or"):
+        cueconflict.load(tmp_path)
+    (tmp_path / "cue-conflict").mkdir()
+    with pytest.raises(BadInput, match="has no images"):
+        cueconflict.load(tmp_path)
+
+
+def test_a_stranger_among_the_images_is_named(tmp_path):
+    unpack(tmp_path / "cue-conflict", ["bird3-cat2.png", "cat1-bird2.png"])
+    write_image(tmp_path / "cue-conflict" / "cat" / "copy.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(BadInput, match=r"'copy.png' is no cue-conflict image"):
+        cueconflict.load(tmp_path)
+
+
+def test_bias_counts_conflicts_only():
+    trials = {
+        "truth": np.array(["cat", "cat", "cat", "cat", "dog"]),
+        "texture": np.array(["cat", "dog", "dog", "dog", "cat"]),
+        "choice": np.array(["cat", "cat", "dog", "na", "dog"]),
+    }
+    assert cueconflict.shape_bias(trials) == 2 / 3
+    assert cueconflict.shape_accuracy(trials) == 3 / 5
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared human trials are not here")
+def test_the_real_trials_give_the_known_figures():
+    trials = cueconflict.read_trials(sorted(REAL.glob("*.csv")))
+    assert len(trials["choice"]) == 12_800
+    assert len(set(trials["subject"])) == 10
+    assert len(set(trials["stimulus_id"])) == data.declaration("task", "cueconflict").expected["stimuli"]
+    assert set(trials["truth"]) == set(trials["texture"]) == set(cueconflict.CLASSES)
+    assert set(trials["choice"]) == {*cueconflict.CLASSES, cueconflict.NO_ANSWER}
+    assert all(i.startswith(t) for i, t in zip(trials["stimulus_id"], trials["truth"], strict=True))
+    conflict = trials["truth"] != trials["texture"]
+    assert conflict.sum() == 12_000
+    assert np.sum(conflict & (trials["choice"] == trials["truth"])) == 9236
+    assert np.sum(conflict & (trials["choice"] == trials["texture"])) == 398
+    assert cueconflict.shape_bias(trials) == pytest.approx(0.9587, abs=5e-5)
+    assert cueconflict.shape_accuracy(trials) == pytest.approx(0.7755, abs=5e-5)
