@@ -1,0 +1,59 @@
+"""Where a stored value comes from, without naming the machine: versions, commit, seed, device, time."""
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("numpy", "scipy", "torch", "torchvision", "brainscore-vision", "scikit-learn", "av", "netCDF4")
+
+
+def provenance(fields: dict, seconds: float | None = None) -> dict:
+    """What to note beside a value whose key has `fields`; `seconds` is the wall time it took."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": None if seconds is None else round(seconds, 3),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES if package_version(name)},
+        "commit": _commit(),
+        "device": _device(),
+        "seed": _seed(fields),
+    }
+
+
+@cache
+def package_version(name: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _commit() -> str | None:
+    """The commit this program runs from, with "+" where files differ from it; None outside a repository."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _device() -> str:
+    """The accelerator in use by this process, or "cpu"; torch is asked only if it is loaded already."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.get_device_name()
+    return "cpu"
+
+
+def _seed(fields: dict):
+    return fields.get("seed", dict(fields.get("options", [])).get("seed"))

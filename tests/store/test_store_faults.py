@@ -1,0 +1,42 @@
+"""A small share of `python -m benchmarks.faults` in every run, and all of it among the slow tests."""
+
+import os
+import random
+import tempfile
+
+import pytest
+
+from benchmarks import faults
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return faults.expected()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_memory():
+    """A kill loses no more in memory than on a disk, and a synchronous write takes no time there."""
+    before = tempfile.tempdir
+    if os.access("/dev/shm", os.W_OK):
+        tempfile.tempdir = "/dev/shm"
+    yield
+    tempfile.tempdir = before
+
+
+@pytest.mark.parametrize("group", faults.GROUPS, ids=lambda group: group.__name__)
+def test_a_few_faults(group, truth):
+    wrong, count = [], 0
+    for name, right in group(1 if group is faults.damage else 10, random.Random(1), truth):
+        count += 1
+        wrong += [] if right else [name]
+    assert wrong == []
+    if not count:
+        pytest.skip("needs the right to mount a file system")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", faults.GROUPS, ids=lambda group: group.__name__)
+def test_many_faults(group, truth):
+    wrong = [name for name, right in group(50, random.Random(2), truth) if not right]
+    assert wrong == []

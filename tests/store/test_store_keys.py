@@ -1,0 +1,122 @@
+import dataclasses
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.store import CeilingKey, Key, ScoreKey, key_digest, key_name
+
+
+def score(options=(), **changed):
+    base = ScoreKey("fmri", "r3d", ("a",), ("x",), ("d",), tuple(options))
+    return replace(base, **changed)
+
+
+def test_whole_and_decimal_numbers_are_one_key(answers_key):
+    same = replace(answers_key, context_ms=4000.0, fps=np.float32(25), bins_ms=[[0.0, 1e3], [1000, 2e3], [2000, 3000]])
+    assert same == answers_key
+    assert key_digest(same) == key_digest(answers_key)
+
+
+def test_options_are_typed_and_their_order_is_nothing():
+    assert score([("gap", 10), ("hrf", True)]) == score([("hrf", True), ("gap", 10.0)])
+    assert key_digest(score([("hrf", True)])) != key_digest(score([("hrf", 1)]))
+    assert key_digest(score([("x", None)])) != key_digest(score([("x", "None")]))
+    assert key_digest(score([("alphas", [1, 2])])) == key_digest(score([("alphas", (1.0, 2.0))]))
+
+
+def test_large_seeds_keep_every_digit():
+    assert key_digest(score([("seed", 2**63)])) != key_digest(score([("seed", 2**63 + 1)]))
+
+
+def test_every_field_is_in_the_digest(answers_key, ceiling_key, score_key):
+    other = {str: "other", int: 77, float: 77.0, bool: True, tuple: ()}
+    for key in (answers_key, ceiling_key, score_key):
+        digests = {key_digest(key)}
+        for field in dataclasses.fields(key):
+            value = getattr(key, field.name)
+            digests.add(key_digest(replace(key, **{field.name: other.get(type(value), 77)})))
+        assert len(digests) == len(dataclasses.fields(key)) + 1
+
+
+def test_order_of_datasets_and_splitting_of_names_matter():
+    keys = [score(datasets=names) for names in (("a", "b"), ("b", "a"), ("ab",), ("a+b",))]
+    assert len({key_digest(key) for key in keys}) == 4
+
+
+def test_classes_with_equal_fields_are_different_keys():
+    @dataclass(frozen=True)
+    class OtherKey(CeilingKey):
+        pass
+
+    assert key_digest(OtherKey("a", "b", 1, 2)) != key_digest(CeilingKey("a", "b", 1, 2))
+
+
+def test_names_are_readable_and_safe(score_key):
+    assert key_name(score_key).startswith("fmri-r3d-a+b-")
+    assert len(key_name(score_key).rsplit("-", 1)[1]) == 16
+    odd = key_name(score(model="../my models/net.py:make"))
+    assert "/" not in odd
+    assert len(key_name(score(datasets=("x" * 500,)))) <= 100
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"splits": 1.5}, "CeilingKey.splits: got 1.5; expected int"),
+        ({"splits": True}, "CeilingKey.splits: got True"),
+        ({"dataset": 3}, "CeilingKey.dataset: got 3; expected str"),
+    ],
+)
+def test_a_wrong_type_is_named(ceiling_key, changed, message):
+    with pytest.raises(TypeError, match=message):
+        replace(ceiling_key, **changed)
+
+
+def test_other_wrong_values_are_refused(answers_key):
+    for field, value in (
+        ("fps", "25"),
+        ("fps", float("nan")),
+        ("layers", "conv1"),
+        ("bins_ms", [(1, 2, 3)]),
+        ("partial", 1),
+    ):
+        with pytest.raises(TypeError, match=f"ActivationKey.{field}"):
+            replace(answers_key, **{field: value})
+    with pytest.raises(TypeError, match="every option once"):
+        score([("a", 1), ("a", 2)])
+    with pytest.raises(TypeError, match="plain data"):
+        score([("a", object())])
+
+
+def test_a_field_of_an_unknown_type_is_refused():
+    @dataclass(frozen=True)
+    class BadKey(Key):
+        values: dict
+
+    with pytest.raises(TypeError, match="a key cannot hold"):
+        BadKey({})
+
+
+@given(st.floats(allow_nan=False), st.integers(-(2**53), 2**53), st.text())
+def test_equal_keys_have_equal_digests(number, whole, text):
+    options = [("number", number), ("whole", whole), ("text", text)]
+    assert key_digest(score(options)) == key_digest(score([("whole", float(whole)), *options[::2]]))
+
+
+def test_names_do_not_depend_on_the_process():
+    code = (
+        "from src.store import ScoreKey, key_name\n"
+        "print(key_name(ScoreKey('fmri', 'r3d', ['a'], ['x'], ['d'], [('b', 1), ('a', 'é'), ('c', 0.1)])))"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    assert names == {key_name(score([("a", "é"), ("b", 1.0), ("c", 0.1)])) + "\n"}
