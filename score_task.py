@@ -1,0 +1,8 @@
+"""Score a vision model on computer-vision labels: `python score_task.py --help`."""
+
+import sys
+
+from src.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main("task"))

@@ -1,0 +1,43 @@
+"""The command line of the four scripts: parse, score, print; exits 0 done, 2 bad input, 143 stopped, 1 our fault."""
+
+import logging
+import sys
+
+from src.cli.options import parse
+from src.cli.output import check_output, write_output
+from src.cli.progress import Terminal
+from src.cli.table import plan_text, result_text
+from src.config import Config, export_homes
+from src.pipeline import Stopped, extract, plan, score
+from src.utils import BadInput
+
+
+def main(script: str, arguments: list[str] | None = None) -> int:
+    """Run one of the scripts ("fmri", "electrodes", "task", "behaviour"); returns the exit code."""
+    options = parse(script, arguments)
+    terminal = Terminal(quiet=options.quiet)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("src.store").setLevel(logging.WARNING if options.quiet else logging.INFO)
+    config = Config.from_env()
+    export_homes(config)
+    try:
+        with terminal:
+            check_output(options.output)
+            if options.dry_run:
+                print(plan_text(plan(options.request, config, terminal)))
+                return 0
+            if options.extract_only:
+                extract(options.request, config, terminal)
+                return 0
+            results = []
+            for result in score(options.request, config, terminal):
+                print(result_text(result), flush=True)
+                results.append(result)
+            write_output(results, options.output)
+    except BadInput as error:
+        print(f"score_{script}.py: error: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print(f"score_{script}.py: {stopped}; run it again to go on", file=sys.stderr)
+        return stopped.exit_code
+    return 0

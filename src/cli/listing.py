@@ -1,0 +1,15 @@
+"""What can be scored on what, as `--list` prints it; loads no torch."""
+
+from src import data, models
+
+
+def listing(script: str) -> str:
+    """The datasets of a script and the models, by group."""
+    lines = [f"{len(data.KINDS[script])} {script} datasets:"]
+    for declared in data.KINDS[script].values():
+        lines.append(f"  {declared.name:<28} {declared.access:<14} {declared.citation.splitlines()[0]}")
+    lines.append("models:")
+    for group, names in models.grouped().items():
+        lines.append(f"  {group} ({len(names)}): {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}")
+    lines.append("  also Random-NAME, NoDownsample-NAME, path/to/file.py:function and package.module:function")
+    return "\n".join(lines)

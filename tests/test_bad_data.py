@@ -1,0 +1,98 @@
+"""Data that cannot be scored: said in one line before the first forward pass, with nothing stored."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from src import data
+from src.config import Config
+from src.data.declare import Electrodes, Fmri, Task
+from src.pipeline import Request, score
+from src.records import Labels
+from src.utils import BadInput, regular_bins
+
+CARD = {"study": "bad", "citation": "-", "licence": "-", "access": "embedded", "source": "-"}
+
+
+@pytest.fixture
+def attempt(monkeypatch, tmp_path, embedded_home):
+    """Score fake-net on a record as if it were a dataset; what was stored besides cards must be nothing."""
+    config = Config(embedded_home, tmp_path / "activations", tmp_path / "results", tmp_path / "torch", 2)
+
+    def go(script, kind, record, **request):
+        traits = {k: request.pop(k) for k in list(request) if k in ("lag", "fit", "metric", "decoder_name")}
+        declared = kind(name="bad", load=lambda folder: record, **CARD, **traits)
+        monkeypatch.setitem(data.KINDS[script], "bad", declared)
+        try:
+            return list(score(Request(script, "fake-net", ("bad",), **request), config))
+        finally:
+            kept = [p.name for p in (tmp_path / "activations").rglob("*") if p.is_file() and p.suffix != ".lock"]
+            assert not kept, kept
+
+    return go
+
+
+@pytest.fixture
+def films(embedded_home):
+    return data.load("fake-fmri", Config(embedded_home, *[embedded_home] * 3, 1))
+
+
+def cut(responses, n_bins=None, n_stimuli=None, n_repetitions=None):
+    """The first bins, stimuli and repetitions of a recording."""
+    stimuli = responses.stimuli
+    if n_stimuli:
+        shorter = {k: getattr(stimuli, k)[:n_stimuli] for k in ("ids", "paths", "duration_ms", "kind")}
+        stimuli = replace(stimuli, **shorter)
+    values = responses.values[:n_stimuli, :n_repetitions, :n_bins]
+    return replace(
+        responses,
+        stimuli=stimuli,
+        values=values,
+        time_ms=responses.time_ms[:n_bins],
+        subjects=responses.subjects[:n_repetitions],
+    )
+
+
+def test_fewer_segments_than_the_splits_need(attempt, films):
+    with pytest.raises(BadInput, match=r"2 segments of 15 s; expected at least 3.*--clip-duration"):
+        attempt("fmri", Fmri, cut(films, n_bins=30, n_stimuli=1))
+
+
+def test_one_repetition_has_no_ceiling(attempt, films):
+    with pytest.raises(BadInput, match=r"1 repetition; expected at least 2.*--no-ceiling"):
+        attempt("fmri", Fmri, cut(films, n_repetitions=1))
+
+
+def test_a_film_shorter_than_one_bin(attempt, films):
+    wide = replace(cut(films, n_bins=2), time_ms=regular_bins(2 * 61500.0, 61500.0))
+    with pytest.raises(BadInput, match=r"lasts 61000 ms, but the first bin of the recording ends at 61500 ms"):
+        attempt("fmri", Fmri, wide, clip_ms=61500.0, gap_ms=0.0)
+
+
+def test_a_truncated_film_is_named(attempt, films, tmp_path):
+    part = tmp_path / "part.mp4"
+    part.write_bytes(films.stimuli.paths[0].read_bytes()[:-20000])
+    stimuli = replace(films.stimuli, paths=(part, *films.stimuli.paths[1:]))
+    with pytest.raises(BadInput, match=r"stimulus '.*' of fake-fmri: .*part\.mp4: .*"):
+        attempt("fmri", Fmri, replace(films, stimuli=stimuli))
+
+
+def test_a_class_with_fewer_items_than_the_splits_need(attempt, films):
+    labels = Labels(films.stimuli, np.array([["a"], ["a"], ["a"], ["b"], ["b"]]), ("kind",))
+    with pytest.raises(BadInput, match=r"2 items of class 'b'; expected at least 3"):
+        attempt("task", Task, labels)
+
+
+def test_too_few_stimuli_for_electrodes(attempt, films):
+    with pytest.raises(BadInput, match="2 items; expected at least 3"):
+        attempt("electrodes", Electrodes, cut(films, n_bins=10, n_stimuli=2))
+
+
+def test_datasets_of_other_units_are_not_scored_together(attempt, films, monkeypatch):
+    other = replace(films, units={k: np.asarray(v)[::-1] for k, v in films.units.items()})
+    monkeypatch.setitem(data.KINDS["fmri"], "other", Fmri(name="other", load=lambda folder: other, **CARD))
+    from src.evaluate import fmri
+
+    with pytest.raises(BadInput, match="expected the same units in all datasets of a joint score"):
+        fmri.check([films, other], fmri.Options())

@@ -1,0 +1,226 @@
+"""What a person meets at the command line: help, lists, tables, and one line for whatever cannot be done."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from src.cli import main
+from src.cli.progress import Terminal
+from src.cli.table import aligned, result_text
+from src.pipeline import Result
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def run(cli, monkeypatch, capsys):
+    """A script run in this process, in the session's homes: (exit code, stdout, stderr)."""
+
+    def go(script, *arguments):
+        for name, value in cli.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("RESULTCACHING_HOME", raising=False)
+        try:
+            code = main(script, [str(a) for a in arguments])
+        except SystemExit as left:
+            code = left.code
+        return code, *capsys.readouterr()
+
+    return go
+
+
+def one_line(stderr):
+    """The error, which is one line and the last; usage or progress may stand before it."""
+    *before, last = stderr.splitlines()
+    assert "error: " in last
+    assert not any("error" in line.lower() or "Traceback" in line for line in before), stderr
+    return last
+
+
+FMRI = ("fmri", "-m", "fake-net", "-d", "fake-clips-fmri")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fmri", "-m", "fake-nte", "-d", "fake-fmri"), r"unknown model 'fake-nte'; did you mean fake-net"),
+        (
+            ("fmri", "-m", "fake-net", "-d", "fake-fmri", "fake-fmir"),
+            r"unknown fmri dataset 'fake-fmir'; did you mean fake-fmri",
+        ),
+        (("electrodes", "-m", "fake-net", "-d", "fake-electrodse"), r"did you mean fake-electrodes"),
+        ((*FMRI, "--layers", "motoin"), r"unknown layer of fake-net 'motoin'; did you mean motion\?"),
+        ((*FMRI, "--output", "scores.xls"), r"--output scores.xls; expected a name that ends in .csv, .json"),
+        ((*FMRI, "--output", "no/such/folder/x.csv"), r"there is no folder .*no/such/folder; create it first"),
+        ((*FMRI, "--device", "cuda:7"), r"--device cuda:7, but .*; expected cpu"),
+        ((*FMRI, "--splits", "0"), r"argument --splits: 0; expected a whole number above 0"),
+        ((*FMRI, "--clip-duration", "-3"), r"argument --clip-duration: -3; expected a number above 0"),
+        ((*FMRI, "--inference-mode", "blocks"), r"invalid choice: 'blocks'"),
+        (("fmri", "-d", "fake-fmri"), r"no model named; expected --model NAME: see --list"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert re.search(message, one_line(err)), err
+
+
+def test_nothing_is_written_for_bad_input(run, cli, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    assert run(*FMRI, "--output", tmp_path / "x.txt")[0] == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("script", ["fmri", "electrodes", "task", "behaviour"])
+def test_help_and_list_name_what_there_is(run, script):
+    code, out, _ = run(script, "--help")
+    assert code == 0
+    assert "--inference-mode" in out
+    code, out, _ = run(script, "--list")
+    assert code == 0
+    assert re.search(r"^  fake-\S+ +embedded", out, re.M)
+    assert "fake-net" in out
+
+
+def test_help_and_list_load_nothing_heavy(cli):
+    for flag in ("--help", "--list"):
+        imports = cli("fmri", flag, PYTHONPROFILEIMPORTTIME="1").stderr
+        for package in ("torch", "xarray", "pandas", "brainscore_vision"):
+            assert not re.search(rf"\| +{package}$", imports, re.M), f"{flag} imports {package}"
+
+
+def test_a_dry_run_computes_nothing(run, cli):
+    arguments = [*FMRI, "--splits", "2", "--seed", "77"]
+    code, out, _ = run(*arguments, "--dry-run")
+    assert code == 0
+    assert re.search(r"^activations to fake-clips-fmri \(shown\) +(to compute|stored) ", out, re.M)
+    assert re.search(r"^score on fake-clips-fmri +to compute ", out, re.M)
+    assert run(*arguments, "-q")[0] == 0
+    assert re.search(r"^score on fake-clips-fmri +stored ", run(*arguments, "--dry-run")[1], re.M)
+
+
+def test_a_fault_of_ours_is_exit_code_1_with_a_traceback(cli):
+    program = "import src.pipeline.run as r; r.Run.record = lambda *a: 1/0; from src.cli import main; main('fmri', %r)"
+    done = subprocess.run(
+        [sys.executable, "-c", program % ["-m", "pixels", "-d", "fake-clips-fmri", "--seed", "5"]],
+        cwd=ROOT,
+        env=cli.environment(RESULTCACHING_DISABLE="1"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_sigterm_keeps_what_is_done_and_leaves_with_143(cli):
+    arguments = [
+        "-m",
+        "fake-net",
+        "-d",
+        "fake-fmri",
+        "--context-duration",
+        "2000",
+        "--layers",
+        "colour",
+        "--splits",
+        "2",
+    ]
+    command = [sys.executable, str(ROOT / "score_fmri.py"), *arguments]
+    process = subprocess.Popen(
+        command, env=cli.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    stored = cli.home / "activations"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any("2000" in m.read_text() for m in stored.glob("fake-net-block*/manifest.json")):
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert out == ""
+    assert err.splitlines()[-1].endswith("run it again to go on")
+    interrupted = cli("fmri", *arguments).stdout
+    whole = cli("fmri", *arguments, "--rerun-all").stdout
+    assert interrupted == whole
+
+
+def test_columns_are_aligned():
+    text = aligned(["name", "r"], [["a", "0.1"], ["longer", "10.25"]])
+    assert text.splitlines() == ["name        r", "a         0.1", "longer  10.25"]
+
+
+def test_undefined_numbers_are_printed_as_a_dash():
+    facts = {
+        "script": "fmri",
+        "model": "m",
+        "datasets": ["d"],
+        "metric": "pearson",
+        "options": {"splits": 2},
+        "layers": [
+            {
+                "layer": "l",
+                "valid": None,
+                "valid_sd": None,
+                "test": 0.5,
+                "test_sd": 0.1,
+                "normalised": None,
+                "best": True,
+            }
+        ],
+        "own": None,
+        "regions": [],
+        "targets": 3,
+        "undefined": 1,
+        "masked": 2,
+        "ceiling": 0.8,
+        "reliability": 0.64,
+        "notes": {"rows": 9},
+    }
+    text = result_text(Result(facts, {"test": np.zeros(1)}))
+    assert re.search(r"^\* l +- +0\.500 ±0\.100 +-$", text, re.M), text
+    assert "2 of 3 units are left out" in text
+    assert "1 targets have no score" in text
+
+
+def test_progress_is_lines_in_a_log_and_a_bar_on_a_terminal(capsys):
+    show = Terminal().progress("work")
+    show(1, 4)
+    show(4, 4, "end")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert re.fullmatch(r"work: 100%, 0:0\d done, 0:00 left, end", lines[0])
+
+
+def test_quiet_says_nothing(capsys):
+    terminal = Terminal(quiet=True)
+    terminal.say("hello")
+    terminal.progress("work")(1, 1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_is_refused_before_the_first_forward_pass(run, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    code, out, err = run(*FMRI, "--rerun-activation", "--context-duration", "3000")
+    assert code == 2
+    assert out == ""
+    assert re.search(r"\d+ kB of activations to write, 10 B free in .*; make room.*MMAP_HOME", one_line(err))
+
+
+def test_why_names_the_field_in_which_a_wanted_score_differs(cli):
+    cli("fmri", "-m", "fake-net", "-d", "fake-clips-fmri", "--splits", "2", "--seed", "77", "-q")
+
+    def why(*words):
+        command = [sys.executable, "-m", "src.store", "why", "fake-net", "fake-clips-fmri", "--", *words]
+        done = subprocess.run(command, cwd=ROOT, env=cli.environment(), capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert re.search(r"^score: stored as ", why("--splits", "2", "--seed", "77"), re.M)
+    told = why("--splits", "2", "--seed", "77", "--gap", "3")
+    assert "activations: stored as" in told
+    assert re.search(r"gap_ms\S* +3000\S* +10000", told), told
