@@ -1,0 +1,134 @@
+"""What a grid remembers: its cells, its submissions and their logs, in one small folder beside the results."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from src.config import Config
+from src.grid.cells import Cell
+from src.grid.resources import Resources
+from src.store.files import Damaged, close_json, read_json, understood, write_atomic, writing
+from src.store.keys import readable
+from src.utils import BadInput
+
+VARIABLE = "RESULTCACHING_HOME"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Cells that were started together.
+
+    number: counted from 1; where: "slurm" or "local"; cells: ids, the position is the array index; steps: what is
+    asked for per step, in order; jobs: {step: SLURM's job id}; process: (host, process id) of a local run.
+    """
+
+    number: int
+    where: str
+    cells: tuple[str, ...]
+    steps: dict[str, Resources]
+    jobs: dict[str, str] = field(default_factory=dict)
+    process: tuple[str, int] | None = None
+
+
+@dataclass
+class Grid:
+    """A grid as it lies in `path`; token: tells its jobs from those of a grid with the same name elsewhere."""
+
+    path: Path
+    token: str = field(default_factory=lambda: secrets.token_hex(3))
+    cells: dict[str, Cell] = field(default_factory=dict)
+    submissions: list[Submission] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever changes the grid."""
+        return self.path / "grid.lock"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def log(self, submission: Submission, step: str, index: int) -> Path:
+        """What a cell printed."""
+        return self.logs / f"{submission.number}.{step}.{index}.log"
+
+    def exit_file(self, submission: Submission, step: str, index: int) -> Path:
+        """Holds the exit code of a cell that ended by itself."""
+        return self.log(submission, step, index).with_suffix(".exit")
+
+    def run_lock(self, submission: Submission) -> Path:
+        """Held while a local run lasts."""
+        return self.path / f"run-{submission.number}.lock"
+
+    def job_name(self, submission: Submission, step: str) -> str:
+        return f"{self.name}.{submission.number}.{step}.{self.token}"
+
+    def add_cells(self, cells: Iterable[Cell]) -> None:
+        """Remember cells, those known already once."""
+        self.cells |= {cell.id: cell for cell in cells}
+        self._write("cells.json", {"token": self.token, "cells": [asdict(cell) for cell in self.cells.values()]})
+
+    def put_submission(self, submission: Submission) -> None:
+        """Remember a submission, in place of the one with its number."""
+        others = [other for other in self.submissions if other.number != submission.number]
+        self.submissions = [*others, submission]
+        self._write("submissions.json", {"submissions": [asdict(item) for item in self.submissions]})
+
+    def new_submission(self, where: str, cells: Iterable[Cell], steps: dict[str, Resources]) -> Submission:
+        """The next submission, not yet remembered."""
+        number = max((submission.number for submission in self.submissions), default=0) + 1
+        return Submission(number, where, tuple(cell.id for cell in cells), steps)
+
+    def latest(self) -> dict[str, Submission]:
+        """{cell id: the last submission that holds it}."""
+        return {cell: submission for submission in self.submissions for cell in submission.cells}
+
+    def _write(self, name: str, content: dict) -> None:
+        with writing(self.path / name, VARIABLE):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path / name, close_json(content))
+
+
+def grid_at(config: Config, name: str) -> Grid:
+    """The grid of that name, empty where there is none; raises BadInput for a damaged one."""
+    grid = Grid(_home(config) / readable(name))
+    cells = _read(grid.path / "cells.json")
+    if cells:
+        grid.token = cells["token"]
+        listed = [_cell(item) for item in cells["cells"]]
+        grid.cells = {cell.id: cell for cell in listed}
+    grid.submissions = [_submission(item) for item in _read(grid.path / "submissions.json").get("submissions", [])]
+    return grid
+
+
+def grid_names(config: Config) -> list[str]:
+    """The names of the grids that exist."""
+    return sorted(path.parent.name for path in _home(config).glob("*/cells.json"))
+
+
+def _home(config: Config) -> Path:
+    return config.results_home / "grids"
+
+
+def _read(path: Path) -> dict:
+    with understood(path, VARIABLE):
+        try:
+            return read_json(path) or {}
+        except Damaged as damage:
+            raise BadInput(f"{path} is damaged ({damage}); move it away, and submit the grid again") from damage
+
+
+def _cell(item: dict) -> Cell:
+    return Cell(**item | {"names": tuple(item["names"]), "flags": tuple(item["flags"])})
+
+
+def _submission(item: dict) -> Submission:
+    steps = {step: Resources(**asked | {"options": tuple(asked["options"])}) for step, asked in item["steps"].items()}
+    process = None if item["process"] is None else (item["process"][0], int(item["process"][1]))
+    found = Submission(**item | {"steps": steps, "process": process})
+    return replace(found, cells=tuple(found.cells))

@@ -1,0 +1,185 @@
+"""How every cell of a grid stands: the store says what is done, SLURM what lives, exit codes and logs the rest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from src.grid import slurm
+from src.grid.cells import Cell
+from src.grid.folder import Grid, Submission
+from src.grid.stored import Shelf, Unknown
+from src.pipeline import Result
+from src.store.locks import holder
+from src.utils import BadInput
+
+LIVE = ("running", "pending")
+ORDER = ("done", "running", "pending", "interrupted", "failed", "missing")
+INTERRUPTED = {
+    "TIMEOUT": "time limit; ask for more with --time",
+    "PREEMPTED": "preempted",
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node failed",
+    "REVOKED": "revoked",
+}
+FAULTS = {
+    "OUT_OF_MEMORY": "out of memory; ask for more with --mem",
+    "DEADLINE": "deadline",
+}
+NOT_STORED = "exit 0, but its score is not in this store"
+NEVER_BEGAN = "not in the queue, and never began"
+TAIL_BYTES = 4096
+Jobs = dict[tuple[str, int | None], slurm.Job]
+
+
+@dataclass(frozen=True)
+class State:
+    """A cell and how it stands: one of ORDER, why, the last line of its log, its jobs' ids, its scores when done."""
+
+    cell: Cell
+    state: str
+    reason: str = ""
+    last_line: str = ""
+    jobs: tuple[str, ...] = ()
+    scores: tuple[Result, ...] = ()
+
+
+def states(grid: Grid, shelf: Shelf, cells: Iterable[Cell] | None = None) -> list[State]:
+    """The states of `cells` (all of the grid's), in their order; SLURM is asked only about what is not done.
+
+    Raises BadInput where SLURM holds cells and does not answer.
+    """
+    cells = list(grid.cells.values() if cells is None else cells)
+    known = {cell.id: by_store(cell, shelf) for cell in cells}
+    open_cells = [cell for cell in cells if known[cell.id].state != "done"]
+    latest = grid.latest()
+    by_slurm = {s.number: s for c in open_cells if (s := latest.get(c.id)) and s.where == "slurm"}
+    jobs = _jobs(grid, by_slurm.values()) if by_slurm else {}
+    for cell in open_cells:
+        state = _by_jobs(cell, grid, latest.get(cell.id), jobs)
+        known[cell.id] = state if state.state in LIVE else _settled(state, shelf)
+    return [known[cell.id] for cell in cells]
+
+
+def by_store(cell: Cell, shelf: Shelf) -> State:
+    """What the store alone knows of a cell: "done" with its scores, else "missing"."""
+    try:
+        scores = shelf.scores(cell)
+    except (Unknown, BadInput) as error:
+        return State(cell, "missing", str(error))
+    return State(cell, "done", scores=tuple(scores)) if scores else State(cell, "missing", NOT_STORED)
+
+
+def _settled(state: State, shelf: Shelf) -> State:
+    """The state of a cell that lives no more: it may have ended, well, since the store was asked."""
+    found = by_store(state.cell, shelf)
+    if found.state == "done":
+        return found
+    if state.reason == NOT_STORED and found.reason != NOT_STORED:
+        return replace(state, state="missing", reason=f"exit 0, but {found.reason}")
+    return state
+
+
+def _jobs(grid: Grid, submissions: Iterable[Submission]) -> Jobs:
+    submissions = list(submissions)
+    names = [grid.job_name(submission, step) for submission in submissions for step in submission.steps]
+    return slurm.jobs(names, [id for submission in submissions for id in submission.jobs.values()])
+
+
+def _by_jobs(cell: Cell, grid: Grid, submission: Submission | None, jobs: Jobs) -> State:
+    if submission is None:
+        return State(cell, "missing", "never submitted")
+    index = submission.cells.index(cell.id)
+    judge = _local if submission.where == "local" else _on_slurm
+    state, reason, step, ids = judge(grid, submission, index, jobs)
+    return State(cell, state, reason, last_line(grid.log(submission, step, index)), ids)
+
+
+def _local(grid: Grid, submission: Submission, index: int, jobs: Jobs) -> tuple[str, str, str, tuple[str, ...]]:
+    step = next(iter(submission.steps))
+    code = exit_code(grid.exit_file(submission, step, index))
+    if code is not None:
+        return *verdict(code), step, ()
+    started = grid.log(submission, step, index).exists()
+    runner = holder(grid.run_lock(submission))
+    if runner:
+        return "running" if started else "pending", f"local, {runner}", step, ()
+    return ("interrupted" if started else "missing"), "the local run ended before it", step, ()
+
+
+def _on_slurm(grid: Grid, submission: Submission, index: int, jobs: Jobs) -> tuple[str, str, str, tuple[str, ...]]:
+    """The first step that lives or went wrong speaks for the cell; else its last."""
+    steps = list(submission.steps)
+    began = {step: grid.log(submission, step, index).exists() for step in steps}
+    found = {step: _job(jobs, grid.job_name(submission, step), index, began[step]) for step in steps}
+    ids = tuple(job.id for job in found.values() if job and job.live)
+    for among, state in ((slurm.RUNNING, "running"), (slurm.PENDING, "pending")):
+        for step, job in found.items():
+            if job and job.state in among:
+                return state, _live_reason(step, steps, job), step, ids
+    for step in steps:
+        code = exit_code(grid.exit_file(submission, step, index))
+        if code == 0 and step != steps[-1]:
+            continue
+        state, reason = _ended(found[step], code) if began[step] or found[step] else ("missing", NEVER_BEGAN)
+        return state, f"{step}: {reason}" if step != steps[-1] else reason, step, ()
+    raise AssertionError("a submission has steps")
+
+
+def _job(jobs: Jobs, name: str, index: int, began: bool) -> slurm.Job | None:
+    """What SLURM says of one element; of one that never began, perhaps only together with others."""
+    return jobs.get((name, index)) or (None if began else jobs.get((name, None)))
+
+
+def _live_reason(step: str, steps: list[str], job: slurm.Job) -> str:
+    words = [f"job {job.id}", *([step] if len(steps) > 1 else []), *([job.reason] if job.state != "RUNNING" else [])]
+    return ", ".join(word for word in words if word)
+
+
+def _ended(job: slurm.Job | None, code: int | None) -> tuple[str, str]:
+    """(state, reason) of a step that lives no more, from what SLURM remembers and the exit code it left, if any."""
+    if job and job.state == "CANCELLED":
+        return "missing", "cancelled"
+    if job and job.state in INTERRUPTED:
+        return "interrupted", INTERRUPTED[job.state]
+    if job and job.state in FAULTS:
+        return "failed", FAULTS[job.state]
+    if code is not None:
+        return verdict(code)
+    if job:
+        return "failed", f"SLURM says {job.state}, and it left no exit code: killed?"
+    return "failed", "not in the queue, and no result: killed?"
+
+
+def verdict(code: int) -> tuple[str, str]:
+    """(state, reason) for the exit code of a cell whose score is not in the store."""
+    if code == 143:
+        return "interrupted", "stopped by SIGTERM"
+    if code == 0:
+        return "failed", NOT_STORED
+    if code == 2:
+        return "failed", "bad input (exit 2)"
+    if code > 128:
+        return "failed", f"killed by signal {code - 128}" + (": out of memory?" if code == 137 else "")
+    return "failed", f"exit {code}"
+
+
+def exit_code(path: Path) -> int | None:
+    """The number in an exit file, None where there is none."""
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something, "" where there is none."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(0, 2)
+            log.seek(max(0, log.tell() - TAIL_BYTES))
+            tail = log.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    lines = [line.strip() for line in tail.replace("\r", "\n").splitlines() if line.strip()]
+    return lines[-1] if lines else ""

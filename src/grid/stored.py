@@ -1,0 +1,62 @@
+"""Which cells' scores are in the store, read off cards and manifests; nothing is computed, nobody waited for."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from src.config import Config
+from src.grid.cells import Cell
+from src.pipeline import Reporter, Result
+from src.pipeline.doors import Door, doors
+from src.pipeline.run import Run
+from src.store import Store
+from src.utils import BadInput
+
+CACHED_ONLY = "RESULTCACHING_CACHEDONLY"
+
+
+class Unknown(Exception):
+    """A model or dataset that was never met, or changed since, so that what it is stored under cannot be told."""
+
+
+class Shelf(Store):
+    """The store as it stands: a card is read once, and Unknown is raised where it would have to be made."""
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.config = config
+        self._known: dict[tuple[str, str], dict] = {}
+
+    def card(self, kind, name, make, **asked) -> dict:
+        if (kind, name) not in self._known:
+            try:
+                with _nothing_computed():
+                    self._known[kind, name] = super().card(kind, name, make, **asked)
+            except BadInput as error:
+                raise Unknown(f"this store never met {kind} {name}, or it changed since") from error
+        return self._known[kind, name]
+
+    def doors(self, cell: Cell) -> list[Door]:
+        """The scores that a cell comes to, as the pipeline sees them."""
+        run = Run(cell.request(), self.config, Reporter())
+        run.store = self
+        return doors(run)
+
+    def scores(self, cell: Cell) -> list[Result]:
+        """The stored scores of a cell, [] unless all of them are there; raises Unknown, and BadInput as the script."""
+        found = [self.find(door.key()) for door in self.doors(cell)]
+        return [] if None in found else [Result(entry.facts, entry.arrays, cached=True) for entry in found]
+
+
+@contextmanager
+def _nothing_computed() -> Iterator[None]:
+    """A store that is asked for what it lacks raises BadInput, without waiting for whoever is making it."""
+    before = os.environ.get(CACHED_ONLY)
+    os.environ[CACHED_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CACHED_ONLY]
+        else:
+            os.environ[CACHED_ONLY] = before
