@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from src.evaluate.confusions import Trials, agreement, halves, human_matrix, i2n, model_matrix, o2
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
+REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata" / "rajalingham2018"
 
 
 def simulated(n_images=40, n_classes=4, n_trials=4000, seed=0):
@@ -64,6 +65,27 @@ def test_equal_to_brainscore_on_the_same_input(name, confusion):
     ours = [agreement(of_model, first) for first, _ in pairs]
     np.testing.assert_allclose(ours, theirs.raw.values, atol=1e-9)
     np.testing.assert_allclose([agreement(*pair) for pair in pairs], their_ceiling.raw.values, atol=1e-9)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not beside the checkout")
+@pytest.mark.parametrize("model_name", ["alexnet", "resnet18", "resnet34"])
+def test_real_probabilities_of_240_images_and_24_objects_score_as_in_brainscore(model_name):
+    """The files name no object, so the truth is dealt out; what is compared is the arithmetic at full size."""
+    import xarray as xr
+    from brainscore_vision.metrics.i1i2 import metric as brainscore
+
+    with xr.open_dataarray(REAL / f"{model_name}-probabilities.nc") as stored:
+        probabilities = stored.values.astype(np.float64)
+    assert probabilities.shape == (240, 24)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    trials, truth, _ = simulated(n_images=240, n_classes=24, n_trials=20000)
+    model, _ = as_brainscore(trials, truth, probabilities)
+    model["truth"] = "presentation", model["image_label"].values
+    metric = brainscore.I2n()
+    theirs = metric.dprimes(metric.target_distractor_scores(model))
+    theirs = theirs.sortby("stimulus_id").sortby("choice").transpose("presentation", "choice").values
+    classes = np.argsort([f"c{i}" for i in range(24)])
+    np.testing.assert_allclose(i2n(model_matrix(probabilities, truth), truth)[:, classes], theirs, atol=1e-9)
 
 
 def test_golden_o2_is_met_exactly():
