@@ -24,6 +24,8 @@ trap 'heard=$((heard + 1)); kill -TERM "$child" 2>/dev/null' TERM
 trap 'heard=$((heard + 1)); again=yes; kill -TERM "$child" 2>/dev/null' USR1
 "${cell[@]}" &
 child=$!
+# a signal may have come before there was a child to pass it on to
+[ "$heard" = 0 ] || kill -TERM "$child" 2>/dev/null
 while :; do
     before=$heard
     wait "$child"

@@ -45,7 +45,7 @@ class Shelf(Store):
     def scores(self, cell: Cell) -> list[Result]:
         """The stored scores of a cell, [] unless all of them are there; raises Unknown, and BadInput as the script."""
         found = [self.find(door.key()) for door in self.doors(cell)]
-        return [] if None in found else [Result(entry.facts, entry.arrays, cached=True) for entry in found]
+        return [] if None in found else [Result(entry.facts, entry.arrays) for entry in found]
 
 
 @contextmanager

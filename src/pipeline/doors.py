@@ -87,7 +87,7 @@ class Door:
         key, rerun = self.key(), self.request.rerun
         stored = self.run.store.find(key)
         if stored is not None and not rerun:
-            return Result(stored.facts, stored.arrays, cached=True)
+            return Result(stored.facts, stored.arrays)
         # a new ceiling alone leaves the regression as it is
         kept = stored if rerun == {"ceiling"} else None
         entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))

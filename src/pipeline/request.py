@@ -62,4 +62,3 @@ class Result:
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(repr=False)
-    cached: bool = False

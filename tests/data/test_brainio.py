@@ -59,7 +59,7 @@ def make_choices(folder, fitting=None, n_trials=900):
     return Choices(stimuli, trials, tuple(classes.tolist()), fitting)
 
 
-def same(a, b):
+def assert_same(a, b):
     assert type(a) is type(b)
     assert a.digest == b.digest
     assert a.stimuli.digest == b.stimuli.digest
@@ -83,20 +83,20 @@ def record(request, tmp_path):
 def test_there_and_back_in_memory(record):
     assembly = brainio.to_assembly(record)
     fitting = getattr(record, "fitting", None)
-    same(brainio.from_assembly(assembly, assembly.attrs["stimulus_set"], fitting=fitting), record)
+    assert_same(brainio.from_assembly(assembly, assembly.attrs["stimulus_set"], fitting=fitting), record)
 
 
 def test_there_and_back_on_disk(record, tmp_path):
     folder = brainio.write(record, tmp_path / "prepared" / "study", {"made_from": "ds000001"})
     found = brainio.read(folder)
-    same(found, record)
+    assert_same(found, record)
     if getattr(record, "fitting", None) is not None:
-        same(found.fitting, record.fitting)
+        assert_same(found.fitting, record.fitting)
     stated = json.loads((folder / "provenance.json").read_text())
     assert stated["made_from"] == "ds000001"
     assert stated["record_digest"] == record.digest
     brainio.write(record, folder)
-    same(brainio.read(folder), record)
+    assert_same(brainio.read(folder), record)
     assert [path.name for path in folder.parent.iterdir()] == ["study"]
 
 
@@ -138,7 +138,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         brainio.write(record, folder)
     monkeypatch.undo()
-    same(brainio.read(folder), record)
+    assert_same(brainio.read(folder), record)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["films", "study"]
 
 
@@ -169,7 +169,7 @@ def test_brain_score_reads_the_files(tmp_path):
     )
     assert assembly.dims == ("presentation", "neuroid", "time_bin")
     assert set(assembly["object"].values) == {"object-0", "object-1"}
-    same(brainio.from_assembly(assembly, stimulus_set, name="things"), record)
+    assert_same(brainio.from_assembly(assembly, stimulus_set, name="things"), record)
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice:RuntimeWarning")
