@@ -16,8 +16,8 @@ from src.video import decode, probe
 
 
 def pyav(path: str) -> Iterator[np.ndarray]:
-    n_frames = probe(path).n_frames
-    return (frame for _, frame in decode(path, range(n_frames), n_frames))
+    info = probe(path)
+    return (frame for _, frame in decode(path, range(info.n_frames), info))
 
 
 def opencv(path: str) -> Iterator[np.ndarray]:

@@ -6,6 +6,7 @@ Every figure is measured in a process of its own; the paths are run in turn, `--
     limit       the bare forward pass on tensors already in memory, in the batches that ours takes
     ours        from the files to binned, projected activations on the disk
     brainscore  PytorchWrapper with Block- or CausalInferencer, the same projection as a hook (scipy), the same bins
+    sklearn     the same with scikit-learn's SparseRandomProjection as the hook, made when its layer first comes
 A second table holds peak memory of ours for 16 and for 128 films.
 """
 
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -27,7 +29,7 @@ FPS = 25
 SIZE = (240, 320)
 COMPONENTS = 5000
 BIN_MS = 1000.0
-PATHS = ("limit", "ours", "brainscore")
+PATHS = ("limit", "ours", "brainscore", "sklearn")
 NETWORKS = {
     "alexnet": ("image", 224, {"features.0": "CHW", "features.3": "CHW", "features.8": "CHW", "classifier.4": "C"}),
     "resnet18": ("image", 224, {"conv1": "CHW", **{f"layer{i}": "CHW" for i in (1, 2, 3, 4)}, "avgpool": "CHW"}),
@@ -97,8 +99,8 @@ def write_films(folder: Path, n_films: int, seconds: float) -> None:
 
 
 def compare(options, folder: Path) -> None:
-    head = ("model", "mode", "path", "frames/s", "s", "core s", "peak MB", "of limit", "x Brain-Score")
-    print("{:10}{:8}{:12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>15}".format(*head))
+    head = ("model", "mode", "path", "frames/s", "s", "core s", "peak MB", "of limit", "x Brain-Score", "x sklearn")
+    print("{:10}{:8}{:12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>15}{:>12}".format(*head))
     for model in options.models:
         for mode in options.modes:
             runs = {path: [] for path in options.paths}
@@ -119,7 +121,7 @@ def print_rows(model: str, mode: str, runs: dict[str, list[dict]]) -> None:
         rate = done[0]["frames"] / seconds
         print(
             f"{model:10}{mode:8}{path:12}{rate:10.1f}{seconds:10.2f}{core_s:10.2f}{peak:10.0f}"
-            f"{ratio(path, 'limit'):>10}{ratio(path, 'brainscore'):>15}",
+            f"{ratio(path, 'limit'):>10}{ratio(path, 'brainscore'):>15}{ratio(path, 'sklearn'):>12}",
             flush=True,
         )
 
@@ -154,7 +156,8 @@ def measure(options) -> dict:
     torch.set_num_threads(options.threads)
     model, stimuli = load_model(name), load_films(Path(folder))
     n_frames = round(float(stimuli.duration_ms.sum()) / 1000 * FPS)
-    clock = {"limit": time_limit, "ours": time_ours, "brainscore": time_brainscore}[path]
+    brainscore = partial(time_brainscore, hook_of=sklearn_hook if path == "sklearn" else projecting_hook)
+    clock = {"limit": time_limit, "ours": time_ours}.get(path, brainscore)
     seconds, cpu_seconds = clock(model, stimuli, mode, options).tolist()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"s": seconds, "cpu_s": cpu_seconds, "frames": n_frames, "peak_mb": peak_mb}
@@ -270,17 +273,17 @@ def time_limit(model, stimuli, mode: str, options) -> np.ndarray:
     return elapsed
 
 
-def time_brainscore(model, stimuli, mode: str, options) -> np.ndarray:
+def time_brainscore(model, stimuli, mode: str, options, hook_of) -> np.ndarray:
     from brainscore_vision.model_helpers.brain_transformation.temporal import assembly_time_align
 
-    wrapper = brainscore_wrapper(model, mode, options)
+    wrapper = brainscore_wrapper(model, mode, options, hook_of)
     began = clocks()
     assembly = wrapper._extractor.inferencer([str(path) for path in stimuli.paths], list(model.layers))
     assembly_time_align(assembly, [tuple(b) for b in target_bins(stimuli).tolist()])
     return clocks() - began
 
 
-def brainscore_wrapper(model, mode: str, options):
+def brainscore_wrapper(model, mode: str, options, hook_of):
     """Brain-Score's wrapper as its users write it: static models fold time into the batch, a hook projects."""
     import torch
     from brainscore_vision.model_helpers.activations.temporal.core.inferencer.video import (
@@ -320,8 +323,31 @@ def brainscore_wrapper(model, mode: str, options):
         batch_size=4,
         max_workers=options.threads,
     )
-    wrapper._extractor.inferencer._executor.register_after_hook(projecting_hook(axes), index=0)
+    wrapper._extractor.inferencer._executor.register_after_hook(hook_of(axes), index=0)
     return wrapper
+
+
+def time_first(values: np.ndarray, axes: str) -> np.ndarray:
+    """Full activations of one clip as (time, features)."""
+    steps = np.moveaxis(values, axes.index("T"), 0) if "T" in axes else values[None]
+    return steps.reshape(len(steps), -1)
+
+
+def sklearn_hook(axes: dict[str, str]):
+    """A Brain-Score hook as its users write it: scikit-learn's projection on the CPU."""
+    from sklearn.random_projection import SparseRandomProjection
+
+    projections = {}
+
+    def hook(values: np.ndarray, layer: str, _stimulus) -> np.ndarray:
+        steps = time_first(values, axes[layer])
+        if steps.shape[1] <= COMPONENTS:
+            return steps
+        if layer not in projections:
+            projections[layer] = SparseRandomProjection(COMPONENTS, dense_output=True, random_state=0).fit(steps)
+        return projections[layer].transform(steps)
+
+    return hook
 
 
 def projecting_hook(axes: dict[str, str]):
@@ -333,8 +359,7 @@ def projecting_hook(axes: dict[str, str]):
     matrices = {}
 
     def hook(values: np.ndarray, layer: str, _stimulus) -> np.ndarray:
-        steps = np.moveaxis(values, axes[layer].index("T"), 0) if "T" in axes[layer] else values[None]
-        steps = steps.reshape(len(steps), -1)
+        steps = time_first(values, axes[layer])
         if layer not in matrices:
             made = make_projection(layer, steps.shape[1], COMPONENTS)
             matrices[layer] = made and csr_matrix(

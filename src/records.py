@@ -40,7 +40,9 @@ class Stimuli:
     """Films and images, by id.
 
     ids: (n_stimuli,) unique; paths: (n_stimuli,) files; duration_ms: (n_stimuli,), for an image how long it is shown;
-    kind: (n_stimuli,) of "image" or "video"; table: metadata, one row per stimulus.
+    kind: (n_stimuli,) of "image" or "video"; table: metadata, one row per stimulus; start_ms: (n_stimuli,) or None,
+    where a video is a piece of its file: from there on, as long as it lasts, the file's last frame held where that ends
+    before; NaN: the whole file.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Stimuli:
     duration_ms: np.ndarray
     kind: tuple[Literal["image", "video"], ...]
     table: Table = field(default_factory=dict)
+    start_ms: np.ndarray | None = None
 
     def __post_init__(self):
         n = len(self.ids)
@@ -64,19 +67,25 @@ class Stimuli:
             f"put them there or point DATA_HOME at the folder that holds them",
         )
         _check_table(self.name, "the stimulus table", self.table, n)
+        starts = self.start_ms is None or len(self.start_ms) == n
+        _check(starts, f"{self.name}: {n} ids but start_ms of another length; expected equal lengths")
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def piece_ms(self, index: int) -> tuple[float, float] | None:
+        """(start, duration) of a video that is a piece of its file, else None."""
+        if self.start_ms is None or self.kind[index] == "image" or np.isnan(self.start_ms[index]):
+            return None
+        return float(self.start_ms[index]), float(self.duration_ms[index])
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over (id, kind, file content) and, for images, how long each is shown: paths play no part."""
-        return digest(
-            [
-                [i, kind, file_digest(path), float(shown) if kind == "image" else None]
-                for i, kind, path, shown in zip(self.ids, self.kind, self.paths, self.duration_ms, strict=True)
-            ]
-        )
+        """SHA-256 over (id, kind, file content), how long an image is shown, which piece of a file: no path counts."""
+        content = {path: file_digest(path) for path in set(self.paths)}
+        shown = [float(ms) if kind == "image" else None for ms, kind in zip(self.duration_ms, self.kind, strict=True)]
+        rows = [[*row] for row in zip(self.ids, self.kind, map(content.get, self.paths), shown, strict=True)]
+        return digest([row + list(self.piece_ms(k) or ()) for k, row in enumerate(rows)])
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Responses:
     """Recordings: values (n_stimuli, n_repetitions, n_time, n_units), NaN = not recorded.
 
     time_ms: (n_time, 2); units: table of n_units rows with `unit_id`; subjects: (n_repetitions,), whose repetition
-    each one is (one subject may have several).
+    each one is (one subject may have several); notes: {what: how many or which} a reader left out or decided, printed
+    with every score.
     """
 
     stimuli: Stimuli
@@ -92,6 +102,7 @@ class Responses:
     time_ms: np.ndarray
     units: Table
     subjects: tuple[str, ...]
+    notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
         name = self.stimuli.name
@@ -117,7 +128,7 @@ class Labels:
     """What each stimulus is: values (n_stimuli, n_labels), strings for classes or float64 for regression targets.
 
     names: (n_labels,); strata: (n_stimuli,) kept in equal shares by every split, or None; groups: (n_stimuli,) never
-    parted by a split, or None.
+    parted by a split, or None; notes: as in Responses.
     """
 
     stimuli: Stimuli
@@ -125,6 +136,7 @@ class Labels:
     names: tuple[str, ...]
     strata: np.ndarray | None = None
     groups: np.ndarray | None = None
+    notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
         name, n = self.stimuli.name, len(self.stimuli)
@@ -154,13 +166,15 @@ class Choices:
     """Human trials: a table with stimulus_id, truth, choice, subject and, in two-way tasks, distractor.
 
     classes: the names that may be chosen; stimuli: what was shown; fitting: the labelled stimuli that a model's
-    read-out is fitted on, or None where it is fitted out of fold on the test stimuli themselves.
+    read-out is fitted on, or None where it is fitted out of fold on the test stimuli themselves; notes: as in
+    Responses.
     """
 
     stimuli: Stimuli
     trials: Table
     classes: tuple[str, ...]
     fitting: Labels | None
+    notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
         name, n = self.stimuli.name, len(self.trials["stimulus_id"])
@@ -213,7 +227,9 @@ class Score:
     """How well each layer predicts each target: valid, test (n_layers, n_targets, n_splits), NaN = undefined.
 
     layers: (n_layers,) names; targets: table of n_targets rows with `target_id`; metric: name; ceiling: (n_targets,)
-    or None; notes: {name: number or text} counted on the way (rows dropped, share kept, ...).
+    or None; notes: {name: number or text} counted on the way (rows dropped, share kept, ...); resampling: what a
+    bootstrap asks for (`src.evaluate.moments.Resampling`), None where it was not asked for; extra: {name: array} kept
+    with the score to be drawn (confusions).
     """
 
     layers: tuple[str, ...]
@@ -223,6 +239,8 @@ class Score:
     metric: str
     ceiling: np.ndarray | None = None
     notes: Mapping[str, object] = field(default_factory=dict)
+    resampling: object | None = field(default=None, repr=False)
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         expected = (len(self.layers), len(self.targets["target_id"]))

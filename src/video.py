@@ -6,7 +6,7 @@ in its container. PyAV reads the files: it carries its own ffmpeg, knows the tim
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ class VideoInfo:
     """What a film's file holds.
 
     fps: frames per second, the mean where the rate varies; starts_ms: (n_frames,) when each frame appears, in a film
-    of variable rate, after the first; None at a constant rate; tick_ms: the resolution of the container's clock.
+    of variable rate, after the first; None at a constant rate; tick_ms: the resolution of the container's clock;
+    first: where a piece of the film is meant, the number of its first frame in the file.
     """
 
     duration_ms: float
@@ -31,6 +32,7 @@ class VideoInfo:
     height: int
     starts_ms: np.ndarray | None = field(default=None, compare=False, repr=False)
     tick_ms: float = field(default=0.0, compare=False, repr=False)
+    first: int = 0
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -42,6 +44,24 @@ def probe(path: str | Path) -> VideoInfo:
         stamps, lengths, complete = _packets(container, stream)
         _check_complete(path, container, stream, stamps, lengths, complete)
         return _describe(path, stream, stamps, lengths)
+
+
+def piece(info: VideoInfo, start_ms: float, duration_ms: float) -> VideoInfo:
+    """The piece of a film that starts at `start_ms` and lasts `duration_ms`, the film's last frame held at its end.
+
+    Its frames are numbered from 0. Raises BadInput for a start that is not in the film.
+    """
+    if not 0 <= start_ms < info.duration_ms:
+        lasts = f"the film, which lasts {info.duration_ms:g} ms"
+        raise BadInput(f"a piece from {start_ms:g} ms on; expected it to start within {lasts}; prepare the data again")
+    if info.starts_ms is None:
+        first = min(int(np.floor(start_ms * info.fps / 1000 + EPS_FRAMES)), info.n_frames - 1)
+        # one more than is shown, for the frame before the end is the last that `window_frames` shows
+        length = int(np.ceil(duration_ms * info.fps / 1000 - EPS_FRAMES)) + 1
+        return replace(info, first=first, n_frames=min(length, info.n_frames - first), duration_ms=duration_ms)
+    first, end = frames_at(info, np.array([start_ms, start_ms + duration_ms - info.tick_ms])).tolist()
+    starts_ms = np.maximum(info.starts_ms[first : end + 1] - start_ms, 0)
+    return replace(info, first=first, n_frames=end + 1 - first, duration_ms=duration_ms, starts_ms=starts_ms)
 
 
 def window_frames(info: VideoInfo, start_ms: float, end_ms: float, fps: float) -> np.ndarray:
@@ -66,11 +86,11 @@ def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(info.starts_ms, times_ms + info.tick_ms, side="right") - 1, 0, info.n_frames - 1)
 
 
-def decode(path: str | Path, numbers: Iterable[int], n_frames: int) -> Iterator[tuple[int, np.ndarray]]:
+def decode(path: str | Path, numbers: Iterable[int], info: VideoInfo) -> Iterator[tuple[int, np.ndarray]]:
     """(number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB.
 
     The film is decoded once, in order; only these frames are converted to RGB, and decoding stops behind the last.
-    Raises BadInput where the film, of `n_frames`, gives fewer.
+    Raises BadInput where the film, or its piece, gives fewer than `info` says.
     """
     from av.video.reformatter import VideoReformatter
 
@@ -78,7 +98,7 @@ def decode(path: str | Path, numbers: Iterable[int], n_frames: int) -> Iterator[
     following, got = next(wanted, None), 0
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
-        for got, frame in enumerate(container.decode(stream), start=1):
+        for got, frame in enumerate(container.decode(stream), start=1 - info.first):
             size = size or (frame.width, frame.height)
             if got - 1 == following:
                 yield following, to_rgb.reformat(frame, *size, format="rgb24").to_ndarray()
@@ -86,7 +106,7 @@ def decode(path: str | Path, numbers: Iterable[int], n_frames: int) -> Iterator[
             if following is None:
                 return
     if following is not None:
-        raise _truncated(path, got, n_frames)
+        raise _truncated(path, max(got, 0), info.n_frames)
 
 
 def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:
@@ -99,7 +119,7 @@ def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:
         raise BadInput(f"{path}: frame times decrease; expected times in ms in their order")
     info = probe(path)
     numbers = frames_at(info, times_ms)
-    frames = decode(path, np.unique(numbers).tolist(), info.n_frames)
+    frames = decode(path, np.unique(numbers).tolist(), info)
     shown, frame = -1, None
     for number in numbers.tolist():
         if number != shown:

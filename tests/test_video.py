@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.utils import BadInput
-from src.video import decode, frames_at, probe, read_frames, read_image, window_frames
+from src.video import decode, frames_at, piece, probe, read_frames, read_image, window_frames
 from tests.models.films import draw, write_film
 
 CLIPS = sorted((Path(__file__).resolve().parents[1] / "../shared/realdata/kinetics400/videos").glob("*.*"))
@@ -95,9 +96,38 @@ def test_variable_rate_is_read_by_time_stamps(changing):
 
 def test_only_wanted_frames_are_given_and_the_film_is_left_behind_the_last(tmp_path):
     path = write_film(tmp_path / "film.mp4", draw(40))
-    got = dict(decode(path, [3, 4, 20], 40))
+    got = dict(decode(path, [3, 4, 20], probe(path)))
     assert list(got) == [3, 4, 20]
     np.testing.assert_array_equal(got[20], decoded(path)[0][20])
+
+
+def test_a_piece_of_a_film_is_the_film_that_was_cut_there(tmp_path):
+    frames = draw(40)
+    whole = write_film(tmp_path / "film.mp4", frames, codec="libx264")
+    info = piece(probe(whole), 400.0, 800.0)
+    assert (info.duration_ms, info.first) == (800.0, 10)
+    shown = window_frames(info, 0.0, 800.0, 25.0)
+    np.testing.assert_array_equal(shown, np.arange(20))
+    got = np.stack([frame for _, frame in decode(whole, range(20), info)])
+    np.testing.assert_array_equal(got, decoded(whole)[0][10:30])
+
+
+def test_a_piece_that_outlasts_its_film_holds_the_last_frame_that_is_shown(tmp_path):
+    info = piece(probe(write_film(tmp_path / "film.mp4", draw(20))), 400.0, 800.0)
+    np.testing.assert_array_equal(window_frames(info, 0.0, 800.0, 25.0), np.minimum(np.arange(20), 8))
+    with pytest.raises(
+        BadInput, match="a piece from 900 ms on; expected it to start within the film, which lasts 800 ms"
+    ):
+        piece(probe(tmp_path / "film.mp4"), 900.0, 100.0)
+
+
+def test_a_piece_of_a_film_of_variable_rate(tmp_path):
+    stamps_ms = np.cumsum(np.r_[0, np.tile([20, 60, 40], 10)])[:30]
+    path = write_film(tmp_path / "film.mkv", draw(30), stamps_ms=stamps_ms)
+    info = piece(probe(path), 300.0, 500.0)
+    times_ms = np.arange(0.0, 500.0, 10.0)
+    whole = frames_at(probe(path), times_ms + 300.0)
+    np.testing.assert_array_equal(frames_at(info, times_ms) + info.first, whole)
 
 
 def test_a_film_of_one_frame(tmp_path):
@@ -134,7 +164,7 @@ def test_a_truncated_real_clip_is_refused(tmp_path, path):
 def test_a_film_that_gives_fewer_frames_than_it_should(tmp_path):
     path = write_film(tmp_path / "film.mp4", draw(10))
     with pytest.raises(BadInput, match="ends after 10 frames; expected 12"):
-        list(decode(path, [0, 11], 12))
+        list(decode(path, [0, 11], replace(probe(path), n_frames=12)))
 
 
 def test_broken_in_the_middle(tmp_path):

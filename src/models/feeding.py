@@ -16,7 +16,7 @@ from src.models.spec import Model
 from src.models.temporal import Mode, TimeMap, framewise, make_windows
 from src.records import Stimuli
 from src.utils import BadInput
-from src.video import VideoInfo, decode, probe, read_image, window_frames
+from src.video import VideoInfo, decode, piece, probe, read_image, window_frames
 
 MOST_MERGED_MS = 60_000.0  # one answer stands for at most so long a stretch of unchanging film
 AHEAD_BYTES = 1 << 30  # raw frames read ahead of the stimulus in hand
@@ -71,6 +71,7 @@ def make_plan(model: Model, stimuli: Stimuli, index: int, request: Request) -> P
     still = stimuli.kind[index] == "image"
     with _naming(label):
         info = VideoInfo(float(stimuli.duration_ms[index]), 1, model.fps, 0, 0) if still else probe(path)
+        info = piece(info, *stimuli.piece_ms(index)) if stimuli.piece_ms(index) else info
     windows_ms = make_windows(model, request.mode, request.context_ms, info.duration_ms)
     one_frame_each = framewise(model, request.mode)
     time_map = TimeMap(windows_ms, one_frame_each, info.duration_ms, model.fps, request.bins_ms, request.partial)
@@ -125,7 +126,7 @@ def _increasing(arrays: Iterable[np.ndarray]) -> Iterator[int]:
 
 def _pictures(plan: Plan, numbers: Iterable[int]) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
     """(number, (picture, frame)) for increasing `numbers`; frames equal to the one before are the same picture."""
-    frames = [(0, read_image(plan.path))] if plan.still else decode(plan.path, numbers, plan.info.n_frames)
+    frames = [(0, read_image(plan.path))] if plan.still else decode(plan.path, numbers, plan.info)
     picture, before = -1, None
     for number, frame in frames:
         if before is None or not np.array_equal(frame, before):

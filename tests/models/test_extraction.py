@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from src.data.films import write_lossless
 from src.models import feeding
 from src.models.extraction import ArraySink, extract, feature_sizes
 from src.models.projection import make_projection
 from src.records import Stimuli
 from src.utils import BadInput, regular_bins
-from src.video import decode
+from src.video import VideoInfo, decode
 from tests.models.films import as_pixels, clip_model, draw, frame_model, make_films, write_film
 
 CLIPS = sorted((Path(__file__).resolve().parents[2] / "../shared/realdata/kinetics400/videos").glob("*.*"))
@@ -44,7 +46,7 @@ def pictures(folder: Path, n: int, shown_ms: float) -> Stimuli:
 
 
 def film_frames(path: Path, n_frames: int) -> np.ndarray:
-    return np.stack([frame for _, frame in decode(path, range(n_frames), n_frames)])
+    return np.stack([frame for _, frame in decode(path, range(n_frames), VideoInfo(0, n_frames, 1, 0, 0))])
 
 
 @pytest.fixture
@@ -65,6 +67,18 @@ def test_static_model_is_the_mean_over_frames(films):
     np.testing.assert_allclose(sink.values["readout"][0, :6], expected.reshape(6, 5, -1).mean(axis=1), atol=1e-6)
     assert np.isnan(sink.values["readout"][0, 6:]).all()
     assert not np.isnan(sink.values["readout"][2]).any()
+
+
+@pytest.mark.parametrize("make", [frame_model, clip_model])
+@pytest.mark.parametrize("mode", ["block", "causal"])
+def test_a_piece_of_a_film_is_answered_like_the_film_that_was_cut_there(tmp_path, make, mode):
+    frames, names, lasts = draw(60), ("whole.mkv", "cut.mkv"), np.array([1000.0])
+    whole, cut = (write_lossless(tmp_path / n, f, 25) for n, f in zip(names, (frames, frames[10:35]), strict=True))
+    piece = Stimuli("film", ("a",), (whole,), lasts, ("video",), start_ms=np.array([400.0]))
+    film = Stimuli("film", ("a",), (cut,), lasts, ("video",))
+    assert len({piece.digest, film.digest, replace(piece, start_ms=np.array([440.0])).digest}) == 3
+    bins = regular_bins(800, 200)
+    assert_same(*(run(make(), stimuli, bins, mode=mode, context_ms=400.0) for stimuli in (piece, film)), 0)
 
 
 def test_video_model_is_the_mean_over_steps(films):
