@@ -8,23 +8,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from src.data.release import Need, Release
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The card of a dataset.
+    """The card of a dataset, which has either `load` or `read`.
 
-    name: unique over all kinds. study: its folder under DATA_HOME. load: that folder -> record (src/records.py).
-    access: how a user gets the files ("embedded", "download", "registration", "on request"). source: where they are.
-    expected: {what: number} counts of the loaded record, see `counts`.
+    name: unique over all kinds. study: its folder under DATA_HOME. load: of an embedded dataset, rendered on first use:
+    that folder -> record (src/records.py). read: of a public one: its release -> record, stored as prepared data.
+    access: how a user gets the files ("embedded", "rendered", "download", "registration", "on request"). source: where
+    they are.
+    needs: the files of the release. options: {option of the preparation: its allowed values, the default first}.
+    expected: {what: number} counts of the record of a whole release, see `counts`.
     """
 
     name: str
     study: str
-    load: Callable[[Path], Any]
     citation: str
     licence: str
     access: str
     source: str
+    load: Callable[[Path], Any] | None = None
+    read: Callable[[Release], Any] | None = None
+    needs: tuple[Need, ...] = ()
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     note: str = ""
     expected: Mapping[str, int] = field(default_factory=dict)
 

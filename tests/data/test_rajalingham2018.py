@@ -1,55 +1,44 @@
 import numpy as np
 import pytest
-from brainscore_core.supported_data_standards.brainio.assemblies import BehavioralAssembly
-from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
-import src.data as data
 from src.data.behaviour import rajalingham2018
-from src.data.synthetic.files import write_image
+from src.data.brainio import from_brainscore
+from src.data.release import Release
 from src.utils import BadInput
+from tests.data.miniatures import rajalingham2018 as miniature
+from tests.data.scored import comes_back, holds, scores
+
+(DECLARED,) = rajalingham2018.DATASETS
 
 
-@pytest.fixture
-def assembly(tmp_path):
-    """Four images of two objects and eight trials, laid out as Brain-Score's."""
-    ids, objects = ["i0", "i1", "i2", "i3"], ["bear", "ELEPHANT_M", "bear", "ELEPHANT_M"]
-    for name in ids:
-        write_image(tmp_path / f"{name}.png", np.full((4, 4, 3), int(name[1]), np.uint8))
-    stimulus_set = StimulusSet({"image_id": ids, "stimulus_id": ids, "image_label": objects})
-    stimulus_set.stimulus_paths = {name: tmp_path / f"{name}.png" for name in ids}
-    stimulus_set.identifier = "objectome.public"
-    shown = np.tile(np.arange(4), 2)
-    sample = np.array(objects)[shown]
-    distractor = np.where(sample == "bear", "ELEPHANT_M", "bear")
-    choice = np.where(np.arange(8) % 3 == 0, distractor, sample)
-    found = BehavioralAssembly(
-        choice,
-        coords={
-            "image_id": ("presentation", np.array(ids)[shown]),
-            "stimulus_id": ("presentation", np.array(ids)[shown]),
-            "sample_obj": ("presentation", sample),
-            "dist_obj": ("presentation", distractor),
-            "truth": ("presentation", sample),
-            "WorkerId": ("presentation", np.array([f"w{i % 3}" for i in range(8)])),
-            "enough_human_data": ("presentation", np.zeros(8, bool)),
-        },
-        dims=["presentation"],
-    )
-    found.attrs["stimulus_set"] = stimulus_set
-    return found
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("rajalingham2018")
+    study = home / "data" / miniature.STUDY
+    miniature.write(study)
+    with miniature.around(study, brainio_home=home / "brainio"):
+        yield home
 
 
-def test_trials_and_images_come_over(assembly, monkeypatch, tmp_path):
-    monkeypatch.setattr(rajalingham2018, "fetch", lambda: assembly)
-    record = data.declaration("behaviour", "rajalingham2018").load(tmp_path / "rajalingham2018")
-    assert record.classes == ("ELEPHANT_M", "bear")
-    assert record.stimuli.ids == ("i0", "i1", "i2", "i3")
+def test_trials_and_images_come_over(home, tmp_path):
+    record = DECLARED.read(Release(DECLARED.name, home / "data" / miniature.STUDY))
+    holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
+    comes_back(record, tmp_path / DECLARED.name)
+    assembly = from_brainscore.assembly(DECLARED.name, rajalingham2018.ASSEMBLY)
+    assert record.classes == ("ELEPHANT_M", "bear", "car", "wrench")
     assert set(record.stimuli.kind) == {"image"}
     assert record.fitting is None
+    for ours, theirs in {"truth": "sample_obj", "distractor": "dist_obj", "subject": "WorkerId"}.items():
+        assert list(record.trials[ours]) == list(assembly[theirs].values)
     assert list(record.trials["choice"]) == list(assembly.values)
-    assert list(record.trials["truth"]) == list(assembly["sample_obj"].values)
-    assert list(record.trials["distractor"]) == list(assembly["dist_obj"].values)
-    assert list(record.trials["subject"])[:4] == ["w0", "w1", "w2", "w0"]
+
+
+@pytest.mark.slow
+def test_the_observers_layer_agrees_with_it(home):
+    test, printed = scores("behaviour", DECLARED, home)
+    assert max(test, key=test.get) == "colour"
+    assert test["colour"] > 0.3
+    assert 0.6 < printed["notes"]["human accuracy"] < 1
 
 
 def test_without_a_network_the_message_says_what_to_do(monkeypatch):
@@ -61,5 +50,13 @@ def test_without_a_network_the_message_says_what_to_do(monkeypatch):
         r"rajalingham2018 cannot be had .*EndpointConnectionError.*; expected Rajalingham2018.public .*BRAINIO_HOME"
     )
     with pytest.raises(BadInput, match=expected) as caught:
-        rajalingham2018.fetch()
+        DECLARED.read(Release(DECLARED.name, None))
     assert "\n" not in str(caught.value)
+
+
+def test_stimulus_columns_are_narrowed_to_what_is_asked_for(home):
+    found = from_brainscore.stimulus_set(DECLARED.name, "objectome.public")
+    narrow = from_brainscore.narrowed(found, ("image_label", "nothing"))
+    assert list(narrow.columns) == ["stimulus_id", "image_label"]
+    assert np.array_equal(narrow["stimulus_id"], found["image_id"])
+    assert narrow.stimulus_paths == found.stimulus_paths

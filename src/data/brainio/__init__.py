@@ -6,6 +6,15 @@ trial, the value being the choice. Labels <-> DataAssembly, presentation x label
 """
 
 from src.data.brainio.assemblies import Record, from_assembly, from_stimulus_set, to_assembly, to_stimulus_set
-from src.data.brainio.files import read, write
+from src.data.brainio.files import read, read_array, write
 
-__all__ = ["Record", "from_assembly", "from_stimulus_set", "read", "to_assembly", "to_stimulus_set", "write"]
+__all__ = [
+    "Record",
+    "from_assembly",
+    "from_stimulus_set",
+    "read",
+    "read_array",
+    "to_assembly",
+    "to_stimulus_set",
+    "write",
+]

@@ -23,6 +23,7 @@ def to_stimulus_set(stimuli: Stimuli) -> "StimulusSet":
     from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
     columns = {"stimulus_id": stimuli.ids, "kind": stimuli.kind, "duration_ms": stimuli.duration_ms}
+    columns |= {} if stimuli.start_ms is None else {"start_ms": stimuli.start_ms}
     found = StimulusSet({**columns, **{name: list(values) for name, values in stimuli.table.items()}})
     found.stimulus_paths = dict(zip(stimuli.ids, stimuli.paths, strict=True))
     found.identifier = stimuli.name
@@ -36,7 +37,7 @@ def from_stimulus_set(stimulus_set: "StimulusSet", shown_ms: float, name: str | 
     """
     ids = tuple(map(str, stimulus_set["stimulus_id"]))
     paths = tuple(Path(stimulus_set.get_stimulus(i)) for i in stimulus_set["stimulus_id"])
-    own = {"stimulus_id", "kind", "duration_ms", "filename"}
+    own = {"stimulus_id", "kind", "duration_ms", "start_ms", "filename"}
     if "kind" in stimulus_set:
         kind = tuple(stimulus_set["kind"])
     else:
@@ -46,7 +47,9 @@ def from_stimulus_set(stimulus_set: "StimulusSet", shown_ms: float, name: str | 
     else:
         duration_ms = np.array([shown_ms if k == "image" else _film_ms(p) for k, p in zip(kind, paths, strict=True)])
     table = {str(column): list(stimulus_set[column]) for column in stimulus_set.columns if column not in own}
-    return Stimuli(name or getattr(stimulus_set, "identifier", None) or "stimuli", ids, paths, duration_ms, kind, table)
+    start_ms = np.asarray(stimulus_set["start_ms"], dtype=np.float64) if "start_ms" in stimulus_set else None
+    name = name or getattr(stimulus_set, "identifier", None) or "stimuli"
+    return Stimuli(name, ids, paths, duration_ms, kind, table, start_ms)
 
 
 def _film_ms(path: Path) -> float:

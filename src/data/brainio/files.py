@@ -5,11 +5,16 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src.data.brainio.assemblies import Record, from_assembly, to_assembly
 from src.utils import BadInput, file_digest
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 
 def write(record: Record, folder: Path, provenance: dict | None = None) -> Path:
@@ -48,10 +53,24 @@ def _write_files(record: Record, made: Path, final: Path, provenance: dict) -> N
         **provenance,
         "assembly": type(assembly).__name__,
         "record_digest": record.digest,
+        "notes": dict(record.notes),
         "files": {file: file_digest(made / file) for file in ("assembly.nc", "stimuli.csv")},
         "versions": {package: version(package) for package in ("brainscore-core", "numpy", "pandas", "xarray")},
     }
     (made / "provenance.json").write_text(json.dumps(stated, indent=1))
+
+
+def read_array(path: Path) -> "DataArray":
+    """A netCDF array with bare coordinates, whoever wrote it; BadInput where it is damaged, or no array."""
+    import xarray
+
+    try:
+        with xarray.open_dataarray(path, engine="netcdf4") as stored:
+            plain = stored.load()
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise BadInput(f"{path}: cannot be read ({reason}); expected a whole netCDF array; get it again") from error
+    return plain.reset_index(list(plain.indexes)) if plain.indexes else plain
 
 
 def read(folder: Path) -> Record:
@@ -78,4 +97,5 @@ def read(folder: Path) -> Record:
     stimulus_set.stimulus_paths = dict(zip(table["stimulus_id"], paths, strict=True))
     stimulus_set.identifier = assembly.attrs["stimulus_set_identifier"]
     fitting = read(folder / "fitting") if (folder / "fitting").is_dir() else None
-    return from_assembly(assembly, stimulus_set, name=stimulus_set.identifier, fitting=fitting)
+    record = from_assembly(assembly, stimulus_set, name=stimulus_set.identifier, fitting=fitting)
+    return replace(record, notes=stated.get("notes", {}))

@@ -28,6 +28,19 @@ SUBJECTS = tuple(f"subject-{i}" for i in range(1, 7))
 REGIONS = {"fake-V1": "colour", "fake-V2": "orientation", "fake-MT": "motion", "fake-LO": "conjunction", "none": ""}
 UNITS_PER_REGION = {"L": 8, "R": 7}
 N_COMPONENTS = 8
+# patches of neighbours on fsaverage5, about where the names would lie
+VERTICES = {
+    ("L", "fake-V1"): (8554, 34, 1990, 8555, 8556, 9648, 9649, 1991),
+    ("L", "fake-V2"): (3794, 304, 1700, 3792, 3793, 3795, 3796, 1699),
+    ("L", "fake-MT"): (9446, 552, 2296, 5091, 9443, 9445, 9447, 2294),
+    ("L", "fake-LO"): (2483, 5562, 5563, 5564, 10004, 10005, 10006, 208),
+    ("L", "none"): (862, 2781, 2782, 2783, 6157, 6158, 6160, 45),
+    ("R", "fake-V1"): (7949, 1761, 1762, 3894, 5566, 7948, 7950),
+    ("R", "fake-V2"): (3178, 1214, 1257, 3134, 3177, 6873, 6874),
+    ("R", "fake-MT"): (8554, 34, 1990, 8555, 8556, 9648, 9649),
+    ("R", "fake-LO"): (3324, 87, 1404, 3325, 3326, 8563, 8564),
+    ("R", "none"): (7520, 1578, 1579, 3588, 4645, 7519, 7521),
+}
 
 
 def _rng(*parts: str) -> np.random.Generator:
@@ -35,13 +48,14 @@ def _rng(*parts: str) -> np.random.Generator:
 
 
 def units() -> dict[str, np.ndarray]:
-    """The unit table, left hemisphere first: region, layer, variance of signal and of a subject's noise, best_r."""
+    """The unit table, left hemisphere first: place, layer, variance of signal and of a subject's noise, best_r."""
     rows = [(hemi, region, i) for hemi, n in UNITS_PER_REGION.items() for region in REGIONS for i in range(n)]
     signal = np.array([float(region != "none") for _, region, _ in rows])
     noise = _rng("noise of units").uniform(0.4, 4.0, len(rows))
     return {
         "unit_id": np.array([f"{region}-{hemi}{i}" for hemi, region, i in rows]),
         "hemi": np.array([hemi for hemi, _, _ in rows]),
+        "vertex": np.array([VERTICES[hemi, region][i] for hemi, region, i in rows]),
         "region": np.array([region for _, region, _ in rows]),
         "planted_layer": np.array([REGIONS[region] for _, region, _ in rows]),
         "signal": signal,

@@ -1,20 +1,23 @@
 """Cue conflict: 1,280 images with the shape of one object and the texture of another, to be told by their shape.
 
-Geirhos R, Rubisch P, Michaelis C, Bethge M, Wichmann FA, Brendel W (2019), ICLR, arXiv:1811.12231. Images from
-github.com/rgeirhos/texture-vs-shape, human trials from github.com/bethgelab/model-vs-human (CC BY 4.0). Sixteen classes
-of 80 images; in 80 images shape and texture agree. Layout: <DATA_HOME>/cueconflict/<release>/<shape class>/
-<content>-<style>.png, for example bird3-cat2.png, the release's folder named as it is unpacked. One content image gives
-several stimuli, which no split parts. The task measures how well shape can be read off a layer, not its shape bias.
+Geirhos R, Rubisch P, Michaelis C, Bethge M, Wichmann FA, Brendel W (2019), ICLR, arXiv:1811.12231. Images
+(first published in github.com/rgeirhos/texture-vs-shape) and human trials: github.com/bethgelab/model-vs-human, CC BY
+4.0. Sixteen classes of 80 images; in 80 images shape and texture agree. Layout: <DATA_HOME>/cueconflict/<release>/
+<shape class>/<content>-<style>.png, for example bird3-cat2.png, the release's folder named as it is unpacked. One
+content image gives several stimuli, which no split parts. The task measures how well shape can be read off a layer, not
+its shape bias.
+`--images all` is published; `conflicts` leaves out the 80 images in which shape and texture agree.
 """
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from src.data.declare import Task
+from src.data.release import Http, Need, Release
 from src.records import Labels, Stimuli
 from src.utils import BadInput
 
@@ -46,31 +49,39 @@ def parse_name(file: str) -> dict[str, str]:
     }
 
 
-def load(folder: Path) -> Labels:
-    """The images and their shape; raises BadInput where neither release is unpacked in `folder`."""
-    release = next((folder / name for name in RELEASES if (folder / name).is_dir()), None)
-    if release is None:
+def _images(release: Release) -> list[Path]:
+    """The images of whichever release is unpacked, sorted by class and name; those outside its classes do not count."""
+    home = next((name for name in RELEASES if (release.folder / name).is_dir()), RELEASES[0])
+    release.files(f"{home}/*/*.png")
+    return sorted(path for c in CLASSES for path in (release.folder / home / c).glob("*.png"))
+
+
+def read(release: Release) -> Labels:
+    """The images and their shape."""
+    images = [(parse_name(path.name), path) for path in _images(release)]
+    misplaced = [path for row, path in images if row["shape"] != path.parent.name]
+    if misplaced:
         raise BadInput(
-            f"cueconflict is not in {folder}; expected a folder {' or '.join(RELEASES)} with one folder per class; "
-            f"take it from github.com/rgeirhos/texture-vs-shape (stimuli)"
+            f"{len(misplaced)} images lie in the folder of another shape, first {misplaced[0]}; expected "
+            f"<shape>/<shape>3-cat2.png; unpack the release again"
         )
-    paths = sorted(path for c in CLASSES for path in (release / c).glob("*.png"))
-    if not paths:
-        raise BadInput(f"{release} has no images; expected <class>/<content>-<style>.png; unpack the release again")
-    rows = [parse_name(path.name) for path in paths]
-    table = {column: [row[column] for row in rows] for column in ("shape", "texture", "content", "style")}
+    every = release.options.get("images", "all") == "all"
+    kept = [(row, path) for row, path in images if every or row["shape"] != row["texture"]]
+    notes = {} if every else {"images without conflict, left out": len(images) - len(kept)}
+    table = {column: [row[column] for row, _ in kept] for column in ("shape", "texture", "content", "style")}
     stimuli = Stimuli(
-        name="cueconflict",
-        ids=tuple(row["stimulus_id"] for row in rows),
-        paths=tuple(paths),
-        duration_ms=np.full(len(paths), SHOWN_MS),
-        kind=("image",) * len(paths),
+        name=release.name,
+        ids=tuple(row["stimulus_id"] for row, _ in kept),
+        paths=tuple(path for _, path in kept),
+        duration_ms=np.full(len(kept), SHOWN_MS),
+        kind=("image",) * len(kept),
         table=table,
     )
-    return Labels(stimuli, np.array(table["shape"])[:, None], ("shape",), groups=np.array(table["content"]))
+    groups = np.array(table["content"])
+    return Labels(stimuli, np.array(table["shape"])[:, None], ("shape",), groups=groups, notes=notes)
 
 
-def read_trials(paths: Sequence[Path]) -> dict[str, np.ndarray]:
+def read_trials(paths: Iterable[Path]) -> dict[str, np.ndarray]:
     """Human trials from the release's csv files: stimulus_id, subject, truth, texture, choice ("na": no answer)."""
     columns: dict[str, list[str]] = {name: [] for name in ("stimulus_id", "subject", "truth", "texture", "choice")}
     for path in paths:
@@ -96,15 +107,23 @@ def shape_bias(trials: dict[str, np.ndarray]) -> float:
     return float(shape / (shape + texture))
 
 
+_ARCHIVE = Http(
+    {"cue-conflict.tar.gz": "https://github.com/bethgelab/model-vs-human/releases/download/v0.1/cue-conflict.tar.gz"},
+    0.0,
+    unpack=("cue-conflict.tar.gz",),
+)
+NEEDS = (Need("images", "*/*/*-*.png", _ARCHIVE, count=1280),)
 DATASETS = [
     Task(
         name="cueconflict",
         study="cueconflict",
-        load=load,
+        read=read,
+        needs=NEEDS,
+        options={"images": ("all", "conflicts")},
         citation="Geirhos et al. 2019, ICLR, arXiv:1811.12231",
         licence="CC BY 4.0",
         access="download",
-        source="github.com/rgeirhos/texture-vs-shape, stimuli/style-transfer-preprocessed-512",
+        source="github.com/bethgelab/model-vs-human, cue-conflict.tar.gz",
         static=True,
         note="label: the shape; images of one content stay together in every split",
         expected={"stimuli": 1280, "labels": 1, "classes": 16},

@@ -1,0 +1,178 @@
+"""Han, Wang & Zhang 2024: which of ten actions people saw in films, in a few frames, and in six moving points of light.
+
+Han S, Wang Z, Zhang M (2024). NeurIPS, arXiv:2405.16493. Code and protocols: github.com/ZhangLab-DeepNeuroCogLab/
+MotionPerceiver (MIT), whose page links to the people's answers; RGB films are from NTU RGB+D 120 (ROSE Lab, on request,
+academic use), the others were made from them. Six of the 24 conditions: RGB and J-6P (six points of light), each whole,
+in four frames (-4F) and with its frames shuffled (-S).
+
+Layout: <DATA_HOME>/han2024/qualified_human_data.csv with the columns BMP Condition, Video Path, ID, Ground Truth and
+Human Response; bmp_dataset_mp4/<condition>/<Video Path>; the read-out is fitted on every film of
+bmp_dataset_fitting_mp4/<RGB or J-6P>. The action of a film is the NTU code in its name. An answer's name stands for the
+code that films of that name have in these six conditions, else for the one in NTU's own list; a name that is in neither
+is an error. A fitting film of a recording that is also shown is left out and counted, for the protocol keeps them
+apart.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from src.data.behaviour.lengths import film_lengths, named, require_readable
+from src.data.declare import Behaviour
+from src.data.release import ByHand, Need, Release
+from src.records import Choices, Labels, Stimuli
+from src.utils import BadInput
+
+CONDITIONS = ("RGB", "RGB-4F", "RGB-S", "J-6P", "J-6P-4F", "J-6P-S")
+ACTIONS = {
+    "A006": "pick up",
+    "A007": "throw",
+    "A008": "sit down",
+    "A009": "stand up",
+    "A024": "kick something",
+    "A027": "jump up",
+    "A031": "point to something",
+    "A035": "nod head/bow",
+    "A043": "falling down",
+    "A097": "arm circles",
+}
+TRIALS, SHOWN, FITTING = "qualified_human_data.csv", "bmp_dataset_mp4", "bmp_dataset_fitting_mp4"
+COLUMNS = ("BMP Condition", "Video Path", "ID", "Ground Truth", "Human Response")
+FILMS = (".mp4", ".avi", ".mkv", ".mov", ".gif")
+_CODE, _RECORDING = re.compile(r"A\d{3}"), re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
+
+
+def code_of(file: str) -> str:
+    """The action's code in the name of a film, such as A027; BadInput for a name without one of the ten."""
+    found = _CODE.search(Path(file).name)
+    if not found or found[0] not in ACTIONS:
+        raise BadInput(f"'{file}' names no action; expected one of {', '.join(ACTIONS)} in it; remove the file")
+    return found[0]
+
+
+def recording_of(file: str) -> str:
+    """Which recording a film is of, such as S003C001P018R001A027, however it was rendered; else its own name."""
+    found = _RECORDING.search(Path(file).name)
+    return found[0] if found else Path(file).name
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The csv's trials, all conditions; BadInput where a column is missing."""
+    with open(path, newline="", encoding="utf-8-sig") as handle:
+        reader = csv.DictReader(handle, restval="")
+        absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if absent:
+            has = ", ".join(reader.fieldnames or ())
+            raise BadInput(f"{path}: no column {', '.join(absent)} among {has}; expected the file of the release")
+        return [{column: row[column].strip() for column in COLUMNS} for row in reader]
+
+
+def codes(rows: Iterable[dict[str, str]]) -> dict[str, str]:
+    """{name of an action, in lower case: code}; BadInput where films of one name have different codes.
+
+    Other conditions than the six are not asked: a film that runs backwards may well be named otherwise.
+    """
+    found = {name: code for code, name in ACTIONS.items()}
+    shown: dict[str, str] = {}
+    for row in (row for row in rows if row["BMP Condition"] in CONDITIONS):
+        name, code = row["Ground Truth"].lower(), code_of(row["Video Path"])
+        if shown.setdefault(name, code) != code:
+            raise BadInput(
+                f"'{row['Ground Truth']}' stands for {shown[name]} and, in {row['Video Path']}, for {code}; "
+                f"expected one code a name; correct {TRIALS}"
+            )
+    return found | shown
+
+
+def read(release: Release, condition: str) -> Choices:
+    """The trials of one condition; BadInput for missing files, unknown answers, codes that contradict each other."""
+    rows = read_rows(release.file(TRIALS))
+    code = codes(rows)
+    rows = [row for row in rows if row["BMP Condition"] == condition]
+    if not rows:
+        raise BadInput(f"{release.name}: {TRIALS} has no trial of condition {condition}; expected the whole release")
+    answered = [row for row in rows if row["Human Response"]]
+    strangers = sorted({row["Human Response"] for row in answered if row["Human Response"].lower() not in code})
+    if strangers:
+        raise BadInput(
+            f"{release.name}: {len(strangers)} answers in {TRIALS} name no known action, first '{strangers[0]}'; "
+            f"expected one of {', '.join(sorted(code))}; correct the file"
+        )
+    trials = {
+        "stimulus_id": np.array([row["Video Path"] for row in answered]),
+        "truth": np.array([code_of(row["Video Path"]) for row in answered]),
+        "choice": np.array([code[row["Human Response"].lower()] for row in answered]),
+        "subject": np.array([row["ID"] for row in answered]),
+    }
+    files = sorted(set(trials["stimulus_id"].tolist()))
+    paths = release.require([release.folder / SHOWN / condition / file for file in files])
+    lengths = film_lengths(release, paths, "shown films")
+    require_readable(release, paths, lengths)
+    fitting, notes = _fitting(release, condition, files)
+    notes = {"trials without an answer left out": len(rows) - len(answered), **notes}
+    return Choices(_stimuli(release.name, files, paths, lengths), trials, tuple(ACTIONS), fitting, notes)
+
+
+def _fitting(release: Release, condition: str, shown: list[str]) -> tuple[Labels, dict[str, object]]:
+    """The labelled films that the read-out is fitted on, and which were left out since people saw their recording."""
+    folder = f"{FITTING}/{family(condition)}"
+    found = [path for path in release.files(f"{folder}/*") if path.suffix.lower() in FILMS]
+    taken = {recording_of(file) for file in shown}
+    unseen = [path for path in found if recording_of(path.name) not in taken]
+    lengths = film_lengths(release, unseen, "fitting films")
+    paths = [path for path, length in zip(unseen, lengths, strict=True) if not np.isnan(length)]
+    if not paths:
+        raise BadInput(
+            f"{release.name}: none of {len(found)} films of {folder} can be read and was not shown; expected the "
+            f"training films"
+        )
+    files = [path.name for path in paths]
+    stimuli = _stimuli(f"{release.name}-fitting", files, paths, lengths[~np.isnan(lengths)])
+    notes = {"fitting films of shown recordings left out": len(found) - len(unseen)}
+    notes |= {"fitting films that cannot be read left out": named([path for path in unseen if path not in set(paths)])}
+    return Labels(stimuli, np.array([[code_of(file)] for file in files]), ("action",)), notes
+
+
+def family(condition: str) -> str:
+    """The whole films that a condition was made from."""
+    return "J-6P" if condition.startswith("J-6P") else "RGB"
+
+
+def _stimuli(name: str, files: list[str], paths: list[Path], lengths: np.ndarray) -> Stimuli:
+    table = {"action": [code_of(file) for file in files]}
+    return Stimuli(name, tuple(files), tuple(paths), lengths, ("video",) * len(files), table)
+
+
+_BY_HAND = "github.com/ZhangLab-DeepNeuroCogLab/MotionPerceiver links to it; put it at"
+DATASETS = [
+    Behaviour(
+        name=f"han2024-{condition}",
+        study="han2024",
+        read=partial(read, condition=condition),
+        needs=(
+            Need("people's answers", TRIALS, ByHand(f"{_BY_HAND} han2024/{TRIALS}"), count=1),
+            Need(
+                f"{condition} films",
+                f"{SHOWN}/{condition}/*",
+                ByHand(f"NTU RGB+D 120 from the ROSE Lab (request, academic use); {_BY_HAND} han2024/{SHOWN}"),
+            ),
+            Need(
+                "fitting films",
+                f"{FITTING}/{family(condition)}/*",
+                ByHand(f"the films of the training protocol; {_BY_HAND} han2024/{FITTING}"),
+            ),
+        ),
+        citation="Han, Wang & Zhang 2024, NeurIPS, arXiv:2405.16493",
+        licence="NTU RGB+D 120: academic use",
+        access="on request",
+        source="github.com/ZhangLab-DeepNeuroCogLab/MotionPerceiver; rose1.ntu.edu.sg (NTU RGB+D 120)",
+        metric="O2",
+        note="ten actions; the read-out is fitted on other films",
+        expected={"classes": 10},
+    )
+    for condition in CONDITIONS
+]

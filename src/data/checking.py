@@ -1,0 +1,126 @@
+"""A dataset held against its declaration: counts, shapes, onset, what was not recorded, doubles, broken files."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from src.data.declare import Dataset, counts
+from src.records import Labels, Responses, Stimuli
+from src.utils import BadInput, array_digest, file_digest
+from src.video import piece, probe, read_image
+
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what, found, expected; fine: whether the data can be scored as they are."""
+
+    what: str
+    found: str
+    expected: str
+    fine: bool
+
+
+def check(declared: Dataset, record: Any, expected: Mapping[str, int] | None = None) -> list[Finding]:
+    """Everything that can be said of a dataset's record; expected: its counts, by default the declaration's."""
+    findings = list(_counts(record, declared.expected if expected is None else expected))
+    findings += _films(record.stimuli)
+    if isinstance(record, Responses):
+        findings += _recorded(declared, record)
+    if isinstance(record, Labels):
+        findings += _labels(record)
+    if getattr(record, "fitting", None) is not None:
+        shared = sorted(set(record.stimuli.ids) & set(record.fitting.stimuli.ids))
+        findings.append(Finding("fitting stimuli that are also shown", _named(shared), "none", not shared))
+        findings += _films(record.fitting.stimuli, "fitting ")
+    findings += [Finding(what, str(value), "", True) for what, value in record.notes.items()]
+    return findings
+
+
+def _named(items: list[str]) -> str:
+    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return f"{len(items)} ({', '.join(items[:NAMED])}{more})" if items else "none"
+
+
+def _counts(record: Any, expected: Mapping[str, int]) -> Iterator[Finding]:
+    found = counts(record)
+    for what in [*expected, *(name for name in found if name not in expected)]:
+        wanted = expected.get(what)
+        fine = wanted is None or found.get(what) == wanted
+        yield Finding(what, str(found.get(what, "-")), "" if wanted is None else str(wanted), fine)
+
+
+def _films(stimuli: Stimuli, role: str = "") -> Iterator[Finding]:
+    broken, lasts = [], []
+    for index in range(len(stimuli)):
+        try:
+            lasts.append(_length_ms(stimuli, index))
+        except BadInput as error:
+            broken.append(f"{stimuli.ids[index]}: {error}")
+    yield Finding(f"{role}files that cannot be read", _named(broken), "none", not broken)
+    if lasts:
+        yield Finding(f"{role}length of stimuli, s", f"{min(lasts) / 1000:.3g} to {max(lasts) / 1000:.3g}", "", True)
+    pieces = [(file_digest(path), stimuli.piece_ms(index)) for index, path in enumerate(stimuli.paths)]
+    seen = Counter(pieces)
+    doubled = [i for i, content in zip(stimuli.ids, pieces, strict=True) if seen[content] > 1]
+    yield Finding(f"{role}stimuli of the same content", _named(doubled), "none", True)
+
+
+def _length_ms(stimuli: Stimuli, index: int) -> float:
+    if stimuli.kind[index] == "image":
+        read_image(stimuli.paths[index])
+        return float(stimuli.duration_ms[index])
+    info, part = probe(stimuli.paths[index]), stimuli.piece_ms(index)
+    return (piece(info, *part) if part else info).duration_ms
+
+
+def _recorded(declared: Dataset, record: Responses) -> Iterator[Finding]:
+    values, time_ms = record.values, record.time_ms
+    yield Finding("first bin starts at, ms", f"{time_ms[0, 0]:g}", "", True)
+    yield Finding("bin width, ms", f"{time_ms[0, 1] - time_ms[0, 0]:g}", "", True)
+    share = float(np.mean([np.isnan(stimulus).mean() for stimulus in values]))
+    yield Finding("not recorded (NaN)", f"{share:.1%}", "", True)
+    infinite = int(sum(np.isinf(stimulus).sum() for stimulus in values))
+    yield Finding("infinite values", str(infinite), "0", infinite == 0)
+    flat = int(_constant(values).sum())
+    yield Finding("units that never change", str(flat), "0", True)
+    same = Counter(array_digest(values[:, k]) for k in range(values.shape[1]))
+    doubled = sum(n for n in same.values() if n > 1)
+    yield Finding("repetitions with equal values", str(doubled), "0", doubled == 0)
+    if getattr(declared, "fit", "stimuli") == "stimuli":
+        uncovered = _uncovered(record)
+        yield Finding("stimuli shorter than what was recorded", _named(uncovered), "none", True)
+
+
+def _constant(values: np.ndarray) -> np.ndarray:
+    low, high = np.full(values.shape[-1], np.inf), np.full(values.shape[-1], -np.inf)
+    for stimulus in values:
+        low, high = (
+            np.fmin(low, np.nanmin(stimulus, (0, 1), initial=np.inf)),
+            np.fmax(high, np.nanmax(stimulus, (0, 1), initial=-np.inf)),
+        )
+    return high <= low
+
+
+def _uncovered(record: Responses) -> list[str]:
+    """Stimuli that end before the last bin in which a response to them is kept."""
+    found = []
+    for index, identity in enumerate(record.stimuli.ids):
+        kept = np.flatnonzero(np.isfinite(record.values[index]).any(axis=(0, 2)))
+        if len(kept) and record.time_ms[kept[-1], 1] > record.stimuli.duration_ms[index] + 1000:
+            found.append(identity)
+    return found
+
+
+def _labels(record: Labels) -> Iterator[Finding]:
+    if record.values.dtype.kind == "f":
+        for name, column in zip(record.names, record.values.T, strict=True):
+            yield Finding(f"label {name}", f"{column.min():.3g} to {column.max():.3g}", "", True)
+        return
+    of_class = Counter(record.values[:, 0].tolist())
+    least, most = min(of_class.values()), max(of_class.values())
+    yield Finding("stimuli of a class", f"{least}" if least == most else f"{least} to {most}", "at least 3", least >= 3)

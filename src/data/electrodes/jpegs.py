@@ -1,0 +1,32 @@
+"""Folders of JPEG frames as films: the files themselves, one packet each, with nothing encoded again."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from src.utils import BadInput
+
+
+def remux_jpegs(path: Path, frames: Sequence[Path], fps: float) -> Path:
+    """JPEG files as a film (Motion JPEG, .mkv), whole or not at all; BadInput for a file that is no JPEG."""
+    import av
+
+    from src.video import read_image
+
+    rate = Fraction(fps).limit_denominator(1001)
+    height, width = read_image(frames[0]).shape[:2]
+    beside = path.with_name(f".{path.name}.part.mkv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(beside), "w", format="matroska") as container:
+        stream = container.add_stream("mjpeg", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
+        for number, file in enumerate(frames):
+            content = file.read_bytes()
+            if not (content.startswith(b"\xff\xd8") and content.rstrip(b"\0").endswith(b"\xff\xd9")):
+                raise BadInput(f"{file}: no whole JPEG file; expected the frame of the release; fetch it again")
+            packet = av.Packet(content)
+            packet.stream, packet.time_base = stream, 1 / rate
+            packet.pts = packet.dts = number
+            packet.duration, packet.is_keyframe = 1, True
+            container.mux(packet)
+    return beside.replace(path)

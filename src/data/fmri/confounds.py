@@ -1,0 +1,105 @@
+"""What is regressed out of a run of fMRI: presets over fMRIPrep's confound tables, through nilearn's own tools.
+
+Presets: "motion24+acompcor" (six motion parameters, their derivatives and all squares; five components each of white
+matter and CSF, Behzadi et al. 2007, NeuroImage 37:90), "motion24", "motion6", each with fMRIPrep's cosines for slow
+drift; "none"; and "pca95", the published one: all columns of the table, whitened to the components that hold 95 % of
+the variance (about a hundred, the global signal among them), fitted without intercept. Every preset leaves a vertex's
+mean in place.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from src.utils import BadInput
+
+PRESETS = ("motion24+acompcor", "motion24", "motion6", "none", "pca95")
+SHARE = 0.95
+_COMPCOR = {"compcor": "anat_separated", "n_compcor": 5}
+_STRATEGIES = {
+    "motion6": {"strategy": ("motion", "high_pass"), "motion": "basic"},
+    "motion24": {"strategy": ("motion", "high_pass"), "motion": "full"},
+    "motion24+acompcor": {"strategy": ("motion", "high_pass", "compcor"), "motion": "full", **_COMPCOR},
+}
+
+
+def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
+    """`series` (n_volumes, n_vertices) without what the confounds explain; volumes before the steady state are NaN.
+
+    table: fMRIPrep's `..._desc-confounds_timeseries.tsv`, its .json beside it for aCompCor. Raises BadInput where it
+    has another number of rows than the series, or lacks what the preset needs.
+    """
+    if preset == "none":
+        return series
+    if preset == "pca95":
+        return regress_components(series, components(_columns(table, len(series))))
+    regressors, steady = _regressors(table, preset, len(series))
+    from nilearn.signal import clean as regress
+
+    # nilearn subtracts the fit of centred regressors, and so keeps the mean
+    fitted = regress(series[steady], confounds=regressors[steady], detrend=False, standardize=None, filter=False)
+    found = np.full(series.shape, np.nan, dtype=np.float32)
+    found[steady] = fitted
+    return found
+
+
+def components(columns: np.ndarray) -> np.ndarray:
+    """The leading principal components that hold 95 % of the variance: (n_volumes, n_columns) -> (n_volumes, n).
+
+    As published: NaN to the column's mean, z-scores by the population's standard deviation + 1e-8, and as many
+    components as it takes to reach the share.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    columns = np.where(np.isnan(columns), np.nan_to_num(np.nanmean(columns, axis=0)), columns)
+    z = (columns - columns.mean(axis=0)) / (columns.std(axis=0) + 1e-8)
+    left, singular, _ = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
+    held = np.cumsum(singular**2) / (singular**2).sum()
+    return left[:, : 1 + int(np.searchsorted(held, SHARE, side="right"))]
+
+
+def regress_components(series: np.ndarray, orthonormal: np.ndarray) -> np.ndarray:
+    """`series` (n_volumes, n_vertices) minus its least-squares fit by orthonormal columns, without intercept."""
+    return (series - orthonormal @ (orthonormal.T @ series)).astype(np.float32)
+
+
+def n_rows(table: Path) -> int:
+    """How many volumes a confound table describes."""
+    return sum(1 for line in table.read_text().splitlines() if line.strip()) - 1
+
+
+def _columns(table: Path, n_volumes: int) -> np.ndarray:
+    import pandas
+
+    try:
+        columns = pandas.read_csv(table, sep="\t").apply(pandas.to_numeric).to_numpy(dtype=np.float64)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{table}: no table of confounds ({error}); expected fMRIPrep's; run fMRIPrep again") from error
+    _check_length(table, len(columns), n_volumes)
+    return columns
+
+
+def _regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n_volumes, n_regressors) and which volumes are in the steady state (n_volumes,)."""
+    from nilearn.interfaces.fmriprep import load_confounds
+
+    # nilearn derives the table's name from an image's, whose entities fMRIPrep's versions order differently
+    image = str(table).replace("_desc-confounds_timeseries.tsv", "_hemi-L_bold.func.gii")
+    image = image.replace("_desc-confounds_regressors.tsv", "_hemi-L_bold.func.gii")
+    try:
+        found, kept = load_confounds(image, **_STRATEGIES[preset])
+    except (ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(
+            f"{table}: confounds '{preset}' cannot be had ({reason}); expected fMRIPrep's table and its .json beside "
+            f"it; or choose --confounds motion6 or none"
+        ) from error
+    _check_length(table, len(found), n_volumes)
+    steady = np.ones(n_volumes, dtype=bool)
+    if kept is not None:
+        steady = np.isin(np.arange(n_volumes), kept)
+    return found.to_numpy(dtype=np.float64), steady
+
+
+def _check_length(table: Path, n_rows: int, n_volumes: int) -> None:
+    if n_rows != n_volumes:
+        raise BadInput(f"{table}: {n_rows} rows for {n_volumes} volumes; expected as many; run fMRIPrep again")

@@ -1,0 +1,305 @@
+"""Reading a pickle that comes from a download: nothing in it is run, and its big arrays stay on the disk.
+
+A pickle is a program for a small machine that may call any function of any module. This machine knows only what lists,
+texts, numbers and numpy arrays take; it refuses by name whatever else a file asks for. The bytes of an array are not
+read but mapped from where they lie in the file, so that a file of 4 GB can be read block by block.
+"""
+
+import mmap
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.utils import BadInput
+
+KINDS = "biufSU"
+SMALL_BYTES = 2**26  # what a text may be decoded into, in memory
+_MARK = object()
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """Bytes that lie in the file."""
+
+    start: int
+    length: int
+
+
+@dataclass
+class _Type:
+    """A numpy dtype while it is put together."""
+
+    code: str
+    order: str = "="
+
+    def made(self) -> np.dtype:
+        return np.dtype(self.code).newbyteorder(self.order if self.order in "<>" else "=")
+
+
+@dataclass
+class _Array:
+    """An array while it is put together."""
+
+    value: np.ndarray | None = None
+
+
+def read(path: Path) -> Any:
+    """What a pickle of lists, tuples, texts, numbers and numeric arrays holds; large arrays are memory-mapped.
+
+    Protocols 2 to 5. Raises BadInput that names the global which a file asks for beside these, and for a file that
+    breaks off.
+    """
+    with open(path, "rb") as handle:
+        try:
+            content = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise BadInput(f"{path}: the file is empty; expected a pickle; fetch it again") from None
+        with content:
+            return _Machine(path, content).run()
+
+
+class _Machine:
+    """The stack, the memo and the place in the file."""
+
+    def __init__(self, path: Path, content: mmap.mmap):
+        self.path, self.content, self.at = path, content, 0
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        try:
+            while (code := self.take(1)) != b".":
+                step = _STEPS.get(code)
+                if step is None:
+                    raise self.refusal(f"pickle instruction {code!r} at byte {self.at - 1}")
+                step(self)
+            return self.finished(self.stack.pop())
+        except BadInput:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+            raise BadInput(f"{self.path}: no sound pickle at byte {self.at} ({error}); fetch it again") from error
+
+    def take(self, n: int) -> bytes:
+        self.skip(n)
+        return self.content[self.at - n : self.at]
+
+    def skip(self, n: int) -> int:
+        """Go on by n bytes; where they start."""
+        start, self.at = self.at, self.at + n
+        if n < 0:
+            raise ValueError(f"a length of {n}")
+        if self.at > len(self.content):
+            raise BadInput(f"{self.path}: breaks off at {len(self.content)} bytes, {self.at} expected; fetch it again")
+        return start
+
+    def number(self, form: str) -> int:
+        return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))[0]
+
+    def line(self) -> str:
+        end = self.content.find(b"\n", self.at)
+        if end < 0:
+            raise BadInput(f"{self.path}: breaks off within a name; fetch it again")
+        return self.take(end + 1 - self.at)[:-1].decode()
+
+    def refusal(self, what: str) -> BadInput:
+        return BadInput(
+            f"{self.path}: the pickle asks for {what}; expected lists, texts and numeric arrays only; do not open it "
+            f"otherwise, it may run code: fetch it again"
+        )
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def above_mark(self) -> list[Any]:
+        place = max(k for k, item in enumerate(self.stack) if item is _MARK)
+        items = self.stack[place + 1 :]
+        del self.stack[place:]
+        return items
+
+    def mapped(self, form: str) -> None:
+        n = self.number(form)
+        self.push(_Bytes(self.skip(n), n))
+
+    def text(self, form: str) -> None:
+        n = self.number(form)
+        if n > SMALL_BYTES:
+            raise self.refusal(f"a text of {n} bytes")
+        self.push(self.take(n).decode("utf-8", "surrogatepass"))
+
+    def raw(self, value: Any) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if value.length > SMALL_BYTES:
+            raise self.refusal(f"a text of {value.length} bytes")
+        return self.content[value.start : value.start + value.length]
+
+    def found(self, module: str, name: str) -> None:
+        call = _GLOBALS.get((re.sub(r"^numpy\._core\b", "numpy.core", module), name))
+        if call is None:
+            raise self.refusal(f"{module}.{name}")
+        self.push(call)
+
+    def reduce(self) -> None:
+        arguments, call = self.stack.pop(), self.stack.pop()
+        if call not in _GLOBALS.values():
+            raise self.refusal(f"a call of {type(call).__name__}")
+        self.push(call(self, *arguments))
+
+    def build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, _Type):
+            target.order = self._name(state[1])
+            if state[2] is not None or state[3] is not None:
+                raise self.refusal("a structured dtype")
+        elif isinstance(target, _Array):
+            _, shape, kind, fortran, data = state
+            target.value = self.array(data, kind, shape, "F" if fortran else "C")
+        else:
+            raise self.refusal(f"the state of a {type(target).__name__}")
+
+    def _name(self, value: Any) -> str:
+        return value if isinstance(value, str) else self.raw(value).decode("ascii")
+
+    def array(self, data: Any, kind: Any, shape: tuple, order: str) -> np.ndarray:
+        if not isinstance(kind, _Type) or not isinstance(data, (bytes, _Bytes)):
+            raise self.refusal("an array of objects")
+        made, shape = kind.made(), tuple(map(int, shape))
+        n_bytes = made.itemsize * int(np.prod(shape, dtype=object))
+        have = len(data) if isinstance(data, bytes) else data.length
+        if n_bytes != have:
+            raise BadInput(f"{self.path}: {have} bytes for an array of {n_bytes}; it is damaged: fetch it again")
+        if isinstance(data, bytes) or not n_bytes:
+            return np.frombuffer(self.raw(data), made).reshape(shape, order=order)
+        return np.memmap(self.path, made, "r", data.start, shape, order)
+
+    def finished(self, value: Any) -> Any:
+        """Arrays and texts in place of what stood for them."""
+        if isinstance(value, _Array):
+            if value.value is None:
+                raise BadInput(f"{self.path}: an array without content; it is damaged: fetch it again")
+            return value.value
+        if isinstance(value, _Bytes):
+            return self.raw(value).decode("latin-1")
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.finished(item) for item in value)
+        if value is None or isinstance(value, (str, int, float, np.ndarray)):
+            return value
+        raise self.refusal(f"a bare {getattr(value, '__name__', type(value).__name__)}")
+
+
+def _dtype(machine: _Machine, code: Any, *_: Any) -> _Type:
+    code = machine._name(code)
+    if not re.fullmatch(rf"[{KINDS}]\d+", code):
+        raise machine.refusal(f"an array of dtype '{code}'")
+    return _Type(code)
+
+
+def _ndarray(machine: _Machine, *_: Any) -> np.ndarray:
+    raise machine.refusal("a call of numpy.ndarray")
+
+
+def _reconstruct(machine: _Machine, kind: Any, *_: Any) -> _Array:
+    if kind is not _ndarray:
+        raise machine.refusal("an array of another class than numpy.ndarray")
+    return _Array()
+
+
+def _from_buffer(machine: _Machine, data: Any, kind: Any, shape: tuple, order: str) -> np.ndarray:
+    return machine.array(data, kind, shape, order)
+
+
+def _scalar(machine: _Machine, kind: Any, data: Any) -> Any:
+    return machine.array(machine.raw(data), kind, (), "C").item()
+
+
+def _encode(machine: _Machine, text: str, coding: str = "latin1") -> bytes:
+    if coding not in ("latin1", "latin-1"):
+        raise machine.refusal(f"a text encoded as {coding}")
+    return text.encode("latin-1")
+
+
+_GLOBALS: dict[tuple[str, str], Callable] = {
+    ("numpy", "dtype"): _dtype,
+    ("numpy", "ndarray"): _ndarray,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("_codecs", "encode"): _encode,
+}
+
+
+def _global_on_stack(machine: _Machine) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    machine.found(module, name)
+
+
+def _extend(machine: _Machine) -> None:
+    items = machine.above_mark()
+    machine.stack[-1].extend(items)
+
+
+def _append(machine: _Machine) -> None:
+    item = machine.stack.pop()
+    machine.stack[-1].append(item)
+
+
+def _tuple(n: int) -> Callable[[_Machine], None]:
+    def step(machine: _Machine) -> None:
+        if len(machine.stack) < n:
+            raise IndexError("too few values")
+        items = machine.stack[len(machine.stack) - n :]
+        del machine.stack[len(machine.stack) - n :]
+        machine.push(tuple(items))
+
+    return step
+
+
+def _memoize(machine: _Machine, key: int) -> None:
+    machine.memo[key] = machine.stack[-1]
+
+
+_STEPS: dict[bytes, Callable[[_Machine], Any]] = {
+    b"\x80": lambda m: m.skip(1),  # PROTO
+    b"\x95": lambda m: m.skip(8),  # FRAME
+    b"(": lambda m: m.push(_MARK),
+    b"N": lambda m: m.push(None),
+    b"\x88": lambda m: m.push(True),
+    b"\x89": lambda m: m.push(False),
+    b"J": lambda m: m.push(m.number("i")),
+    b"K": lambda m: m.push(m.number("B")),
+    b"M": lambda m: m.push(m.number("H")),
+    b"\x8a": lambda m: m.push(int.from_bytes(m.take(m.number("B")), "little", signed=True)),
+    b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
+    b"X": lambda m: m.text("I"),
+    b"\x8c": lambda m: m.text("B"),
+    b"\x8d": lambda m: m.text("Q"),
+    b"B": lambda m: m.mapped("I"),
+    b"C": lambda m: m.mapped("B"),
+    b"\x8e": lambda m: m.mapped("Q"),
+    b"\x96": lambda m: m.mapped("Q"),
+    b"T": lambda m: m.mapped("i"),
+    b"U": lambda m: m.mapped("B"),
+    b"]": lambda m: m.push([]),
+    b")": lambda m: m.push(()),
+    b"l": lambda m: m.push(m.above_mark()),
+    b"t": lambda m: m.push(tuple(m.above_mark())),
+    b"\x85": _tuple(1),
+    b"\x86": _tuple(2),
+    b"\x87": _tuple(3),
+    b"a": _append,
+    b"e": _extend,
+    b"h": lambda m: m.push(m.memo[m.number("B")]),
+    b"j": lambda m: m.push(m.memo[m.number("I")]),
+    b"q": lambda m: _memoize(m, m.number("B")),
+    b"r": lambda m: _memoize(m, m.number("I")),
+    b"\x94": lambda m: _memoize(m, len(m.memo)),
+    b"c": lambda m: m.found(m.line(), m.line()),
+    b"\x93": _global_on_stack,
+    b"R": lambda m: m.reduce(),
+    b"b": lambda m: m.build(),
+}

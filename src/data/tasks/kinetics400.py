@@ -1,0 +1,96 @@
+"""Kinetics-400: which of 100 human actions a four-second clip shows, and the same from the clip's middle frame.
+
+Kay W, Carreira J, Simonyan K, Zhang B, ... Zisserman A (2017). The Kinetics Human Action Video Dataset,
+arXiv:1705.06950. The annotations are CC BY 4.0; the videos belong to who uploaded them. The CVD Foundation's mirror
+keeps the test set: <DATA_HOME>/kinetics400/test/<id>_<start>_<end>.mp4 with annotations/test.csv (label, youtube_id,
+time_start, time_end, split); clips sorted into test/<class>/*.mp4 are read as well.
+
+100 classes with 50 clips of at least four seconds, one window of four seconds of each at a random start; a window is a
+piece of the file at its own frame rate, where the published loader writes it anew at 25 frames per second. The static
+task takes the middle frames of the very same windows, by the dynamic task's manifest.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from src.data.declare import Task
+from src.data.release import Http, Need, Release
+from src.data.tasks import drawing
+from src.data.tasks.rendering import rendered, write_png
+from src.records import Labels
+from src.video import read_frames
+
+N_CLASSES, N_ITEMS = 100, 50
+WINDOW_MS = 4000.0
+N_PARTS = 39
+MIRROR = "https://s3.amazonaws.com/kinetics/400"
+ANNOTATIONS = "annotations/test.csv"
+
+_PARTS = tuple(f"test/part_{k}.tar.gz" for k in range(N_PARTS))
+_CLIPS = Http({part: f"{MIRROR}/{part}" for part in _PARTS}, 60.0, unpack=_PARTS)
+_LISTS = Http({ANNOTATIONS: f"{MIRROR}/{ANNOTATIONS}"}, 0.002)
+NEEDS = (
+    Need("test clips", "test/**/*.mp4", _CLIPS),
+    Need("classes of clips that lie in no class folder", ANNOTATIONS, _LISTS, optional=True),
+)
+
+
+def items(release: Release, notes: drawing.Notes) -> drawing.Items:
+    """{class: {id: path}} of the test clips, by their folders or else by the annotations."""
+    if any(release.folder.glob("test/*/*.mp4")):
+        return drawing.class_folders(release, "test/*/*.mp4", (".mp4",), notes)
+    there = {path.name: path for path in release.files("test/*.mp4")}
+    found: dict[str, dict[str, Path]] = {}
+    with open(release.file(ANNOTATIONS), newline="", encoding="utf-8-sig") as handle:
+        for row in csv.DictReader(handle):
+            file = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
+            if file in there:
+                found.setdefault(row["label"], {})[f"{row['label']}/{file}"] = there.pop(file)
+    notes |= {"clips that are not annotated": drawing.named(sorted(there))} if there else {}
+    return found
+
+
+def draw(release: Release) -> tuple[list[drawing.Drawn], drawing.Notes]:
+    """The windows of both tasks, from the manifest of the dynamic one."""
+    fit = drawing.film_of(WINDOW_MS, np.inf, WINDOW_MS, seed="kinetics400")
+    return drawing.draw(
+        release, lambda notes: items(release, notes), fit, n_items=N_ITEMS, n_classes=N_CLASSES, name="kinetics400"
+    )
+
+
+def read(release: Release) -> Labels:
+    """Windows of four seconds and their actions."""
+    drawn, notes = draw(release)
+    return drawing.labelled(drawing.stimuli(release, drawn, image=False), "action", notes)
+
+
+def read_static(release: Release) -> Labels:
+    """The frames in the middle of the windows, and their actions."""
+    drawn, notes = draw(release)
+
+    def make(index: int, path: Path) -> None:
+        one = drawn[index]
+        middle_ms = one.start_ms + one.duration_ms / 2
+        write_png(path, next(read_frames(release.folder / one.file, np.array([middle_ms]))))
+
+    recipe = {"version": 1, "frame": "middle of the window"}
+    files = [f"{one.stimulus_id}@{one.start_ms:.0f}.png" for one in drawn]
+    frames = rendered(release, "kinetics400-frames", recipe, files, make)
+    return drawing.labelled(drawing.stimuli(release, drawn, image=True, paths=frames), "action", notes)
+
+
+_CARD = {
+    "study": "kinetics400",
+    "needs": NEEDS,
+    "citation": "Kay et al. 2017, arXiv:1705.06950",
+    "licence": "CC BY 4.0 (annotations); videos: their owners'",
+    "access": "download",
+    "source": "github.com/cvdfoundation/kinetics-dataset, the test set",
+    "expected": {"stimuli": N_CLASSES * N_ITEMS, "labels": 1, "classes": N_CLASSES},
+}
+DATASETS = [
+    Task(name="kinetics400", read=read, note="windows of 4 s", **_CARD),
+    Task(name="kinetics400-static", read=read_static, static=True, note="middle frames of kinetics400", **_CARD),
+]

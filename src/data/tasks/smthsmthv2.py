@@ -1,0 +1,105 @@
+"""Something-Something v2: which of 100 things people do with objects, told by the motion rather than by the objects.
+
+Goyal R, Kahou SE, Michalski V, ... Memisevic R (2017). The "something something" video database for learning and
+evaluating visual common sense. ICCV, arXiv:1706.04261. From Qualcomm after registration, for research. 174 classes.
+Layout, either: the official one, <DATA_HOME>/smthsmthv2/<any folder>/<number>.webm with labels.json, train.json and
+validation.json; or films sorted into videos/<class>/<number>.webm.
+
+A clip's class is its template without brackets ("Putting [something] on [something]" is Putting something on
+something). 100 classes with 50 clips that last 3 to 4.5 s; four seconds from the start are shown, the last frame held.
+Classes and clips are drawn after sorting; the published loader takes them in the order of the directory.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from src.data.declare import Task
+from src.data.release import ByHand, Need, Release
+from src.data.tasks import drawing
+from src.records import Labels
+from src.utils import BadInput
+
+N_CLASSES, N_ITEMS = 100, 50
+SHORTEST_MS, LONGEST_MS, SHOWN_MS = 3000.0, 4500.0, 4000.0
+PATTERN = "**/*.webm"
+LISTS = ("train", "validation")
+_SITE = "register at Qualcomm's developer site for Something-Something V2: "
+NEEDS = (
+    Need("clips", PATTERN, ByHand(f"{_SITE}unpack the films' archive here", 19.4)),
+    Need(
+        "classes, unless the clips lie in folders of classes",
+        "**/*labels.json",
+        ByHand(f"{_SITE}labels.json, train.json and validation.json, in labels/"),
+        optional=True,
+    ),
+)
+
+
+def class_name(template: str) -> str:
+    """The class of a template: its words without the brackets around what stands for an object."""
+    return re.sub(r"[\[\]]", "", template).strip()
+
+
+def items(release: Release, notes: drawing.Notes) -> drawing.Items:
+    """{class: {id: path}}, of the official lists where they are there, else of the folders."""
+    lists = {name: _list_file(release.folder, name) for name in (*LISTS, "labels")}
+    if not any(lists.values()):
+        folders = drawing.class_folders(release, "videos/*/*.webm", (".webm",), notes)
+        return {class_name(name): {path.stem: path for path in of.values()} for name, of in folders.items()}
+    release.require([path or release.folder / f"labels/{name}.json" for name, path in lists.items()])
+    there = {path.stem: path for path in release.files(PATTERN)}
+    found: dict[str, dict[str, Path]] = {name: {} for name in map(class_name, _json(lists["labels"]))}
+    for name in LISTS:
+        for clip in _json(lists[name]):
+            label = class_name(clip["template"])
+            if label not in found:
+                raise BadInput(f"{lists[name]}: class '{label}' is not in {lists['labels']}; fetch the labels again")
+            if clip["id"] in there:
+                found[label][clip["id"]] = there.pop(clip["id"])
+    # the test set's films come in the same archive
+    notes |= {"clips of no class": len(there)} if there else {}
+    return found
+
+
+def _list_file(folder: Path, name: str) -> Path | None:
+    """labels.json and the like, at the top or in a folder, with or without the name of the dataset before it."""
+    found = {
+        path for depth in ("", "*/") for end in (f"{name}.json", f"*-{name}.json") for path in folder.glob(depth + end)
+    }
+    return next((path for path in sorted(found) if path.parent.name != "prepared"), None)
+
+
+def _json(path: Path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path}: no JSON ({error}); fetch it again") from error
+
+
+def read(release: Release) -> Labels:
+    """The first four seconds of clips, and what is done in them."""
+    drawn, notes = drawing.draw(
+        release,
+        lambda notes: items(release, notes),
+        drawing.film_of(SHORTEST_MS, LONGEST_MS, SHOWN_MS, seed=None),
+        n_items=N_ITEMS,
+        n_classes=N_CLASSES,
+    )
+    return drawing.labelled(drawing.stimuli(release, drawn, image=False), "action", notes)
+
+
+DATASETS = [
+    Task(
+        name="smthsmthv2",
+        study="smthsmthv2",
+        read=read,
+        needs=NEEDS,
+        citation="Goyal et al. 2017, ICCV, arXiv:1706.04261",
+        licence="Qualcomm's research licence",
+        access="registration",
+        source="Qualcomm AI datasets: Something-Something V2",
+        note="the first 4 s",
+        expected={"stimuli": N_CLASSES * N_ITEMS, "labels": 1, "classes": N_CLASSES},
+    )
+]

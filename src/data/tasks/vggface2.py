@@ -1,0 +1,54 @@
+"""VGGFace2: whose face it is, 100 of the test set's identities.
+
+Cao Q, Shen L, Xie W, Parkhi OM, Zisserman A (2018). VGGFace2: A dataset for recognising faces across pose and age. FG,
+arXiv:1710.08092. The official site has been withdrawn; mirrors state CC BY-NC 4.0. These are photographs of real
+people: check consent and ethics rules before using them. Layout: <DATA_HOME>/vggface2/test/<identity>/*.jpg.
+
+100 identities and 50 images of each, drawn after sorting; identities with fewer are left out and counted.
+"""
+
+from src.data.declare import Task
+from src.data.release import ByHand, Need, Release
+from src.data.tasks import drawing
+from src.records import Labels
+
+N_CLASSES, N_ITEMS = 100, 50
+PATTERN = "test/*/*.*"
+NEEDS = (
+    Need(
+        "test images",
+        PATTERN,
+        ByHand(
+            "get VGGFace2's test set from a mirror whose terms you may accept, unpack it to test/<identity>/*.jpg", 2
+        ),
+    ),
+)
+
+
+def read(release: Release) -> Labels:
+    """Images and identities."""
+    drawn, notes = drawing.draw(
+        release,
+        lambda notes: drawing.class_folders(release, PATTERN, (".jpg", ".jpeg", ".png"), notes),
+        drawing.whole_image,
+        n_items=N_ITEMS,
+        n_classes=N_CLASSES,
+    )
+    return drawing.labelled(drawing.stimuli(release, drawn, image=True), "identity", notes)
+
+
+DATASETS = [
+    Task(
+        name="vggface2",
+        study="vggface2",
+        read=read,
+        needs=NEEDS,
+        citation="Cao et al. 2018, FG, arXiv:1710.08092",
+        licence="CC BY-NC 4.0 (mirrors)",
+        access="registration",
+        source="the official site is withdrawn; mirrors",
+        static=True,
+        note="faces of real people",
+        expected={"stimuli": N_CLASSES * N_ITEMS, "labels": 1, "classes": N_CLASSES},
+    )
+]

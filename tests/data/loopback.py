@@ -1,0 +1,69 @@
+"""A file server on loopback that can break a connection off, give other content, or refuse."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class FileServer(ThreadingHTTPServer):
+    """Serves `files` {path: bytes} with ranges. breaks: how often a full answer ends after half; log: (path, range)."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files, self.breaks, self.log = dict(files), 0, []
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args) -> None:
+        return
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        content = self.server.files.get(self.path.lstrip("/"))
+        if content is None:
+            self.send_error(404)
+            return
+        wanted = self.headers.get("Range")
+        start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+        if body:
+            self.server.log.append((self.path.lstrip("/"), start))
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        if not body:
+            return
+        if self.server.breaks:
+            self.server.breaks -= 1
+            self.wfile.write(content[start : start + (len(content) - start) // 2])
+            self.wfile.flush()
+            self.connection.close()
+            self.close_connection = True
+            return
+        self.wfile.write(content[start:])
+
+
+@contextmanager
+def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
+    """The server, in a thread, until the block ends."""
+    server = FileServer(files)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

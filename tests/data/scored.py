@@ -1,0 +1,52 @@
+"""A miniature release on its way to a score, as a user's run makes it."""
+
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from src import data, pipeline
+from src.config import Config
+from src.data import brainio
+from src.data.checking import check
+from src.data.declare import counts
+from src.pipeline.request import Request
+
+
+def homes(home: Path) -> Config:
+    """A configuration whose homes all lie in `home`; the releases are in `home`/data."""
+    return Config(home / "data", home / "activations", home / "results", home / "torch", 1)
+
+
+def scores(kind: str, declared, home: Path, splits: int = 5) -> tuple[dict[str, float], dict]:
+    """({layer of the embedded network: median test score}, all that is printed) on a declared dataset."""
+    request = Request(script=kind, model="fake-net", names=(declared.name,), splits=splits)
+    with mock.patch.dict(data.KINDS[kind], {declared.name: declared}):
+        (result,) = pipeline.score(request, homes(home))
+    layers = [str(layer) for layer in result.arrays["layers"]]
+    test = np.median(np.nan_to_num(result.arrays["test"]).mean(axis=2), axis=1)
+    return dict(zip(layers, test.tolist(), strict=True)), dict(result.facts)
+
+
+def comes_back(record, folder: Path) -> None:
+    """Assert that a record is the same after it was stored as prepared data."""
+    again = brainio.read(brainio.write(record, folder))
+    assert again.digest == record.digest
+    assert again.stimuli.digest == record.stimuli.digest
+    assert again.stimuli.ids == record.stimuli.ids
+    assert dict(again.notes) == dict(record.notes)
+    if getattr(record, "fitting", None) is not None:
+        assert again.fitting.digest == record.fitting.digest
+    if hasattr(record, "units"):
+        assert {k: list(map(str, v)) for k, v in again.units.items()} == {
+            k: list(map(str, v)) for k, v in record.units.items()
+        }
+        assert again.subjects == record.subjects
+
+
+def holds(declared, record, expected: dict[str, int]) -> None:
+    """Assert that a record has the counts that are expected of it, and that `check` finds nothing wrong with it."""
+    found = counts(record)
+    assert {what: found[what] for what in expected} == expected
+    wrong = [finding for finding in check(declared, record, expected) if not finding.fine]
+    assert not wrong

@@ -1,0 +1,166 @@
+import hashlib
+import io
+import os
+import zipfile
+from dataclasses import replace
+
+import boto3
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+
+import src.data as data
+from src.data.declare import Task
+from src.data.fetching import BUCKET, fetch
+from src.data.release import ByHand, Http, Need, OpenNeuro
+from src.utils import BadInput
+from tests.data.loopback import serving
+
+BIG = np.random.default_rng(0).bytes(300_000)
+
+
+def declared(*needs):
+    card = dict.fromkeys(("citation", "licence", "access", "source"), "x")
+    return Task(name="study-a", study="study-a", read=lambda release: None, needs=needs, **card)
+
+
+def over_http(server, names=("a.bin",), **more):
+    origin = Http({name: server.url(name) for name in names}, gigabytes=0.0003, **more)
+    return declared(*(Need(name, name, origin, 1) for name in names))
+
+
+def test_a_file_is_fetched_once_and_checked(tmp_path):
+    checksum = {"a.bin": hashlib.sha256(BIG).hexdigest()}
+    with serving({"a.bin": BIG}) as server:
+        seen = []
+        assert fetch(over_http(server, sha256=checksum), tmp_path, progress=lambda *told: seen.append(told)) == []
+        assert fetch(over_http(server, sha256=checksum), tmp_path) == []
+        assert server.log == [("a.bin", 0)]
+    assert (tmp_path / "a.bin").read_bytes() == BIG
+    assert seen == [(len(BIG), len(BIG), "a.bin")]
+
+
+def test_a_broken_connection_is_taken_up_where_it_ended(tmp_path):
+    with serving({"a.bin": BIG}) as server:
+        server.breaks = 2
+        assert fetch(over_http(server), tmp_path) == []
+        starts = [start for _, start in server.log]
+    assert (tmp_path / "a.bin").read_bytes() == BIG
+    assert starts[0] == 0
+    assert all(0 < start < len(BIG) for start in starts[1:])
+
+
+def test_a_killed_fetch_goes_on(tmp_path):
+    (tmp_path / ".a.bin.part").write_bytes(BIG[:100_000])
+    with serving({"a.bin": BIG}) as server:
+        fetch(over_http(server), tmp_path)
+        assert server.log == [("a.bin", 100_000)]
+    assert (tmp_path / "a.bin").read_bytes() == BIG
+
+
+def test_other_content_is_discarded(tmp_path):
+    with serving({"a.bin": BIG}) as server:
+        wanted = over_http(server, sha256={"a.bin": hashlib.sha256(b"other").hexdigest()})
+        with pytest.raises(BadInput, match="wrong size or checksum and was discarded; fetch it again"):
+            fetch(wanted, tmp_path)
+    assert not [path for path in tmp_path.rglob("*.bin*") if path.is_file()]
+
+
+def test_a_file_of_the_users_own_is_not_overwritten(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"mine")
+    with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match=r"is not the published file .* move it away"):
+        fetch(over_http(server), tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == b"mine"
+
+
+def test_an_address_that_is_gone(tmp_path):
+    with serving({}) as server, pytest.raises(BadInput, match=r"a\.bin cannot be had \(404"):
+        fetch(over_http(server), tmp_path)
+
+
+def test_an_archive_is_unpacked_once_and_a_damaged_one_named(tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("inside/film.txt", "frames")
+    with serving({"a.zip": packed.getvalue()}) as server:
+        wanted = over_http(server, names=("a.zip",), unpack=("a.zip",))
+        fetch(wanted, tmp_path)
+        (tmp_path / "inside" / "film.txt").unlink()
+        fetch(wanted, tmp_path)
+    assert not (tmp_path / "inside" / "film.txt").exists()
+    refused = pytest.raises(BadInput, match=r"b\.zip cannot be unpacked .* damaged")
+    with serving({"b.zip": packed.getvalue()[:60]}) as server, refused:
+        fetch(over_http(server, names=("b.zip",), unpack=("b.zip",)), tmp_path)
+
+
+def test_no_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: os.terminal_size((0, 0)) and type("U", (), {"free": 10}))
+    with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match="300 kB to fetch, 10 B free"):
+        fetch(over_http(server), tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_what_only_the_user_can_get_is_listed(tmp_path):
+    wanted = declared(Need("the films", "films/*.mp4", ByHand("write to the authors"), 4))
+    (line,) = fetch(wanted, tmp_path)
+    assert line.startswith("the films: 0 of 4 files here")
+    assert line.endswith("write to the authors")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A real S3 protocol on loopback, with OpenNeuro's bucket in it."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
+        client = boto3.client("s3", **keys)
+        client.create_bucket(Bucket=BUCKET)
+        yield client
+    server.stop()
+
+
+def test_openneuro_gives_only_the_wanted_files(tmp_path, bucket):
+    contents = {"sub-01/func/a_events.tsv": b"onset\n1\n", "sub-01/func/a_bold.nii.gz": BIG, "README": b"text"}
+    for path, content in contents.items():
+        bucket.put_object(Bucket=BUCKET, Key=f"ds000001/{path}", Body=content, ACL="public-read")
+    origin = OpenNeuro("ds000001", ("*_events.tsv", "*_bold.nii.gz"), 0.0003)
+    wanted = declared(Need("events", "sub-*/func/*_events.tsv", origin, 1))
+    (tmp_path / "sub-01" / "func").mkdir(parents=True)
+    (tmp_path / "sub-01" / "func" / ".a_bold.nii.gz.part").write_bytes(BIG[:1000])
+    assert fetch(wanted, tmp_path) == []
+    assert not (tmp_path / "README").exists()
+    for path in list(contents)[:2]:
+        assert (tmp_path / path).read_bytes() == contents[path]
+
+
+def test_a_file_uploaded_in_parts_is_checked_by_its_parts(tmp_path, bucket):
+    content = BIG * 20
+    begun = bucket.create_multipart_upload(Bucket=BUCKET, Key="ds000002/big.pkl")
+    where = {"Bucket": BUCKET, "Key": "ds000002/big.pkl", "UploadId": begun["UploadId"]}
+    pieces = [content[: 5 << 20], content[5 << 20 :]]
+    parts = [
+        {"ETag": bucket.upload_part(**where, PartNumber=k, Body=piece)["ETag"], "PartNumber": k}
+        for k, piece in enumerate(pieces, start=1)
+    ]
+    bucket.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    wanted = declared(Need("betas", "big.pkl", OpenNeuro("ds000002", ("*.pkl",), 0.006), 1))
+    (tmp_path / ".big.pkl.part").write_bytes(b"?" * 1000)
+    with pytest.raises(BadInput, match="wrong size or checksum"):
+        fetch(wanted, tmp_path)
+    assert fetch(wanted, tmp_path) == []
+    assert (tmp_path / "big.pkl").read_bytes() == content
+
+
+def test_an_accession_without_such_files(tmp_path, bucket):
+    with pytest.raises(BadInput, match=r"OpenNeuro ds000009 has no file that matches \*\.tsv"):
+        fetch(declared(Need("x", "*", OpenNeuro("ds000009", ("*.tsv",), 0))), tmp_path)
+
+
+@pytest.mark.parametrize("found", [d for kind in data.KINDS.values() for d in kind.values()], ids=lambda d: d.name)
+def test_every_dataset_says_where_its_files_come_from(found):
+    assert (found.load is None) != (found.read is None)
+    assert found.needs or found.access in ("embedded", "rendered")
+    assert replace(found) == found

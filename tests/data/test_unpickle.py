@@ -1,0 +1,148 @@
+"""Pickles that come from a download: what they hold is read as pickle reads it, nothing in them is run."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.data.fmri import unpickle
+from src.utils import BadInput
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = [f"vid{k:04d}" for k in range(1, 7)]
+
+
+def dumped(tmp_path, value, protocol=4):
+    path = tmp_path / "value.pkl"
+    path.write_bytes(pickle.dumps(value, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["<f8", "<f4", ">f8", "<i2", "|b1"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_and_names_are_what_pickle_reads(tmp_path, protocol, dtype, order):
+    values = np.asarray(np.arange(6 * 3 * 40).reshape(6, 3, 40) % 7, dtype=dtype, order=order)
+    array, names = unpickle.read(dumped(tmp_path, (values, NAMES), protocol))
+    assert array.dtype == values.dtype
+    assert np.array_equal(array, values)
+    assert names == NAMES
+    assert array.flags.c_contiguous == values.flags.c_contiguous
+
+
+def test_the_array_stays_in_the_file_and_is_read_only(tmp_path):
+    array, _ = unpickle.read(dumped(tmp_path, (np.zeros((6, 2, 5000)), NAMES)))
+    assert isinstance(array, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_a_sliced_array_and_names_as_an_array(tmp_path, protocol):
+    values = np.arange(240.0).reshape(6, 40)[::2, 1::3]
+    array, names = unpickle.read(dumped(tmp_path, [values, np.array(NAMES)], protocol))
+    assert np.array_equal(array, values)
+    assert names.tolist() == NAMES
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_numpys_own_texts_and_numbers(tmp_path, protocol):
+    value = [np.str_("vid0001"), np.float64(2.5), np.int64(7)]
+    found = unpickle.read(dumped(tmp_path, value, protocol))
+    assert found == ["vid0001", 2.5, 7]
+    assert all(type(item) in (str, float, int) for item in found)
+
+
+def test_pickles_of_numpy_2_name_another_module(tmp_path):
+    path = dumped(tmp_path, (np.arange(9.0), NAMES), 2)
+    path.write_bytes(path.read_bytes().replace(b"cnumpy.core.", b"cnumpy._core."))
+    assert np.array_equal(unpickle.read(path)[0], np.arange(9.0))
+
+
+class Runs:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("call", "named"), [(os.system, r"(posix|nt)\.system"), (eval, r"builtins\.eval"), (exec, r"builtins\.exec")]
+)
+def test_what_would_run_code_is_refused_by_name(tmp_path, protocol, call, named):
+    trap = tmp_path / "ran"
+    argument = f"touch {trap}" if call is os.system else f"open({str(trap)!r}, 'w')"
+    value = (np.arange(4.0), [*NAMES, Runs(call, argument)])
+    path = dumped(tmp_path, value, protocol)
+    if protocol == 2 and call is not os.system:
+        named = named.replace("builtins", "__builtin__")
+    with pytest.raises(BadInput, match=rf"asks for {named}; expected lists, texts and numeric arrays"):
+        unpickle.read(path)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (np.array([{}, 1], dtype=object), "an array of dtype 'O8'"),
+        (np.zeros(3, dtype=[("a", "f8")]), "an array of dtype 'V8'"),
+        (np.ma.masked_array([1.0]), r"numpy\.ma"),
+        (Path("a"), r"pathlib\."),
+        (np.memmap, "numpy"),
+        (np.dtype("f8"), "a bare _Type"),
+        (np.ndarray, "a bare _ndarray"),
+        ({1, 2}, "pickle instruction"),
+    ],
+)
+def test_other_values_are_refused(tmp_path, value, named):
+    with pytest.raises(BadInput, match=named):
+        unpickle.read(dumped(tmp_path, [value]))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_file_that_breaks_off_is_named(tmp_path, share):
+    path = dumped(tmp_path, (np.zeros((6, 2, 5000)), NAMES))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(BadInput, match=r"value\.pkl.*(breaks off|is empty).*fetch it again"):
+        unpickle.read(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 200))
+def test_whatever_bytes_a_file_has_end_in_a_value_or_bad_input(tmp_path_factory, noise, place):
+    whole = pickle.dumps((np.arange(8.0), NAMES[:2]), protocol=4)
+    path = tmp_path_factory.getbasetemp() / "noise.pkl"
+    path.write_bytes(whole[:place] + noise + whole[place + len(noise) :])
+    try:
+        found = unpickle.read(path)
+    except BadInput as error:
+        found = str(error) if "noise.pkl" in str(error) else None
+    assert not isinstance(found, type)
+
+
+def test_a_block_of_a_large_file_takes_little_memory(tmp_path):
+    path = tmp_path / "large.pkl"
+    with open(path, "wb") as handle:
+        pickle.dump((np.ones((40, 4, 163842)), NAMES), handle, protocol=4)
+    program = (
+        "import resource, sys; from pathlib import Path; from src.data.fmri import unpickle\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "array, _ = unpickle.read(Path(sys.argv[1])); total = float(array[7].sum())\n"
+        "print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    total, grown_kib = map(float, done.stdout.split())
+    assert total == 4 * 163842
+    assert path.stat().st_size > 200e6
+    assert grown_kib < 20_000
