@@ -1,62 +1,31 @@
 """Models by name: listed, resolved and loaded. Importing this loads neither torch nor Brain-Score.
 
-A name is one of MODELS, any other Brain-Score plugin's, `path/to/file.py:function` or `package.module:function`, with
-`Random-` (drawn anew from a seed in the name, no weights needed) or `NoDownsample-` (features not projected) before it.
+A name is one of MODELS, any other Brain-Score plugin's, `hf:<repository or folder>` of Hugging Face, `timm:<name>`,
+`path/to/file.py:function` or `package.module:function`. Before it may stand `Random-` (drawn anew from a seed in the
+name, no weights needed), `NoDownsample-` (features not projected) or `Finetune-`, and then behind it `=` and the path
+of a state dict that is put on top of the network's own weights: `Finetune-r3d_18=runs/best.pt`.
 Each source of models is one module with `load(argument, device)`, `source_files(argument)`, `packages(argument)` and
 `ready(argument)`; only `load` may import torch.
 """
 
-import importlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.models.groups import GROUPS
-from src.utils import unknown_name
+from src.models.catalogue import GROUPS, MODELS, ModelEntry
+from src.models.catalogue.entry import SOURCES
+from src.models.weights import SUFFIXES
+from src.utils import BadInput, unknown_name
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from src.models.spec import Model
 
-SOURCES = {
-    "control": "src.models.controls",
-    "brainscore": "src.models.from_brainscore",
-    "torchvision": "src.models.from_torchvision",
-    "own": "src.models.from_file",
-}
-PREFIXES = ("Random-", "NoDownsample-")
+__all__ = ["MODELS", "PREFIXES", "SOURCES", "ModelEntry", "all_names", "grouped", "load", "load_watched", "resolve"]
 
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """What is known of a model before it is loaded.
-
-    name: as asked for, prefixes included; argument: the name that its source knows it by; kind: "image", "video" or
-    "?" where only loading tells; random: weights drawn from a seed in the name; full_features: the extractor projects
-    nothing.
-    """
-
-    name: str
-    group: str
-    kind: str
-    source: str
-    argument: str
-    random: bool = False
-    full_features: bool = False
-
-    @property
-    def module(self) -> "ModuleType":
-        """The module of its source."""
-        return importlib.import_module(SOURCES[self.source])
-
-
-MODELS = {
-    name: ModelEntry(name=name, group=group, kind=kind, source=source, argument=name)
-    for group, rows in GROUPS.items()
-    for name, kind, source in rows
-}
+PREFIXES = ("Random-", "NoDownsample-", "Finetune-")
+SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
 
 
 def all_names() -> list[str]:
@@ -69,7 +38,7 @@ def all_names() -> list[str]:
 def grouped() -> dict[str, list[str]]:
     """{group: names}: the groups, then "brainscore" with the plugins that are in none."""
     return {
-        **{group: [name for name, _, _ in rows] for group, rows in GROUPS.items()},
+        **{group: [entry.name for entry in entries] for group, entries in GROUPS.items()},
         "brainscore": all_names()[len(MODELS) :],
     }
 
@@ -85,13 +54,38 @@ def resolve(name: str) -> ModelEntry:
         prefix = next(prefix for prefix in PREFIXES if base.startswith(prefix))
         prefixes.add(prefix)
         base = base.removeprefix(prefix)
-    entry = _base_entry(base, name.removesuffix(base))
-    return replace(entry, name=name, random="Random-" in prefixes, full_features="NoDownsample-" in prefixes)
+    before, finetuned = name.removesuffix(base), ""
+    if "Finetune-" in prefixes:
+        base, finetuned = _finetuned(name, base, prefixes)
+    entry = _base_entry(base, before)
+    random, full = "Random-" in prefixes, "NoDownsample-" in prefixes
+    return replace(entry, name=name, random=random, full_features=full, finetuned=finetuned)
+
+
+def _finetuned(name: str, base: str, prefixes: Iterable[str]) -> tuple[str, str]:
+    """The name and the state dict of `NAME=path`."""
+    base, _, path = base.partition("=")
+    if "Random-" in prefixes:
+        raise BadInput(f"'{name}' asks for drawn and for fine-tuned weights; choose one of Random- and Finetune-")
+    if not path:
+        raise BadInput(f"'{name}' names no state dict; expected Finetune-NAME=path/to/weights.pt")
+    if not Path(path).expanduser().is_file() or not path.endswith(SUFFIXES):
+        raise BadInput(
+            f"no weight file {path} for the model '{name}'; expected a file that ends in {', '.join(SUFFIXES)}"
+        )
+    return base, str(Path(path).expanduser())
 
 
 def _base_entry(base: str, prefix: str) -> ModelEntry:
     if base in MODELS:
         return MODELS[base]
+    for scheme, source in SCHEMES.items():
+        if base.startswith(scheme):
+            argument = base.removeprefix(scheme)
+            known = (entry for entry in MODELS.values() if (entry.source, entry.argument) == (source, argument))
+            extra = {"huggingface": "transformers", "timm": "timm"}[source]
+            bare = ModelEntry(name=base, group="own", kind="?", source=source, argument=argument, extra=extra)
+            return replace(next(known, bare), name=base)
     names = all_names()
     if base in names:
         return ModelEntry(name=base, group="brainscore", kind="?", source="brainscore", argument=base)

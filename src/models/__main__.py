@@ -1,28 +1,34 @@
 """`python -m src.models list` and `python -m src.models check NAME`."""
 
 import argparse
+import math
 import sys
 
+from src.cli.table import markdown
 from src.config import Config, export_homes
 from src.models import MODELS, ModelEntry, all_names, load, resolve
+from src.models.extras import missing
 from src.utils import BadInput
 
-COLUMNS = ("name", "group", "kind", "source", "ready")
+COLUMNS = ("name", "group", "kind", "params", "fps", "frames", "layers", "source", "ready")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 2 where a name is wrong or the model breaks a promise."""
     parser = argparse.ArgumentParser(prog="python -m src.models", description="The models that can be scored.")
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="name, group, kind, source and what is missing, of every model")
+    listing = commands.add_parser("list", help="what is known of every model, and what is missing here")
     listing.add_argument("--groups", action="store_true", help="without Brain-Score's plugins that are in no group")
-    checking = commands.add_parser("check", help="run a model on noise and name the promises that it breaks")
+    listing.add_argument("--markdown", action="store_true", help="what does not depend on this disk, for a document")
+    checking = commands.add_parser("check", help="run a model on noise and a film; name the promises that it breaks")
     checking.add_argument("name")
     checking.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     export_homes(Config.from_env())
     try:
-        return _list(options.groups) if options.command == "list" else _check(options.name, options.device)
+        if options.command == "list":
+            return _document() if options.markdown else _list(options.groups)
+        return _check(options.name, options.device)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -31,25 +37,66 @@ def main(arguments: list[str] | None = None) -> int:
 def _list(groups_only: bool) -> int:
     entries = list(MODELS.values()) if groups_only else [resolve(name) for name in all_names()]
     rows = [COLUMNS, *(_row(entry) for entry in entries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]] + [0]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 
+def _document() -> int:
+    head = (*COLUMNS[:-1], "weights", "licence", "note")
+    rows = []
+    for entry in MODELS.values():
+        weights = entry.weights
+        known = (weights.url or weights.file, weights.licence) if weights else ("", "")
+        rows.append((*_known(entry), *known, entry.note or entry.unavailable))
+    print(markdown(head, rows))
+    return 0
+
+
 def _row(entry: ModelEntry) -> tuple[str, ...]:
-    return entry.name, entry.group, entry.kind, entry.source, entry.module.ready(entry.argument)
+    return (*_known(entry), _ready(entry))
+
+
+def _known(entry: ModelEntry) -> tuple[str, ...]:
+    params = "" if entry.millions is None else f"{entry.millions:.1f}M"
+    fps, layers = ("" if value is None else f"{value:g}" for value in (entry.fps, entry.layers))
+    return (entry.name, entry.group, entry.kind, params, fps, _frames(entry), layers, entry.source)
+
+
+def _frames(entry: ModelEntry) -> str:
+    """How many frames one forward pass takes: "16", "2-64", or "1+" without an upper limit."""
+    if entry.frames is None:
+        return ""
+    least, most = entry.frames
+    if math.isinf(most):
+        return f"{least:g}+"
+    return f"{least:g}" if least == most else f"{least:g}-{most:g}"
+
+
+def _ready(entry: ModelEntry) -> str:
+    if entry.unavailable:
+        return f"unavailable: {entry.unavailable}"
+    if command := missing(entry.extra):
+        return f"needs {command}"
+    return entry.module.ready(entry.argument)
 
 
 def _check(name: str, device: str) -> int:
     from src.models.contract import broken_promises
+    from src.models.rehearsal import broken_in_extraction
 
     model = load(name, device)
-    broken = broken_promises(model, device)
+    if note := resolve(name).note:
+        print(f"{model.name}: note: {note}")
+    broken = broken_promises(model, device) or broken_in_extraction(model, device)
+    if load(name, device).digest != model.digest:
+        broken.append("digest differs between two loads, expected the same weights each time")
     for promise in broken:
         print(f"{model.name}: {promise}")
     layers = ", ".join(f"{layer} {axes}" for layer, axes in model.layers.items())
     print(f"{model.name}: {len(broken)} promises broken" if broken else f"{model.name}: all promises kept ({layers})")
+    print(f"{model.name}: digest {model.digest}")
     return 2 if broken else 0
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src.config import Config
+from src.models.catalogue import MODELS
+from src.models.checkpoints import ready_text
 from src.models.clip import Clip, as_files
-from src.models.from_torchvision import checkpoint_file
 from src.models.plugins import fresh, missing_imports, no_installs, plugin_names, plugin_of, recipe, source_files
 from src.models.spec import Model
 from src.models.weights import explained
@@ -59,8 +60,8 @@ def ready(name: str) -> str:
     missing = missing_imports(plugin_names()[name])
     if missing:
         return f"needs {', '.join(missing)}"
-    known = checkpoint_file(name)
-    return "with weights" if known is None else ("yes" if known.is_file() else f"needs {known.name}")
+    entry = MODELS.get(name)
+    return ready_text(entry) if entry and entry.weights else "with weights"
 
 
 def load(name: str, device: str) -> tuple[Model, str]:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.models.checkpoints import plain_state, put, read_state
+from src.models.extras import require
 from src.models.spec import Model
 from src.models.weights import opened_weights, without_weights
 from src.utils import BadInput, canonical_json, digest, seed_from, thin
@@ -19,25 +21,47 @@ from src.utils import BadInput, canonical_json, digest, seed_from, thin
 if TYPE_CHECKING:
     from src.models import ModelEntry
 
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model")
+
 
 def load_entry(entry: "ModelEntry", device: str, limit: int) -> tuple[Model, tuple[Path, ...]]:
     """The entry's model on `device` with at most `limit` layers, and the weight files that were opened for it.
 
     Whatever its builder draws at random comes from a seed in the name, so that two processes build the same.
+    Raises BadInput for a model that cannot be had and for an optional extra that is not installed.
     """
-    source = entry.module
-    doors = getattr(source, "WEIGHT_DOORS", {})
-    weights = without_weights(doors) if entry.random else nullcontext()
-    with opened_weights() as files, seeded(seed_from("build", _seed_name(entry))), weights:
-        model, recipe = source.load(entry.argument, device)
-    if entry.random:
-        _check_weights(entry.name, model.module)
-        reinitialise(model.module, seed_from(f"Random-{_seed_name(entry)}"))
+    if entry.unavailable:
+        raise BadInput(entry.unavailable)
+    require(entry.name, entry.extra)
+    with opened_weights() as files:
+        state = plain_state(_users_state(entry.finetuned)) if entry.finetuned else {}
+        model, recipe = _built(entry, device, bare=entry.random or bool(state))
+        if state and model.module.state_dict().keys() - state.keys():
+            model, recipe = _built(entry, device, bare=False)
+        if entry.random:
+            _check_weights(entry.name, model.module)
+            reinitialise(model.module, seed_from(f"Random-{_seed_name(entry)}"))
+        if entry.finetuned:
+            put(model.module, state, f"{entry.name}: the state dict {entry.finetuned}", partial=True)
     model.module.eval().requires_grad_(False).to(device)
     layers = {layer: model.layers[layer] for layer in thin(list(model.layers), limit)}
-    if entry.random or recipe is not None:
+    if entry.random or entry.finetuned or recipe is not None:
         model = replace(model, digest=model_digest(model, recipe or model.digest))
     return replace(model, name=entry.name.removeprefix("NoDownsample-"), layers=layers), tuple(files)
+
+
+def _built(entry: "ModelEntry", device: str, bare: bool) -> tuple[Model, str | None]:
+    """What its source loads; `bare`: without the published weights."""
+    source = entry.module
+    weights = without_weights(getattr(source, "WEIGHT_DOORS", {})) if bare else nullcontext()
+    with seeded(seed_from("build", _seed_name(entry))), weights:
+        return source.load(entry.argument, device)
+
+
+def _users_state(path: str) -> dict:
+    """The state dict in a file of the user's, also where a training loop stored it beside other things."""
+    content = read_state(Path(path))
+    return next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), content)
 
 
 def _check_weights(name: str, module: nn.Module) -> None:

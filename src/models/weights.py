@@ -13,7 +13,7 @@ from typing import Any
 
 from src.utils import BadInput
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar", ".pkl", ".h5", ".npz", ".npy", ".mat")
+SUFFIXES = (".pth", ".pt", ".pyth", ".ckpt", ".safetensors", ".bin", ".tar", ".pkl", ".h5", ".npz", ".npy", ".mat")
 NETWORKS = {"urllib", "urllib3", "http", "ssl", "socket", "requests", "botocore", "boto3", "s3transfer", "gdown"}
 NETWORKS |= {"huggingface_hub", "httpx"}
 
@@ -33,7 +33,7 @@ def opened_weights() -> Iterator[dict[Path, None]]:
     try:
         yield files
     finally:
-        _recorders.remove(files)
+        _recorders[:] = [other for other in _recorders if other is not files]
         for gone in [path for path in files if not path.is_file()]:
             del files[gone]
 
@@ -50,6 +50,12 @@ def _note_open(event: str, arguments: tuple) -> None:
     if str(arguments[0]).endswith(SUFFIXES) and not writes:
         for files in _recorders:
             files[Path(arguments[0]).absolute()] = None
+
+
+def note_weights(path: Path) -> None:
+    """Count `path` among the opened weight files: what compiled code opens (safetensors) raises no event."""
+    for files in _recorders:
+        files[path.absolute()] = None
 
 
 class Nothing(dict):

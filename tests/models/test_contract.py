@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from src import models
+from src.models import extras
 from src.models.__main__ import main
 from src.models.contract import broken_promises
+from src.models.rehearsal import broken_in_extraction
 from src.models.spec import Model
 from src.utils import BadInput
 
@@ -219,6 +221,37 @@ def test_a_model_that_keeps_its_promises_has_none_broken():
     assert broken_promises(faulty("none")) == []
 
 
+@pytest.mark.parametrize("name", ["fake-net", "fake-image-net"])
+def test_a_sound_model_passes_the_rehearsal(name):
+    assert broken_in_extraction(models.load(name)) == []
+
+
+class Forgetful(nn.Module):
+    """A clip network that gives no number for a film's last frame, or that refuses clips of one length."""
+
+    def __init__(self, fault: str):
+        super().__init__()
+        self.fault, self.out = fault, nn.Identity()
+
+    def forward(self, clips):
+        if self.fault == "length" and clips.shape[1] != 16:
+            raise ValueError("16 frames, please")
+        features = clips.mean(dim=(2, 3))
+        if self.fault == "hole":
+            features[:, -1] = float("nan")
+        return self.out(features)
+
+
+@pytest.mark.parametrize(
+    ("fault", "promise"),
+    [("hole", "layer out lacks"), ("length", "block inference fails: ValueError: 16 frames, please")],
+)
+def test_a_fault_in_extraction_is_named(fault, promise):
+    facts = {"kind": "video", "layers": {"out": "TC"}, "module": Forgetful(fault).eval()}
+    broken = broken_in_extraction(faulty(fault, **facts))
+    assert any(promise in line for line in broken), broken
+
+
 def test_list_is_fast_and_loads_no_torch():
     code = (
         "import sys, time\nfrom src.models.__main__ import main\nmain(['list'])\n"
@@ -228,29 +261,32 @@ def test_list_is_fast_and_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert float(done.stderr) < 2
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["name", "group", "kind", "source", "ready"]
+    assert lines[0].split() == ["name", "group", "kind", "params", "fps", "frames", "layers", "source", "ready"]
     assert len(lines) > 500
-    assert next(line for line in lines if line.startswith("pixels ")).split() == [
-        "pixels",
-        "control",
-        "image",
-        "control",
-        "yes",
-    ]
+    pixels = next(line for line in lines if line.startswith("pixels "))
+    assert pixels.split() == ["pixels", "control", "image", "0.0M", "25", "1+", "1", "control", "yes"]
 
 
 def test_list_says_what_is_missing(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setitem(extras.EXTRAS, "pytorchvideo", ("no_such_package",))
+    gone = replace(models.MODELS["X3D"], name="gone", unavailable="lost; nearest: X3D")
+    monkeypatch.setitem(models.MODELS, "gone", gone)
     assert main(["list", "--groups"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert rows["alexnet"].endswith("needs alexnet-owt-7be5be79.pth")
-    assert rows["TimeSformer"].endswith("needs mmaction, mmengine")
+    assert rows["TimeSformer"].endswith("needs facebook/timesformer-base-finetuned-k400")
+    assert rows["SlowFast"].endswith("needs pip install -e .[pytorchvideo]")
+    assert rows["gone"].endswith("unavailable: lost; nearest: X3D")
     assert rows["fake-net"].endswith("yes")
 
 
 def test_check_exits_0_or_2(capsys, file):
     assert main(["check", "fake-image-net"]) == 0
-    assert "all promises kept (conv1 CHW" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "all promises kept (conv1 CHW" in out
+    assert f"digest {models.load('fake-image-net').digest}" in out
     noisy = "import torch\n\nclass Noisy(torch.nn.Conv2d):\n    def forward(self, x):\n"
     noisy += "        return super().forward(x) + torch.rand(1)\n\n"
     noisy += "def build():\n    return torch.nn.Sequential(Noisy(3, 2, 9, stride=16), torch.nn.ReLU())\n"

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from src import models
-from src.models import loading
+from src.models import extras, loading
 from src.models.clip import Clip
 from src.models.outputs import run
 from src.models.plugins import plugin_names
@@ -202,8 +203,6 @@ def test_a_clip_offers_what_a_video_offers():
 
 
 def test_wrongly_declared_axes_are_refused(loaded):
-    from dataclasses import replace
-
     model = loaded["r3d_18"][0]
     wrong = replace(model, layers={"stem": "TCHW", "layer1": "CTHW", "fc": "C"})
     with pytest.raises(BadInput, match=r"r3d_18: layer stem: declared TCHW behind the batch of 2, found shape \(2, 64"):
@@ -336,5 +335,73 @@ def test_a_damaged_weight_file_is_named(tmp_path, monkeypatch):
 
 
 def test_a_missing_package_is_named():
-    with pytest.raises(BadInput, match=r"TimeSformer needs the package '(mmengine|mmaction)', which is not installed"):
+    name = "deit_large_imagenet_full_seed-0"
+    with pytest.raises(BadInput, match=rf"{name} needs the package 'albumentations', which is not installed"):
+        models.load(name)
+
+
+def test_a_missing_extra_is_named_with_the_command(monkeypatch):
+    monkeypatch.setitem(extras.EXTRAS, "transformers", ("no_such_package",))
+    with pytest.raises(
+        BadInput, match=r"TimeSformer needs the extra 'transformers'.*; pip install -e .\[transformers\]"
+    ):
         models.load("TimeSformer")
+
+
+def test_a_model_that_cannot_be_had_says_why_and_what_comes_nearest(monkeypatch):
+    gone = replace(models.MODELS["alexnet"], unavailable="its authors took it back; nearest: vgg_16")
+    monkeypatch.setitem(models.MODELS, "alexnet", gone)
+    with pytest.raises(BadInput, match=r"^its authors took it back; nearest: vgg_16$"):
+        models.load("Random-alexnet")
+
+
+# fine-tuned variants
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """A state dict of fake-image-net with other values, saved as a training loop does, and the network's own."""
+    own = models.load("fake-image-net")
+    state = {name: value + 0.5 for name, value in own.module.state_dict().items()}
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "t.pt"
+    )
+    return tmp_path / "t.pt", state, own
+
+
+def test_a_fine_tuned_variant_has_the_users_weights_and_another_digest(tuned):
+    path, state, own = tuned
+    model, files = models.load_watched(f"Finetune-fake-image-net={path}")
+    assert files == (path,)
+    assert all(torch.equal(value, state[name]) for name, value in model.module.state_dict().items())
+    assert model.digest != own.digest
+    assert model.name == f"Finetune-fake-image-net={path}"
+    assert models.resolve(f"NoDownsample-Finetune-fake-image-net={path}").full_features
+
+
+def test_a_partial_state_dict_changes_only_what_it_holds(tuned, tmp_path):
+    _, state, own = tuned
+    torch.save({"conv1.0.weight": state["conv1.0.weight"]}, tmp_path / "part.pt")
+    module = models.load(f"Finetune-fake-image-net={tmp_path / 'part.pt'}").module
+    assert torch.equal(module.conv1[0].weight, state["conv1.0.weight"])
+    assert torch.equal(module.conv2[0].weight, own.module.conv2[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Finetune-alexnet", "names no state dict; expected Finetune-NAME=path"),
+        ("Finetune-alexnet=no/such.pt", "no weight file no/such.pt"),
+        ("Random-Finetune-alexnet=x.pt", "choose one of Random- and Finetune-"),
+        (f"Finetune-alexnet={__file__}", r"expected a file that ends in .pth, .pt"),
+    ],
+)
+def test_fine_tuned_names_that_are_refused(name, message):
+    with pytest.raises(BadInput, match=message):
+        models.resolve(name)
+
+
+def test_a_state_dict_of_another_network_is_refused(tuned, tmp_path):
+    torch.save({"fc.weight": torch.zeros(3), "conv1.0.bias": torch.zeros(5)}, tmp_path / "other.pt")
+    with pytest.raises(BadInput, match=r"other.pt does not fit .* 1 unexpected \(fc.weight\); 1 of another shape"):
+        models.load(f"Finetune-fake-image-net={tmp_path / 'other.pt'}")

@@ -1,0 +1,42 @@
+"""Networks trained to predict the next frames of a film: OpenSTL's checkpoints, trained on KITTI at 10 frames a second.
+
+Frames reach the networks at 128 x 160 px: brought to 160 x 160 px here, to fewer rows by the networks themselves.
+"""
+
+from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
+
+RELEASE = "https://github.com/chengtan9907/OpenSTL/releases/download/kitti-weights"
+FEEDING = Feeding(size=160, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
+ANY, TEN = (1, float("inf")), (10, 10)
+SHOWN = "shown the film's own frames throughout; memory.i is what the benchmark's first list reads of cell i"
+STACKED = "the translator's layers hold all ten frames at once, without time"
+RESIZED = "rows resized in two steps (128 of 160), pixels within 4 % of the s.d. of one step"
+
+
+def _entry(
+    name: str, file: str, millions: float, frames: tuple[float, float], layers: int, checkpoint: str, note: str = ""
+) -> ModelEntry:
+    checkpoint = f"kitticaltech_{checkpoint}_one_ep100.pth"
+    return ModelEntry(
+        name=name,
+        group="forward prediction",
+        kind=VIDEO,
+        source="network",
+        argument=f"{file}:{name}",
+        millions=millions,
+        fps=10.0,
+        frames=frames,
+        layers=layers,
+        weights=Weights(file=checkpoint, url=f"{RELEASE}/{checkpoint}", licence="Apache-2.0"),
+        feeding=FEEDING,
+        note="; ".join(filter(None, (note, RESIZED))),
+    )
+
+
+ENTRIES = (
+    _entry("ConvLSTM", "convlstm", 15.03, ANY, 5, "convlstm", SHOWN),
+    _entry("PredRNN", "predrnn", 23.75, ANY, 5, "predrnn", SHOWN),
+    _entry("TAU", "simvp", 14.96, TEN, 10, "tau", STACKED),
+    _entry("SimVP", "simvp", 15.63, TEN, 10, "simvp_gsta", STACKED),
+    _entry("MIM", "mim", 49.16, TEN, 8, "mim", f"{SHOWN}; ten at a time, as many as in its training"),
+)

@@ -1,0 +1,100 @@
+"""Small networks of the visual sciences, whose own packages no longer install: built here from their papers."""
+
+from src.models.catalogue.entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
+
+STILL = {"kind": IMAGE, "source": "network", "fps": 25.0, "frames": (1, float("inf"))}
+STRAIGHT = Feeding(size=224, axes="CHW")
+CONVERSION = (
+    "fetch {address} and run python -c \"from src.models.networks.{file} import convert; convert('{old}', '{new}')\""
+)
+PATCHES = "https://brainscore-storage.s3.amazonaws.com/brainscore-vision/models/hmax/universal_patch_set.mat"
+ARRAYS = "https://brainscore-vision.s3.amazonaws.com/temporal_model_motion_net/motion_net.h5"
+
+
+def _converted(file: str, address: str, new: str, licence: str) -> Weights:
+    """A checkpoint that is published in a format of another program; whoever needs it converts it once."""
+    old = address.rsplit("/", 1)[-1]
+    return Weights(file=new, licence=licence, how=CONVERSION.format(address=address, file=file, old=old, new=new))
+
+
+def _vonenet(name: str, file: str, note: str) -> ModelEntry:
+    address = f"https://vonenet-models.s3.us-east-2.amazonaws.com/{file}"
+    return ModelEntry(
+        name=name,
+        group="image",
+        argument=f"vonenet:{name}",
+        millions=25.58,
+        layers=18,
+        weights=Weights(file=file, url=address, licence="GPL-3.0", key="state_dict"),
+        feeding=Feeding(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), axes="CHW"),
+        note=note,
+        **STILL,
+    )
+
+
+ENTRIES = (
+    ModelEntry(
+        name="hmax",
+        group="control",
+        argument="hmax:hmax",
+        millions=1.31,
+        layers=8,
+        weights=_converted("hmax", PATCHES, "hmax_universal_patch_set.safetensors", "see maxlab.neuro.georgetown.edu"),
+        feeding=STRAIGHT,
+        **STILL,
+    ),
+    ModelEntry(
+        name="MotionNet",
+        group="control",
+        kind=VIDEO,
+        source="network",
+        argument="motionnet:MotionNet",
+        millions=6.0,
+        fps=25.0,
+        frames=(1, float("inf")),
+        layers=2,
+        weights=_converted("motionnet", ARRAYS, "motionnet.safetensors", "see doi.org/10.1523/JNEUROSCI.2760-19.2020"),
+        feeding=Feeding(size=112, mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)),
+        note="filters lie as in the benchmark's first list, which exchanges x and y against the training",
+    ),
+    ModelEntry(
+        name="AlexNet_SIN",
+        group="image",
+        argument="alexnet:AlexNet_SIN",
+        millions=61.1,
+        layers=7,
+        weights=Weights(
+            file="alexnet_train_60_epochs_lr0.001-b4aa5238.pth.tar",
+            url="https://bitbucket.org/robert_geirhos/texture-vs-shape-pretrained-models/raw/"
+            "0008049cd10f74a944c6d5e90d4639927f8620ae/alexnet_train_60_epochs_lr0.001-b4aa5238.pth.tar",
+            licence="see github.com/rgeirhos/texture-vs-shape",
+            sha256="b4aa5238",
+            key="state_dict",
+        ),
+        feeding=STRAIGHT,
+        **STILL,
+    ),
+    ModelEntry(
+        name="CORnet-S",
+        group="image",
+        argument="cornet:CORnet-S",
+        millions=53.42,
+        layers=5,
+        weights=Weights(
+            file="cornet_s-1d3f7974.pth",
+            url="https://s3.amazonaws.com/cornet-models/cornet_s-1d3f7974.pth",
+            licence="GPL-3.0",
+            sha256="1d3f7974",
+            key="state_dict",
+        ),
+        feeding=STRAIGHT,
+        note="each area after its last time step",
+        **STILL,
+    ),
+    _vonenet(
+        "voneresnet-50",
+        "voneresnet50_e70.pth.tar",
+        "without its neuronal noise, so that it answers twice the same: the mean response of its first stage",
+    ),
+    _vonenet("voneresnet-50-non_stochastic", "voneresnet50_ns_e70.pth.tar", "trained without neuronal noise"),
+)

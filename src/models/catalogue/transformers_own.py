@@ -1,0 +1,291 @@
+"""Video transformers and inflated networks that are written here: src/models/networks."""
+
+from math import inf
+
+from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
+
+ACTIONS, MASKED, TEXT = "action recognition", "masked autoencoder", "text-video"
+ANY = (1, inf)
+
+WHOLE = Feeding(size=224)
+UNSCALED = Feeding(size=224, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+CROP_256 = Feeding(size=256, resize=256)
+GREY_WHOLE = Feeding(size=224, mean=(0.45,) * 3, std=(0.225,) * 3)
+GREY = Feeding(size=224, resize=224, mean=(0.45,) * 3, std=(0.225,) * 3)
+GREY_CROPPED = Feeding(size=224, resize=256, mean=(0.45,) * 3, std=(0.225,) * 3)
+CLIP = Feeding(size=224, mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+
+MMACTION = "https://download.openmmlab.com/mmaction/v1.0/recognition"
+IBM = "https://github.com/IBM/action-recognition-pytorch/releases/download/weights-v0.1"
+CHAT = "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/internvideo/video_chat"
+EVA = "https://storage.googleapis.com/sfr-vision-language-research/LAVIS/models/BLIP2/eva_vit_g.pth"
+
+
+def _mmaction(folder: str, stem: str, date: str, sha256: str) -> Weights:
+    """A checkpoint of MMAction2, which puts the beginning of the digest into the file's name."""
+    file = f"{stem}_{date}-{sha256}.pth"
+    url = "/".join(part for part in (MMACTION, folder, file) if part)
+    return Weights(file=file, url=url, licence="Apache-2.0", sha256=sha256, key="state_dict")
+
+
+def _public(url: str, licence: str, key: str = "") -> Weights:
+    return Weights(file=url.rsplit("/", 1)[-1], url=url, licence=licence, key=key)
+
+
+def _mae_st(size: str) -> Weights:
+    url = f"https://dl.fbaipublicfiles.com/video-mae/pretrain/mae_pretrain_vit_{size}_k400.pth"
+    return _public(url, "CC-BY-NC-4.0")
+
+
+def _jepa(size: str) -> Weights:
+    return _public(f"https://dl.fbaipublicfiles.com/jepa/{size}/{size}.pth.tar", "CC-BY-NC-4.0", "target_encoder")
+
+
+def _chat(size: str) -> Weights:
+    """The file that `join` makes of the two that VideoChat's eyes are published in."""
+    stage, file = f"videochat_{size}_stage1.pth", f"videochat_{size}_eyes.pth"
+    command = f"from src.models.networks.videochat import join; join('eva_vit_g.pth', '{stage}', '{file}')"
+    how = f'get {EVA} and {CHAT}/{stage} and join them: python -c "{command}"'
+    return Weights(file=file, licence="MIT, eva_vit_g.pth BSD-3-Clause", how=how)
+
+
+Facts = tuple[float, float, tuple[float, float], int]
+
+
+def _own(file: str, name: str, group: str, *, facts: Facts, feeding: Feeding, weights: Weights, note="") -> ModelEntry:
+    """facts: parameters in millions, frames per second, (least, most) frames of one pass, number of layers."""
+    millions, fps, frames, layers = facts
+    return ModelEntry(
+        name=name,
+        group=group,
+        kind=VIDEO,
+        source="network",
+        argument=f"{file}:{name}",
+        millions=millions,
+        fps=fps,
+        frames=frames,
+        layers=layers,
+        feeding=feeding,
+        weights=weights,
+        note=note,
+    )
+
+
+ENTRIES: tuple[ModelEntry, ...] = (
+    _own(
+        "i3d",
+        "I3D",
+        ACTIONS,
+        facts=(28.0, 12.5, (5, inf), 6),
+        feeding=CROP_256,
+        weights=_mmaction(
+            "i3d/i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
+            "i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
+            "20220812",
+            "e213c223",
+        ),
+    ),
+    _own(
+        "i3d",
+        "I3D-nonlocal",
+        ACTIONS,
+        facts=(35.4, 12.5, (5, inf), 6),
+        feeding=CROP_256,
+        weights=_mmaction(
+            "i3d/i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
+            "i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
+            "20220812",
+            "8e1f2148",
+        ),
+        note="the non-local blocks of a Random- twin are closed, as the paper starts them",
+    ),
+    _own(
+        "uniformer",
+        "UniFormer-V1",
+        ACTIONS,
+        facts=(49.8, 6.25, ANY, 43),
+        feeding=GREY,
+        weights=_mmaction(
+            "uniformerv1", "uniformer-base_imagenet1k-pre_32x4x1_kinetics400-rgb", "20221219", "b776322c"
+        ),
+        note="trained on 32 frames",
+    ),
+    _own(
+        "uniformer_v2",
+        "UniFormer-V2-B",
+        ACTIONS,
+        facts=(114.6, 25.0, (8, 8), 15),
+        feeding=GREY,
+        weights=_mmaction(
+            "uniformerv2/uniformerv2-base-p16-res224_clip-kinetics710-pre_8xb32-u8_kinetics400-rgb",
+            "uniformerv2-base-p16-res224_clip-kinetics710-pre_8xb32-u8_kinetics400-rgb",
+            "20230313",
+            "75be0806",
+        ),
+        note="trained on 8 frames spread over a whole clip, shown 8 frames at 25 per second as in the first list",
+    ),
+    _own(
+        "uniformer_v2",
+        "UniFormer-V2-L",
+        ACTIONS,
+        facts=(354.1, 25.0, (32, 32), 27),
+        feeding=GREY,
+        weights=_mmaction(
+            "uniformerv2/kinetics400",
+            "uniformerv2-large-p14-res224_clip-kinetics710-pre_u32_kinetics400-rgb",
+            "20221219",
+            "56a46f64",
+        ),
+        note="trained on 32 frames spread over a whole clip, shown 32 frames at 25 per second as in the first list",
+    ),
+    _own(
+        "mvit_v2_b",
+        "MViT-V2-B-Kinetics400",
+        ACTIONS,
+        facts=(51.2, 10.0, (32, 32), 26),
+        feeding=GREY_CROPPED,
+        weights=_public(
+            "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models/"
+            "MViTv2_B_32x3_k400_f304025456.pyth",
+            "Apache-2.0",
+            "model_state",
+        ),
+        note="32 frames, every third of 30 per second, as it was trained; the first list's own loader is not public",
+    ),
+    _own(
+        "mvit_v2_b",
+        "MViT-V2-B-smthsmthv2",
+        ACTIONS,
+        facts=(51.1, 10.0, (32, 32), 26),
+        feeding=GREY,
+        weights=_mmaction("mvit/converted", "mvit-base-p244_u32_sthv2-rgb", "20221021", "d5de5da6"),
+        note="PySlowFast's weights as MMAction2 converted them; trained on 32 frames spread over a whole clip; the "
+        "first list's own loader is not public",
+    ),
+    _own(
+        "i3d_ssv2",
+        "I3D-R50-smthsmthv2",
+        ACTIONS,
+        facts=(46.5, 25.0, ANY, 6),
+        feeding=Feeding(size=256),
+        weights=_public(f"{IBM}/SSV2-I3D-ResNet-50-f32.pth.tar", "Apache-2.0", "state_dict"),
+        note="no stride in time, as it was trained; the first list ran the same weights with one in three stages",
+    ),
+    _own(
+        "i3d_ssv2",
+        "I3D-R101-smthsmthv2",
+        ACTIONS,
+        facts=(85.6, 25.0, ANY, 6),
+        feeding=Feeding(size=256),
+        weights=_public(f"{IBM}/SSV2-I3D-ResNet-101-f32.pth.tar", "Apache-2.0", "state_dict"),
+        note="no stride in time, as it was trained; the first list ran the same weights with one in three stages",
+    ),
+    _own(
+        "videomae_v2",
+        "VideoMAE-V2-B",
+        MASKED,
+        facts=(86.2, 6.25, (16, 16), 14),
+        feeding=UNSCALED,
+        weights=_public(
+            "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/internvideo/pretrain/videomae/vit_b_hybrid_pt_800e.pth",
+            "Apache-2.0",
+        ),
+        note="pixels in [0, 1] and not normalised, as in the first list and in the publisher's feature extraction",
+    ),
+    _own(
+        "videomae_v2",
+        "VideoMAE-V2-B-distilled",
+        MASKED,
+        facts=(86.8, 6.25, (16, 16), 15),
+        feeding=WHOLE,
+        weights=_public(
+            "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/main/distill/vit_b_k710_dl_from_giant.pth",
+            "CC-BY-NC-4.0",
+        ),
+        note="not in the first list: the base size that was distilled from the giant one fine-tuned on Kinetics-710",
+    ),
+    _own(
+        "videomae_v2",
+        "VideoMAE-V2-G",
+        MASKED,
+        facts=(1011.6, 6.25, (16, 16), 42),
+        feeding=UNSCALED,
+        weights=Weights(
+            file="vit_g_hybrid_pt_1200e.pth",
+            licence="CC-BY-NC-4.0",
+            how="get mae-g/vit_g_hybrid_pt_1200e.pth from the Hugging Face repository OpenGVLab/VideoMAE2, or through "
+            "the request form of github.com/OpenGVLab/VideoMAEv2",
+        ),
+        note="pixels in [0, 1] and not normalised, as in the first list and in the publisher's feature extraction",
+    ),
+    _own(
+        "mae_st",
+        "MAE-ST-L",
+        MASKED,
+        facts=(304.1, 6.25, (16, 16), 26),
+        feeding=GREY_WHOLE,
+        weights=_mae_st("large"),
+    ),
+    _own(
+        "mae_st",
+        "MAE-ST-G",
+        MASKED,
+        facts=(631.9, 6.25, (16, 16), 34),
+        feeding=GREY_WHOLE,
+        weights=_mae_st("huge"),
+        note="ViT-Huge; the name is the first list's",
+    ),
+    _own(
+        "vjepa",
+        "V-JEPA-L",
+        MASKED,
+        facts=(303.9, 6.25, (16, 16), 26),
+        feeding=WHOLE,
+        weights=_jepa("vitl16"),
+    ),
+    _own(
+        "vjepa",
+        "V-JEPA-H",
+        MASKED,
+        facts=(631.6, 6.25, (16, 16), 34),
+        feeding=WHOLE,
+        weights=_jepa("vith16"),
+    ),
+    _own(
+        "vjepa",
+        "VJEPA-Temporal",
+        MASKED,
+        facts=(303.9, 20 / 3, (16, 16), 26),
+        feeding=WHOLE,
+        weights=_jepa("vitl16"),
+        note="a frame every 150 ms; the first list does not say which size it ran: this is V-JEPA-L, V-JEPA-H the "
+        "other; the averaged encoder (target_encoder), which the publisher evaluates",
+    ),
+    _own(
+        "videochat",
+        "VideoChat-7B",
+        TEXT,
+        facts=(1188.2, 2.0, ANY, 48),
+        feeding=CLIP,
+        weights=_chat("7b"),
+        note="the vision encoder alone: the layers of the first list lie in it",
+    ),
+    _own(
+        "videochat",
+        "VideoChat-13B",
+        TEXT,
+        facts=(1188.2, 2.0, ANY, 48),
+        feeding=CLIP,
+        weights=_chat("13b"),
+        note="the vision encoder alone: the layers of the first list lie in it; its image blocks are VideoChat-7B's",
+    ),
+    _own(
+        "videochat",
+        "VideoChat2-7B",
+        TEXT,
+        facts=(290.5, 2.0, (8, 8), 24),
+        feeding=CLIP,
+        weights=_public("https://huggingface.co/OpenGVLab/videochat/resolve/main/videochat2_7b_stage3.pth", "MIT"),
+        note="the vision encoder alone: the layers of the first list lie in it",
+    ),
+)

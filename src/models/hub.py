@@ -1,0 +1,102 @@
+"""Files of Hugging Face repositories: from HF_HOME, or fetched by the hub's own client, or from a folder."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from src.models.checkpoints import plain_state, read_state
+from src.utils import BadInput
+
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def weights_here(repository: str) -> bool:
+    """Whether the repository's weights lie under HF_HOME, or it is a folder with weights."""
+    snapshots = [Path(repository), *_cached_folder(repository).glob("snapshots/*")]
+    return any((snapshot / name).exists() for snapshot in snapshots for name in FILES)
+
+
+def _hub_home() -> Path:
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+
+
+def _cached_folder(repository: str) -> Path:
+    return _hub_home() / ("models--" + repository.replace("/", "--"))
+
+
+def hub_file(repository: str, names: tuple[str, ...]) -> Path:
+    """The first of the files that the repository has, from HF_HOME or else fetched; BadInput says how to get it.
+
+    A repository may also be a folder as `save_pretrained` writes it.
+    """
+    if Path(repository).is_dir():
+        return _in_folder(Path(repository), names)
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        if isinstance(path := try_to_load_from_cache(repository, name, cache_dir=_hub_home()), str):
+            return Path(path)
+    found = _unreachable() or _fetched(repository, names)
+    if isinstance(found, Path):
+        return found
+    raise BadInput(
+        f"{repository}: {names[0]} is not under HF_HOME ({_hub_home().parent}) and cannot be fetched ({found}); "
+        f"run `hf download {repository}` where there is a network (behind a licence: `hf auth login` first)"
+    )
+
+
+def _fetched(repository: str, names: tuple[str, ...]) -> Path | str:
+    """The first of the files that the repository offers, or why there is none."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name, cache_dir=_hub_home()))
+        except Exception as error:  # offline, gated, renamed: the hub's client has an error for each
+            if not isinstance(error, EntryNotFoundError) or isinstance(error, LocalEntryNotFoundError):
+                return _line(error)
+    return "no such file in it"
+
+
+def _in_folder(folder: Path, names: tuple[str, ...]) -> Path:
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise BadInput(f"{folder} has no {names[0]}; expected a folder as transformers' save_pretrained writes it")
+    return found
+
+
+def _unreachable() -> str:
+    """Why the hub cannot be asked, "" where it may answer: its client would try for half a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    if getproxies():
+        return ""
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError as error:
+        return _line(error)
+    return ""
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+def state_of(repository: str, keys: str = "") -> dict[str, Any] | None:
+    """The repository's state dict, or the part of it whose names begin with `keys`, these taken away."""
+    path = hub_file(repository, FILES)
+    if path.name.endswith(".index.json"):
+        shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        paths = [hub_file(repository, (name,)) for name in sorted({s for k, s in shards.items() if k.startswith(keys)})]
+    else:
+        paths = [path]
+    state = {name: value for one in paths for name, value in plain_state(read_state(one)).items()}
+    return {name.removeprefix(keys): value for name, value in state.items() if name.startswith(keys)}

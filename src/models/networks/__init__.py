@@ -1,0 +1,1 @@
+"""Networks that have no maintained home, each built from its paper; `BUILDERS` of each file maps names to builders."""

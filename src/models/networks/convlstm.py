@@ -1,0 +1,77 @@
+"""ConvLSTM, trained to predict the next frame: a stack of LSTM cells whose products are convolutions.
+
+Shi et al. 2015, Convolutional LSTM Network (arXiv 1506.04214), without peepholes; sizes, names and order of the gates
+as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from src.models.networks.built import Built
+from src.models.networks.recurrent import (
+    CHANNELS,
+    HIDDEN,
+    PATCH,
+    State,
+    Traces,
+    conv,
+    fitted,
+    gate,
+    patches,
+    trace_axes,
+)
+
+
+class ConvLSTMCell(nn.Module):
+    """Input (batch, n_in, H, W) and state (h, c), each (batch, hidden, H, W) -> the new state."""
+
+    def __init__(self, n_in: int, hidden: int):
+        super().__init__()
+        self.conv_x = gate(n_in, 4 * hidden)
+        self.conv_h = gate(hidden, 4 * hidden)
+        # published with the weights and used by no equation
+        self.conv_o = gate(2 * hidden, hidden)
+        self.conv_last = conv(2 * hidden, hidden, kernel=1)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> State:
+        i, f, g, o = (self.conv_x(x) + self.conv_h(h)).chunk(4, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class ConvLSTM(nn.Module):
+    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, 64, 80).
+
+    Every frame is shown; predictions are not fed back. Traces `memory.i`: the cell state c of layer i.
+    """
+
+    def __init__(self, hidden: tuple[int, ...] = HIDDEN):
+        super().__init__()
+        below = (CHANNELS, *hidden[:-1])
+        self.cell_list = nn.ModuleList(ConvLSTMCell(n_in, n) for n_in, n in zip(below, hidden, strict=True))
+        self.conv_last = conv(hidden[-1], CHANNELS, kernel=1)
+        self.memory = Traces(len(hidden))
+        self.prediction = nn.Identity()
+        self.hidden = hidden
+
+    def forward(self, frames: Tensor) -> Tensor:
+        frames = patches(fitted(frames), PATCH)
+        states = [(frames.new_zeros(len(frames), n, *frames.shape[-2:]),) * 2 for n in self.hidden]
+        memories, predicted = [], []
+        for x in frames.unbind(1):
+            for i, cell in enumerate(self.cell_list):
+                states[i] = cell(x, *states[i])
+                x = states[i][0]
+            memories.append([c for _, c in states])
+            predicted.append(self.conv_last(x))
+        self.memory.tell(memories)
+        return self.prediction(torch.stack(predicted, dim=1))
+
+
+def build(reduced: bool = False) -> Built:
+    """ConvLSTM of four layers; reduced: 4 channels each."""
+    hidden = (4,) * len(HIDDEN) if reduced else HIDDEN
+    return Built(ConvLSTM(hidden), trace_axes(memory=len(hidden)))
+
+
+BUILDERS = {"ConvLSTM": build}

@@ -1,0 +1,153 @@
+"""MIM (memory in memory), trained to predict the next frame: PredRNN whose forget gates are recurrent cells themselves.
+
+Wang et al. 2019, Memory In Memory (arXiv 1811.07490): one cell follows the differences of the hidden state below
+(MIM-N, non-stationary), a second one inside the layer turns the temporal memory into what is kept of it (MIM-S). Sizes,
+names and order of the gates as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from src.models.networks.built import Built
+from src.models.networks.predrnn import SpatioTemporalLSTMCell, remembered
+from src.models.networks.recurrent import (
+    CHANNELS,
+    HEIGHT,
+    HIDDEN,
+    PATCH,
+    WIDTH,
+    State,
+    Traces,
+    conv,
+    fitted,
+    gate,
+    patches,
+    trace_axes,
+)
+
+
+class PeepholeCell(nn.Module):
+    """A convolutional LSTM cell with peepholes, one weight per unit: input, h, c (batch, hidden, H, W) -> h, c."""
+
+    def __init__(self, n_in: int, hidden: int, size: tuple[int, int]):
+        super().__init__()
+        self.ct_weight = nn.Parameter(torch.zeros(2 * hidden, *size))
+        self.oc_weight = nn.Parameter(torch.zeros(hidden, *size))
+        self.conv_h_concat = gate(n_in, 4 * hidden)
+        self.conv_x_concat = gate(n_in, 4 * hidden)
+
+    def peep(self, x: Tensor, h: Tensor, c: Tensor) -> State:
+        i_h, g_h, f_h, o_h = self.conv_h_concat(h).chunk(4, dim=1)
+        i_x, g_x, f_x, o_x = self.conv_x_concat(x).chunk(4, dim=1)
+        i_c, f_c = (c.repeat(1, 2, 1, 1) * self.ct_weight).chunk(2, dim=1)
+        c = remembered(c, i_h + i_x + i_c, f_h + f_x + f_c, g_h + g_x)
+        return torch.sigmoid(o_h + o_x + c * self.oc_weight) * torch.tanh(c), c
+
+
+class MIMN(PeepholeCell):
+    """MIM-N: difference of the hidden state below, h, c -> h, c."""
+
+    def __init__(self, n_in: int, hidden: int, size: tuple[int, int]):
+        super().__init__(n_in, hidden, size)
+        # published with the weights and used by no equation
+        self.conv_last = conv(2 * hidden, hidden, kernel=1)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> State:
+        return self.peep(x, h, c)
+
+
+class MIMBlock(PeepholeCell):
+    """A layer above the first: input, difference, state (h, c, s), m -> the new h, c, s, m; s is MIM-S's memory."""
+
+    def __init__(self, n_in: int, hidden: int, size: tuple[int, int]):
+        super().__init__(hidden, hidden, size)
+        self.conv_t_cc = gate(n_in, 3 * hidden)
+        self.conv_s_cc = gate(hidden, 4 * hidden)
+        self.conv_x_cc = gate(hidden, 4 * hidden)
+        self.conv_last = conv(2 * hidden, hidden, kernel=1)
+
+    def forward(self, x: Tensor, difference: Tensor, h: Tensor, c: Tensor, s: Tensor, m: Tensor) -> State:
+        i_t, g_t, o_t = self.conv_t_cc(h).chunk(3, dim=1)
+        i_m, g_m, f_m, o_m = self.conv_s_cc(m).chunk(4, dim=1)
+        i_x, g_x, f_x, o_x = self.conv_x_cc(x).chunk(4, dim=1)
+        m = remembered(m, i_x + i_m, f_x + f_m, g_x + g_m)
+        kept, s = self.peep(difference, c, s)
+        c = kept + torch.sigmoid(i_x + i_t) * torch.tanh(g_x + g_t)
+        o = torch.sigmoid(o_x + o_t + o_m)
+        return o * torch.tanh(self.conv_last(torch.cat((c, m), dim=1))), c, s, m
+
+
+@dataclass(frozen=True)
+class Memory:
+    """first: (h, c) of the first layer; blocks: (h, c, s) of those above; moved: (h, c) of the MIM-N cells; m."""
+
+    first: State
+    blocks: list[State]
+    moved: list[State]
+    m: Tensor
+
+
+class MIM(nn.Module):
+    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, 64, 80).
+
+    Every frame is shown; predictions are not fed back. Traces: `memory.i`, the spatiotemporal memory m behind layer i;
+    `difference.i`, the cell state of MIM-N between layers i and i + 1, 0 at the first frame.
+    """
+
+    def __init__(self, hidden: tuple[int, ...] = HIDDEN, size: tuple[int, int] = (HEIGHT // PATCH, WIDTH // PATCH)):
+        super().__init__()
+        pairs = list(pairwise(hidden))
+        blocks = [MIMBlock(n_in, n, size) for n_in, n in pairs]
+        self.stlstm_layer = nn.ModuleList([SpatioTemporalLSTMCell(CHANNELS, hidden[0]), *blocks])
+        self.stlstm_layer_diff = nn.ModuleList(MIMN(n_in, n, size) for n_in, n in pairs)
+        self.conv_last = conv(hidden[-1], CHANNELS, kernel=1)
+        self.memory, self.difference = Traces(len(hidden)), Traces(len(pairs))
+        self.prediction = nn.Identity()
+        self.hidden = hidden
+
+    def forward(self, frames: Tensor) -> Tensor:
+        frames = patches(fitted(frames), PATCH)
+        zeros = [frames.new_zeros(len(frames), n, *frames.shape[-2:]) for n in self.hidden]
+        state = Memory(
+            (zeros[0],) * 2, [(zero,) * 3 for zero in zeros[1:]], [(zero,) * 2 for zero in zeros[1:]], zeros[0]
+        )
+        memories, differences, predicted = [], [], []
+        for t, x in enumerate(frames.unbind(1)):
+            state, behind = self._step(x, state, first=t == 0)
+            memories.append(behind)
+            differences.append([c for _, c in state.moved])
+            predicted.append(self.conv_last(state.blocks[-1][0]))
+        self.memory.tell(memories)
+        self.difference.tell(differences)
+        return self.prediction(torch.stack(predicted, dim=1))
+
+    def _step(self, x: Tensor, old: Memory, first: bool) -> tuple[Memory, list[Tensor]]:
+        """The memory behind one frame, and m behind each layer on its way up."""
+        h, c, m = self.stlstm_layer[0](x, *old.first, old.m)
+        lowest, blocks, behind = (h, c), [], [m]
+        moved = old.moved if first else self._moved(h - old.first[0], old.moved)
+        for block, state, (difference, _) in zip(self.stlstm_layer[1:], old.blocks, moved, strict=True):
+            h, c, s, m = block(h, difference, *state, m)
+            blocks.append((h, c, s))
+            behind.append(m)
+        return Memory(lowest, blocks, moved, m), behind
+
+    def _moved(self, difference: Tensor, states: list[State]) -> list[State]:
+        """The new states of the MIM-N cells, each fed with the hidden state of the one below."""
+        found = []
+        for cell, state in zip(self.stlstm_layer_diff, states, strict=True):
+            found.append(cell(difference, *state))
+            difference = found[-1][0]
+        return found
+
+
+def build(reduced: bool = False) -> Built:
+    """MIM of four layers; reduced: 4 channels each."""
+    hidden = (4,) * len(HIDDEN) if reduced else HIDDEN
+    return Built(MIM(hidden), trace_axes(memory=len(hidden), difference=len(hidden) - 1))
+
+
+BUILDERS = {"MIM": build}

@@ -1,0 +1,93 @@
+"""MViTv2-B (Li et al. 2022, arXiv:2112.01526): torchvision's MViT class with the sizes that it offers no builder for.
+
+24 blocks of 96 to 768 channels; the blocks 2, 5 and 21 halve the grid and double channels and heads; 32 frames of
+224 px. Reads the checkpoints of PySlowFast and those that MMAction2 made of them.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torchvision.models.video.mvit import MSBlockConfig, MViT
+
+from src.models.networks.built import Built
+from src.models.networks.published import inner, reprefixed
+
+DEPTH, WIDTH, HALVING = 24, 96, (2, 5, 21)
+SIZE, FRAMES, STRIDE = 224, 32, (2, 4, 4)
+PARTS = {
+    "attn.pool_q.": "attn.pool_q.pool.",
+    "attn.pool_k.": "attn.pool_k.pool.",
+    "attn.pool_v.": "attn.pool_v.pool.",
+    "attn.norm_q.": "attn.pool_q.norm_act.0.",
+    "attn.norm_k.": "attn.pool_k.norm_act.0.",
+    "attn.norm_v.": "attn.pool_v.norm_act.0.",
+    "attn.proj.": "attn.project.0.",
+    "mlp.fc1.": "mlp.0.",
+    "mlp.fc2.": "mlp.3.",
+    "proj.": "project.",
+}
+ENDS = {
+    "patch_embed.proj.": "conv_proj.",
+    "patch_embed.projection.": "conv_proj.",
+    "norm3.": "norm.",
+    "head.projection.": "head.1.",
+    "cls_head.fc_cls.": "head.1.",
+}
+
+
+def settings(depth: int, width: int, halving: tuple[int, ...]) -> list[MSBlockConfig]:
+    """The blocks: one head per `width` channels; keys and values are pooled to one size of grid in all."""
+    blocks, channels, heads, pooled = [], width, 1, 8
+    for i in range(depth):
+        stride = 2 if i in halving else 1
+        grown, heads, pooled = channels * stride, heads * stride, max(1, pooled // stride)
+        strides = [1, stride, stride], [1, pooled, pooled]
+        blocks.append(MSBlockConfig(heads, channels, grown, [3, 3, 3], [3, 3, 3], *strides))
+        channels = grown
+    return blocks
+
+
+def rename(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of PySlowFast ("model_state") or MMAction2 ("state_dict", "backbone.") to torchvision's."""
+    state = {name.removeprefix("backbone."): value for name, value in inner(state, "model_state", "state_dict").items()}
+    renamed = {}
+    for name, value in reprefixed(state, ENDS).items():
+        if name == "cls_token":
+            renamed["pos_encoding.class_token"] = value.flatten()
+        elif name.startswith("blocks."):
+            _, index, part = name.split(".", 2)
+            renamed[f"blocks.{index}.{next(iter(reprefixed({part: value}, PARTS)))}"] = value
+        else:
+            renamed[name] = value
+    return renamed
+
+
+def read(layer: str, output: Any) -> Tensor:
+    """A block's tokens (n, 1 + t * h * w, c), which come with (t, h, w), without the class token: (n, t, h, w, c)."""
+    if not layer.startswith("blocks."):
+        return output
+    tokens, grid = output
+    return tokens[:, 1:].unflatten(1, grid)
+
+
+def build(classes: int, reduced: bool = False) -> Built:
+    """MViTv2-B; reduced: 4 blocks from 16 channels on, halved twice, of patches 8 apart."""
+    depth, width, halving, stride = (4, 16, (1, 3), (8, 8, 8)) if reduced else (DEPTH, WIDTH, HALVING, STRIDE)
+    module = MViT(
+        spatial_size=(SIZE, SIZE),
+        temporal_size=FRAMES,
+        block_setting=settings(depth, width, halving),
+        residual_pool=True,
+        residual_with_cls_embed=False,
+        rel_pos_embed=True,
+        proj_after_attn=True,
+        num_classes=classes,
+        patch_embed_stride=stride,
+    )
+    blocks = {f"blocks.{i}": "THWC" for i in range(depth)}
+    return Built(module, {"conv_proj": "CTHW", **blocks, "head": "C"}, rename, read)
+
+
+BUILDERS = {"MViT-V2-B-Kinetics400": partial(build, 400), "MViT-V2-B-smthsmthv2": partial(build, 174)}

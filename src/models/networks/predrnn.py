@@ -1,0 +1,91 @@
+"""PredRNN, trained to predict the next frame: LSTM cells with a second memory that zigzags through the layers.
+
+Wang et al. 2017, PredRNN: Recurrent Neural Networks for Predictive Learning using Spatiotemporal LSTMs (NeurIPS);
+sizes, names and order of the gates as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from src.models.networks.built import Built
+from src.models.networks.recurrent import (
+    CHANNELS,
+    FORGET_BIAS,
+    HIDDEN,
+    PATCH,
+    State,
+    Traces,
+    conv,
+    fitted,
+    gate,
+    patches,
+    trace_axes,
+)
+
+
+class SpatioTemporalLSTMCell(nn.Module):
+    """Input (batch, n_in, H, W) and state (h, c, m), each (batch, hidden, H, W) -> the new state."""
+
+    def __init__(self, n_in: int, hidden: int):
+        super().__init__()
+        self.conv_x = gate(n_in, 7 * hidden)
+        self.conv_h = gate(hidden, 4 * hidden)
+        self.conv_m = gate(hidden, 3 * hidden)
+        self.conv_o = gate(2 * hidden, hidden)
+        self.conv_last = conv(2 * hidden, hidden, kernel=1)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor, m: Tensor) -> State:
+        i_x, f_x, g_x, i_x2, f_x2, g_x2, o_x = self.conv_x(x).chunk(7, dim=1)
+        i_h, f_h, g_h, o_h = self.conv_h(h).chunk(4, dim=1)
+        i_m, f_m, g_m = self.conv_m(m).chunk(3, dim=1)
+        c = remembered(c, i_x + i_h, f_x + f_h, g_x + g_h)
+        m = remembered(m, i_x2 + i_m, f_x2 + f_m, g_x2 + g_m)
+        both = torch.cat((c, m), dim=1)
+        o = torch.sigmoid(o_x + o_h + self.conv_o(both))
+        return o * torch.tanh(self.conv_last(both)), c, m
+
+
+def remembered(memory: Tensor, i: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    """A memory behind its input and forget gates (before their sigmoids) and its candidate (before its tanh)."""
+    return torch.sigmoid(f + FORGET_BIAS) * memory + torch.sigmoid(i) * torch.tanh(g)
+
+
+class PredRNN(nn.Module):
+    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, 64, 80).
+
+    Every frame is shown; predictions are not fed back. Traces `memory.i`: the spatiotemporal memory m behind layer i.
+    """
+
+    def __init__(self, hidden: tuple[int, ...] = HIDDEN):
+        super().__init__()
+        below = (CHANNELS, *hidden[:-1])
+        cells = (SpatioTemporalLSTMCell(n_in, n) for n_in, n in zip(below, hidden, strict=True))
+        self.cell_list = nn.ModuleList(cells)
+        self.conv_last = conv(hidden[-1], CHANNELS, kernel=1)
+        self.memory = Traces(len(hidden))
+        self.prediction = nn.Identity()
+        self.hidden = hidden
+
+    def forward(self, frames: Tensor) -> Tensor:
+        frames = patches(fitted(frames), PATCH)
+        zeros = [frames.new_zeros(len(frames), n, *frames.shape[-2:]) for n in self.hidden]
+        h, c, m = [*zeros], [*zeros], zeros[0]
+        memories, predicted = [], []
+        for x in frames.unbind(1):
+            memories.append([])
+            for i, cell in enumerate(self.cell_list):
+                h[i], c[i], m = cell(x, h[i], c[i], m)
+                x = h[i]
+                memories[-1].append(m)
+            predicted.append(self.conv_last(x))
+        self.memory.tell(memories)
+        return self.prediction(torch.stack(predicted, dim=1))
+
+
+def build(reduced: bool = False) -> Built:
+    """PredRNN of four layers; reduced: 4 channels each."""
+    hidden = (4,) * len(HIDDEN) if reduced else HIDDEN
+    return Built(PredRNN(hidden), trace_axes(memory=len(hidden)))
+
+
+BUILDERS = {"PredRNN": build}

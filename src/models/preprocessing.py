@@ -1,0 +1,53 @@
+"""Frames to the tensor that a network takes, as a catalogue's `Feeding` says."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src.models.catalogue.entry import Feeding
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK = 8  # frames that are resized at once: large films would take gigabytes as floats
+AXES = {"CHW": (0, 1, 2, 3), "TCHW": (0, 1, 2, 3), "CTHW": (1, 0, 2, 3)}
+
+
+def preparation(feeding: Feeding) -> "Callable[[np.ndarray], torch.Tensor]":
+    """A preprocessing of frames, uint8 (n_frames, height, width, 3), RGB.
+
+    Bilinear resizing with antialiasing (torch's), of the short side to `feeding.resize` px with its aspect kept and
+    then a central square crop of `feeding.size` px, or straight to the square; scaled to [0, 1]; normalised. The result
+    is float32, (n_frames, 3, size, size) for the axes "CHW" and "TCHW", (3, n_frames, size, size) for "CTHW".
+    """
+    order = AXES[feeding.axes]
+
+    def prepared(frames: np.ndarray) -> "torch.Tensor":
+        import torch
+
+        mean, std = (torch.tensor(values)[:, None, None] for values in (feeding.mean, feeding.std))
+        parts = [_cropped(_resized(frames[i : i + CHUNK], feeding), feeding.size) for i in range(0, len(frames), CHUNK)]
+        pixels = (torch.cat(parts) / 255 - mean) / std
+        return (pixels.flip(1) if feeding.bgr else pixels).permute(order).contiguous()
+
+    return prepared
+
+
+def _resized(frames: np.ndarray, feeding: Feeding) -> "torch.Tensor":
+    import torch
+    from torch.nn.functional import interpolate
+
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    height, width = pixels.shape[-2:]
+    size = (feeding.size, feeding.size)
+    if feeding.resize:
+        scale = feeding.resize / min(height, width)
+        size = max(feeding.size, round(height * scale)), max(feeding.size, round(width * scale))
+    return pixels if (height, width) == size else interpolate(pixels, size, mode="bilinear", antialias=True)
+
+
+def _cropped(pixels: "torch.Tensor", size: int) -> "torch.Tensor":
+    """The central square."""
+    top, left = ((side - size) // 2 for side in pixels.shape[-2:])
+    return pixels[..., top : top + size, left : left + size]

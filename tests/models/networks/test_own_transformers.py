@@ -1,0 +1,280 @@
+"""The networks written here keep the contract, have the sizes of the catalogue and read the published checkpoints."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from src.models.catalogue import MODELS
+from src.models.catalogue.transformers_own import ENTRIES
+from src.models.contract import broken_promises
+from src.models.from_networks import build, put_weights, wrapped
+from src.models.loading import reinitialise
+from src.models.networks import videochat
+from src.models.outputs import run
+from src.models.probing import clips, verify
+from src.models.rehearsal import broken_in_extraction
+from src.utils import BadInput
+from tests.models.networks import published_layouts as layouts
+
+NAMES = [entry.name for entry in ENTRIES]
+KINDS = (
+    "I3D",
+    "I3D-nonlocal",
+    "I3D-R50-smthsmthv2",
+    "UniFormer-V1",
+    "UniFormer-V2-B",
+    "UniFormer-V2-L",
+    "MViT-V2-B-Kinetics400",
+    "VideoMAE-V2-B",
+    "VideoMAE-V2-B-distilled",
+    "VideoMAE-V2-G",
+    "MAE-ST-L",
+    "V-JEPA-L",
+    "VideoChat-7B",
+    "VideoChat2-7B",
+)
+AROUND = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
+NOWHERE, SOMEWHERE = ((0,) * 6,) * 4, ((0,) * 3, (0, 1) * 2, (0, 1) * 3, (0,) * 3)
+MVIT = {"width": 96, "depth": 24, "halving": (2, 5, 21), "grid": (16, 56)}
+SMALL_MVIT = {"width": 16, "depth": 4, "halving": (1, 3), "grid": (4, 28)}
+SMALL_AROUND, SMALL_SOMEWHERE = tuple(s[:2] for s in AROUND), tuple(s[:2] for s in SOMEWHERE)
+EVA = {"dim": 1408, "depth": 39, "hidden": 6144}
+SMALL_EVA = {"dim": 32, "depth": 4, "hidden": 64}
+
+# {name: (published layout, of the reduced build, entry of the file that wraps it)}
+PUBLISHED = {
+    "I3D": (layouts.i3d(64, AROUND, NOWHERE), layouts.i3d(8, SMALL_AROUND, NOWHERE), "state_dict"),
+    "I3D-nonlocal": (layouts.i3d(64, AROUND, SOMEWHERE), layouts.i3d(8, SMALL_AROUND, SMALL_SOMEWHERE), "state_dict"),
+    "I3D-R50-smthsmthv2": (layouts.i3d_ssv2(64, (3, 4, 6, 3)), layouts.i3d_ssv2(8, (1, 1, 1, 1)), "state_dict"),
+    "I3D-R101-smthsmthv2": (layouts.i3d_ssv2(64, (3, 4, 23, 3)), layouts.i3d_ssv2(8, (1, 1, 1, 1)), "state_dict"),
+    "UniFormer-V1": (
+        layouts.uniformer((5, 8, 20, 7), (64, 128, 320, 512)),
+        layouts.uniformer((1, 1, 2, 2), (8, 8, 16, 32)),
+        "state_dict",
+    ),
+    "UniFormer-V2-B": (layouts.uniformer_v2(768, 12, 4), layouts.uniformer_v2(32, 4, 2), "state_dict"),
+    "UniFormer-V2-L": (layouts.uniformer_v2(1024, 24, 4, 14), layouts.uniformer_v2(32, 4, 2, 14), "state_dict"),
+    "VideoMAE-V2-B-distilled": (
+        layouts.videomae_v2_distilled(768, 12, 3072),
+        layouts.videomae_v2_distilled(32, 3, 96),
+        "module",
+    ),
+    "MViT-V2-B-Kinetics400": (
+        layouts.mvit_v2(**MVIT, classes=400),
+        layouts.mvit_v2(**SMALL_MVIT, classes=400),
+        "model_state",
+    ),
+    "MViT-V2-B-smthsmthv2": (
+        layouts.as_mmaction(layouts.mvit_v2(**MVIT, classes=174)),
+        layouts.as_mmaction(layouts.mvit_v2(**SMALL_MVIT, classes=174)),
+        "state_dict",
+    ),
+    "VideoMAE-V2-B": (layouts.videomae_v2(768, 12, 3072, 16), layouts.videomae_v2(32, 3, 96, 16), "model"),
+    "VideoMAE-V2-G": (layouts.videomae_v2(1408, 40, 6144, 14), layouts.videomae_v2(32, 3, 96, 14), "module"),
+    "MAE-ST-L": (layouts.mae_st(1024, 24), layouts.mae_st(32, 3), "model_state"),
+    "MAE-ST-G": (layouts.mae_st(1280, 32), layouts.mae_st(32, 3), "model"),
+    "V-JEPA-L": (layouts.vjepa(1024, 24), layouts.vjepa(32, 3), "target_encoder"),
+    "V-JEPA-H": (layouts.vjepa(1280, 32), layouts.vjepa(32, 3), "target_encoder"),
+    "VJEPA-Temporal": (layouts.vjepa(1024, 24), layouts.vjepa(32, 3), "target_encoder"),
+    "VideoChat2-7B": (layouts.videochat2(1024, 23, 4096), layouts.videochat2(32, 3, 64), "model"),
+}
+JOINED = ("VideoChat-7B", "VideoChat-13B")
+
+
+@cache
+def full_size(name):
+    with torch.device("meta"):
+        return build(MODELS[name].argument)
+
+
+def small(name):
+    """The reduced network with seeded weights as the extractor takes it."""
+    entry, built = MODELS[name], build(MODELS[name].argument, reduced=True)
+    reinitialise(built.module, 1)
+    return replace(wrapped(entry, built, "cpu"), digest="0" * 64)
+
+
+def test_every_entry_is_covered():
+    assert set(NAMES) == {*PUBLISHED, *JOINED}
+    assert all(entry.weights.url or entry.weights.how for entry in ENTRIES)
+    assert all(entry.weights.licence for entry in ENTRIES)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_contract_of_the_reduced_build(name):
+    model = small(name)
+    verify(model, "cpu")
+    assert broken_promises(model) == []
+
+
+@pytest.mark.parametrize("name", ["I3D-nonlocal", "UniFormer-V2-B", "MAE-ST-L", "VideoChat-7B"])
+def test_extraction_of_the_reduced_build(name):
+    assert broken_in_extraction(small(name), "cpu") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["I3D-nonlocal", "UniFormer-V1", "UniFormer-V2-B", "VideoMAE-V2-B"])
+def test_contract_of_the_full_size(name):
+    entry, built = MODELS[name], build(MODELS[name].argument)
+    reinitialise(built.module, 1)
+    assert broken_promises(replace(wrapped(entry, built, "cpu"), digest="0" * 64)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_facts_of_the_catalogue_are_those_of_the_full_size(name):
+    entry, built = MODELS[name], full_size(name)
+    assert sum(p.numel() for p in built.module.parameters()) / 1e6 == pytest.approx(entry.millions, abs=0.06)
+    assert len(built.layers) == entry.layers
+    modules = dict(built.module.named_modules())
+    assert set(built.layers) <= set(modules)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "MViT" not in name])
+def test_shapes_of_the_full_size(name):
+    entry, built = MODELS[name], full_size(name)
+    frames = int(max(8, entry.frames[0]))
+    clip = torch.empty((1, 3, frames, entry.feeding.size, entry.feeding.size), device="meta")
+    read = built.process_output or (lambda _layer, output: output)
+    for layer, calls in run(built.module.eval(), list(built.layers), clip, read).items():
+        assert calls[-1].ndim == len(built.layers[layer]) + 1, layer
+        if "H" in (axes := built.layers[layer]):
+            sides = [calls[-1].shape[axes.index(side) + 1] for side in "HW"]
+            assert sides[0] == sides[1] > 1, layer
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_published_names_and_shapes_fit_the_full_size(name):
+    built = full_size(name)
+    published = {name: torch.empty(shape, device="meta") for name, shape in PUBLISHED[name][0].items()}
+    if name.startswith("I3D-R"):
+        published = {key.removeprefix("module."): value for key, value in published.items()}
+    renamed = {key: tuple(value.shape) for key, value in built.rename(published).items()}
+    assert renamed == {key: tuple(value.shape) for key, value in built.module.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_a_generated_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
+    _, shapes, key = PUBLISHED[name]
+    state = layouts.generated(shapes)
+    entry = unsigned(name)
+    save({key: state, "epoch": 3}, entry, tmp_path, monkeypatch)
+    built = build(entry.argument, reduced=True)
+    put_weights(entry, built)
+    loaded = built.module.state_dict()
+    values = {float(value.double().sum()) for value in state.values()}
+    assert all(float(value.double().sum()) in values for value in loaded.values())
+    assert torch.isfinite(built.module.eval()(torch.zeros(1, 3, frames_of(entry), *[size_of(entry)] * 2))).all()
+
+
+@pytest.mark.parametrize("name", ["MAE-ST-L", "UniFormer-V1", "VideoMAE-V2-B"])
+def test_a_checkpoint_that_lacks_a_tensor_is_refused(name, tmp_path, monkeypatch):
+    _, shapes, key = PUBLISHED[name]
+    state = layouts.generated(shapes)
+    lost = next(part for part in state if "norm1.weight" in part and "decoder" not in part)
+    del state[lost]
+    entry = unsigned(name)
+    save({key: state}, entry, tmp_path, monkeypatch)
+    with pytest.raises(BadInput, match=r"1 missing \(.*norm1\.weight\)"):
+        put_weights(entry, build(entry.argument, reduced=True))
+
+
+def test_a_foreign_file_under_the_name_is_told_by_its_digest(tmp_path, monkeypatch):
+    entry = MODELS["UniFormer-V1"]
+    save({"state_dict": {}}, entry, tmp_path, monkeypatch)
+    with pytest.raises(BadInput, match="SHA-256"):
+        put_weights(entry, build(entry.argument, reduced=True))
+
+
+def test_weights_that_are_nowhere_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name, word in (("VideoMAE-V2-G", "Hugging Face"), ("VideoChat-13B", "join")):
+        with pytest.raises(BadInput, match=word):
+            put_weights(MODELS[name], build(MODELS[name].argument, reduced=True))
+
+
+def test_videochat_is_joined_from_its_two_files(tmp_path, monkeypatch):
+    eva = layouts.merged(
+        layouts.eva_vit_g(**SMALL_EVA),
+        layouts.blocks(1, {"gone.weight": (3,)}, "head"),
+        layouts.affine("norm", 32),
+        {"blocks.39.norm1.weight": (32,)},
+    )
+    image, chat = layouts.generated(eva), layouts.generated(layouts.videochat_stage1(32, 64, 2), seed=1)
+    torch.save(image, tmp_path / "eva_vit_g.pth")
+    torch.save({"model": chat, "epoch": 1}, tmp_path / "videochat_7b_stage1.pth")
+    entry = MODELS["VideoChat-7B"]
+    home = tmp_path / "home" / "hub" / "checkpoints"
+    home.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    videochat.join(tmp_path / "eva_vit_g.pth", tmp_path / "videochat_7b_stage1.pth", home / entry.weights.file)
+    built = build(entry.argument, reduced=True)
+    put_weights(entry, built)
+    loaded = built.module.state_dict()
+    assert torch.equal(loaded["visual_encoder.blocks.3.attn.q_bias"], image["blocks.3.attn.q_bias"])
+    assert torch.equal(loaded["visual_encoder.patch_embed.proj.weight"][:, :, 0], image["patch_embed.proj.weight"])
+    gathered = "visual_encoder.gmhra.1.attn.in_proj_weight"
+    assert torch.equal(loaded[gathered], chat[gathered])
+
+
+def test_the_wrong_files_are_not_joined(tmp_path):
+    right, wrong = tmp_path / "eva_vit_g.pth", tmp_path / "other.pth"
+    torch.save(layouts.generated(layouts.eva_vit_g(**SMALL_EVA)), right)
+    torch.save({"a": torch.zeros(1)}, wrong)
+    with pytest.raises(BadInput, match="expected BLIP-2's"):
+        videochat.join(wrong, wrong, tmp_path / "out.pth")
+    with pytest.raises(BadInput, match="expected VideoChat's stage 1"):
+        videochat.join(right, wrong, tmp_path / "out.pth")
+
+
+def test_published_names_fit_videochat_at_full_size():
+    eva = layouts.below("visual_encoder.", layouts.eva_vit_g(**EVA))
+    eva["visual_encoder.patch_embed.proj.weight"] = (1408, 3, 1, 14, 14)
+    trained = layouts.videochat_stage1(1408, 6144, 8)
+    shapes = {**eva, **{name: shape for name, shape in trained.items() if "gmhra" in name}}
+    state = full_size("VideoChat-7B").module.state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == shapes
+
+
+def first_layer(name):
+    """The first layer behind the patches that is read as a grid."""
+    layers = small(name).layers
+    return next(layer for layer, axes in layers.items() if "H" in axes and ("block" in layer or "layer" in layer))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_change_in_one_corner_is_read_there(name):
+    model, layer = small(name), first_layer(name)
+    frames = int(max(8, model.num_frames[0]))
+    clip = clips(model, 1, frames, "cpu")
+    changed = clip.clone()
+    height, width = clip.shape[-2:]
+    changed[:, :, -frames // 4 :, : height // 8, -width // 8 :] += 3.0
+    read = model.process_output or (lambda _layer, output: output)
+    before, after = (run(model.module, [layer], batch, read)[layer][-1][0] for batch in (clip, changed))
+    axes = model.layers[layer]
+    size = (after - before).abs().movedim([axes.index(letter) for letter in "THWC"], [0, 1, 2, 3]).sum(-1)
+    step, row, column = (int(i) for i in torch.unravel_index(size.argmax(), size.shape))
+    assert step >= 0.5 * size.shape[0]
+    assert row <= 0.2 * size.shape[1]
+    assert column >= 0.8 * (size.shape[2] - 1)
+
+
+def unsigned(name):
+    """The entry without the digest of the published file."""
+    return replace(MODELS[name], weights=replace(MODELS[name].weights, sha256=""))
+
+
+def save(content, entry, folder, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    (folder / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(content, folder / "hub" / "checkpoints" / entry.weights.file)
+
+
+def frames_of(entry):
+    return int(max(8, entry.frames[0]))
+
+
+def size_of(entry):
+    return entry.feeding.size if "I3D" not in entry.name else 64

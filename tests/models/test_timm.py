@@ -1,0 +1,63 @@
+"""timm's networks by name: fed as their configuration says, weights from the hub's cache, random twins without."""
+
+import pytest
+import torch
+
+pytest.importorskip("timm")
+
+from safetensors.torch import save_file
+
+from src import models
+from src.models.catalogue.entry import Feeding
+from src.models.contract import broken_promises
+from src.models.from_timm import described
+from src.utils import BadInput
+
+NAME = "test_resnet.r160_in1k"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def test_weights_come_from_the_hubs_cache_and_twins_need_none(hub):
+    twin = models.load(f"Random-timm:{NAME}")
+    assert broken_promises(twin) == []
+    with pytest.raises(
+        BadInput, match=rf"timm/{NAME}: model.safetensors is not under HF_HOME .*hf download timm/{NAME}"
+    ):
+        models.load(f"timm:{NAME}")
+    snapshot = hub / f"models--timm--{NAME}" / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0123abc")
+    state = {key: value + 1 for key, value in twin.module.state_dict().items()}
+    save_file(state, str(snapshot / "model.safetensors"))
+    model, files = models.load_watched(f"timm:{NAME}")
+    assert [file.name for file in files] == ["model.safetensors"]
+    assert all(torch.equal(value, state[key]) for key, value in model.module.state_dict().items())
+    assert model.digest != twin.digest
+    assert model.layers == twin.layers
+    assert models.load(f"timm:{NAME}").digest == model.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "feeding"),
+    [
+        ({}, Feeding(size=96, resize=109, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+        ({"crop_mode": "squash"}, Feeding(size=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+        ({"crop_pct": 1.0}, Feeding(size=96, resize=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+    ],
+)
+def test_the_feeding_is_timms_own(changes, feeding):
+    configuration = {"input_size": (3, 96, 96), "mean": [0.5] * 3, "std": [0.1] * 3, "crop_pct": 0.875}
+    assert described({**configuration, **changes}) == feeding
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(BadInput, match=r"unknown model of timm 'resnet81'; did you mean"):
+        models.load("Random-timm:resnet81")
