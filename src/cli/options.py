@@ -7,6 +7,7 @@ from src.cli.listing import listing
 from src.data import KINDS
 from src.pipeline import Request
 
+FEWEST_DRAWS = 40  # with fewer, none lies in the outer 2.5 per cent
 ABOUT = {
     "fmri": "Score a vision model on fMRI: a joint regression over the named datasets.",
     "electrodes": "Score a vision model on electrode recordings.",
@@ -75,6 +76,21 @@ def _add_protocol(parser: argparse.ArgumentParser, script: str) -> None:
     group = parser.add_argument_group("protocol")
     group.add_argument("--splits", type=_count, default=10, metavar="N", help="train/valid/test splits (default: 10)")
     group.add_argument("--seed", type=int, default=0, help="of splits and halves (default: 0)")
+    group.add_argument(
+        "--bootstrap",
+        type=_draws,
+        default=1000,
+        metavar="N",
+        help="draws of segments or stimuli behind the 95 %% interval, 0 for none (default: 1000)",
+    )
+    if script != "behaviour":
+        group.add_argument(
+            "--permutations",
+            type=_number_of,
+            default=0,
+            metavar="N",
+            help="scores with responses turned or exchanged, for p values: say 1000 (default: 0)",
+        )
     if script == "fmri":
         group.add_argument(
             "--clip-duration", type=_positive, default=15.0, metavar="S", help="segments that are split (default: 15)"
@@ -136,6 +152,8 @@ def _request(script: str, given: argparse.Namespace) -> Request:
         splits=given.splits,
         seed=given.seed,
         audit=getattr(given, "audit", False),
+        bootstrap=given.bootstrap,
+        permutations=getattr(given, "permutations", 0),
         ceiling=not getattr(given, "no_ceiling", False),
         rerun=frozenset(rerun),
         device=given.device,
@@ -167,6 +185,17 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}; expected a whole number above 0")
     return int(text)
+
+
+def _number_of(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
+def _draws(text: str) -> int:
+    n = _number_of(text)
+    if 0 < n < FEWEST_DRAWS:
+        raise argparse.ArgumentTypeError(f"{text}; expected 0, or at least {FEWEST_DRAWS} for the ends of an interval")
+    return n
 
 
 def _batch_size(text: str) -> int | None:

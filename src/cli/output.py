@@ -11,7 +11,22 @@ from src.pipeline import Result
 from src.utils import BadInput
 
 # columns of ours that a column of the unit table may not take the name of
-OURS = ("layer", "split", "valid", "test", "target", "metric", "model", "script", "datasets", "ceiling", "reliability")
+OURS = (
+    *("layer", "split", "valid", "test", "target", "metric", "model", "script", "datasets", "ceiling", "reliability"),
+    *("low", "high", "p", "q", "draw", "permutation", "bootstrap", "bootstrap_normalised", "null"),
+)
+# of the chosen layer only
+CHOSEN = ("low", "high", "p", "q")
+PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN)
+DRAWN = {
+    "confusion_human": ("shown", "chosen"),
+    "confusion_model": ("layer", "shown", "chosen"),
+    "bootstrap": ("draw",),
+    "bootstrap_normalised": ("draw",),
+    "bootstrap_regions": ("region_of_draws", "draw"),
+    "null": ("permutation",),
+}
+SCORED = ("valid", "test", "null_valid", "null_test")
 SUFFIXES = (".csv", ".json", ".parquet", ".nc")
 
 
@@ -71,12 +86,14 @@ def _rows(result: Result):
         if name.startswith("target_"):
             table[_column(name)] = np.asarray(arrays[name])[target]
     table["split"] = split
-    for name in ("valid", "test", "null_valid", "null_test"):
+    for name in SCORED:
         if name in arrays:
             table[name] = np.asarray(arrays[name]).ravel()
-    for name in ("ceiling", "reliability", "masked"):
+    chosen = np.array([row["best"] for row in facts["layers"]])[layer]
+    for name in PER_TARGET:
         if name in arrays:
-            table[name] = np.asarray(arrays[name])[target]
+            of_row = np.asarray(arrays[name])[target]
+            table[name] = np.where(chosen, of_row, np.nan) if name in CHOSEN else of_row
     return pd.DataFrame(table)
 
 
@@ -94,10 +111,11 @@ def _write_netcdf(results: Sequence[Result], path: Path) -> None:
         raise BadInput(f"{len(results)} scores for one .nc file; expected 1: name one dataset, or write .parquet")
     arrays, facts = results[0].arrays, results[0].facts
     dims = ("layer", "target", "split")
-    scores = {name: (dims, np.asarray(arrays[name])) for name in arrays if np.asarray(arrays[name]).ndim == 3}
+    scores = {name: (dims, np.asarray(arrays[name])) for name in SCORED if name in arrays}
+    scores |= {name: (dim, np.asarray(arrays[name])) for name, dim in DRAWN.items() if name in arrays}
     coords = {"layer": np.asarray(arrays["layers"]).astype(str)}
     for name in arrays:
-        if name not in scores and name != "layers":
+        if name in PER_TARGET or name == "ceiling_spread" or name.startswith("target_"):
             values = np.asarray(arrays[name])
             coords[_column(name)] = ("target", values.astype(np.int8) if values.dtype == bool else values)
     xr.Dataset(scores, coords, {"facts": json.dumps(facts)}).to_netcdf(path)

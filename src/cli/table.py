@@ -21,6 +21,12 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1)
     return "\n".join(line.rstrip() for line in lines)
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same rows as a table for a document."""
+    lines = [header, ["---"] * len(header), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def result_text(result: Result) -> str:
     """A score as a table per layer, one per region where there are some, and what stands behind the numbers."""
     facts = result.facts
@@ -62,18 +68,56 @@ def _cells(row: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[s
 
 def _layers(facts: Mapping[str, Any]) -> str:
     columns = _columns(facts)
-    rows = [[("* " if r["best"] else "  ") + r["layer"], *_cells(r, columns)] for r in facts["layers"]]
+    trust = _trust_columns(facts)
+    rows = [
+        [("* " if r["best"] else "  ") + r["layer"], *_cells(r, columns), *_trust(facts, trust, r["best"])]
+        for r in facts["layers"]
+    ]
     if facts["own"] is not None:
-        rows.append(["  each its own", *_cells(facts["own"], columns)])
-    return aligned(["  layer", *(title for title, _ in columns)], rows)
+        rows.append(["  each its own", *_cells(facts["own"], columns), *_trust(facts, trust, False)])
+    return aligned(["  layer", *(title for title, _ in columns), *trust], rows)
+
+
+def _trust_columns(facts: Mapping[str, Any]) -> list[str]:
+    """The columns that only the chosen layer fills."""
+    interval, permutation = facts.get("interval"), facts.get("permutation")
+    scaled = interval is not None and interval["low_normalised"] is not None
+    names = {"95 %": interval is not None, "95 % of test/ceiling": scaled, "p": permutation is not None}
+    return [name for name, there in names.items() if there]
+
+
+def _trust(facts: Mapping[str, Any], columns: Sequence[str], chosen: bool) -> list[str]:
+    if not chosen:
+        return [""] * len(columns)
+    interval, permutation = facts.get("interval") or {}, facts.get("permutation") or {}
+    cells = {
+        "95 %": _ends(interval.get("low"), interval.get("high")),
+        "95 % of test/ceiling": _ends(interval.get("low_normalised"), interval.get("high_normalised")),
+        "p": f"{permutation['p']:.3g}" if permutation else "-",
+    }
+    return [cells[name] for name in columns]
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def _regions(facts: Mapping[str, Any]) -> list[str]:
     if not facts["regions"]:
         return []
     columns = [("ceiling", "ceiling"), *_columns(facts)] if facts["ceiling"] is not None else _columns(facts)
-    rows = [[r["region"], r["layer"], str(r["targets"]), *_cells(r, columns)] for r in facts["regions"]]
-    return ["", aligned(["region", "best layer", "units", *(title for title, _ in columns)], rows, left=2)]
+    ends = ["95 %"] if facts.get("interval") is not None else []
+    rows = [
+        [
+            r["region"],
+            r["layer"],
+            str(r["targets"]),
+            *_cells(r, columns),
+            *(_ends(r.get("low"), r.get("high")) for _ in ends),
+        ]
+        for r in facts["regions"]
+    ]
+    return ["", aligned(["region", "best layer", "units", *(title for title, _ in columns), *ends], rows, left=2)]
 
 
 def _small_print(facts: Mapping[str, Any]) -> str:
@@ -82,6 +126,7 @@ def _small_print(facts: Mapping[str, Any]) -> str:
         lines[-1] += f"; each its own: chosen so for every {_target(facts)}"
     if facts["ceiling"] is not None:
         lines.append(f"ceiling {facts['ceiling']:.3f}: {_ceiling_words(facts)}")
+    lines += _trust_words(facts)
     if facts["masked"]:
         lines.append(
             f"{facts['masked']} of {facts['targets']} units are left out of test/ceiling: "
@@ -89,8 +134,24 @@ def _small_print(facts: Mapping[str, Any]) -> str:
         )
     if facts["undefined"]:
         lines.append(f"{facts['undefined']} targets have no score: constant or never recorded")
+    for name, notes in (facts.get("data") or {}).items():
+        lines += [f"{name}: {what}: {value}" for what, value in notes.items()]
     notes = [f"{name} {_short(value)}" for name, value in facts["notes"].items() if not isinstance(value, Mapping)]
     return "\n".join([*lines, *([", ".join(notes)] if notes else [])])
+
+
+def _trust_words(facts: Mapping[str, Any]) -> list[str]:
+    lines, interval, permutation = [], facts.get("interval"), facts.get("permutation")
+    if interval is not None:
+        lines.append(
+            f"95 %: bootstrap interval of the chosen layer's test score, {interval['n']} draws of {interval['unit']}"
+        )
+    if permutation is not None:
+        lines.append(
+            f"p: {permutation['n']} permutations; {permutation['significant']} of {permutation['of']} "
+            f"{_target(facts)}s above chance at q < 0.05 (BH-FDR)"
+        )
+    return lines
 
 
 def _ceiling_words(facts: Mapping[str, Any]) -> str:

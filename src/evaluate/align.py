@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.records import Activations, Responses
+from src.records import Activations, Responses, Table
 from src.utils import BadInput, overlap_weights
 
 
@@ -32,6 +32,18 @@ def to_bins(values: np.ndarray, source_ms: np.ndarray, target_ms: np.ndarray) ->
     aligned = (weights[:, :-1].astype(np.float32) @ values).astype(np.float32)
     aligned[..., ~weights.any(axis=1), :] = np.nan
     return aligned
+
+
+def regions(units: Table) -> dict[str, np.ndarray]:
+    """{region: columns of its units} in the order in which they first come; empty where no region is named."""
+    of_unit = np.asarray(units.get("region", ())).astype(str)
+    return {region: np.flatnonzero(of_unit == region) for region in dict.fromkeys(of_unit.tolist())}
+
+
+def numbered(values: Sequence) -> np.ndarray:
+    """Equal values by one number, in the order in which they first come, from 0 on: int array (n_values,)."""
+    place: dict = {}
+    return np.array([place.setdefault(value, len(place)) for value in np.asarray(values).tolist()], dtype=int)
 
 
 def average_repetitions(responses: Responses) -> np.ndarray:

@@ -5,11 +5,22 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from src.evaluate.confusions import CONFUSIONS, Trials, agreement, halves, human_matrix, model_matrix
+from src.evaluate.confusions import (
+    CONFUSIONS,
+    Trials,
+    agreement,
+    halves,
+    human_confusion,
+    human_matrix,
+    model_confusion,
+    model_matrix,
+)
 from src.evaluate.decoders import Logistic
+from src.evaluate.moments import Keeper
+from src.evaluate.reconfused import Matrix, Reconfused
 from src.evaluate.task import time_mean
 from src.records import Activations, Choices, Score
-from src.utils import BadInput
+from src.utils import BadInput, array_digest, digest
 
 
 def score(
@@ -20,6 +31,7 @@ def score(
     *,
     n_splits: int = 10,
     seed: int = 0,
+    resample: bool = False,
     progress: Callable | None = None,
 ) -> Score:
     """Agreement of each layer's confusions with each of `n_splits` random halves of the human trials.
@@ -27,21 +39,27 @@ def score(
     `fitting`: activations of the fitting stimuli; None where the dataset has none: the read-out is then fitted and
     tested on the shown stimuli, out of fold. The one half of a split scores the test, the other chooses the layer.
     The ceiling is sqrt(r) for the agreement r of the two halves: what a perfect model reaches against one of them.
+    resample: keep what a bootstrap over the images of each class asks for.
     """
     trials = coded(choices)
     truth = trials.truth_of_image
     parts = halves(len(trials), n_splits, seed)
     confusion = CONFUSIONS[metric]
-    human = [[confusion(human_matrix(trials.take(half)), truth) for half in pair] for pair in parts]
+    responses = [[human_matrix(trials.take(half)) for half in pair] for pair in parts]
+    human = [[confusion(half, truth) for half in pair] for pair in responses]
+    keeper, compared = Keeper(), [Matrix(first, truth) for first, _ in responses]
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
     valid, test = np.empty((len(layers), 1, n_splits)), np.empty((len(layers), 1, n_splits))
-    accuracy = []
+    accuracy, told, two_way = [], [], trials.distractor is not None
     for i, name in enumerate(layers):
         probabilities = read_out(layers[name](), name, fitting, choices, truth, seed)
         accuracy.append(float((probabilities.argmax(axis=1) == truth)[truth >= 0].mean()))
-        model = confusion(model_matrix(probabilities, truth), truth)
+        told.append(model_confusion(probabilities, truth, two_way))
+        answers = model_matrix(probabilities, truth)
+        model = confusion(answers, truth)
         for k, (first, second) in enumerate(human):
             test[i, 0, k], valid[i, 0, k] = agreement(model, first), agreement(model, second)
+        keeper.offer(i, valid[i], Reconfused(metric, Matrix(answers, truth), compared))
         if progress:
             progress(i + 1, len(layers), f"layer {name}")
     agreed = np.array([agreement(*pair) for pair in human])
@@ -55,7 +73,14 @@ def score(
         "chance": 1 / len(choices.classes),
     }
     ceiling = np.array([np.sqrt(max(reliability, 0)) or np.nan])
-    return Score(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes)
+    drawn = digest([array_digest(truth), [array_digest(first) for first, _ in parts]])
+    resampling = keeper.resampling("images", truth, 1.0, drawn) if resample else None
+    extra = {
+        "classes": np.array(choices.classes),
+        "confusion_human": human_confusion(trials),
+        "confusion_model": np.stack(told),
+    }
+    return Score(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
 
 
 def coded(choices: Choices) -> Trials:

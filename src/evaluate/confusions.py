@@ -67,6 +67,27 @@ def model_matrix(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return _without_truth(probabilities / (probabilities + of_truth), truth)
 
 
+def human_confusion(trials: Trials) -> np.ndarray:
+    """Of the trials that show a class and offer another, the share in which that was chosen: (n_classes, n_classes)."""
+    shape = (trials.n_classes, trials.n_classes)
+    chosen, offered = np.zeros(shape), np.zeros(shape)
+    np.add.at(chosen, (trials.truth, trials.choice), 1)
+    if trials.distractor is None:
+        offered += np.bincount(trials.truth, minlength=trials.n_classes)[:, None]
+    else:
+        np.add.at(offered, (trials.truth, trials.distractor), 1)
+        np.fill_diagonal(chosen, 0)
+    return np.where(offered > 0, chosen / np.maximum(offered, 1), np.nan)
+
+
+def model_confusion(probabilities: np.ndarray, truth: np.ndarray, two_way: bool) -> np.ndarray:
+    """What a read-out gives to each class for the images of each: (n_classes of the image, n_classes).
+
+    probabilities: (n_images, n_classes); two_way: of the class and the truth alone, the diagonal NaN.
+    """
+    return object_matrix(model_matrix(probabilities, truth) if two_way else probabilities, truth)
+
+
 def _without_truth(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
     matrix = matrix.astype(np.float64)
     shown = truth >= 0

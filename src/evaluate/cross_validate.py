@@ -4,31 +4,42 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
 from src.evaluate.metrics import METRICS
+from src.evaluate.moments import KeepAll, Keeper, Resampling, Sums, identity, side_by_side, widening
 from src.evaluate.session import Refit, Session, Split
 from src.utils import BadInput, granted_cores, unknown_name
 
-__all__ = ["Problem", "Result", "Split", "cross_validate", "cross_validate_each"]
+__all__ = ["Problem", "Result", "Split", "cross_validate", "cross_validate_each", "cross_validate_problem"]
 
 T = TypeVar("T")
 Layers = Mapping[str, Callable[[], np.ndarray]]
 Progress = Callable[[int, int, str], None]
 Tasks = Iterable[Callable[[], T]]
+Groups = Mapping[str, np.ndarray] | None
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One cross-validation: layers {name: () -> (n_rows, n_features)}, targets (n_rows, n_targets), splits, weights."""
+    """One cross-validation: layers {name: () -> (n_rows, n_features)}, targets (n_rows, n_targets), splits, weights.
+
+    units: (n_rows,) int, what a bootstrap draws whole, called `unit` ("segments"); None where nothing is to be drawn.
+    stimulus: (n_rows,) int, whose responses a permutation moves; rolled: (n_rows,) whether it turns them round in time
+    within their stimulus or exchanges them between stimuli; None where a permutation has no rule.
+    """
 
     layers: Layers
     targets: np.ndarray
     splits: Sequence[Split]
     weights: np.ndarray | None = None
+    units: np.ndarray | None = None
+    unit: str = "rows"
+    stimulus: np.ndarray | None = None
+    rolled: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,8 @@ class Result:
 
     valid, test: (n_layers, n_targets, n_splits) float64, NaN = undefined; n_dropped: rows left out of any layer because
     a feature or a target is not finite; dropped: {layer: rows left out of it}; alphas: (n_layers, n_splits), with
-    further axes, targets last, where a target or a band has its own; None where the decoder has none.
+    further axes, targets last, where a target or a band has its own; None where the decoder has none; resampling: what
+    a bootstrap asks for, None without units.
     """
 
     valid: np.ndarray
@@ -45,6 +57,7 @@ class Result:
     n_dropped: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     alphas: np.ndarray | None = None
+    resampling: Resampling | None = None
 
 
 def cross_validate(
@@ -58,7 +71,7 @@ def cross_validate(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Result:
-    """Score every layer, target and split; the decoder is a template and stays as it is.
+    """Score every layer, target and split; the decoder is a template and stays as it is (see `cross_validate_problem`).
 
     `layers[name]()` gives (n_rows, n_features) and is called once; targets: (n_rows, n_targets), numbers or labels;
     metric: a name of METRICS; weights: (n_rows,) above 0, a row of weight 3 counts as three equal rows in
@@ -66,9 +79,24 @@ def cross_validate(
     A row with a feature or target that is not finite is left out of all parts and counted; a target that is never
     finite scores NaN and leaves out no row. Raises BadInput for rows in two parts of a split, and shapes that differ.
     """
-    problem = Problem(layers, targets, splits, weights)
+    return cross_validate_problem(
+        Problem(layers, targets, splits, weights), decoder, metric, jobs=jobs, progress=progress
+    )
+
+
+def cross_validate_problem(
+    problem: Problem,
+    decoder,
+    metric: str,
+    *,
+    groups: Groups = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Result:
+    """The same of a problem; groups: {name: columns of the targets that have a best layer of their own}."""
     threads = max(1, granted_cores() // jobs)
-    return _score_problem(problem, decoder, metric, lambda tasks: _parallel(tasks, jobs, threads), progress)
+    run = lambda tasks: _parallel(tasks, jobs, threads)  # noqa: E731
+    return _score_problem(problem, decoder, metric, run, progress, Keeper(groups))
 
 
 def cross_validate_each(
@@ -76,6 +104,7 @@ def cross_validate_each(
     decoder,
     metric: str,
     *,
+    groups: Groups = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -87,7 +116,7 @@ def cross_validate_each(
     problems = list(problems)
 
     def task(make: Callable[[], Problem]) -> Callable[[], Result]:
-        return lambda: _score_problem(make(), decoder, metric, _serial, None)
+        return lambda: _score_problem(make(), decoder, metric, _serial, None, KeepAll())
 
     results: list[Result] = []
     for result in _parallel([task(make) for make in problems], jobs or granted_cores(), threads=1):
@@ -96,10 +125,13 @@ def cross_validate_each(
             progress(len(results), len(problems), "problems")
     if not results:
         raise BadInput("no problems to cross-validate; expected at least one")
-    return _side_by_side(results)
+    joined = _side_by_side(results)
+    return replace(joined, resampling=side_by_side(results, groups, joined.valid))
 
 
-def _score_problem(problem: Problem, decoder, metric: str, run: Callable[[Tasks], Iterator], progress) -> Result:
+def _score_problem(
+    problem: Problem, decoder, metric: str, run: Callable[[Tasks], Iterator], progress, keeper: Keeper
+) -> Result:
     """The loop over layers and splits; `run` carries out tasks, in order."""
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
@@ -109,6 +141,7 @@ def _score_problem(problem: Problem, decoder, metric: str, run: Callable[[Tasks]
         session = decoder.session(targets, weights, problem.splits)
     else:
         session = Refit(decoder, targets, weights)
+    sums = None if problem.units is None else Sums(metric, problem.units, weights)
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
     valid, test, alphas = np.full(shape, np.nan), np.full(shape, np.nan), {}
     dropped, dropped_anywhere, total = {}, ~finite, shape[0] * shape[2]
@@ -119,20 +152,33 @@ def _score_problem(problem: Problem, decoder, metric: str, run: Callable[[Tasks]
         features = session.load(X)
         groups = [range(k, min(k + session.batch, shape[2])) for k in range(0, shape[2], min(session.batch, shape[2]))]
         tasks = [
-            lambda g=group, f=features, s=splits: _score_splits(session, f, s, g, METRICS[metric], weights)
+            lambda g=group, f=features, s=splits: _score_splits(session, f, s, g, METRICS[metric], weights, sums)
             for group in groups
         ]
+        summed: list[list] = [[] for _ in splits]
         for group, scores in zip(groups, run(tasks), strict=True):
-            for k, columns, on_valid, on_test, alpha in scores:
+            for k, columns, on_valid, on_test, alpha, batch in scores:
                 valid[i, columns, k], test[i, columns, k] = on_valid, on_test
                 alphas.setdefault((i, k), []).append(alpha)
+                summed[k].append(batch)
             if progress:
                 progress(i * shape[2] + group.stop, total, f"{name}, split {group.stop} of {shape[2]}")
-    return Result(valid, test, int(dropped_anywhere.sum()), dropped, _stacked(alphas, shape))
+        if sums is not None:
+            keeper.offer(i, valid[i], sums.moments(splits, summed))
+    kept = None if sums is None else _resampling(problem, sums, keeper)
+    return Result(valid, test, int(dropped_anywhere.sum()), dropped, _stacked(alphas, shape), kept)
 
 
-def _score_splits(session: Session, features, splits: Sequence[Split], group: range, metric, weights) -> list[tuple]:
-    """(split, columns, valid scores, test scores, alpha) of each batch of targets of each split of the group."""
+def _resampling(problem: Problem, sums: Sums, keeper: Keeper) -> Resampling:
+    one_stratum = np.zeros(sums.n_units, dtype=int)
+    wide = widening(problem.splits, sums.weights)
+    return keeper.resampling(problem.unit, one_stratum, wide, identity(problem.units, problem.splits))
+
+
+def _score_splits(
+    session: Session, features, splits: Sequence[Split], group: range, metric, weights, sums
+) -> list[tuple]:
+    """(split, columns, valid scores, test scores, alpha, sums of the test rows) of each batch of targets and split."""
     scores = []
     for prediction in session.predict(features, [splits[k] for k in group]):
         k = group[prediction.split]
@@ -141,7 +187,10 @@ def _score_splits(session: Session, features, splits: Sequence[Split], group: ra
         of_row = None if weights is None else weights[held]
         parts = (slice(None, n_valid), slice(n_valid, None))
         scored = [metric(prediction.values[p], truth[p], None if of_row is None else of_row[p]) for p in parts]
-        scores.append((k, prediction.columns, *scored, prediction.alpha))
+        batch = None
+        if sums is not None:
+            batch = sums.batch(splits[k].test, prediction.columns, prediction.values[parts[1]], truth[parts[1]])
+        scores.append((k, prediction.columns, *scored, prediction.alpha, batch))
     return scores
 
 

@@ -1,15 +1,15 @@
 """Scoring a model on fMRI: one joint regression over all rows of the named datasets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from src.evaluate import hrf
-from src.evaluate.align import Aligned, align
-from src.evaluate.cross_validate import cross_validate
+from src.evaluate.align import Aligned, align, regions
+from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Decoder
-from src.evaluate.splits import segment_splits
+from src.evaluate.splits import segment_splits, segments
 from src.records import Activations, Responses, Score
 from src.utils import BadInput
 
@@ -45,10 +45,34 @@ def score(
     decoder: Decoder,
     options: Options,
     *,
+    resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Score:
-    """Test and validation r of every layer, target and split; the datasets must pass `check`."""
+    """Test and validation r of every layer, target and split; the datasets must pass `check`.
+
+    resample: keep what a bootstrap over segments asks for.
+    """
+    made, notes = problem(parts, options)
+    made = made if resample else replace(made, units=None)
+    units = parts[0].responses.units
+    result = cross_validate_problem(made, decoder, "pearson", groups=regions(units), jobs=jobs, progress=progress)
+    return Score(
+        tuple(made.layers),
+        {"target_id": units["unit_id"], **units},
+        result.valid,
+        result.test,
+        "pearson",
+        notes={**notes, "rows dropped": result.n_dropped},
+        resampling=result.resampling,
+    )
+
+
+def problem(parts: Sequence[Part], options: Options) -> tuple[Problem, dict]:
+    """The joint regression of the datasets, and what was counted in making it.
+
+    A bootstrap draws segments; a permutation turns films round in time and exchanges clips.
+    """
     pieces = [_Piece.of(part, options) for part in parts]
     offsets = np.cumsum([0] + [len(part.responses.stimuli) for part in parts])
     stimulus = np.concatenate([p.stimulus + start for p, start in zip(pieces, offsets[:-1], strict=True)])
@@ -67,25 +91,22 @@ def score(
     )
     names = tuple(parts[0].activations.layers)
     layers = {name: lambda name=name: np.concatenate([p.layer(name) for p in pieces]) for name in names}
-    same_weight = np.ptp(weights) == 0
-    result = cross_validate(
+    made = Problem(
         layers,
         targets,
         splits,
-        decoder,
-        "pearson",
-        weights=None if same_weight else weights,
-        jobs=jobs,
-        progress=progress,
+        weights=None if np.ptp(weights) == 0 else weights,
+        units=segments(stimulus, time_ms[:, 0], options.clip_ms),
+        unit="segments",
+        stimulus=stimulus,
+        rolled=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),
     )
-    units = parts[0].responses.units
     notes = {
         "rows": len(targets),
-        "rows dropped": result.n_dropped,
         "rows skipped": sum(p.n_skipped for p in pieces),
         "training share": float(np.mean([weights[s.train].sum() for s in splits]) / weights.sum()),
     }
-    return Score(names, {"target_id": units["unit_id"], **units}, result.valid, result.test, "pearson", notes=notes)
+    return made, notes
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,12 @@ def reconstruct(spectrum: Spectrum, P: torch.Tensor, A: torch.Tensor, alpha: tor
     return predicted
 
 
+def _smoother(spectrum: Spectrum, alpha: float) -> torch.Tensor:
+    """Weights (n_held, n_train) of the training targets in predictions that lack their mean: rows that sum to 0."""
+    smoother = (spectrum.P / (spectrum.values + alpha)) @ (spectrum.U.T * spectrum.root)
+    return smoother - smoother.sum(1, keepdim=True) * (spectrum.root**2 / (spectrum.root @ spectrum.root))
+
+
 class RidgeSession:
     """Ridge regression over layers and splits (see `session.Session`)."""
 
@@ -160,14 +166,32 @@ class RidgeSession:
             for columns, values, alpha in parts:
                 yield Prediction(k, columns, values, alpha)
 
+    def smoothers(self, X: torch.Tensor, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(columns, weights (n_held, n_train) float64) for each penalty chosen.
+
+        The columns' predictions of the held-out rows are the weights times their training rows, plus a constant.
+        """
+        train = self._index(split.train)
+        spectrum = decompose(X, train, self._index(split.held), self.weights[train])
+        n_targets = self.targets.values.shape[1]
+        if self.mode is None:
+            alpha = shared_alpha(spectrum, self.targets, train, self.alphas)
+            yield torch.arange(n_targets, device=self.device), _smoother(spectrum, alpha)
+            return
+        chosen = torch.empty(n_targets, dtype=torch.long, device=self.device)
+        for columns in self.targets.batches():
+            y, _ = centred(self.targets.values[:, columns].index_select(0, train), spectrum.root)
+            chosen[columns] = components(spectrum, y, self.alphas, self.mode)[1]
+        for i in chosen.unique().tolist():
+            yield (chosen == i).nonzero()[:, 0], _smoother(spectrum, float(self.alphas[i]))
+
     def _shared(self, spectrum: Spectrum, train: torch.Tensor):
         alpha = shared_alpha(spectrum, self.targets, train, self.alphas)
-        smoother = (spectrum.P / (spectrum.values + alpha)) @ (spectrum.U.T * spectrum.root)
-        share = spectrum.root**2 / (spectrum.root @ spectrum.root)
+        smoother = _smoother(spectrum, alpha)
         # weights of all rows, 0 for those not trained on: no copy of the training targets is made
         weights = smoother.new_zeros(len(smoother) + 1, len(self.targets.values))
-        weights[:-1, train] = smoother - smoother.sum(1, keepdim=True) * share
-        weights[-1, train] = share
+        weights[:-1, train] = smoother
+        weights[-1, train] = spectrum.root**2 / (spectrum.root @ spectrum.root)
         constant = self.targets.constant(train)
         for columns in self.targets.batches():
             sums = weighted_sum(weights, self.targets.values[:, columns])

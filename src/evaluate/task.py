@@ -1,11 +1,12 @@
 """Scoring a model on a computer-vision task: a decoder from the time mean of each layer to the labels."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from src.evaluate.align import match_ids
-from src.evaluate.cross_validate import Split, cross_validate
+from src.evaluate.align import match_ids, numbered
+from src.evaluate.cross_validate import Problem, Split, cross_validate_problem
 from src.evaluate.decoders import Decoder
 from src.evaluate.splits import item_splits
 from src.records import Activations, Labels, Score
@@ -38,17 +39,38 @@ def score(
     *,
     n_splits: int = 10,
     seed: int = 0,
+    resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Score:
     """Test and validation accuracy (classes) or Pearson r (regression) of every layer, label and split.
 
     Classes are split in equal shares, within the strata that the dataset names; groups of stimuli stay together.
+    resample: keep what a bootstrap over stimuli (groups of them where there are some) asks for.
     """
-    layers = time_mean(activations, labels.stimuli.ids, labels.stimuli.name)
-    splits = task_splits(labels, metric, n_splits=n_splits, seed=seed)
-    result = cross_validate(layers, labels.values, splits, decoder, metric, jobs=jobs, progress=progress)
+    made = problem(activations, labels, metric, n_splits=n_splits, seed=seed)
+    made = made if resample else replace(made, units=None)
+    result = cross_validate_problem(made, decoder, metric, jobs=jobs, progress=progress)
     notes = {"stimuli": len(labels.stimuli), "rows dropped": result.n_dropped}
     if metric == "accuracy":
         notes["chance"] = 1 / len(set(labels.values[:, 0]))
-    return Score(tuple(layers), {"target_id": list(labels.names)}, result.valid, result.test, metric, notes=notes)
+    targets = {"target_id": list(labels.names)}
+    return Score(
+        tuple(made.layers), targets, result.valid, result.test, metric, notes=notes, resampling=result.resampling
+    )
+
+
+def problem(activations: Activations, labels: Labels, metric: str, *, n_splits: int = 10, seed: int = 0) -> Problem:
+    """The read-out of all stimuli; a permutation exchanges stimuli, or groups of as many."""
+    layers = time_mean(activations, labels.stimuli.ids, labels.stimuli.name)
+    splits = task_splits(labels, metric, n_splits=n_splits, seed=seed)
+    group = numbered(np.arange(len(labels.stimuli)) if labels.groups is None else labels.groups)
+    return Problem(
+        layers,
+        labels.values,
+        splits,
+        units=group,
+        unit="stimuli" if labels.groups is None else "groups of stimuli",
+        stimulus=group,
+        rolled=np.zeros(len(group), bool),
+    )

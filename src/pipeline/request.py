@@ -28,6 +28,8 @@ class Request:
     splits: int = 10
     seed: int = 0
     audit: bool = False
+    bootstrap: int = 1000
+    permutations: int = 0
     ceiling: bool = True
     rerun: frozenset[str] = frozenset()
     device: str = "auto"

@@ -70,9 +70,11 @@ class Run:
                 "digest": record.digest,
                 "stimuli": {role: {"digest": s.digest, "ids": list(s.ids)} for role, s in stimuli.items()},
                 "time_ms": record.time_ms.tolist() if isinstance(record, Responses) else None,
+                "notes": dict(record.notes),
             }
             paths = [Path(path) for s in stimuli.values() for path in s.paths]
-            return Card(facts, (*paths, *_sources("data", "fakenet")), {"av": version("av"), "numpy": version("numpy")})
+            files = (*paths, *data.files(name, self.config), *_sources("data", "fakenet"))
+            return Card(facts, files, {"av": version("av"), "numpy": version("numpy")})
 
         return self.store.card("data", name, make)
 
@@ -170,13 +172,13 @@ class Run:
         from src.video import probe
 
         first_end_ms = key.bins_ms[0][1]
-        for identity, path, kind, shown_ms in zip(
-            stimuli.ids, stimuli.paths, stimuli.kind, stimuli.duration_ms, strict=True
-        ):
+        for index, (identity, path) in enumerate(zip(stimuli.ids, stimuli.paths, strict=True)):
             try:
-                lasts_ms = shown_ms if kind == "image" else probe(path).duration_ms
+                film_ms = None if stimuli.kind[index] == "image" else probe(path).duration_ms
             except BadInput as error:
                 raise BadInput(f"stimulus '{identity}' of {stimuli.name}: {error}") from error
+            stated = film_ms is None or stimuli.piece_ms(index) is not None
+            lasts_ms = float(stimuli.duration_ms[index]) if stated else film_ms
             if not key.partial and lasts_ms < first_end_ms - 1000 / key.fps:
                 raise BadInput(
                     f"stimulus '{identity}' of {stimuli.name} lasts {lasts_ms:g} ms, but the first bin of the "

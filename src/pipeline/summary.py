@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from src.pipeline import trust
 from src.records import Score
 
 
 def score_arrays(score: Score, null: Score | None) -> dict[str, np.ndarray]:
     """Everything of a score that is kept, by name, with the dimensions of `src.records.Score`."""
     arrays = {"layers": np.array(score.layers), "valid": score.valid, "test": score.test}
+    arrays |= score.extra
     arrays |= {f"target_{column}": np.asarray(values) for column, values in score.targets.items()}
     if score.ceiling is not None:
         arrays["ceiling"] = np.asarray(score.ceiling, dtype=np.float64)
@@ -25,6 +27,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
 
     Per layer: median over targets, then mean and standard deviation over splits. `normalised`: the median over the
     targets that are not masked of mean test r / ceiling. `own`: the same with each target's own best layer.
+    `interval`, `permutation`: of the best layer, see `src.pipeline.trust`.
     """
     layers = [str(layer) for layer in arrays["layers"]]
     everywhere = np.ones(arrays["test"].shape[1], bool)
@@ -44,7 +47,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "reliability": _median(arrays["reliability"]) if "reliability" in arrays else None,
         "notes": notes,
     }
-    return _plain(facts)
+    return _plain(facts | trust.facts(arrays, layers))
 
 
 def _rows(arrays: Mapping[str, np.ndarray], layers: list[str], among: np.ndarray) -> list[dict[str, Any]]:
@@ -92,12 +95,13 @@ def _regions(arrays: Mapping[str, np.ndarray], layers: list[str]) -> list[dict[s
     if "target_region" not in arrays:
         return []
     of_target = np.asarray(arrays["target_region"]).astype(str)
-    regions = []
+    regions, ends = [], trust.region_ends(arrays)
     for region in dict.fromkeys(of_target.tolist()):
         among = of_target == region
         best = next(row for row in _rows(arrays, layers, among) if row["best"])
         ceiling = _median(np.asarray(arrays["ceiling"])[among]) if "ceiling" in arrays else None
-        regions.append({"region": region, "targets": int(among.sum()), "ceiling": ceiling, **best})
+        row = {"region": region, "targets": int(among.sum()), "ceiling": ceiling, **best, **ends.get(region, {})}
+        regions.append(row)
     return regions
 
 

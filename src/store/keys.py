@@ -81,7 +81,7 @@ class ScoreKey(Key):
     activations: tuple[str, ...]
     data: tuple[str, ...]
     options: Options
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self):
         super().__post_init__()

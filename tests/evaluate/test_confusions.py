@@ -5,7 +5,17 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from src.evaluate.confusions import Trials, agreement, halves, human_matrix, i2n, model_matrix, o2
+from src.evaluate.confusions import (
+    Trials,
+    agreement,
+    halves,
+    human_confusion,
+    human_matrix,
+    i2n,
+    model_confusion,
+    model_matrix,
+    o2,
+)
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata" / "rajalingham2018"
@@ -125,3 +135,14 @@ def test_halves_are_disjoint_and_exhaustive():
     for first, second in halves(11, 5, seed=1):
         assert sorted([*first, *second]) == list(range(11))
         assert len(first) == 5
+
+
+def test_confusions_of_people_and_read_outs_count_what_was_on_offer():
+    truth, choice = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0])
+    asked = Trials(np.arange(5), truth, choice, None, 5, 3)
+    np.testing.assert_allclose(human_confusion(asked), [[0.5, 0.5, 0], [0, 1, 0], [1, 0, 0]])
+    offered = Trials(np.arange(5), truth, choice, np.array([1, 1, 0, 2, 0]), 5, 3)
+    np.testing.assert_allclose(human_confusion(offered), [[np.nan, 0.5, np.nan], [0, np.nan, 0], [1, np.nan, np.nan]])
+    told = np.array([[0.6, 0.2, 0.2], [0.8, 0.2, 0], [0, 1, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8]])
+    np.testing.assert_allclose(model_confusion(told, truth, False)[0], [0.7, 0.2, 0.1])
+    np.testing.assert_allclose(model_confusion(told, truth, True)[1], [0.25, np.nan, 0])

@@ -1,0 +1,58 @@
+"""Models over several benchmarks: the mean of their ceiling-normalised scores, its interval carried through."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from src.analysis.bootstrap import interval
+from src.utils import BadInput
+
+
+def rank(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Models by their mean over benchmarks, the best first.
+
+    Parameters: rows {"model", "benchmark", "normalised": number or None, "bootstrap_normalised": (n_draws,) or None},
+    a model and benchmark at most once. Returns rows {"model", "mean", "low", "high", "n", "of", "missing", "shared"}:
+    the mean is over the n benchmarks that all listed models have (`shared`), out of `of` in all, and `missing` names
+    those that this model lacks; a missing score never counts as 0. Where no benchmark is shared by all, each mean is
+    over what the model has, `shared` is False, and the models with fewer benchmarks missing come first. low, high:
+    None unless every score in the mean has replicates; benchmarks are drawn independently of each other.
+    """
+    cells = _cells(scores)
+    models = list(dict.fromkeys(model for model, _ in cells))
+    benchmarks = list(dict.fromkeys(benchmark for _, benchmark in cells))
+    have = {m: [b for b in benchmarks if _known(cells.get((m, b)))] for m in models}
+    common = [b for b in benchmarks if all(b in have[m] for m in models)]
+    rows = [_row(m, common or have[m], cells) for m in models]
+    for row in rows:
+        row |= {"of": len(benchmarks), "missing": [b for b in benchmarks if b not in have[row["model"]]]}
+        row["shared"] = bool(common)
+    return sorted(rows, key=lambda r: (not common and len(r["missing"]), r["mean"] is None, -(r["mean"] or 0)))
+
+
+def _cells(scores: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    cells: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in scores:
+        at = (row["model"], row["benchmark"])
+        if at in cells:
+            raise BadInput(f"two scores of {at[0]} on {at[1]}; expected one: name the options that tell them apart")
+        cells[at] = row
+    return cells
+
+
+def _known(row: Mapping[str, Any] | None) -> bool:
+    return row is not None and row["normalised"] is not None and bool(np.isfinite(row["normalised"]))
+
+
+def _row(model: str, benchmarks: Sequence[str], cells) -> dict[str, Any]:
+    rows = [cells[model, benchmark] for benchmark in benchmarks]
+    if not rows:
+        return {"model": model, "mean": None, "low": None, "high": None, "n": 0}
+    mean = float(np.mean([row["normalised"] for row in rows]))
+    replicates = [row.get("bootstrap_normalised") for row in rows]
+    if any(one is None or not np.isfinite(one).all() for one in replicates):
+        return {"model": model, "mean": mean, "low": None, "high": None, "n": len(rows)}
+    n = min(len(one) for one in replicates)
+    low, high = interval(np.mean([np.asarray(one)[:n] for one in replicates], axis=0))
+    return {"model": model, "mean": mean, "low": low, "high": high, "n": len(rows)}

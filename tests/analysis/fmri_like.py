@@ -1,0 +1,44 @@
+"""Small films and responses of known truth: smooth noise, and as much of it mapped from the features as asked."""
+
+import numpy as np
+from scipy.signal import lfilter
+
+from src.evaluate import hrf
+from src.evaluate.cross_validate import Problem
+from src.evaluate.splits import segment_splits, segments
+from src.utils import regular_bins
+
+FILMS_S = (240, 180, 240)
+
+
+def series(n, width, rng):
+    """First-order autoregressive noise (0.7 a second) as the blood sees it: (n, width)."""
+    return hrf.convolve(lfilter([1.0], [1.0, -0.7], rng.standard_normal((n, width)), axis=0), 1000.0)
+
+
+def scaled(values):
+    return (values - values.mean(axis=0)) / values.std(axis=0)
+
+
+def problem(seed, *, films_s=FILMS_S, n_layers=1, n_features=15, n_targets=4, signal=0.0, shared=0.0, n_splits=10):
+    """A joint regression of films; the first layer drives every target with `signal` times the noise's deviation.
+
+    The map is the same for all seeds; shared: the share of the noise's variance that is common to the targets.
+    """
+    rng = np.random.default_rng([1, seed])
+    mapping = np.random.default_rng(99).standard_normal((n_features, n_targets))
+    layers = [np.concatenate([series(n, n_features, rng) for n in films_s]) for _ in range(n_layers)]
+    own, common = (scaled(np.concatenate([series(n, k, rng) for n in films_s])) for k in (n_targets, 1))
+    noise = np.sqrt(1 - shared) * own + np.sqrt(shared) * common
+    targets = (noise + signal * scaled(layers[0] @ mapping)).astype(np.float32)
+    stimulus = np.repeat(np.arange(len(films_s)), films_s)
+    time_ms = np.concatenate([regular_bins(1000.0 * n, 1000.0) for n in films_s])
+    return Problem(
+        {f"layer{i}": lambda X=X: X for i, X in enumerate(layers)},
+        targets,
+        segment_splits(stimulus, time_ms, clip_ms=15000.0, gap_ms=10000.0, n_splits=n_splits),
+        units=segments(stimulus, time_ms[:, 0], 15000.0),
+        unit="segments",
+        stimulus=stimulus,
+        rolled=np.ones(len(stimulus), bool),
+    )

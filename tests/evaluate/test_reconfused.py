@@ -1,0 +1,56 @@
+"""Confusions on images drawn again: one draw each is the score, several are the images repeated by hand."""
+
+import numpy as np
+import pytest
+
+from src.evaluate.confusions import CONFUSIONS, agreement
+from src.evaluate.reconfused import METRICS, Matrix, Reconfused
+
+N_IMAGES, N_CLASSES = 60, 4
+
+
+def matrix(seed, holes=0.1):
+    """A response matrix with entries at 0 and 1, and some that nobody was asked for."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(N_IMAGES) % N_CLASSES
+    values = np.clip(np.round(rng.normal(0.3, 0.3, (N_IMAGES, N_CLASSES)), 1), 0, 1)
+    values[rng.random(values.shape) < holes] = np.nan
+    values[np.arange(N_IMAGES), truth] = np.nan
+    return values, truth
+
+
+def compared(metric, seeds=(1, 2)):
+    model, truth = matrix(0, holes=0)
+    humans = [matrix(seed)[0] for seed in seeds]
+    return model, humans, truth, Reconfused(metric, Matrix(model, truth), [Matrix(h, truth) for h in humans])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_image_once_is_the_agreement_itself(metric):
+    model, humans, truth, drawn = compared(metric)
+    of = CONFUSIONS[metric]
+    expected = np.mean([agreement(of(model, truth), of(human, truth)) for human in humans])
+    np.testing.assert_allclose(drawn.replicates(np.ones((1, N_IMAGES))), [[expected]], atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_image_drawn_twice_counts_as_two(metric):
+    model, humans, truth, drawn = compared(metric)
+    counts = np.random.default_rng(5).integers(0, 4, (3, N_IMAGES))
+    found = drawn.replicates(counts)[:, 0]
+    of = CONFUSIONS[metric]
+    for times, r in zip(counts, found, strict=True):
+        rows = np.repeat(np.arange(N_IMAGES), times)
+        by_hand = [agreement(of(model[rows], truth[rows]), of(human[rows], truth[rows])) for human in humans]
+        assert r == pytest.approx(np.mean(by_hand), abs=1e-9)
+
+
+def test_an_image_nobody_saw_plays_no_part():
+    model, humans, truth, _ = compared("I2n")
+    truth = truth.copy()
+    truth[:5] = -1
+    shown = Reconfused("I2n", Matrix(model, truth), [Matrix(h, truth) for h in humans])
+    ones = np.ones((1, N_IMAGES))
+    without = ones.copy()
+    without[0, :5] = 0
+    np.testing.assert_allclose(shown.replicates(ones), shown.replicates(without))
