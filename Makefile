@@ -5,15 +5,16 @@ DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_
 
 .PHONY: demo test test-slow lint format bench faults clean
 
-demo: $(READY)  ## set up, then score two embedded models on the embedded dataset
+demo: $(READY)  ## set up, then score two embedded models on the embedded dataset and write a report
 	$(DEMO) score_fmri.py --model fake-net --datasets fake-fmri
 	$(DEMO) score_fmri.py --model pixels --datasets fake-fmri
+	$(DEMO) -m src.report --output .demo/report
 
 test: $(READY)  ## set up, then run the quick tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --dist loadfile --durations=10
 
 test-slow: $(READY)  ## the tests that take longer
-	$(PY) -m pytest -q -m slow --durations=10
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m slow -n 2 --dist loadfile --durations=10
 
 lint: $(READY)
 	$(PY) -m ruff check .

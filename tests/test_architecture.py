@@ -18,9 +18,11 @@ MAY_IMPORT = {
     "video": {"utils"},
     "fakenet": {"utils"},
     **dict.fromkeys(("store", "ceiling", "data", "models", "evaluate"), BASE),
-    "pipeline": BASE | {"store", "ceiling", "data", "models", "evaluate"},
+    "analysis": BASE | {"ceiling", "evaluate"},
+    "pipeline": BASE | {"store", "ceiling", "data", "models", "evaluate", "analysis"},
     "cli": BASE | {"store", "data", "models", "pipeline"},
     "grid": BASE | {"store", "data", "models", "pipeline", "cli"},
+    "report": BASE | {"store", "data", "analysis", "pipeline", "cli"},
 }
 PRINTING = {"cli", "grid", "__main__"}
 HEAVY = ("torch", "torchvision", "xarray", "pandas", "sklearn", "brainscore_vision", "av", "netCDF4")
@@ -69,7 +71,7 @@ def loaded_by(code):
 
 
 @pytest.mark.parametrize(
-    "module", ["src", "src.data", "src.models", "src.store", "src.pipeline", "src.cli", "src.grid"]
+    "module", ["src", "src.data", "src.models", "src.store", "src.pipeline", "src.cli", "src.grid", "src.analysis"]
 )
 def test_importing_a_room_loads_nothing_heavy(module):
     heavy = loaded_by(f"import {module}") & set(HEAVY)
@@ -80,6 +82,7 @@ def test_the_numeric_rooms_run_without_brainscore_and_xarray():
     block = "import sys\nfor name in ('brainscore_vision', 'brainscore_core', 'xarray'): sys.modules[name] = None\n"
     names = [p.stem for p in sorted((ROOT / "src" / "evaluate").glob("*.py")) if p.stem != "__init__"]
     modules = [f"src.evaluate.{name}" for name in names]
+    modules += [f"src.analysis.{p.stem}" for p in (ROOT / "src" / "analysis").glob("*.py") if p.stem != "__init__"]
     modules += ["src.ceiling", "src.models.extraction", "src.models.projection", "src.video"]
     assert set(modules) <= loaded_by(block + "import " + ", ".join(modules))
 

@@ -1,0 +1,67 @@
+"""Every command that the README tells a reader to type is typed here."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder like the checkout, where the commands may write."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for path in ROOT.iterdir():
+        if path.name in ("src", "examples") or path.suffix == ".py":
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 15
+    assert all(line.startswith(".venv/bin/python ") for line in COMMANDS)
+
+
+@pytest.mark.slow
+def test_the_commands_do_what_they_say_one_after_the_other(place):
+    homes = {"DYNAMIC_VISION_HOME": str(place / "home"), "TORCH_HOME": str(place / "torch")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("DATA_HOME", "MMAP_HOME", "RESULTCACHING_HOME")}
+    for line in COMMANDS:
+        command = line.replace(".venv/bin/python", sys.executable, 1)
+        done = subprocess.run(command, shell=True, cwd=place, env=environment | homes, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert done.stdout.strip(), f"{line} says nothing"
+    for file in ("report/index.html", "scores.parquet"):
+        assert (place / file).stat().st_size > 0
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_the_two_commands_are_run_on_every_landing(target):
+    assert f"make {target}" in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert f"make {target} " in README
+
+
+def test_what_it_names_is_there():
+    for file in re.findall(r"\]\(([\w./-]+)\)", README):
+        assert (ROOT / file).exists(), file
+
+
+@pytest.mark.parametrize(("file", "room"), [("datasets.md", "data"), ("models.md", "models")])
+def test_the_tables_in_docs_are_what_the_command_prints(file, room):
+    command = [sys.executable, "-m", f"src.{room}", "list", "--markdown"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / file).read_text().endswith(printed), f"docs/{file} is older than its source"
+
+
+def test_every_dataset_and_model_is_in_its_table():
+    from src import data, models
+
+    named = set(re.findall(r"[\w.+-]+", README))
+    assert {name for registry in data.KINDS.values() for name in registry} <= named
+    assert set(models.MODELS) <= named
