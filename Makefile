@@ -14,6 +14,7 @@ test: $(READY)  ## set up, then run the quick tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --dist loadfile --durations=10
 
 test-slow: $(READY)  ## the tests that take longer
+	tests/report/install.sh
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m slow -n 2 --dist loadfile --durations=10
 
 lint: $(READY)

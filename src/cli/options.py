@@ -83,14 +83,13 @@ def _add_protocol(parser: argparse.ArgumentParser, script: str) -> None:
         metavar="N",
         help="draws of segments or stimuli behind the 95 %% interval, 0 for none (default: 1000)",
     )
-    if script != "behaviour":
-        group.add_argument(
-            "--permutations",
-            type=_number_of,
-            default=0,
-            metavar="N",
-            help="scores with responses turned or exchanged, for p values: say 1000 (default: 0)",
-        )
+    group.add_argument(
+        "--permutations",
+        type=_number_of,
+        default=0,
+        metavar="N",
+        help="scores with responses turned or exchanged, for p values: say 1000 (default: 0)",
+    )
     if script == "fmri":
         group.add_argument(
             "--clip-duration", type=_positive, default=15.0, metavar="S", help="segments that are split (default: 15)"
@@ -153,7 +152,7 @@ def _request(script: str, given: argparse.Namespace) -> Request:
         seed=given.seed,
         audit=getattr(given, "audit", False),
         bootstrap=given.bootstrap,
-        permutations=getattr(given, "permutations", 0),
+        permutations=given.permutations,
         ceiling=not getattr(given, "no_ceiling", False),
         rerun=frozenset(rerun),
         device=given.device,

@@ -1,6 +1,6 @@
 """Scoring a model on human choices: a read-out of each layer makes the same confusions, or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -20,7 +20,7 @@ from src.evaluate.moments import Keeper
 from src.evaluate.reconfused import Matrix, Reconfused
 from src.evaluate.task import time_mean
 from src.records import Activations, Choices, Score
-from src.utils import BadInput, array_digest, digest
+from src.utils import BadInput, array_digest, digest, seed_from
 
 
 def score(
@@ -81,6 +81,56 @@ def score(
         "confusion_model": np.stack(told),
     }
     return Score(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
+
+
+def null(
+    activations: Activations,
+    fitting: Activations | None,
+    choices: Choices,
+    metric: str,
+    n: int,
+    *,
+    n_splits: int = 10,
+    seed: int = 0,
+    progress: Callable | None = None,
+) -> np.ndarray:
+    """Test agreement, mean over splits, of `n` permutations in which the answers to the images change places: (n,).
+
+    Fits, halves and splits are those of `score`; each permutation chooses its layer anew.
+    """
+    trials = coded(choices)
+    truth = trials.truth_of_image
+    human = [
+        tuple(CONFUSIONS[metric](human_matrix(trials.take(half)), truth) for half in pair)
+        for pair in halves(len(trials), n_splits, seed)
+    ]
+    layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
+    told = [read_out(layers[name](), name, fitting, choices, truth, seed) for name in layers]
+    return exchanged(told, truth, human, metric, n, seed, progress)
+
+
+def exchanged(
+    told: Sequence[np.ndarray],
+    truth: np.ndarray,
+    human: Sequence[tuple[np.ndarray, np.ndarray]],
+    metric: str,
+    n: int,
+    seed: int,
+    progress: Callable | None = None,
+) -> np.ndarray:
+    """`null` of given answers: told, of each layer (n_images, n_classes); human, of each split (test, valid)."""
+    rng, shown = np.random.default_rng(seed_from("permutation", seed)), np.flatnonzero(truth >= 0)
+    found = np.empty(n)
+    for k in range(n):
+        order = np.arange(len(truth))
+        order[shown] = rng.permutation(shown)
+        models = [CONFUSIONS[metric](model_matrix(one[order], truth), truth) for one in told]
+        scores = np.array([[[agreement(model, half) for half in pair] for pair in human] for model in models])
+        mean = np.nan_to_num(scores).mean(axis=1)
+        found[k] = mean[mean[:, 1].argmax(), 0]
+        if progress:
+            progress(k + 1, n, "permutations")
+    return found
 
 
 def coded(choices: Choices) -> Trials:

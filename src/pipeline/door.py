@@ -18,6 +18,7 @@ from src.records import Activations, Score
 from src.store import ActivationKey, Entry, ScoreKey, key_digest
 
 if TYPE_CHECKING:
+    from src.analysis.permutation import Null
     from src.evaluate.cross_validate import Problem
 
 
@@ -132,13 +133,16 @@ class Door:
         return Entry(arrays, self._header() | summarise(arrays, notes))
 
     def _permuted(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return permutation_arrays(self.null(), arrays)
+
+    def null(self) -> "Null":
+        """What the design scores where the link between stimulus and response is cut."""
         from src.analysis import permutation
 
         request, progress = self.request, self.run.progress("permutations")
-        null = permutation.null(
+        return permutation.null(
             self.problems(), self.decoder(), self.metric, request.permutations, seed=request.seed, progress=progress
         )
-        return permutation_arrays(null, arrays)
 
     def decoder(self):
         """The decoder that the request names."""

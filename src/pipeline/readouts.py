@@ -9,6 +9,7 @@ from src.pipeline.door import Door, make_decoder
 from src.records import Score
 
 if TYPE_CHECKING:
+    from src.analysis.permutation import Null
     from src.evaluate.cross_validate import Problem
 
 TIME_MEAN = np.array([[0.0, np.inf]])
@@ -77,7 +78,7 @@ class BehaviourDoor(Door):
         return TIME_MEAN
 
     def options(self) -> dict[str, Any]:
-        fields = ("splits", "seed", "bootstrap")
+        fields = ("splits", "seed", "bootstrap", "permutations")
         return {name: getattr(self.request, name) for name in fields} | {"metric": self.metric}
 
     def evaluate(self, null: bool) -> Score:
@@ -95,3 +96,21 @@ class BehaviourDoor(Door):
             resample=self.request.bootstrap > 0,
             progress=self.run.progress("read-out"),
         )
+
+    def null(self) -> "Null":
+        from src.analysis.permutation import Null
+        from src.evaluate import behaviour
+
+        name, request = self.names[0], self.request
+        choices = self.run.record(name)
+        scores = behaviour.null(
+            self.activations(name),
+            None if choices.fitting is None else self.activations(name, "fitting"),
+            choices,
+            self.metric,
+            request.permutations,
+            n_splits=request.splits,
+            seed=request.seed,
+            progress=self.run.progress("permutations"),
+        )
+        return Null(scores[:, None])

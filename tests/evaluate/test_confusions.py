@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from src.evaluate.behaviour import exchanged
 from src.evaluate.confusions import (
     Trials,
     agreement,
@@ -146,3 +147,15 @@ def test_confusions_of_people_and_read_outs_count_what_was_on_offer():
     told = np.array([[0.6, 0.2, 0.2], [0.8, 0.2, 0], [0, 1, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8]])
     np.testing.assert_allclose(model_confusion(told, truth, False)[0], [0.7, 0.2, 0.1])
     np.testing.assert_allclose(model_confusion(told, truth, True)[1], [0.25, np.nan, 0])
+
+
+def test_answers_that_change_places_agree_with_nobody():
+    trials, truth, _ = simulated()
+    rates = human_matrix(trials)
+    probabilities = np.where(np.isnan(rates), 1.0, rates)
+    human = [tuple(o2(human_matrix(trials.take(half)), truth) for half in pair) for pair in halves(len(trials), 3, 0)]
+    null = exchanged([probabilities, probabilities], truth, human, "O2", 40, seed=0)
+    observed = agreement(o2(model_matrix(probabilities, truth), truth), human[0][0])
+    assert abs(null.mean()) < 0.35
+    assert observed > np.quantile(null, 0.95)
+    np.testing.assert_array_equal(null, exchanged([probabilities, probabilities], truth, human, "O2", 40, seed=0))
