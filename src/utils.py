@@ -2,10 +2,14 @@
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -55,6 +59,25 @@ def file_digest(path: str | Path) -> str:
 def seed_from(*parts) -> int:
     """A 32-bit seed from the SHA-256 of `parts`: the same in every process, unlike Python's `hash`."""
     return int(digest([str(part) for part in parts])[:8], 16)
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """The folder on sys.path, as for a script, so that a user's file finds its neighbours."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def executed(path: Path) -> ModuleType:
+    """A user's Python file as a module; in sys.modules too, where dataclasses and pickles look for it."""
+    spec = importlib.util.spec_from_file_location(f"users_file_{digest(str(path))[:8]}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def thin(items: Sequence[T], limit: int = 15) -> list[T]:

@@ -1,13 +1,11 @@
 """A dataset of the user's own: `path/to/file.py:function`, the function returning a declaration with a `load`."""
 
-import importlib.util
-import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from src.data.declare import Dataset
-from src.utils import BadInput, digest, unknown_name
+from src.utils import BadInput, executed, importable, unknown_name
 
 
 def is_reference(name: str) -> bool:
@@ -30,16 +28,11 @@ def declared(reference: str) -> Dataset:
     Raises BadInput where the file or function does not exist, or returns something else.
     """
     path, function = file(reference), reference.rpartition(":")[2]
-    spec = importlib.util.spec_from_file_location(f"users_dataset_{digest(str(path))[:8]}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    if not hasattr(module, function):
-        raise unknown_name(f"function in {path}:", function, [name for name in vars(module) if name[0] != "_"])
-    found = getattr(module, function)()
+    with importable(path.parent):
+        module = executed(path)
+        if not hasattr(module, function):
+            raise unknown_name(f"function in {path}:", function, [name for name in vars(module) if name[0] != "_"])
+        found = getattr(module, function)()
     if not isinstance(found, Dataset) or found.load is None:
         raise BadInput(
             f"{reference} returned {type(found).__name__}; expected an Fmri, Electrodes, Task or Behaviour of "

@@ -8,9 +8,7 @@ normalised as for ImageNet, at 25 frames per second; its layers are its top-leve
 import ast
 import importlib
 import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src.models.spec import Model
-from src.utils import BadInput, digest, file_digest, unknown_name
+from src.utils import BadInput, digest, executed, file_digest, importable, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -123,30 +121,12 @@ def load(reference: str, device: str) -> tuple[Model, str | None]:
 
 def _called(reference: str) -> Any:
     place, function = _parts(reference)
-    with _importable(_file(reference).parent):
+    with importable(_file(reference).parent):
         try:
-            module = _executed(_file(reference)) if place.endswith(".py") else importlib.import_module(place)
+            module = executed(_file(reference)) if place.endswith(".py") else importlib.import_module(place)
             return getattr(module, function)()
         except ModuleNotFoundError as error:
             raise BadInput(f"{reference} needs the package '{error.name}'; pip install it first") from error
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """The folder on sys.path, as for a script, so that a user's file finds its neighbours."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _executed(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"users_model_{digest(str(path))[:8]}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _prepare(axes: str) -> Callable[[np.ndarray], "torch.Tensor"]:

@@ -64,7 +64,9 @@ def _folder(name: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m src.report", description=__doc__.partition(": ")[2])
     parser.add_argument("--models", "-m", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
-    parser.add_argument("--datasets", "-d", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
+    parser.add_argument(
+        "--datasets", "-d", nargs="+", default=[], metavar="NAME", help="only scores with one of these (default: all)"
+    )
     parser.add_argument("--output", "-o", default="report", metavar="DIR", help="where to (default: report)")
     parser.add_argument("--format", choices=FIGURES, help="write every figure to a file of its own as well")
     parser.add_argument("--tables", choices=TABLES, help="write the tables to files as well")

@@ -106,8 +106,8 @@ def collect(
 ) -> tuple[list[Benchmark], list[str]]:
     """(the benchmarks, a line for everything that could not be read), from the stored scores alone.
 
-    models, datasets: only these, all where none is named. Raises BadInput where nothing is left, or for a name that no
-    stored score has.
+    models, datasets: only scores of one of these models, and with one of these datasets, alone or in a joint score; all
+    where none is named. Raises BadInput where nothing is left, or for a name that no stored score has.
     """
     things = list(everything(config.results_home, config.activations_home))
     scores = [s for s in things if s.kind == "score" and not s.problem and "facts" in s.manifest]
@@ -132,7 +132,7 @@ def _check_names(kind: str, asked: Iterable[str], known: set[str]) -> None:
 
 
 def _is_wanted(stored: Stored, models: Sequence[str], datasets: Sequence[str]) -> bool:
-    return (not models or stored.model in models) and (not datasets or set(stored.datasets) <= set(datasets))
+    return (not models or stored.model in models) and (not datasets or not set(stored.datasets).isdisjoint(datasets))
 
 
 def _readable(scores: list[Scored]) -> tuple[list[Scored], list[str]]:

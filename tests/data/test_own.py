@@ -5,20 +5,27 @@ from src.config import Config
 from src.utils import BadInput
 
 DATASET = """
+from __future__ import annotations
+from dataclasses import dataclass
 from pathlib import Path
+from neighbour import CARD
 from src.data.declare import Task
 
-def labels():
-    return Task(name="mine", study="mine", load=lambda folder: Path(folder) / "here", **CARD)
+@dataclass
+class Folder:
+    path: Path
 
-CARD = dict.fromkeys(("citation", "licence", "access", "source"), "mine")
+def labels():
+    return Task(name="mine", study="mine", load=lambda folder: Folder(folder).path / "here", **CARD)
+
 nothing = lambda: None
 """
 
 
 @pytest.fixture
 def file(tmp_path):
-    """A user's file with a dataset in it."""
+    """A user's file with a dataset in it, and one beside it."""
+    (tmp_path / "neighbour.py").write_text('CARD = dict.fromkeys(("citation", "licence", "access", "source"), "mine")')
     path = tmp_path / "mine.py"
     path.write_text(DATASET)
     return path

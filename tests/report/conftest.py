@@ -17,7 +17,8 @@ REGIONS = ("V1", "V2", "MT")
 
 @dataclass(frozen=True)
 class Made:
-    """A score to be made up: `skill` is about its test score; old: as an earlier version stored it."""
+    """A score to be made up: `skill` is about its test score; dataset: "a+b" is a joint score; old: as an earlier
+    version stored it."""
 
     script: str = "fmri"
     model: str = "good"
@@ -42,7 +43,7 @@ class Made:
         return ScoreKey(
             benchmark=self.script,
             model=self.model,
-            datasets=(self.dataset,),
+            datasets=tuple(self.dataset.split("+")),
             activations=(digest([self.model, self.dataset]),),
             data=(digest(self.dataset),),
             options=tuple(self.all_options.items()),
@@ -80,7 +81,12 @@ class Made:
 
     def facts(self, arrays) -> dict:
         facts = summarise(arrays, {"chance": 0.25, "human accuracy": 0.9, "trials": 100})
-        facts |= {"script": self.script, "model": self.model, "datasets": [self.dataset], "options": self.all_options}
+        facts |= {
+            "script": self.script,
+            "model": self.model,
+            "datasets": self.dataset.split("+"),
+            "options": self.all_options,
+        }
         facts |= {"metric": METRIC[self.script]}
         for name in ("interval", "permutation"):
             facts.pop(name, None)

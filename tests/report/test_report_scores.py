@@ -69,6 +69,12 @@ def test_only_the_named_models_and_datasets(shelf):
         collect(shelf.config, ["poor"], ["clips"])
 
 
+def test_a_joint_score_belongs_to_each_of_its_datasets(shelf):
+    shelf.add(dataset="films+clips"), shelf.add(dataset="faces")
+    for name in ("films", "clips"):
+        assert [b.datasets for b in collect(shelf.config, [], [name])[0]] == [("films", "clips")]
+
+
 def test_an_empty_store_says_what_to_do(shelf):
     with pytest.raises(BadInput, match=r"no scores in .*results; run a score_\*.py script first"):
         collect(shelf.config)
