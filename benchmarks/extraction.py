@@ -2,7 +2,8 @@
 
     python -m benchmarks.extraction [--models resnet18 r3d_18 swin3d_t] [--modes block causal] [--videos 32] [--quick]
 
-Every figure is measured in a process of its own; the paths are run in turn, `--repeats` times, and medians are printed.
+Every figure is measured in a process of its own; the paths are run in turn, `--repeats` times, and medians are printed
+(each run goes to stderr as it ends).
     limit       the bare forward pass on tensors already in memory, in the batches that ours takes
     ours        from the files to binned, projected activations on the disk
     brainscore  PytorchWrapper with Block- or CausalInferencer, the same projection as a hook (scipy), the same bins
@@ -145,7 +146,9 @@ def run_child(options, path: str, model: str, mode: str, folder: Path) -> dict:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{path} {model} {mode} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    print(f"{model} {mode} {path}: {figures['s']:.2f} s, {figures['peak_mb']:.0f} MB", file=sys.stderr, flush=True)
+    return figures
 
 
 def measure(options) -> dict:

@@ -48,17 +48,22 @@ class Trials:
 
 def human_matrix(trials: Trials) -> np.ndarray:
     """Choices of a class over the times it was on offer: response matrix (n_images, n_classes)."""
-    shape = (trials.n_images, trials.n_classes)
-    chosen, offered = np.zeros(shape), np.zeros(shape)
-    np.add.at(chosen, (trials.image, trials.choice), 1)
-    if trials.distractor is None:
-        offered += np.bincount(trials.image, minlength=trials.n_images)[:, None]
-    else:
-        np.add.at(offered, (trials.image, trials.truth), 1)
-        np.add.at(offered, (trials.image, trials.distractor), 1)
+    chosen, offered = _choices(trials, trials.image, trials.n_images)
     with np.errstate(invalid="ignore"):
         matrix = np.where(offered > 0, chosen / offered, np.nan)
     return _without_truth(matrix, trials.truth_of_image)
+
+
+def _choices(trials: Trials, row: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each class was chosen, and on offer, in the trials of a row: twice (n_rows, n_classes)."""
+    chosen, offered = np.zeros((2, n_rows, trials.n_classes))
+    np.add.at(chosen, (row, trials.choice), 1)
+    if trials.distractor is None:
+        offered += np.bincount(row, minlength=n_rows)[:, None]
+    else:
+        np.add.at(offered, (row, trials.truth), 1)
+        np.add.at(offered, (row, trials.distractor), 1)
+    return chosen, offered
 
 
 def model_matrix(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -69,14 +74,9 @@ def model_matrix(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def human_confusion(trials: Trials) -> np.ndarray:
     """Of the trials that show a class and offer another, the share in which that was chosen: (n_classes, n_classes)."""
-    shape = (trials.n_classes, trials.n_classes)
-    chosen, offered = np.zeros(shape), np.zeros(shape)
-    np.add.at(chosen, (trials.truth, trials.choice), 1)
-    if trials.distractor is None:
-        offered += np.bincount(trials.truth, minlength=trials.n_classes)[:, None]
-    else:
-        np.add.at(offered, (trials.truth, trials.distractor), 1)
-        np.fill_diagonal(chosen, 0)
+    chosen, offered = _choices(trials, trials.truth, trials.n_classes)
+    if trials.distractor is not None:
+        np.fill_diagonal(offered, 0)
     return np.where(offered > 0, chosen / np.maximum(offered, 1), np.nan)
 
 
