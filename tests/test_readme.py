@@ -36,7 +36,7 @@ def test_the_commands_do_what_they_say_one_after_the_other(place):
         command = line.replace(".venv/bin/python", sys.executable, 1)
         done = subprocess.run(command, shell=True, cwd=place, env=environment | homes, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        assert done.stdout.strip(), f"{line} says nothing"
+        assert (done.stdout + done.stderr).strip(), f"{line} says nothing"
     for file in ("report/index.html", "scores.parquet"):
         assert (place / file).stat().st_size > 0
 
