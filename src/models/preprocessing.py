@@ -18,8 +18,8 @@ def preparation(feeding: Feeding) -> "Callable[[np.ndarray], torch.Tensor]":
     """A preprocessing of frames, uint8 (n_frames, height, width, 3), RGB.
 
     Bilinear resizing with antialiasing (torch's), of the short side to `feeding.resize` px with its aspect kept and
-    then a central square crop of `feeding.size` px, or straight to the square; scaled to [0, 1]; normalised. The result
-    is float32, (n_frames, 3, size, size) for the axes "CHW" and "TCHW", (3, n_frames, size, size) for "CTHW".
+    then a central crop of `feeding.shape`, or straight to that shape; scaled to [0, 1]; normalised. The result is
+    float32, (n_frames, 3, height, width) for the axes "CHW" and "TCHW", (3, n_frames, height, width) for "CTHW".
     """
     order = AXES[feeding.axes]
 
@@ -27,7 +27,8 @@ def preparation(feeding: Feeding) -> "Callable[[np.ndarray], torch.Tensor]":
         import torch
 
         mean, std = (torch.tensor(values)[:, None, None] for values in (feeding.mean, feeding.std))
-        parts = [_cropped(_resized(frames[i : i + CHUNK], feeding), feeding.size) for i in range(0, len(frames), CHUNK)]
+        chunks = (frames[i : i + CHUNK] for i in range(0, len(frames), CHUNK))
+        parts = [_cropped(_resized(chunk, feeding), feeding.shape) for chunk in chunks]
         pixels = (torch.cat(parts) / 255 - mean) / std
         return (pixels.flip(1) if feeding.bgr else pixels).permute(order).contiguous()
 
@@ -40,14 +41,14 @@ def _resized(frames: np.ndarray, feeding: Feeding) -> "torch.Tensor":
 
     pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
     height, width = pixels.shape[-2:]
-    size = (feeding.size, feeding.size)
+    shape = feeding.shape
     if feeding.resize:
         scale = feeding.resize / min(height, width)
-        size = max(feeding.size, round(height * scale)), max(feeding.size, round(width * scale))
-    return pixels if (height, width) == size else interpolate(pixels, size, mode="bilinear", antialias=True)
+        shape = max(shape[0], round(height * scale)), max(shape[1], round(width * scale))
+    return pixels if (height, width) == shape else interpolate(pixels, shape, mode="bilinear", antialias=True)
 
 
-def _cropped(pixels: "torch.Tensor", size: int) -> "torch.Tensor":
-    """The central square."""
-    top, left = ((side - size) // 2 for side in pixels.shape[-2:])
-    return pixels[..., top : top + size, left : left + size]
+def _cropped(pixels: "torch.Tensor", shape: tuple[int, int]) -> "torch.Tensor":
+    """The centre, of (height, width) px."""
+    top, left = ((side - kept) // 2 for side, kept in zip(pixels.shape[-2:], shape, strict=True))
+    return pixels[..., top : top + shape[0], left : left + shape[1]]

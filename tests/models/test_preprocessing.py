@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision import transforms
-from torchvision.transforms.functional import resize
+from torchvision.transforms.functional import center_crop, resize
 
 from src.models.catalogue.entry import Feeding
 from src.models.preprocessing import preparation
@@ -44,6 +44,15 @@ def test_a_frame_of_the_right_size_is_only_scaled():
     frames = FRAMES[:, :32, :32]
     made = preparation(Feeding(size=32, resize=32, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(frames)
     np.testing.assert_allclose(made.numpy(), frames.transpose(0, 3, 1, 2) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("short_side", [0, 40])
+def test_the_input_need_not_be_square(short_side):
+    made = preparation(Feeding(size=(24, 32), resize=short_side, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(FRAMES)
+    shape = short_side or [24, 32]
+    expected = resize(torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255, shape, antialias=True)
+    assert made.shape[2:] == (24, 32)
+    assert torch.allclose(made, center_crop(expected, [24, 32]), atol=1e-5)
 
 
 def test_bgr_turns_the_channels_behind_their_normalisation():

@@ -43,16 +43,22 @@ class Weights:
 class Feeding:
     """How frames become the network's input.
 
-    size: of the square crop, px; resize: of the short side before it, px, 0 = straight to size x size; mean, std: of
-    the channels in their order R, G, B, in [0, 1]; axes: of one sample, "CTHW", "TCHW" or "CHW"; bgr: channels turned.
+    size: of the central crop, px, a square's side or (height, width); resize: of the short side before it, px, 0 =
+    straight to size; mean, std: of the channels in their order R, G, B, in [0, 1]; axes: of one sample, "CTHW", "TCHW"
+    or "CHW"; bgr: channels turned.
     """
 
-    size: int
+    size: int | tuple[int, int]
     resize: int = 0
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     axes: str = "CTHW"
     bgr: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the input, px."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
 
 @dataclass(frozen=True, kw_only=True)

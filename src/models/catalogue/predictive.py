@@ -1,16 +1,15 @@
-"""Networks trained to predict the next frames of a film: OpenSTL's checkpoints, trained on KITTI at 10 frames a second.
+"""Networks trained to predict the next frames of a film: OpenSTL's checkpoints, trained on KITTI.
 
-Frames reach the networks at 128 x 160 px: brought to 160 x 160 px here, to fewer rows by the networks themselves.
+There frames had 128 x 160 px and came 10 a second.
 """
 
 from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
 
 RELEASE = "https://github.com/chengtan9907/OpenSTL/releases/download/kitti-weights"
-FEEDING = Feeding(size=160, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
+FEEDING = Feeding(size=(128, 160), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
 ANY, TEN = (1, float("inf")), (10, 10)
 SHOWN = "shown the film's own frames throughout; memory.i is what the benchmark's first list reads of cell i"
 STACKED = "the translator's layers hold all ten frames at once, without time"
-RESIZED = "rows resized in two steps (128 of 160), pixels within 4 % of the s.d. of one step"
 
 
 def _entry(
@@ -29,7 +28,7 @@ def _entry(
         layers=layers,
         weights=Weights(file=checkpoint, url=f"{RELEASE}/{checkpoint}", licence="Apache-2.0"),
         feeding=FEEDING,
-        note="; ".join(filter(None, (note, RESIZED))),
+        note=note,
     )
 
 

@@ -8,18 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from src.models.networks.built import Built
-from src.models.networks.recurrent import (
-    CHANNELS,
-    HIDDEN,
-    PATCH,
-    State,
-    Traces,
-    conv,
-    fitted,
-    gate,
-    patches,
-    trace_axes,
-)
+from src.models.networks.recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
 
 
 class ConvLSTMCell(nn.Module):
@@ -40,7 +29,7 @@ class ConvLSTMCell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, 64, 80).
+    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, H / 2, W / 2).
 
     Every frame is shown; predictions are not fed back. Traces `memory.i`: the cell state c of layer i.
     """
@@ -55,7 +44,7 @@ class ConvLSTM(nn.Module):
         self.hidden = hidden
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = patches(fitted(frames), PATCH)
+        frames = patches(frames, PATCH)
         states = [(frames.new_zeros(len(frames), n, *frames.shape[-2:]),) * 2 for n in self.hidden]
         memories, predicted = [], []
         for x in frames.unbind(1):

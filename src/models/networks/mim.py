@@ -13,20 +13,9 @@ from torch import Tensor, nn
 
 from src.models.networks.built import Built
 from src.models.networks.predrnn import SpatioTemporalLSTMCell, remembered
-from src.models.networks.recurrent import (
-    CHANNELS,
-    HEIGHT,
-    HIDDEN,
-    PATCH,
-    WIDTH,
-    State,
-    Traces,
-    conv,
-    fitted,
-    gate,
-    patches,
-    trace_axes,
-)
+from src.models.networks.recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
+
+SIZE = (64, 80)  # of the maps: the peepholes have a weight for every place of frames of 128 x 160 px
 
 
 class PeepholeCell(nn.Module):
@@ -91,13 +80,13 @@ class Memory:
 
 
 class MIM(nn.Module):
-    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, 64, 80).
+    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, H / 2, W / 2).
 
     Every frame is shown; predictions are not fed back. Traces: `memory.i`, the spatiotemporal memory m behind layer i;
     `difference.i`, the cell state of MIM-N between layers i and i + 1, 0 at the first frame.
     """
 
-    def __init__(self, hidden: tuple[int, ...] = HIDDEN, size: tuple[int, int] = (HEIGHT // PATCH, WIDTH // PATCH)):
+    def __init__(self, hidden: tuple[int, ...] = HIDDEN, size: tuple[int, int] = SIZE):
         super().__init__()
         pairs = list(pairwise(hidden))
         blocks = [MIMBlock(n_in, n, size) for n_in, n in pairs]
@@ -109,7 +98,7 @@ class MIM(nn.Module):
         self.hidden = hidden
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = patches(fitted(frames), PATCH)
+        frames = patches(frames, PATCH)
         zeros = [frames.new_zeros(len(frames), n, *frames.shape[-2:]) for n in self.hidden]
         state = Memory(
             (zeros[0],) * 2, [(zero,) * 3 for zero in zeros[1:]], [(zero,) * 2 for zero in zeros[1:]], zeros[0]

@@ -16,7 +16,6 @@ from src.models.networks.recurrent import (
     State,
     Traces,
     conv,
-    fitted,
     gate,
     patches,
     trace_axes,
@@ -51,7 +50,7 @@ def remembered(memory: Tensor, i: Tensor, f: Tensor, g: Tensor) -> Tensor:
 
 
 class PredRNN(nn.Module):
-    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, 64, 80).
+    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, H / 2, W / 2).
 
     Every frame is shown; predictions are not fed back. Traces `memory.i`: the spatiotemporal memory m behind layer i.
     """
@@ -67,7 +66,7 @@ class PredRNN(nn.Module):
         self.hidden = hidden
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = patches(fitted(frames), PATCH)
+        frames = patches(frames, PATCH)
         zeros = [frames.new_zeros(len(frames), n, *frames.shape[-2:]) for n in self.hidden]
         h, c, m = [*zeros], [*zeros], zeros[0]
         memories, predicted = [], []

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-HEIGHT, WIDTH = 128, 160
 PATCH = 2
 HIDDEN = (128, 128, 128, 128)
 CHANNELS = 3 * PATCH**2
@@ -14,17 +12,6 @@ KERNEL = 5
 FORGET_BIAS = 1.0
 
 State = tuple[Tensor, ...]
-
-
-def fitted(frames: Tensor) -> Tensor:
-    """Frames (batch, T, 3, H, W) brought to 128 x 160 px, the size of the KITTI frames of the training.
-
-    Bicubic: behind a bilinear resizing to 160 x 160 px it comes nearest to one straight to the size.
-    """
-    if frames.shape[-2:] == (HEIGHT, WIDTH):
-        return frames
-    flat = interpolate(frames.flatten(0, 1), (HEIGHT, WIDTH), mode="bicubic", antialias=True)
-    return flat.unflatten(0, frames.shape[:2])
 
 
 def patches(frames: Tensor, size: int = PATCH) -> Tensor:

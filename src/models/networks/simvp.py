@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from src.models.networks.built import Built
-from src.models.networks.recurrent import fitted
 
 FRAMES = 10
 WIDTH, TRANSLATOR_WIDTH, DEPTH = 64, 256, 6
@@ -192,7 +191,7 @@ class Translator(nn.Module):
 
 
 class SimVP(nn.Module):
-    """Ten frames (batch, 10, 3, H, W) in [0, 1] -> the ten that follow, (batch, 10, 3, 128, 160)."""
+    """Ten frames (batch, 10, 3, H, W) in [0, 1] -> the ten that follow, (batch, 10, 3, H, W)."""
 
     def __init__(self, unit: type[WideKernel], width: int, translator_width: int):
         super().__init__()
@@ -201,7 +200,6 @@ class SimVP(nn.Module):
         self.dec = Decoder(width)
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = fitted(frames)
         code, first = self.enc(frames.flatten(0, 1))
         stacked = code.unflatten(0, frames.shape[:2]).flatten(1, 2)
         hidden = self.hid(stacked).unflatten(1, (frames.shape[1], -1)).flatten(0, 1)

@@ -12,7 +12,7 @@ from src.models import from_networks
 from src.models.catalogue import MODELS
 from src.models.contract import broken_promises
 from src.models.networks import convlstm, mim, predrnn, simvp
-from src.models.networks.recurrent import fitted, patches
+from src.models.networks.recurrent import patches
 from src.models.outputs import run
 from src.models.probing import clips, noise, verify
 from src.models.rehearsal import broken_in_extraction
@@ -147,17 +147,8 @@ def test_patches_hold_rows_then_columns_then_colours():
         assert torch.equal(found[:, :, (row * 2 + column) * 3 + colour], frames[:, :, colour, row::2, column::2])
 
 
-def test_frames_of_another_size_are_resized():
-    flat = torch.full((1, 2, 3, 160, 160), 0.25)
-    assert fitted(flat).shape == (1, 2, 3, 128, 160)
-    assert torch.allclose(fitted(flat), torch.tensor(0.25))
-    fits = torch.rand(1, 1, 3, 128, 160)
-    assert fitted(fits) is fits
-
-
-def one_pixel(monkeypatch, module, network):
+def one_pixel(network):
     """Frames of one patch: (1, 3, 3, 2, 2) and what the network makes of them, layer by layer."""
-    monkeypatch.setattr(module, "fitted", lambda frames: frames)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in network.parameters():
@@ -168,10 +159,10 @@ def one_pixel(monkeypatch, module, network):
     return frames, {name: calls[-1] for name, calls in heard.items()}
 
 
-def test_convlstm_on_one_patch_is_an_lstm(monkeypatch):
+def test_convlstm_on_one_patch_is_an_lstm():
     hidden = 5
     network = convlstm.ConvLSTM((hidden, hidden))
-    frames, heard = one_pixel(monkeypatch, convlstm, network)
+    frames, heard = one_pixel(network)
     lstm = torch.nn.LSTM(12, hidden, num_layers=2, bias=False, batch_first=True)
     with torch.no_grad():
         for i, cell in enumerate(network.cell_list):
@@ -207,9 +198,9 @@ def st_lstm(cell, x, h, c, m):
     return o * np.tanh(centre(cell.conv_last) @ both), c, m
 
 
-def test_predrnn_on_one_patch_follows_the_paper(monkeypatch):
+def test_predrnn_on_one_patch_follows_the_paper():
     network = predrnn.PredRNN((4, 4, 4))
-    frames, heard = one_pixel(monkeypatch, predrnn, network)
+    frames, heard = one_pixel(network)
     h, c, m = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros(4)
     for t, x in enumerate(patches(frames)[0, :, :, 0, 0].double().numpy()):
         for i, cell in enumerate(network.cell_list):
@@ -227,10 +218,10 @@ def peephole_lstm(cell, x, h, c):
     return sigmoid(of_h[3] + of_x[3] + cell.oc_weight.detach().double().numpy().ravel() * c) * np.tanh(c), c
 
 
-def test_mim_on_one_patch_follows_the_paper(monkeypatch):
+def test_mim_on_one_patch_follows_the_paper():
     n = 4
     network = mim.MIM((n, n, n), size=(1, 1))
-    frames, heard = one_pixel(monkeypatch, mim, network)
+    frames, heard = one_pixel(network)
     h, c, m, s = np.zeros((3, n)), np.zeros((3, n)), np.zeros(n), np.zeros((3, n))
     d, e = np.zeros((2, n)), np.zeros((2, n))
     for t, x in enumerate(patches(frames)[0, :, :, 0, 0].double().numpy()):
@@ -331,8 +322,7 @@ def simvp_by_name(state: dict[str, torch.Tensor], frames: torch.Tensor, tau: boo
 
 
 @pytest.mark.parametrize("name", ["SimVP", "TAU"])
-def test_simvp_follows_its_equations_by_published_names(name, monkeypatch):
-    monkeypatch.setattr(simvp, "fitted", lambda frames: frames)
+def test_simvp_follows_its_equations_by_published_names(name):
     network = from_networks.build(MODELS[name].argument, reduced=True).module.eval()
     state = {key: value + 0.5 if "var" in key else 0.3 * (value - 0.4) for key, value in drawn(shapes(network)).items()}
     network.load_state_dict(state, strict=False)
