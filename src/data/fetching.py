@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +19,7 @@ from src.utils import BadInput, size_text
 
 log = logging.getLogger(__name__)
 BUCKET = "openneuro.org"
-RECORD = ".fetched.json"
+RECORD, LOCK = ".fetched.json", ".fetch.lock"
 CHUNK = 2**16  # what a broken connection can lose
 PART_MIB = (5, 8, 16, 32, 64, 128)  # the part sizes that S3 clients upload with
 TIMEOUT_S = 60.0
@@ -45,6 +46,39 @@ def fetch(declared: Dataset, folder: Path, *, jobs: int = 4, progress: Progress 
     record = _Record(folder)
     todo = [remote for remote in remotes if not record.has(remote)]
     _check_room(declared, folder, todo)
+    if todo:
+        with _alone(declared, folder):
+            _get(todo, folder, record, jobs, progress)
+    for origin in _origins(declared):
+        if isinstance(origin, Http):
+            _unpack(declared, origin, folder)
+        if isinstance(origin, BrainScore):
+            from_brainscore.get(declared.name, origin.identifier)
+    return [_line(need, folder) for need in declared.needs if not need.optional and need.missing(folder)]
+
+
+@contextmanager
+def _alone(declared: Dataset, folder: Path) -> Iterator[None]:
+    """Two fetches of a study would append to the same parts; BadInput where another one is under way."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BadInput(f"{declared.name}: another fetch into {folder} is under way; wait for it to end") from None
+    except OSError as error:
+        raise BadInput(
+            f"{folder} cannot be written ({error.strerror}); point DATA_HOME at a folder of yours"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _get(todo: list[Remote], folder: Path, record: "_Record", jobs: int, progress: Progress | None) -> None:
     total, done = sum(remote.size or 0 for remote in todo), 0
 
     def one(remote: Remote) -> Remote:
@@ -57,12 +91,6 @@ def fetch(declared: Dataset, folder: Path, *, jobs: int = 4, progress: Progress 
             done += remote.size or 0
             if progress:
                 progress(done, max(total, 1), remote.path)
-    for origin in _origins(declared):
-        if isinstance(origin, Http):
-            _unpack(declared, origin, folder)
-        if isinstance(origin, BrainScore):
-            from_brainscore.get(declared.name, origin.identifier)
-    return [_line(need, folder) for need in declared.needs if not need.optional and need.missing(folder)]
 
 
 def _origins(declared: Dataset) -> list[Origin]:

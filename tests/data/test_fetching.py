@@ -7,11 +7,12 @@ from dataclasses import replace
 import boto3
 import numpy as np
 import pytest
+from filelock import FileLock
 from moto.server import ThreadedMotoServer
 
 import src.data as data
 from src.data.declare import Task
-from src.data.fetching import BUCKET, fetch
+from src.data.fetching import BUCKET, LOCK, fetch
 from src.data.release import ByHand, Http, Need, OpenNeuro
 from src.utils import BadInput
 from tests.data.loopback import serving
@@ -98,6 +99,19 @@ def test_no_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
     with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match="300 kB to fetch, 10 B free"):
         fetch(over_http(server), tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+def test_two_fetches_of_a_study_do_not_mix(tmp_path):
+    with serving({"a.bin": BIG}) as server:
+        with FileLock(tmp_path / LOCK), pytest.raises(BadInput, match=r"another fetch into .* is under way"):
+            fetch(over_http(server), tmp_path)
+        assert fetch(over_http(server), tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match=r"file/study cannot be written \(Not a dir"):
+        fetch(over_http(server), tmp_path / "file" / "study")
 
 
 def test_what_only_the_user_can_get_is_listed(tmp_path):
