@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 from src import data
 from src.cli.progress import Terminal
@@ -115,7 +116,7 @@ def _list(options, config: Config, terminal: Terminal) -> int:
         state, following = _state(declared, folder)
         wanted = [] if state in ("ready", "outdated") else [n for n in declared.needs if not n.found(folder)]
         row = (declared.name, _kind(declared), state, _size(declared, wanted), declared.access, declared.licence)
-        rows.append([*(cell[:40] for cell in row), following])
+        rows.append([*(shorten(cell, 40, placeholder=" ...") for cell in row), following])
     print(f"datasets under {config.data_home} (DATA_HOME)\n")
     print(aligned(COLUMNS, rows, left=len(COLUMNS)))
     print(

@@ -1,10 +1,9 @@
-"""What the tests of the public tasks share: open files served on loopback, counts, the way to the disk and back."""
+"""What the tests of the public tasks share: open files served on loopback, and counts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from src.data import brainio
 from src.data.declare import counts
 from src.data.fetching import fetch
 from src.data.release import Http
@@ -28,13 +27,3 @@ def assert_counts(record: Labels, expected: Mapping[str, int]) -> None:
     """A record has the counts that are expected of it."""
     found = counts(record)
     assert {what: found[what] for what in expected} == dict(expected)
-
-
-def assert_comes_back(record: Labels, folder: Path) -> None:
-    """A record is the same after it was stored as prepared data."""
-    again = brainio.read(brainio.write(record, folder))
-    assert again.digest == record.digest
-    assert again.stimuli.digest == record.stimuli.digest
-    assert again.stimuli.ids == record.stimuli.ids
-    assert dict(again.notes) == dict(record.notes)
-    assert {k: list(v) for k, v in again.stimuli.table.items()} == {k: list(v) for k, v in record.stimuli.table.items()}

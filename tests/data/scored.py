@@ -28,13 +28,16 @@ def scores(kind: str, declared, home: Path, splits: int = 5) -> tuple[dict[str, 
     return dict(zip(layers, test.tolist(), strict=True)), dict(result.facts)
 
 
-def comes_back(record, folder: Path) -> None:
-    """Assert that a record is the same after it was stored as prepared data."""
+def assert_comes_back(record, folder: Path) -> None:
+    """A record is the same after it was stored as prepared data."""
     again = brainio.read(brainio.write(record, folder))
     assert again.digest == record.digest
     assert again.stimuli.digest == record.stimuli.digest
     assert again.stimuli.ids == record.stimuli.ids
     assert dict(again.notes) == dict(record.notes)
+    assert list(again.stimuli.table) == list(record.stimuli.table)
+    for name, column in record.stimuli.table.items():
+        np.testing.assert_array_equal(again.stimuli.table[name], column)
     if getattr(record, "fitting", None) is not None:
         assert again.fitting.digest == record.fitting.digest
     if hasattr(record, "units"):
@@ -44,8 +47,8 @@ def comes_back(record, folder: Path) -> None:
         assert again.subjects == record.subjects
 
 
-def holds(declared, record, expected: dict[str, int]) -> None:
-    """Assert that a record has the counts that are expected of it, and that `check` finds nothing wrong with it."""
+def assert_holds(declared, record, expected: dict[str, int]) -> None:
+    """A record has the counts that are expected of it, and that `check` finds nothing wrong with it."""
     found = counts(record)
     assert {what: found[what] for what in expected} == expected
     wrong = [finding for finding in check(declared, record, expected) if not finding.fine]

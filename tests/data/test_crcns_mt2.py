@@ -9,7 +9,7 @@ from src.data.release import Release
 from src.utils import BadInput
 from src.video import probe, read_frames
 from tests.data.miniatures import crcns_mt2 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 (DECLARED,) = crcns_mt2.DATASETS
 FIRST = "ct0001_arg0466d_128"
@@ -35,8 +35,8 @@ def one(home, tmp_path):
 
 
 def test_the_release_is_read_and_kept(home, record, tmp_path):
-    holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
-    comes_back(record, tmp_path / "kept")
+    assert_holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
+    assert_comes_back(record, tmp_path / "kept")
     assert all(need.found(home / "data" / miniature.STUDY) for need in DECLARED.needs)
     assert record.notes["cells without a spike left out"] == f"1 ({miniature.SILENT})"
     assert record.units["unit_id"].tolist() == list(record.stimuli.ids) == list(miniature.CELLS)

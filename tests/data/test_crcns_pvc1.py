@@ -9,7 +9,7 @@ from src.data.release import Release
 from src.utils import BadInput
 from src.video import probe, read_frames, read_image
 from tests.data.miniatures import crcns_pvc1 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 (DECLARED,) = crcns_pvc1.DATASETS
 
@@ -38,8 +38,8 @@ def record(home):
 
 
 def test_the_release_is_read_and_kept(home, record, tmp_path):
-    holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
-    comes_back(record, tmp_path / "kept")
+    assert_holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
+    assert_comes_back(record, tmp_path / "kept")
     assert all(need.found(home / "data" / miniature.STUDY) for need in DECLARED.needs)
     assert record.subjects == ("ac1",) * 4
     assert record.units["electrode"].tolist() == sorted(miniature.ELECTRODES)

@@ -6,7 +6,7 @@ from src.data.electrodes import freemanziemba2013
 from src.data.release import Release
 from src.utils import BadInput
 from tests.data.miniatures import freemanziemba2013 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 DATASETS = {d.name: d for d in freemanziemba2013.DATASETS}
 
@@ -27,8 +27,8 @@ def read(home, name):
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_name_is_read_and_kept(home, name, tmp_path):
     record = read(home, name)
-    holds(DATASETS[name], record, miniature.EXPECTED[name])
-    comes_back(record, tmp_path / name)
+    assert_holds(DATASETS[name], record, miniature.EXPECTED[name])
+    assert_comes_back(record, tmp_path / name)
     assert set(record.units["region"]) == {name[-2:]}
     assert record.time_ms.tolist() == [[50, 200]]
     assert set(record.stimuli.table["texture_type"]) == {"texture", "noise"}

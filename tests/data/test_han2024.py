@@ -10,7 +10,7 @@ from src.data.release import Release
 from src.utils import BadInput
 from src.video import probe
 from tests.data.miniatures import han2024 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 DATASETS = {d.name: d for d in han2024.DATASETS}
 PROTOCOLS = Path(__file__).resolve().parents[2] / "../shared/realdata/han2024/protocols"
@@ -44,8 +44,8 @@ def edit(release, change):
 def test_every_condition_is_read_and_kept(home, name, tmp_path):
     declared = DATASETS[name]
     record = declared.read(Release(name, home / "data" / miniature.STUDY))
-    holds(DATASETS[name], record, miniature.EXPECTED[name])
-    comes_back(record, tmp_path / name)
+    assert_holds(DATASETS[name], record, miniature.EXPECTED[name])
+    assert_comes_back(record, tmp_path / name)
     assert record.notes == {
         "trials without an answer left out": 2,
         "fitting films of shown recordings left out": 0,

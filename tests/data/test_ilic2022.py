@@ -7,7 +7,7 @@ from src.data.behaviour import ilic2022
 from src.data.release import Release
 from src.utils import BadInput
 from tests.data.miniatures import ilic2022 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 DATASETS = {d.name: d for d in ilic2022.DATASETS}
 SPLITS = Path(__file__).resolve().parents[2] / "../shared/realdata/ilic2022/splits/ucf101"
@@ -35,8 +35,8 @@ def read(folder, name="ilic2022-ucf5", **options):
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_name_is_read_and_kept(home, name, tmp_path):
     record = read(home / "data" / miniature.STUDY, name)
-    holds(DATASETS[name], record, miniature.EXPECTED[name])
-    comes_back(record, tmp_path / name)
+    assert_holds(DATASETS[name], record, miniature.EXPECTED[name])
+    assert_comes_back(record, tmp_path / name)
     assert record.notes == {
         "warm-up trials left out": 12,
         "trials without an answer left out": 6,

@@ -8,7 +8,7 @@ from src.data.release import Release
 from src.data.tasks import majajhong2015_pose
 from src.utils import BadInput
 from tests.data.miniatures import majajhong2015 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 DATASETS = {d.name: d for d in (*majajhong2015.DATASETS, *majajhong2015_pose.DATASETS)}
 
@@ -30,8 +30,8 @@ def read(home, name, **options):
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_name_is_read_and_kept(home, name, tmp_path):
     record = read(home, name)
-    holds(DATASETS[name], record, miniature.EXPECTED[name])
-    comes_back(record, tmp_path / name)
+    assert_holds(DATASETS[name], record, miniature.EXPECTED[name])
+    assert_comes_back(record, tmp_path / name)
 
 
 def test_brainscore_keeps_what_it_downloaded_and_needs_say_where(home):

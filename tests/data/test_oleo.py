@@ -9,7 +9,7 @@ from src.data.release import Release
 from src.utils import BadInput
 from src.video import read_frames, read_image
 from tests.data.miniatures import oleo as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 (DECLARED,) = oleo.DATASETS
 
@@ -34,8 +34,8 @@ def read(folder, **options):
 
 def test_the_recording_is_read_and_kept(home, tmp_path):
     record = read(home / "data" / miniature.STUDY)
-    holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
-    comes_back(record, tmp_path / "kept")
+    assert_holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
+    assert_comes_back(record, tmp_path / "kept")
     assert all(need.found(home / "data" / miniature.STUDY) for need in DECLARED.needs)
     assert set(record.units["region"]) == {"IT"}
 

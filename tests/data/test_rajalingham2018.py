@@ -6,7 +6,7 @@ from src.data.brainio import from_brainscore
 from src.data.release import Release
 from src.utils import BadInput
 from tests.data.miniatures import rajalingham2018 as miniature
-from tests.data.scored import comes_back, holds, scores
+from tests.data.scored import assert_comes_back, assert_holds, scores
 
 (DECLARED,) = rajalingham2018.DATASETS
 
@@ -22,8 +22,8 @@ def home(tmp_path_factory):
 
 def test_trials_and_images_come_over(home, tmp_path):
     record = DECLARED.read(Release(DECLARED.name, home / "data" / miniature.STUDY))
-    holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
-    comes_back(record, tmp_path / DECLARED.name)
+    assert_holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
+    assert_comes_back(record, tmp_path / DECLARED.name)
     assembly = from_brainscore.assembly(DECLARED.name, rajalingham2018.ASSEMBLY)
     assert record.classes == ("ELEPHANT_M", "bear", "car", "wrench")
     assert set(record.stimuli.kind) == {"image"}

@@ -10,8 +10,8 @@ from src import data, pipeline
 from src.data.checking import check
 from src.data.release import Release
 from src.pipeline.request import Request
-from tests.data.public_tasks import assert_comes_back, assert_counts
-from tests.data.scored import homes
+from tests.data.public_tasks import assert_counts
+from tests.data.scored import assert_comes_back, homes
 
 LAYER_OF = {  # the layer of the embedded network that can do the task, and the least that it reaches
     "imagenet2012": ("colour", 0.9),

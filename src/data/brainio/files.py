@@ -91,7 +91,12 @@ def read(folder: Path) -> Record:
         raise BadInput(f"{folder / changed[0]} is not the file that was written (checksum differs); prepare it again")
     with xarray.open_dataarray(folder / "assembly.nc", engine="netcdf4") as stored:
         assembly = getattr(assemblies, stated["assembly"])(stored.load())
-    table = pandas.read_csv(folder / "stimuli.csv", dtype={"stimulus_id": str, "filename": str}, keep_default_na=False)
+    table = pandas.read_csv(
+        folder / "stimuli.csv",
+        dtype={"stimulus_id": str, "filename": str},
+        keep_default_na=False,
+        float_precision="round_trip",  # pandas' own parser may miss the last bit
+    )
     stimulus_set = StimulusSet(table)
     paths = [Path(os.path.normpath(folder / file)) for file in table["filename"]]
     stimulus_set.stimulus_paths = dict(zip(table["stimulus_id"], paths, strict=True))

@@ -24,7 +24,7 @@ import numpy as np
 
 from src.data.declare import Fmri
 from src.data.fmri import atlas, surface, unpickle
-from src.data.fmri.people import each, fill_empty, first_reasons, left_out_note
+from src.data.fmri.people import each, fill_empty, first_reasons, left_out_note, whole
 from src.data.release import ByHand, Need, OpenNeuro, Release
 from src.records import Responses, Stimuli
 from src.utils import BadInput, regular_bins
@@ -98,18 +98,13 @@ def people(release: Release) -> tuple[dict[str, dict[tuple[str, str], Path]], di
         if match:
             found.setdefault(match[1], {})[match[2], match[3]] = path
     wanted = [(part, side) for part in PARTS for side in _SIDES.values()]
-    left_out = {
-        f"sub-{person}": "no " + " and no ".join(f"{part} {side}" for part, side in wanted if (part, side) not in betas)
-        for person, betas in found.items()
-        if len(betas) < len(wanted)
-    }
-    whole = {person: betas for person, betas in sorted(found.items()) if len(betas) == len(wanted)}
-    if not whole:
+    kept, left_out = whole(found, wanted)
+    if not kept:
         raise BadInput(
             f"{release.name}: nobody has all four pickles: {first_reasons(left_out)}; "
             f"run: python -m src.data fetch {release.name}"
         )
-    return whole, left_out
+    return kept, left_out
 
 
 def read_betas(path: Path) -> tuple[np.ndarray, list[str]]:

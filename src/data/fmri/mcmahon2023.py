@@ -25,7 +25,7 @@ import numpy as np
 from src.data.declare import Fmri
 from src.data.fmri import atlas, surface
 from src.data.fmri.fmriprep import read_table
-from src.data.fmri.people import counted, fill_empty, first_reasons, left_out_note
+from src.data.fmri.people import counted, fill_empty, first_reasons, left_out_note, whole
 from src.data.release import ByHand, Http, Need, OpenNeuro, Release
 from src.records import Responses, Stimuli
 from src.utils import BadInput, regular_bins
@@ -132,18 +132,13 @@ def betas(release: Release) -> tuple[dict[str, dict[tuple[str, str], Path]], dic
             raise BadInput(f"{release.name}: {path} and {mine[key]} are the same betas; remove one of them")
         mine[key] = path
     wanted = [(part, half) for part in PARTS for half in HALVES]
-    left_out = {
-        f"sub-{person}": "no " + " and no ".join(f"{part} {half}" for part, half in wanted if (part, half) not in mine)
-        for person, mine in sorted(found.items())
-        if len(mine) < len(wanted)
-    }
-    whole = {person: mine for person, mine in sorted(found.items()) if len(mine) == len(wanted)}
-    if not whole:
+    kept, left_out = whole(found, wanted)
+    if not kept:
         raise BadInput(
             f"{release.name}: nobody has odd and even betas of train and test: "
             f"{first_reasons(left_out) or 'no file is named so'}; get them"
         )
-    return whole, left_out
+    return kept, left_out
 
 
 def _check_volumes(names: dict[str, list[str]], files: dict[str, dict[tuple[str, str], Path]]) -> None:

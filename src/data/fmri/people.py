@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from src.data.release import Release
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Parts = tuple[str, ...]
 
 
 def each(release: Release, make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
@@ -30,6 +32,15 @@ def counted(release: Release, make: Callable[[Item], Made], items: Mapping[str, 
         found.append(made)
         release.progress(len(found), len(items), name)
     return found
+
+
+def whole(
+    found: Mapping[str, Mapping[Parts, Path]], wanted: Sequence[Parts]
+) -> tuple[dict[str, dict[Parts, Path]], dict[str, str]]:
+    """({person: files} of those who have every wanted part, {person: what is missing} of the others), sorted."""
+    lacking = {person: [" ".join(part) for part in wanted if part not in found[person]] for person in sorted(found)}
+    left_out = {f"sub-{person}": "no " + " and no ".join(parts) for person, parts in lacking.items() if parts}
+    return {person: dict(found[person]) for person, parts in lacking.items() if not parts}, left_out
 
 
 def left_out_note(left_out: Mapping[str, str]) -> dict[str, str]:
