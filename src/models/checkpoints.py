@@ -22,10 +22,11 @@ def checkpoint_path(weights: Weights) -> Path:
 
 
 def ready_text(entry: ModelEntry) -> str:
-    """ "yes", or the weight file that is missing."""
-    if entry.weights is None or checkpoint_path(entry.weights).is_file():
+    """ "yes", or the weight file that loading fetches, or that someone has to get."""
+    weights = entry.weights
+    if weights is None or checkpoint_path(weights).is_file():
         return "yes"
-    return f"needs {entry.weights.file}"
+    return f"fetches {weights.file}" if weights.url else f"needs {weights.file} by hand: check {entry.name} says how"
 
 
 def fetched(entry: ModelEntry) -> Path:

@@ -54,14 +54,14 @@ def packages(name: str) -> tuple[str, ...]:
 
 
 def ready(name: str) -> str:
-    """ "yes", what is missing, or "with weights" where only loading tells which file is needed."""
+    """ "yes", what is missing, or "fetches weights" where only loading tells which file is needed."""
     if name not in plugin_names():
         return "needs brainscore-vision"
     missing = missing_imports(plugin_names()[name])
     if missing:
         return f"needs {', '.join(missing)}"
     entry = MODELS.get(name)
-    return ready_text(entry) if entry and entry.weights else "with weights"
+    return ready_text(entry) if entry and entry.weights else "fetches weights"
 
 
 def load(name: str, device: str) -> tuple[Model, str]:

@@ -39,8 +39,8 @@ def packages(repository: str) -> tuple[str, ...]:
 
 
 def ready(repository: str) -> str:
-    """ "yes", or the repository that is missing under HF_HOME."""
-    return "yes" if weights_here(repository) else f"needs {repository}"
+    """ "yes", or the repository that loading fetches."""
+    return "yes" if weights_here(repository) else f"fetches {repository}"
 
 
 WEIGHT_DOORS = {"src.models.hub:state_of": lambda *_: None}

@@ -44,7 +44,7 @@ def packages(argument: str) -> tuple[str, ...]:
 
 
 def ready(argument: str) -> str:
-    """ "yes", or the weight file that is missing."""
+    """ "yes", or how the weight file comes here."""
     return ready_text(entry_of("network", argument))
 
 

@@ -35,7 +35,7 @@ def packages(name: str) -> tuple[str, ...]:
 
 
 def ready(name: str) -> str:
-    """ "yes", or the weight file that is missing."""
+    """ "yes", or how the weight file comes here."""
     return ready_text(entry_of("pytorchvideo", name))
 
 

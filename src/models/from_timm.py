@@ -30,8 +30,8 @@ def packages(name: str) -> tuple[str, ...]:
 
 
 def ready(name: str) -> str:
-    """ "with weights": only timm itself tells which file a name needs."""
-    return "with weights" if importlib.util.find_spec("timm") else "needs timm"
+    """ "fetches weights": only timm itself tells which file a name needs."""
+    return "fetches weights" if importlib.util.find_spec("timm") else "needs timm"
 
 
 def load(name: str, device: str) -> tuple[Model, str]:

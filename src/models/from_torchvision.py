@@ -23,7 +23,7 @@ def packages(name: str) -> tuple[str, ...]:
 
 
 def ready(name: str) -> str:
-    """ "yes", or the weight file that is missing under TORCH_HOME."""
+    """ "yes", or how the weight file comes here."""
     return ready_text(entry_of("torchvision", name)) if importlib.util.find_spec("torchvision") else "needs torchvision"
 
 

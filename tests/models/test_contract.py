@@ -275,16 +275,18 @@ def test_list_says_what_is_missing(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(models.MODELS, "gone", gone)
     assert main(["list", "--groups"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert rows["alexnet"].endswith("needs alexnet-owt-7be5be79.pth")
-    assert rows["TimeSformer"].endswith("needs facebook/timesformer-base-finetuned-k400")
+    assert rows["alexnet"].endswith("fetches alexnet-owt-7be5be79.pth")
+    assert rows["TimeSformer"].endswith("fetches facebook/timesformer-base-finetuned-k400")
     assert rows["SlowFast"].endswith("needs pip install -e .[pytorchvideo]")
+    assert rows["hmax"].endswith("needs hmax_universal_patch_set.safetensors by hand: check hmax says how")
     assert rows["gone"].endswith("unavailable: lost; nearest: X3D")
     assert rows["fake-net"].endswith("yes")
 
 
 def test_check_exits_0_or_2(capsys, file):
     assert main(["check", "fake-image-net"]) == 0
-    out = capsys.readouterr().out
+    out, told = capsys.readouterr()
+    assert [line.split(" s  ")[1][:3] for line in told.splitlines()] == ["1/4", "2/4", "3/4", "4/4"]
     assert "all promises kept (conv1 CHW" in out
     assert f"digest {models.load('fake-image-net').digest}" in out
     noisy = "import torch\n\nclass Noisy(torch.nn.Conv2d):\n    def forward(self, x):\n"
@@ -292,7 +294,8 @@ def test_check_exits_0_or_2(capsys, file):
     noisy += "def build():\n    return torch.nn.Sequential(Noisy(3, 2, 9, stride=16), torch.nn.ReLU())\n"
     file.write_text(noisy)
     assert main(["check", f"{file}:build"]) == 2
-    out = capsys.readouterr().out
+    out, told = capsys.readouterr()
+    assert "3/4" not in told
     assert "layer 0 differs between two equal passes" in out
     assert "2 promises broken" in out
     assert main(["check", "alexnett"]) == 2

@@ -167,7 +167,7 @@ def test_absent_weights_are_named_with_the_command_that_fetches_them(hub):
     assert "\n" not in str(error.value)
     for part in (NAMES["TimeSformer"][0], f"HF_HOME ({hub})", "hf download", "HF_HUB_OFFLINE is set"):
         assert part in str(error.value)
-    assert models.resolve("TimeSformer").module.ready(NAMES["TimeSformer"][0]) == f"needs {NAMES['TimeSformer'][0]}"
+    assert models.resolve("TimeSformer").module.ready(NAMES["TimeSformer"][0]) == f"fetches {NAMES['TimeSformer'][0]}"
 
 
 def outside(hub, network, told: dict | None = None, config=None) -> None:

@@ -36,7 +36,7 @@ def test_the_published_file_is_loaded_by_its_names(x3d, tmp_path, monkeypatch):
     entry = models.MODELS["X3D"]
     path = checkpoint_path(entry.weights)
     path.parent.mkdir(parents=True)
-    assert entry.module.ready(entry.argument) == "needs X3D_M.pyth"
+    assert entry.module.ready(entry.argument) == "fetches X3D_M.pyth"
     state = {name: value + 1 for name, value in x3d.module.state_dict().items()}
     torch.save({"epoch": 1, "cfg": "yaml", "model_state": state}, path)
     model, files = models.load_watched("X3D")
