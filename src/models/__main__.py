@@ -3,7 +3,6 @@
 import argparse
 import math
 import sys
-import time
 
 from src.cli.table import markdown
 from src.config import Config, export_homes
@@ -83,31 +82,22 @@ def _ready(entry: ModelEntry) -> str:
     return entry.module.ready(entry.argument)
 
 
-class _Steps:
-    """Says on standard error what a check is at and how long it has taken: a large network takes minutes."""
-
-    def __init__(self, name: str):
-        self._name, self._start = name, time.monotonic()
-
-    def __call__(self, step: str) -> None:
-        print(f"{self._name}: {time.monotonic() - self._start:4.0f} s  {step}", file=sys.stderr, flush=True)
-
-
 def _check(name: str, device: str) -> int:
+    from src.cli.progress import Terminal
     from src.models.contract import broken_promises
     from src.models.rehearsal import broken_in_extraction
 
-    entry, told = resolve(name), _Steps(name)
-    told("1/4 loading")
+    entry, say = resolve(name), Terminal().say
+    say(f"{name}: 1/4 loading")
     model = load(name, device)
     if entry.note:
         print(f"{model.name}: note: {entry.note}", flush=True)
-    told("2/4 noise: two samples together, again, and each alone")
+    say(f"{name}: 2/4 noise: two samples together, again, and each alone")
     broken = broken_promises(model, device)
     if not broken:
-        told("3/4 a film: block and causal")
+        say(f"{name}: 3/4 a film: block and causal")
         broken = broken_in_extraction(model, device)
-    told("4/4 loading again")
+    say(f"{name}: 4/4 loading again")
     if load(name, device).digest != model.digest:
         broken.append("digest differs between two loads, expected the same weights each time")
     for promise in broken:

@@ -286,7 +286,7 @@ def test_list_says_what_is_missing(capsys, monkeypatch, tmp_path):
 def test_check_exits_0_or_2(capsys, file):
     assert main(["check", "fake-image-net"]) == 0
     out, told = capsys.readouterr()
-    assert [line.split(" s  ")[1][:3] for line in told.splitlines()] == ["1/4", "2/4", "3/4", "4/4"]
+    assert [line.split(": ")[1][:3] for line in told.splitlines()] == ["1/4", "2/4", "3/4", "4/4"]
     assert "all promises kept (conv1 CHW" in out
     assert f"digest {models.load('fake-image-net').digest}" in out
     noisy = "import torch\n\nclass Noisy(torch.nn.Conv2d):\n    def forward(self, x):\n"

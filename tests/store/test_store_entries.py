@@ -222,7 +222,7 @@ def test_arrays_come_back_as_they_were(array):
 def test_finding_an_entry_imports_nothing_heavy(store, ceiling_key, entry, config):
     store.fetch(ceiling_key, lambda: entry)
     code = (
-        "import sys; from pathlib import Path; from src.config import Config; from src.store import *\n"
+        "import sys; from pathlib import Path; from src.config import Config; from src.store import CeilingKey, Store\n"
         f"p = Path({str(config.data_home)!r})\n"
         "s = Store(Config(p, p / 'activations', p / 'results', p, 1))\n"
         "k = CeilingKey('fake-fmri', 'd' * 64, 10, 1)\n"

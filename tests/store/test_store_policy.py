@@ -45,7 +45,7 @@ def test_only_some_kinds_can_be_disabled(store, ceiling_key, score_key, entry, m
 def test_disabled_activations_lie_in_a_folder_that_goes_with_the_process(tmp_path):
     code = (
         "import os; from pathlib import Path; import numpy as np\n"
-        "from src.config import Config; from src.store import *\n"
+        "from src.config import Config; from src.store import ActivationKey, Store\n"
         f"p = Path({str(tmp_path)!r}); s = Store(Config(p, p / 'a', p / 'r', p, 1))\n"
         "k = ActivationKey('m', 'd', ('l',), 's', ((0, 1),), False, 'block', 1, 'fp32', None, 1)\n"
         "def fill(sink): sink.write(0, 'l', 0, np.ones((1, 2))); sink.finish(0, 1)\n"
