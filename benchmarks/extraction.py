@@ -224,7 +224,7 @@ class FileSink:
 
 
 def time_ours(model, stimuli, mode: str, options) -> np.ndarray:
-    from src.models.extraction import extract, feature_sizes
+    from src.extraction.extract import extract, feature_sizes
 
     bins_ms = target_bins(stimuli)
     feature_sizes(model, options.device, context_ms=1000 / FPS)
@@ -249,9 +249,9 @@ def time_limit(model, stimuli, mode: str, options) -> np.ndarray:
     """Every batch of windows that ours would run, as tensors of noise; a static model sees each frame once."""
     import torch
 
-    from src.models.batching import guess_batch_size
-    from src.models.taps import arithmetic
-    from src.models.temporal import make_windows
+    from src.extraction.batching import guess_batch_size
+    from src.extraction.hooks import arithmetic
+    from src.extraction.windows import make_windows
 
     duration_ms = float(stimuli.duration_ms[0])
     windows_ms = make_windows(model, mode, options.context_ms, duration_ms)
@@ -357,7 +357,7 @@ def projecting_hook(axes: dict[str, str]):
     """A Brain-Score hook: full activations of one clip, on the CPU -> (time, components), by scipy."""
     from scipy.sparse import csr_matrix
 
-    from src.models.projection import make_projection
+    from src.extraction.projection import make_projection
 
     matrices = {}
 

@@ -81,7 +81,7 @@ def is_score_or_activation(path: Path) -> bool:
 
 def import_everything() -> None:
     """Whatever a run imports, so that forks have it."""
-    for module in ("scipy.stats", "sklearn.linear_model", "src.cli", "src.evaluate.fmri", "src.models.extraction"):
+    for module in ("scipy.stats", "sklearn.linear_model", "src.cli", "src.evaluate.fmri", "src.extraction.extract"):
         importlib.import_module(module)
     import torch
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import src.store
+from src import locks
 from src.config import Config
-from src.store import ActivationKey, Card, CeilingKey, Entry, Store, activations, locks
+from src.store import ActivationKey, Card, CeilingKey, Entry, Store, activations
 from src.utils import array_digest, digest
 
 IDS = tuple(f"film-{i}" for i in range(7))

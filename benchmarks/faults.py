@@ -35,7 +35,8 @@ from benchmarks.fault_world import (
     kill_in_write,
     start,
 )
-from src.store import Interrupted, Store, files, key_name, locks
+from src import files, locks
+from src.store import Interrupted, Store, key_name
 
 Verdict = tuple[str, bool]
 WORKS = ("entry", "answers", "card")

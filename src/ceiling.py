@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.utils import BadInput
+from .utils import BadInput
 
 MASK_BELOW = 0.4
 FDR = 0.05

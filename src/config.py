@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.utils import granted_cores
+from .utils import granted_cores
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from src.utils import BadInput, array_digest, digest, file_digest
+from .utils import BadInput, array_digest, digest, file_digest
 
 Table = Mapping[str, Sequence]
 
@@ -228,7 +228,7 @@ class Score:
 
     layers: (n_layers,) names; targets: table of n_targets rows with `target_id`; metric: name; ceiling: (n_targets,)
     or None; notes: {name: number or text} counted on the way (rows dropped, share kept, ...); resampling: what a
-    bootstrap asks for (`src.evaluate.moments.Resampling`), None where it was not asked for; extra: {name: array} kept
+    bootstrap asks for (`src.evaluate.bootstrap_statistics.Resampling`), None where it was not asked for; extra: {name: array} kept
     with the score to be drawn (confusions).
     """
 

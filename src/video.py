@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils import BadInput
+from .utils import BadInput
 
 EPS_FRAMES = 1e-9  # Brain-Score's guard against a frame too many at the end of a window
 

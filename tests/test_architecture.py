@@ -83,7 +83,7 @@ def test_the_numeric_rooms_run_without_brainscore_and_xarray():
     names = [p.stem for p in sorted((ROOT / "src" / "evaluate").glob("*.py")) if p.stem != "__init__"]
     modules = [f"src.evaluate.{name}" for name in names]
     modules += [f"src.analysis.{p.stem}" for p in (ROOT / "src" / "analysis").glob("*.py") if p.stem != "__init__"]
-    modules += ["src.ceiling", "src.models.extraction", "src.models.projection", "src.video"]
+    modules += ["src.ceiling", "src.extraction.extract", "src.extraction.projection", "src.video"]
     assert set(modules) <= loaded_by(block + "import " + ", ".join(modules))
 
 

@@ -11,7 +11,7 @@ from src.evaluate.cross_validate import cross_validate_problem
 from src.evaluate.decoders import Ridge
 from src.pipeline import Result
 from src.pipeline.summary import summarise
-from src.pipeline.trust import interval_arrays, permutation_arrays
+from src.pipeline.uncertainty import interval_arrays, permutation_arrays
 from tests.analysis.fmri_like import problem
 
 REGIONS = np.array(["V1"] * 3 + ["MT"] * 3)

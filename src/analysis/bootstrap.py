@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.analysis.headline import headline, nan_mean, nan_median, normalised
-from src.utils import seed_from
+from ..utils import seed_from
+from .aggregate import headline, nan_mean, nan_median, normalised
 
 LEVEL = 95.0
 BLOCK = 1024  # targets whose percentiles are taken at a time
@@ -68,7 +68,7 @@ def bootstrap(
 ) -> Bootstrap:
     """Intervals and replicates of a score.
 
-    Parameters: `resampling` (see `src.evaluate.moments.Resampling`); `test` (n_targets, n_splits) of the chosen layer;
+    Parameters: `resampling` (see `src.evaluate.bootstrap_statistics.Resampling`); `test` (n_targets, n_splits) of the chosen layer;
     `ceiling` (n_targets,), NaN where a target is left out of the normalised score; `regional` {region: (its targets,
     n_splits)} test scores of each region's own layer.
     """

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from src.analysis.bootstrap import interval
-from src.utils import BadInput
+from ..utils import BadInput
+from .bootstrap import interval
 
 
 def rank(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

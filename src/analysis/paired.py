@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from src.analysis.bootstrap import interval
-from src.analysis.fdr import q_values
-from src.analysis.headline import chosen_layer, headline, nan_mean
-from src.utils import BadInput
+from ..utils import BadInput
+from .aggregate import chosen_layer, headline, nan_mean
+from .bootstrap import interval
+from .fdr import q_values
 
 
 def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[str, Any]:

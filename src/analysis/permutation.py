@@ -13,11 +13,11 @@ from itertools import product
 import numpy as np
 import torch
 
-from src.analysis.headline import chosen_layer, nan_median
-from src.evaluate.cross_validate import Problem, cross_validate_problem
-from src.evaluate.ridge import RidgeSession
-from src.evaluate.session import Split
-from src.utils import BadInput, seed_from
+from ..evaluate.cross_validate import Problem, cross_validate_problem
+from ..evaluate.decoders.base import Split
+from ..evaluate.decoders.ridge import RidgeSession
+from ..utils import BadInput, seed_from
+from .aggregate import chosen_layer, nan_median
 
 SAMPLE = 512  # targets whose validation scores choose a permutation's layer
 BLOCK_BYTES = 2**25  # predictions of several permutations worked on at a time

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from src.analysis.headline import chosen_layer, nan_mean, nan_median, regions
+from .aggregate import chosen_layer, nan_mean, nan_median, regions
 
 ALL = "all"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.evaluate.banded import BandedRidge
-from src.evaluate.session import Split
-from src.utils import BadInput
+from ..evaluate.decoders.banded import BandedRidge
+from ..evaluate.decoders.base import Split
+from ..utils import BadInput
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
 FEW_ALPHAS = tuple(np.logspace(-1, 5, 4).tolist())  # for more than two sets, whose combinations multiply

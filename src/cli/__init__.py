@@ -3,13 +3,13 @@
 import logging
 import sys
 
-from src.cli.options import parse
-from src.cli.output import check_output, write_output
-from src.cli.progress import Terminal
-from src.cli.table import plan_text, result_text
-from src.config import Config, export_homes
-from src.pipeline import Stopped, extract, plan, score
-from src.utils import BadInput
+from ..config import Config, export_homes
+from ..pipeline import Stopped, extract, plan, score
+from ..utils import BadInput
+from .options import parse
+from .output import check_output, write_output
+from .progress import Terminal
+from .table import plan_text, result_text
 
 
 def main(script: str, arguments: list[str] | None = None) -> int:

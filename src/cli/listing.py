@@ -1,6 +1,6 @@
 """What can be scored on what, as `--list` prints it; loads no torch."""
 
-from src import data, models
+from .. import data, models
 
 
 def listing(script: str) -> str:

@@ -3,9 +3,9 @@
 import argparse
 from dataclasses import dataclass
 
-from src.cli.listing import listing
-from src.data import KINDS
-from src.pipeline import Request
+from ..data import KINDS
+from ..pipeline import Request
+from .listing import listing
 
 FEWEST_DRAWS = 40  # with fewer, none lies in the outer 2.5 per cent
 ABOUT = {

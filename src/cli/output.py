@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.pipeline import Result
-from src.utils import BadInput
+from ..pipeline import Result
+from ..utils import BadInput
 
 # columns of ours that a column of the unit table may not take the name of
 OURS = (

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from src.pipeline import Reporter
+from ..pipeline import Reporter
 
 LOG_EVERY_S = 30.0
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from src.pipeline import Result
-from src.store import key_name
+from ..pipeline import Result
+from ..store import key_name
 
 METRIC = {"pearson": "r", "accuracy": "accuracy", "I2n": "I2n", "O2": "O2"}
 

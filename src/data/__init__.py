@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-from src.config import Config
-from src.data import own, prepared
-from src.data.behaviour import fake as fake_behaviour
-from src.data.behaviour import han2024, ilic2022, rajalingham2018
-from src.data.declare import Behaviour, Dataset, Electrodes, Fmri, Task
-from src.data.electrodes import crcns_mt2, crcns_pvc1, freemanziemba2013, majajhong2015, oleo
-from src.data.electrodes import fake as fake_electrodes
-from src.data.fmri import berezutskaya2021, keles2024, lahner2024, mcmahon2023, savasegal2023
-from src.data.fmri import fake as fake_fmri
-from src.data.tasks import (
+from ..config import Config
+from ..records import Choices, Labels, Responses
+from ..utils import BadInput, unknown_name
+from . import custom, prepared
+from .behaviour import fake as fake_behaviour
+from .behaviour import han2024, ilic2022, rajalingham2018
+from .declare import Behaviour, Dataset, Electrodes, Fmri, Task
+from .electrodes import crcns_mt2, crcns_pvc1, freemanziemba2013, majajhong2015, oleo
+from .electrodes import fake as fake_electrodes
+from .fmri import berezutskaya2021, keles2024, lahner2024, mcmahon2023, savasegal2023
+from .fmri import fake as fake_fmri
+from .tasks import (
     afd2022,
     cueconflict,
     digits,
@@ -26,9 +28,7 @@ from src.data.tasks import (
     smthsmthv2,
     vggface2,
 )
-from src.data.tasks import fake as fake_tasks
-from src.records import Choices, Labels, Responses
-from src.utils import BadInput, unknown_name
+from .tasks import fake as fake_tasks
 
 _FMRI = (fake_fmri, savasegal2023, keles2024, berezutskaya2021, mcmahon2023, lahner2024)
 _ELECTRODES = (fake_electrodes, freemanziemba2013, majajhong2015, crcns_pvc1, crcns_mt2, oleo)
@@ -55,11 +55,11 @@ STATIC: frozenset[str] = frozenset(d.name for d in [*TASKS.values(), *BEHAVIOURS
 def declaration(kind: str | None, name: str) -> Dataset:
     """The declaration of `name`, one of `kind` ("fmri", "electrodes", "task", "behaviour"; None: any).
 
-    A name `path/to/file.py:function` is a dataset of the user's own, see `src.data.own`. Raises BadInput with the
+    A name `path/to/file.py:function` is a dataset of the user's own, see `src.data.custom`. Raises BadInput with the
     nearest names where there is none, and for a dataset of another kind.
     """
-    if own.is_reference(name):
-        found = own.declared(name)
+    if custom.is_reference(name):
+        found = custom.declared(name)
         if kind is not None and not isinstance(found, TYPES[kind]):
             found_type, expected = type(found).__name__, TYPES[kind].__name__
             raise BadInput(f"{name} is of type {found_type}; expected {expected}: take the script of its kind")
@@ -80,7 +80,7 @@ def load(name: str, config: Config) -> Responses | Labels | Choices:
 
 def files(name: str, config: Config) -> tuple[Path, ...]:
     """The file that changes whenever the data of `name` do; none for an embedded dataset."""
-    if own.is_reference(name):
-        return (own.file(name),)
+    if custom.is_reference(name):
+        return (custom.file(name),)
     found = declaration(None, name)
     return () if found.load else (prepared.home(found, config.data_home / found.study) / prepared.STATED,)

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from textwrap import shorten
 
-from src import data
-from src.cli.progress import Terminal
-from src.cli.table import aligned, markdown
-from src.config import Config, export_homes
-from src.data import prepared
-from src.data.declare import Dataset
-from src.data.release import BrainScore
-from src.utils import BadInput, size_text
+from .. import data
+from ..cli.progress import Terminal
+from ..cli.table import aligned, markdown
+from ..config import Config, export_homes
+from ..utils import BadInput, size_text
+from . import prepared
+from .declare import Dataset
+from .release import BrainScore
 
 COLUMNS = ("name", "kind", "state", "to get", "access", "licence", "next")
 
@@ -166,7 +166,7 @@ def _how(origin) -> str:
 
 
 def _fetch(options, config: Config, terminal: Terminal) -> int:
-    from src.data.fetching import fetch
+    from .fetching import fetch
 
     left = False
     for declared in [data.declaration(None, name) for name in options.names]:
@@ -200,7 +200,7 @@ def _prepare(options, config: Config, terminal: Terminal) -> int:
 
 
 def _check(options, config: Config, terminal: Terminal) -> int:
-    from src.data.checking import check
+    from .checking import check
 
     failed = False
     for declared in [data.declaration(None, name) for name in options.names]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from src.data.declare import Dataset, counts
-from src.records import Labels, Responses, Stimuli
-from src.utils import BadInput, array_digest, file_digest
-from src.video import piece, probe, read_image
+from ..records import Labels, Responses, Stimuli
+from ..utils import BadInput, array_digest, file_digest
+from ..video import piece, probe, read_image
+from .declare import Dataset, counts
 
 NAMED = 5
 

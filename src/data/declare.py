@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from src.data.release import Need, Release
+from .release import Need, Release
 
 
 @dataclass(frozen=True, kw_only=True)

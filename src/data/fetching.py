@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from src.data.brainio import from_brainscore
-from src.data.declare import Dataset
-from src.data.release import BrainScore, Http, Need, OpenNeuro, Origin, Progress
-from src.utils import BadInput, size_text
+from ..utils import BadInput, size_text
+from .brainio import from_brainscore
+from .declare import Dataset
+from .release import BrainScore, Http, Need, OpenNeuro, Origin, Progress
 
 log = logging.getLogger(__name__)
 BUCKET = "openneuro.org"

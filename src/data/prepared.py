@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from src.data.declare import Dataset
-from src.data.release import Progress, Release
-from src.utils import BadInput
+from ..utils import BadInput
+from .declare import Dataset
+from .release import Progress, Release
 
 log = logging.getLogger(__name__)
 STATED = "provenance.json"
@@ -60,7 +60,7 @@ def prepare(
     """
     from filelock import FileLock
 
-    from src.data import brainio
+    from . import brainio
 
     options = checked_options(declared, options)
     _require_here(declared, folder)
@@ -94,7 +94,7 @@ def is_current(declared: Dataset, folder: Path, options: Mapping[str, str]) -> b
 
 def load(declared: Dataset, folder: Path) -> Any:
     """The prepared record, whatever options it was made with; made with the default ones where there is none."""
-    from src.data import brainio
+    from . import brainio
 
     was = stated(declared, folder)
     if was is None:

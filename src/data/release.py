@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils import BadInput, array_digest, digest
+from ..utils import BadInput, array_digest, digest
 
 Progress = Callable[[float, float, str], None]
 SHOWN_MISSING = 10

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.records import Activations, Responses, Table
-from src.utils import BadInput, overlap_weights
+from ..records import Activations, Responses, Table
+from ..utils import BadInput, overlap_weights
 
 
 def match_ids(have: Sequence[str], wanted: Sequence[str], what: str) -> np.ndarray:

@@ -5,7 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from src.evaluate.confusions import (
+from ..records import Activations, Choices, Score
+from ..utils import BadInput, array_digest, digest, seed_from
+from .bootstrap_statistics import Keeper
+from .confusion_bootstrap import Matrix, Reconfused
+from .confusions import (
     CONFUSIONS,
     Trials,
     agreement,
@@ -15,12 +19,8 @@ from src.evaluate.confusions import (
     model_confusion,
     model_matrix,
 )
-from src.evaluate.decoders import Logistic
-from src.evaluate.moments import Keeper
-from src.evaluate.reconfused import Matrix, Reconfused
-from src.evaluate.task import time_mean
-from src.records import Activations, Choices, Score
-from src.utils import BadInput, array_digest, digest, seed_from
+from .decoders import Logistic
+from .task import time_mean
 
 
 def score(

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from src.evaluate.metrics import METRICS
-from src.evaluate.moments import KeepAll, Keeper, Resampling, Sums, identity, side_by_side, widening
-from src.evaluate.session import Refit, Session, Split
-from src.utils import BadInput, granted_cores, unknown_name
+from ..utils import BadInput, granted_cores, unknown_name
+from .bootstrap_statistics import KeepAll, Keeper, Resampling, Sums, identity, side_by_side, widening
+from .decoders.base import Refit, Session, Split
+from .metrics import METRICS
 
 __all__ = ["Problem", "Result", "Split", "cross_validate", "cross_validate_each", "cross_validate_problem"]
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.evaluate.align import align, numbered, regions
-from src.evaluate.cross_validate import Problem, cross_validate_each, cross_validate_problem
-from src.evaluate.decoders import Decoder
-from src.evaluate.splits import item_splits, segment_splits, segments
-from src.records import Activations, Responses, Score
+from ..records import Activations, Responses, Score
+from .align import align, numbered, regions
+from .cross_validate import Problem, cross_validate_each, cross_validate_problem
+from .decoders import Decoder
+from .splits import item_splits, segment_splits, segments
 
 
 def score(

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.evaluate import hrf
-from src.evaluate.align import Aligned, align, regions
-from src.evaluate.cross_validate import Problem, cross_validate_problem
-from src.evaluate.decoders import Decoder
-from src.evaluate.splits import segment_splits, segments
-from src.records import Activations, Responses, Score
-from src.utils import BadInput
+from ..records import Activations, Responses, Score
+from ..utils import BadInput
+from . import hrf
+from .align import Aligned, align, regions
+from .cross_validate import Problem, cross_validate_problem
+from .decoders import Decoder
+from .splits import segment_splits, segments
 
 
 @dataclass(frozen=True)

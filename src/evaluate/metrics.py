@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from src.utils import BadInput
+from ..utils import BadInput
 
 BLOCK = 1024  # targets compared at a time: their float64 copies stay in the processor's cache
 

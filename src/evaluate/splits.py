@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.evaluate.cross_validate import Split
-from src.utils import BadInput
+from ..utils import BadInput
+from .cross_validate import Split
 
 VALID_SHARE = TEST_SHARE = 0.1
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.evaluate.align import match_ids, numbered
-from src.evaluate.cross_validate import Problem, Split, cross_validate_problem
-from src.evaluate.decoders import Decoder
-from src.evaluate.splits import item_splits
-from src.records import Activations, Labels, Score
+from ..records import Activations, Labels, Score
+from .align import match_ids, numbered
+from .cross_validate import Problem, Split, cross_validate_problem
+from .decoders import Decoder
+from .splits import item_splits
 
 
 def time_mean(activations: Activations, ids, what: str) -> dict[str, Callable[[], np.ndarray]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.utils import canonical_json, seed_from
+from ..utils import canonical_json, seed_from
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ def build() -> "torch.nn.Module":
     """The network in eval mode: clips (batch, 3, T, 64, 64) -> (batch, 6, T / 4, 2, 2), any T >= 1."""
     import torch
 
-    from src.fakenet.network import FakeNet
+    from .network import FakeNet
 
     network = FakeNet(_ORIENTATIONS, _KERNEL_PX)
     network.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in weights().items()})

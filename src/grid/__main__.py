@@ -5,19 +5,19 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from src.cli.output import check_output
-from src.cli.table import aligned
-from src.config import Config
-from src.data import KINDS
-from src.grid import collect, flow
-from src.grid.cells import Cell, make_cells
-from src.grid.folder import VARIABLE, Grid, grid_at, grid_names
-from src.grid.local import STOPPED
-from src.grid.options import parse, steps, steps_again
-from src.grid.states import ORDER, State, by_store, states
-from src.grid.stored import Shelf
-from src.store.locks import locked
-from src.utils import BadInput, unknown_name
+from ..cli.output import check_output
+from ..cli.table import aligned
+from ..config import Config
+from ..data import KINDS
+from ..locks import locked
+from ..utils import BadInput, unknown_name
+from . import collect, flow
+from .cells import Cell, make_cells
+from .folder import VARIABLE, Grid, grid_at, grid_names
+from .local import STOPPED
+from .options import parse, steps, steps_again
+from .states import ORDER, State, by_store, states
+from .stored import Shelf
 
 WIDTH = 110
 

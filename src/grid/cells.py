@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from src import data, models
-from src.cli.options import Options, parse
-from src.pipeline import Request
-from src.utils import BadInput, digest
+from .. import data, models
+from ..cli.options import Options, parse
+from ..pipeline import Request
+from ..utils import BadInput, digest
 
 
 @dataclass(frozen=True)

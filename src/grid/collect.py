@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.cli.output import write_output
-from src.cli.table import aligned
-from src.grid.states import State
-from src.store.files import write_atomic
-from src.store.keys import readable
-from src.utils import BadInput
+from ..cli.output import write_output
+from ..cli.table import aligned
+from ..files import write_atomic
+from ..store.keys import readable
+from ..utils import BadInput
+from .states import State
 
 COLUMNS = (
     "cell", "script", "model", "datasets", "flags", "metric", "region", "layer", "best", "valid", "valid_sd", "test",

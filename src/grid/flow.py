@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from src.config import Config
-from src.grid import slurm
-from src.grid.cells import Cell
-from src.grid.folder import VARIABLE, Grid, Submission
-from src.grid.hints import hints
-from src.grid.local import STEP, LocalRun
-from src.grid.resources import Resources, Steps
-from src.grid.states import LIVE, State, states
-from src.grid.stored import Shelf
-from src.store.files import write_atomic
-from src.store.locks import holder, locked
-from src.utils import BadInput
+from ..config import Config
+from ..files import write_atomic
+from ..locks import holder, locked
+from ..utils import BadInput
+from . import slurm
+from .cells import Cell
+from .folder import VARIABLE, Grid, Submission
+from .hints import hints
+from .local import STEP, LocalRun
+from .resources import Resources, Steps
+from .states import LIVE, State, states
+from .stored import Shelf
 
 Command = Callable[[str], list[str]]
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from src.config import Config
-from src.grid.cells import Cell
-from src.grid.resources import Resources
-from src.store.files import Damaged, close_json, read_json, understood, write_atomic, writing
-from src.store.keys import readable
-from src.utils import BadInput
+from ..config import Config
+from ..files import Damaged, close_json, read_json, understood, write_atomic, writing
+from ..store.keys import readable
+from ..utils import BadInput
+from .cells import Cell
+from .resources import Resources
 
 VARIABLE = "RESULTCACHING_HOME"
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from src.config import Config
-from src.grid.cells import Cell
-from src.grid.stored import Shelf, Unknown
-from src.store.search import Stored, everything
+from ..config import Config
+from ..store.search import Stored, everything
+from .cells import Cell
+from .stored import Shelf, Unknown
 
 PROGRAM_GB = 4.0
 COPIES = 4

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from src.config import Config
-from src.grid.folder import VARIABLE, Grid, Submission
-from src.grid.slurm import command_line
-from src.store.files import write_atomic
-from src.store.locks import locked
+from ..config import Config
+from ..files import write_atomic
+from ..locks import locked
+from .folder import VARIABLE, Grid, Submission
+from .slurm import command_line
 
 STEP = "score"
 ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -2,8 +2,8 @@
 
 import argparse
 
-from src.data import KINDS
-from src.grid.resources import Resources, Steps
+from ..data import KINDS
+from .resources import Resources, Steps
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:

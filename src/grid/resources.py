@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, fields
 
-from src.utils import BadInput
+from ..utils import BadInput
 
 NOTICE_S = 120
 

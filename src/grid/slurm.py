@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.config import Config
-from src.grid.cells import Cell
-from src.grid.folder import Grid, Submission
-from src.utils import BadInput
+from ..config import Config
+from ..utils import BadInput
+from .cells import Cell
+from .folder import Grid, Submission
 
 ARRAY_LIMIT = 1000
 MAX_RESTARTS = 50

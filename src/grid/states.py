@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from src.grid import slurm
-from src.grid.cells import Cell
-from src.grid.folder import Grid, Submission
-from src.grid.stored import Shelf, Unknown
-from src.pipeline import Result
-from src.store.locks import holder
-from src.utils import BadInput
+from ..locks import holder
+from ..pipeline import Result
+from ..utils import BadInput
+from . import slurm
+from .cells import Cell
+from .folder import Grid, Submission
+from .stored import Shelf, Unknown
 
 LIVE = ("running", "pending")
 ORDER = ("done", "running", "pending", "interrupted", "failed", "missing")

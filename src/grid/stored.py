@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from src.config import Config
-from src.grid.cells import Cell
-from src.pipeline import Reporter, Result
-from src.pipeline.doors import Door, doors
-from src.pipeline.run import Run
-from src.store import Store
-from src.utils import BadInput
+from ..config import Config
+from ..pipeline import Reporter, Result
+from ..pipeline.benchmarks import Door, doors
+from ..pipeline.run import Run
+from ..store import Store
+from ..utils import BadInput
+from .cells import Cell
 
 CACHED_ONLY = "RESULTCACHING_CACHEDONLY"
 

@@ -14,13 +14,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.models.catalogue import GROUPS, MODELS, ModelEntry
-from src.models.catalogue.entry import SOURCES
-from src.models.weights import SUFFIXES
-from src.utils import BadInput, unknown_name
+from ..utils import BadInput, unknown_name
+from .catalogue import GROUPS, MODELS, ModelEntry
+from .catalogue.entry import SOURCES
+from .weights import SUFFIXES
 
 if TYPE_CHECKING:
-    from src.models.spec import Model
+    from .spec import Model
 
 __all__ = ["MODELS", "PREFIXES", "SOURCES", "ModelEntry", "all_names", "grouped", "load", "load_watched", "resolve"]
 
@@ -30,7 +30,7 @@ SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
 
 def all_names() -> list[str]:
     """Every name without prefixes: the groups', then Brain-Score's other plugins' in alphabetical order."""
-    from src.models.from_brainscore import plugin_names
+    from .sources.brainscore import plugin_names
 
     return [*MODELS, *sorted(set(plugin_names()) - set(MODELS), key=str.lower)]
 
@@ -90,7 +90,7 @@ def _base_entry(base: str, prefix: str) -> ModelEntry:
     if base in names:
         return ModelEntry(name=base, group="brainscore", kind="?", source="brainscore", argument=base)
     if ":" in base:
-        from src.models.from_file import check_reference
+        from .sources.file import check_reference
 
         check_reference(base)
         return ModelEntry(name=base, group="own", kind="?", source="own", argument=base)
@@ -104,7 +104,7 @@ def load(name: str, device: str = "cpu", limit: int = 15) -> "Model":
 
 def load_watched(name: str, device: str = "cpu", limit: int = 15) -> "tuple[Model, tuple[Path, ...]]":
     """`load` and the weight files that were opened for it."""
-    from src.models.loading import load_entry
+    from .loading import load_entry
 
     return load_entry(resolve(name), device, limit)
 
@@ -113,7 +113,7 @@ def source_files(name: str) -> tuple[Path, ...]:
     """The Python files that say how the model is built, fed and read; one of them changed, its digest may have."""
     entry = resolve(name)
     here = Path(__file__).parent
-    ours = [here / part for part in ("loading.py", "layouts.py", "spec.py", "weights.py")]
+    ours = [here / part for part in ("loading.py", "inspect/axes.py", "spec.py", "weights.py")]
     return tuple(sorted({*ours, Path(entry.module.__file__), *entry.module.source_files(entry.argument)}))
 
 

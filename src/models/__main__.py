@@ -4,11 +4,11 @@ import argparse
 import math
 import sys
 
-from src.cli.table import markdown
-from src.config import Config, export_homes
-from src.models import MODELS, ModelEntry, all_names, load, resolve
-from src.models.extras import missing
-from src.utils import BadInput
+from ..cli.table import markdown
+from ..config import Config, export_homes
+from ..utils import BadInput
+from . import MODELS, ModelEntry, all_names, load, resolve
+from .extras import missing
 
 COLUMNS = ("name", "group", "kind", "params", "fps", "frames", "layers", "source", "ready")
 
@@ -83,9 +83,9 @@ def _ready(entry: ModelEntry) -> str:
 
 
 def _check(name: str, device: str) -> int:
-    from src.cli.progress import Terminal
-    from src.models.contract import broken_promises
-    from src.models.rehearsal import broken_in_extraction
+    from ..cli.progress import Terminal
+    from ..extraction.check import broken_in_extraction
+    from .inspect.check import broken_promises
 
     entry, say = resolve(name), Terminal().say
     say(f"{name}: 1/4 loading")

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.config import Config
-from src.models.catalogue.entry import ModelEntry, Weights
-from src.models.weights import explained, note_weights
-from src.utils import BadInput, file_digest
+from ..config import Config
+from ..utils import BadInput, file_digest
+from .catalogue.entry import ModelEntry, Weights
+from .weights import explained, note_weights
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from src.utils import BadInput
+from ..utils import BadInput
 
 EXTRAS = {
     "transformers": ("transformers", "safetensors", "huggingface_hub"),

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from src.models.checkpoints import plain_state, read_state
-from src.utils import BadInput
+from ..utils import BadInput
+from .checkpoints import plain_state, read_state
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 

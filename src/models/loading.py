@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.models.checkpoints import plain_state, put, read_state
-from src.models.extras import require
-from src.models.spec import Model
-from src.models.weights import opened_weights, without_weights
-from src.utils import BadInput, canonical_json, digest, seed_from, thin
+from ..utils import BadInput, canonical_json, digest, seed_from, thin
+from .checkpoints import plain_state, put, read_state
+from .extras import require
+from .spec import Model
+from .weights import opened_weights, without_weights
 
 if TYPE_CHECKING:
-    from src.models import ModelEntry
+    from . import ModelEntry
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.models.catalogue.entry import Feeding
+from .catalogue.entry import Feeding
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from src.utils import BadInput
+from ..utils import BadInput
 
 SUFFIXES = (".pth", ".pt", ".pyth", ".ckpt", ".safetensors", ".bin", ".tar", ".pkl", ".h5", ".npz", ".npy", ".mat")
 NETWORKS = {"urllib", "urllib3", "http", "ssl", "socket", "requests", "botocore", "boto3", "s3transfer", "gdown"}

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from src.config import Config
-from src.pipeline.doors import doors
-from src.pipeline.request import Reporter, Request, Result, Stopped
-from src.pipeline.run import Run
-from src.store import Key
+from ..config import Config
+from ..store import Key
+from .benchmarks import doors
+from .request import Reporter, Request, Result, Stopped
+from .run import Run
 
 __all__ = ["Reporter", "Request", "Result", "Stopped", "extract", "keys", "plan", "score"]
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src.pipeline.door import Door, make_decoder
-from src.records import Score
+from ..records import Score
+from .benchmark import Door, make_decoder
 
 if TYPE_CHECKING:
-    from src.analysis.permutation import Null
-    from src.evaluate.cross_validate import Problem
+    from ..analysis.permutation import Null
+    from ..evaluate.cross_validate import Problem
 
 TIME_MEAN = np.array([[0.0, np.inf]])
 
@@ -32,17 +32,16 @@ class TaskDoor(Door):
         return super().options() | {"decoder": self.declared[0].decoder, "metric": self.metric}
 
     def check(self) -> None:
-        from src.evaluate.task import task_splits
+        from ..evaluate.task import task_splits
 
         task_splits(self.run.record(self.names[0]), self.metric, n_splits=1, seed=0)
 
     def evaluate(self, null: bool) -> Score:
-        from src.evaluate import null as parted
-        from src.evaluate import task
+        from ..evaluate import nulls, task
 
         labels = self.run.record(self.names[0])
         if null:
-            labels = parted.exchanged_labels(labels, self.request.seed)
+            labels = nulls.exchanged_labels(labels, self.request.seed)
         return task.score(
             self.activations(self.names[0]),
             labels,
@@ -56,7 +55,7 @@ class TaskDoor(Door):
         )
 
     def problems(self) -> list[Callable[[], "Problem"]]:
-        from src.evaluate import task
+        from ..evaluate import task
 
         name, protocol = self.names[0], {"n_splits": self.request.splits, "seed": self.request.seed}
         return [lambda: task.problem(self.activations(name), self.run.record(name), self.metric, **protocol)]
@@ -82,7 +81,7 @@ class BehaviourDoor(Door):
         return {name: getattr(self.request, name) for name in fields} | {"metric": self.metric}
 
     def evaluate(self, null: bool) -> Score:
-        from src.evaluate import behaviour
+        from ..evaluate import behaviour
 
         name = self.names[0]
         choices = self.run.record(name)
@@ -98,8 +97,8 @@ class BehaviourDoor(Door):
         )
 
     def null(self) -> "Null":
-        from src.analysis.permutation import Null
-        from src.evaluate import behaviour
+        from ..analysis.permutation import Null
+        from ..evaluate import behaviour
 
         name, request = self.names[0], self.request
         choices = self.run.record(name)

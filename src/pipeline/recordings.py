@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src.ceiling import Ceiling, joint
-from src.pipeline.door import Door
-from src.records import Score
-from src.utils import regular_bins
+from ..ceiling import Ceiling, joint
+from ..records import Score
+from ..utils import regular_bins
+from .benchmark import Door
 
 if TYPE_CHECKING:
-    from src.evaluate.cross_validate import Problem
+    from ..evaluate.cross_validate import Problem
 
 
 class FmriDoor(Door):
@@ -22,7 +22,7 @@ class FmriDoor(Door):
         return super().options() | {name: getattr(self.request, name) for name in fields}
 
     def _protocol(self):
-        from src.evaluate.fmri import Options
+        from ..evaluate.fmri import Options
 
         request = self.request
         return Options(
@@ -35,12 +35,12 @@ class FmriDoor(Door):
         )
 
     def check(self) -> None:
-        from src.evaluate import fmri
+        from ..evaluate import fmri
 
         fmri.check([self.run.record(name) for name in self.names], self._protocol())
 
     def evaluate(self, null: bool) -> Score:
-        from src.evaluate import fmri
+        from ..evaluate import fmri
 
         return fmri.score(
             self._parts(null),
@@ -52,19 +52,18 @@ class FmriDoor(Door):
         )
 
     def problems(self) -> list[Callable[[], "Problem"]]:
-        from src.evaluate import fmri
+        from ..evaluate import fmri
 
         return [lambda: fmri.problem(self._parts(null=False), self._protocol())[0]]
 
     def _parts(self, null: bool) -> list:
-        from src.evaluate import fmri
-        from src.evaluate import null as parted
+        from ..evaluate import fmri, nulls
 
         parts = []
         for name, declared in zip(self.names, self.declared, strict=True):
             responses = self.run.record(name)
             if null:
-                responses = (parted.rolled if declared.lag else parted.exchanged)(responses, self.request.seed)
+                responses = (nulls.rolled if declared.lag else nulls.exchanged)(responses, self.request.seed)
             parts.append(fmri.Part(self.activations(name), responses, declared.lag, declared.row_weight))
         return parts
 
@@ -93,18 +92,17 @@ class ElectrodesDoor(Door):
         return super().options() | {name: getattr(self.request, name) for name in fields}
 
     def check(self) -> None:
-        from src.evaluate.splits import item_splits
+        from ..evaluate.splits import item_splits
 
         if not self.per_unit:
             item_splits(len(self.run.record(self.names[0]).stimuli), n_splits=1)
 
     def evaluate(self, null: bool) -> Score:
-        from src.evaluate import electrodes
-        from src.evaluate import null as parted
+        from ..evaluate import electrodes, nulls
 
         responses = self.run.record(self.names[0])
         if null:
-            responses = (parted.rolled if self.per_unit else parted.exchanged)(responses, self.request.seed)
+            responses = (nulls.rolled if self.per_unit else nulls.exchanged)(responses, self.request.seed)
         shared = self._protocol() | {"resample": self.request.bootstrap > 0 and not null}
         shared["progress"] = self.run.progress("null" if null else "regression")
         activations = self.activations(self.names[0])
@@ -113,7 +111,7 @@ class ElectrodesDoor(Door):
         return electrodes.score(activations, responses, self.decoder(), jobs=self.request.jobs, **shared)
 
     def problems(self) -> list[Callable[[], "Problem"]]:
-        from src.evaluate import electrodes
+        from ..evaluate import electrodes
 
         activations, responses = self.activations(self.names[0]), self.run.record(self.names[0])
         if self.per_unit:

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from src import data, models
-from src.ceiling import Ceiling, split_half
-from src.config import Config
-from src.pipeline.request import Reporter, Request, Stopped
-from src.records import Activations, Choices, Labels, Responses, Stimuli
-from src.store import ActivationKey, Card, CeilingKey, Entry, Interrupted, Store
-from src.utils import BadInput, size_text, unknown_name
+from .. import data, models
+from ..ceiling import Ceiling, split_half
+from ..config import Config
+from ..records import Activations, Choices, Labels, Responses, Stimuli
+from ..store import ActivationKey, Card, CeilingKey, Entry, Interrupted, Store
+from ..utils import BadInput, size_text, unknown_name
+from .request import Reporter, Request, Stopped
 
 N_COMPONENTS = 5000
 SOURCES = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ class Run:
         name = self.request.model
 
         def make() -> Card:
-            from src.models.extraction import feature_sizes
+            from ..extraction.extract import feature_sizes
 
             model, files = self._loaded
             facts = {
@@ -128,7 +128,7 @@ class Run:
 
     def activations(self, key: ActivationKey, stimuli: Stimuli) -> Activations:
         """The stored answers, computed as far as they are missing."""
-        from src.models.projection import n_outputs
+        from ..extraction.projection import n_outputs
 
         features = self.model_card["features"]
         sizes = {layer: n_outputs(features[layer], key.n_components) for layer in key.layers}
@@ -146,7 +146,7 @@ class Run:
             raise Stopped(str(interrupted)) from interrupted
 
     def _extract(self, key: ActivationKey, stimuli: Stimuli, sink) -> None:
-        from src.models.extraction import extract
+        from ..extraction.extract import extract
 
         model = self._loaded[0]
         model = replace(model, layers={layer: model.layers[layer] for layer in key.layers})
@@ -169,7 +169,7 @@ class Run:
 
     def _check_films(self, key: ActivationKey, stimuli: Stimuli) -> None:
         """BadInput for a film that cannot be read to its end, or is shorter than the first bin."""
-        from src.video import probe
+        from ..video import probe
 
         first_end_ms = key.bins_ms[0][1]
         for index, (identity, path) in enumerate(zip(stimuli.ids, stimuli.paths, strict=True)):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from src.pipeline import trust
-from src.records import Score
+from ..records import Score
+from . import uncertainty
 
 
 def score_arrays(score: Score, null: Score | None) -> dict[str, np.ndarray]:
@@ -27,7 +27,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
 
     Per layer: median over targets, then mean and standard deviation over splits. `normalised`: the median over the
     targets that are not masked of mean test r / ceiling. `own`: the same with each target's own best layer.
-    `interval`, `permutation`: of the best layer, see `src.pipeline.trust`.
+    `interval`, `permutation`: of the best layer, see `src.pipeline.uncertainty`.
     """
     layers = [str(layer) for layer in arrays["layers"]]
     everywhere = np.ones(arrays["test"].shape[1], bool)
@@ -47,7 +47,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "reliability": _median(arrays["reliability"]) if "reliability" in arrays else None,
         "notes": notes,
     }
-    return _plain(facts | trust.facts(arrays, layers))
+    return _plain(facts | uncertainty.facts(arrays, layers))
 
 
 def _rows(arrays: Mapping[str, np.ndarray], layers: list[str], among: np.ndarray) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def _regions(arrays: Mapping[str, np.ndarray], layers: list[str]) -> list[dict[s
     if "target_region" not in arrays:
         return []
     of_target = np.asarray(arrays["target_region"]).astype(str)
-    regions, ends = [], trust.region_ends(arrays)
+    regions, ends = [], uncertainty.region_ends(arrays)
     for region in dict.fromkeys(of_target.tolist()):
         among = of_target == region
         best = next(row for row in _rows(arrays, layers, among) if row["best"])

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.config import Config
-from src.report.export import FIGURES, TABLES, write_figures, write_tables
-from src.report.scores import collect
-from src.utils import BadInput, size_text
+from ..config import Config
+from ..utils import BadInput, size_text
+from .export import FIGURES, TABLES, write_figures, write_tables
+from .scores import collect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write_page(benchmarks, problems, folder: Path, options: argparse.Namespace) -> None:
-    from src.report.page import html
-    from src.store.files import write_atomic, writing
+    from ..files import write_atomic, writing
+    from .page import html
 
     def say(text: str) -> None:
         if not options.quiet:

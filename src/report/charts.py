@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from src.report.theme import SCORES, Theme
+from .theme import SCORES, Theme
 
 WIDTH = 3.7  # inches: one column of a phone
 ROW = 0.24  # inches for a line of a list

@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.report.figures import pictures
-from src.report.rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
-from src.report.scores import Benchmark, sound
-from src.report.theme import PRINT, drawing, write
-from src.store.files import writing
+from ..files import writing
+from .figures import pictures
+from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
+from .scores import Benchmark, sound
+from .theme import PRINT, drawing, write
 
 FIGURES = ("png", "svg", "pdf")
 TABLES = ("csv", "parquet", "json")

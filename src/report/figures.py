@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from src.report import brains, charts, cortex, grids
-from src.report.rows import Row, score_rows
-from src.report.scores import Benchmark, Scored, file_name
-from src.report.theme import Theme
+from . import charts, grids, surface_maps, surface_plot
+from .rows import Row, score_rows
+from .scores import Benchmark, Scored, file_name
+from .theme import Theme
 
 MAX_ROWS = 30  # regions in a heat map
 MAX_SCATTERS = 4
@@ -36,8 +36,10 @@ def pictures(benchmark: Benchmark, shown: Sequence[Scored], pairs: Sequence[Row]
     yield from _regions(benchmark, shown)
     yield from _units(benchmark, shown)
     yield from scatters(benchmark, shown, pairs)
-    for one in brains.surface_maps(benchmark, shown):
-        draw = partial(cortex.maps, one["values"], one["label"], one["limits"], one["colours"], ticks=one["ticks"])
+    for one in surface_maps.surface_maps(benchmark, shown):
+        draw = partial(
+            surface_plot.maps, one["values"], one["label"], one["limits"], one["colours"], ticks=one["ticks"]
+        )
         yield Picture(one["file"], "cortex", one["name"], one["caption"], lambda theme, draw=draw: draw(theme=theme))
 
 
@@ -89,7 +91,7 @@ def _regions(benchmark: Benchmark, shown: Sequence[Scored]) -> Iterator[Picture]
 
 
 def _region_map(benchmark: Benchmark, score: Scored) -> Picture:
-    from src.analysis.profiles import layer_profiles
+    from ..analysis.profiles import layer_profiles
 
     found, rows = layer_profiles(score.arrays), {row["region"]: row for row in score.facts["regions"]}
     means = {region: np.asarray(found[region]["test_mean"], float) for region in rows}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.report.charts import ROW, WIDTH, short
-from src.report.theme import MISSING, SCORES, Theme
+from .charts import ROW, WIDTH, short
+from .theme import MISSING, SCORES, Theme
 
 NAME = 18  # letters of a name that fit beside a cell
 COLUMN = 0.24  # inches

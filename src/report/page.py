@@ -9,19 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from src.report import brains, viewer
-from src.report.figures import Picture, over, pictures
-from src.report.rows import (
-    Row,
-    layer_rows,
-    leaderboard_rows,
-    pair_rows,
-    provenance_rows,
-    region_rows,
-    score_rows,
-)
-from src.report.scores import Benchmark, sound
-from src.report.theme import PAGE, drawing, inline
+from . import surface_maps, viewer
+from .figures import Picture, over, pictures
+from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
+from .scores import Benchmark, sound
+from .theme import PAGE, drawing, inline
 
 TEMPLATES = Path(__file__).parent / "templates"
 KIND = {"fmri": "fMRI", "electrodes": "electrodes", "task": "task", "behaviour": "behaviour"}
@@ -64,7 +56,7 @@ def sections(benchmarks: Sequence[Benchmark], top: int) -> Iterator[Section]:
             region_rows(benchmark),
             pairs,
             list(pictures(benchmark, shown, pairs)),
-            list(brains.surface_maps(benchmark, shown)),
+            list(surface_maps.surface_maps(benchmark, shown)),
             problems,
         )
         for score in shown:

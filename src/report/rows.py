@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from src.report.scores import Benchmark, Scored
-from src.store.files import Damaged
+from ..files import Damaged
+from .scores import Benchmark, Scored
 
 Row = dict[str, Any]
 
@@ -83,7 +83,7 @@ def _numbers(row: Mapping[str, Any]) -> Row:
 
 def pair_rows(benchmark: Benchmark, scores: Sequence[Scored]) -> list[Row]:
     """A row per pair of `scores`: the paired difference of their headlines, its interval, p, and q over the pairs."""
-    from src.analysis.fdr import q_values
+    from ..analysis.fdr import q_values
 
     rows = [_pair_row(benchmark, a, b) for a, b in combinations(scores, 2)]
     tested = [row for row in rows if row["p"] is not None]
@@ -93,7 +93,7 @@ def pair_rows(benchmark: Benchmark, scores: Sequence[Scored]) -> list[Row]:
 
 
 def _pair_row(benchmark: Benchmark, a: Scored, b: Scored) -> Row:
-    from src.analysis import paired
+    from ..analysis import paired
 
     found = paired.compare(a.arrays, b.arrays)
     row = {"benchmark": benchmark.title, "model": a.label, "other": b.label, "paired": found["paired"], "q": None}
@@ -110,7 +110,7 @@ def _plain(value: Any) -> float | None:
 
 def leaderboard_rows(benchmarks: Iterable[Benchmark]) -> list[Row]:
     """Models by the mean of their ceiling-normalised scores; a row holds `cells` {benchmark: score row or None}."""
-    from src.analysis import leaderboard
+    from ..analysis import leaderboard
 
     rows = [row for b in benchmarks for row in score_rows(b) if row["rank"] and row["ceiling"] is not None]
     if not rows:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from src.config import Config
-from src.data import KINDS
-from src.pipeline import Request
-from src.store.entries import read_arrays
-from src.store.files import Damaged
-from src.store.search import Stored, everything
-from src.utils import BadInput, unknown_name
+from ..config import Config
+from ..data import KINDS
+from ..files import Damaged
+from ..pipeline import Request
+from ..store.entries import read_arrays
+from ..store.search import Stored, everything
+from ..utils import BadInput, unknown_name
 
 DEFAULTS = {f.name: f.default for f in fields(Request)}
 # options that add to a score what others may lack, and leave the score itself as it is
@@ -65,7 +65,7 @@ class Scored:
     @cached_property
     def own(self) -> Mapping[str, Any]:
         """What validation chooses for each target by itself, see `src.analysis.profiles.chosen_layers`."""
-        from src.analysis.profiles import chosen_layers
+        from ..analysis.profiles import chosen_layers
 
         return chosen_layers(self.arrays)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from src.report import cortex
+from . import surface_plot
 
 GAP_MM = 12.0  # between the hemispheres
 STEPS = 255  # a value is one of these; 0 is a vertex without one
@@ -21,7 +21,7 @@ def surface(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "points": _packed(points.astype("<i2")),
         "faces": _packed(faces.astype("<u2")),
         "shade": _packed(shade),
-        "perHemisphere": cortex.PER_HEMISPHERE,
+        "perHemisphere": surface_plot.PER_HEMISPHERE,
         "colours": {name: _table(name) for name in sorted({one["colours"] for one in maps})},
         "regions": regions,
         "maps": [_map(one) for one in maps],
@@ -30,13 +30,13 @@ def surface(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _mesh() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points (20484, 3) in 0.01 mm side by side, faces of both sides by their own numbers, shades (20484,)."""
-    left, right = (cortex.meshes()[side] for side in cortex.SIDES)
+    left, right = (surface_plot.meshes()[side] for side in surface_plot.SIDES)
     points = []
     for mesh, away in ((left, -1), (right, 1)):
         moved = mesh.points - mesh.points.mean(axis=0)
         inner = (-away * moved[:, 0]).max()
         points.append(moved + np.array([away * (inner + GAP_MM / 2), 0, 0]))
-    shade = np.round(255 * cortex.folds()).astype(np.uint8)
+    shade = np.round(255 * surface_plot.folds()).astype(np.uint8)
     return np.round(100 * np.concatenate(points)), np.concatenate([left.faces, right.faces]), shade
 
 

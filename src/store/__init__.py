@@ -1,10 +1,10 @@
 """A cache that cannot lie: typed keys, whole files, one writer at a time; damage is named, set aside and made again."""
 
-from src.store.activations import ActivationSink, Interrupted
-from src.store.cards import Card
-from src.store.entries import Entry
-from src.store.keys import ActivationKey, CeilingKey, Key, Options, ScoreKey, key_digest, key_name
-from src.store.store import Store
+from .activations import ActivationSink, Interrupted
+from .entries import Entry
+from .keys import ActivationKey, CeilingKey, Key, Options, ScoreKey, key_digest, key_name
+from .metadata import Card
+from .store import Store
 
 __all__ = [
     "ActivationKey",

@@ -5,10 +5,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from src.config import Config
-from src.store import Key, Store, care, search
-from src.store.search import Stored
-from src.utils import BadInput, size_text
+from ..config import Config
+from ..utils import BadInput, size_text
+from . import Key, Store, prune, search
+from .search import Stored
 
 KeysOf = Callable[[list[str]], Iterable[Key]]
 
@@ -60,7 +60,7 @@ def _ls(things: list[Stored], _) -> int:
 def _row(stored: Stored) -> list[str]:
     made = stored.created[:16].replace("T", " ")
     size = size_text(stored.bytes_on_disk())
-    return [stored.kind, stored.model, "+".join(stored.datasets), made, care.state_of(stored), size, stored.name]
+    return [stored.kind, stored.model, "+".join(stored.datasets), made, prune.state_of(stored), size, stored.name]
 
 
 def _du(things: list[Stored], _) -> int:
@@ -74,7 +74,7 @@ def _du(things: list[Stored], _) -> int:
 
 
 def _verify(things: list[Stored], _) -> int:
-    problems = [(stored, care.problem_of(stored)) for stored in things if stored.kind != "left-over"]
+    problems = [(stored, prune.problem_of(stored)) for stored in things if stored.kind != "left-over"]
     bad = [[stored.kind, stored.name, problem] for stored, problem in problems if problem]
     if bad:
         _print(["kind", "name", "problem"], bad)
@@ -85,17 +85,17 @@ def _verify(things: list[Stored], _) -> int:
 def _rm(things: list[Stored], options: argparse.Namespace) -> int:
     if options.older is None and options.model is None and not options.unused:
         raise BadInput("rm: got no condition; expected --older, --model or --unused")
-    chosen = list(care.unused(things)) if options.unused else things
+    chosen = list(prune.unused(things)) if options.unused else things
     if options.model is not None:
         chosen = [stored for stored in chosen if stored.model == options.model]
     if options.older is not None:
-        chosen = list(care.older(chosen, options.older))
+        chosen = list(prune.older(chosen, options.older))
     size = size_text(sum(stored.bytes_on_disk() for stored in chosen))
     _print(["kind", "model", "datasets", "made", "state", "size", "name"], [_row(stored) for stored in chosen])
     if not options.yes:
         print(f"{len(chosen)} items, {size}; add --yes to remove them")
         return 0
-    kept = [f"{stored.name}: {user}" for stored in chosen if (user := care.remove(stored))]
+    kept = [f"{stored.name}: {user}" for stored in chosen if (user := prune.remove(stored))]
     print("\n".join([*kept, f"{len(chosen) - len(kept)} items removed, {len(kept)} kept"]))
     return 0
 
@@ -133,10 +133,10 @@ def _print(head: list[str], rows: list[list[str]]) -> None:
 
 def wanted_keys(words: Sequence[str]) -> list[Key]:
     """The keys that the script for MODEL DATASET... [FLAGS] would look for; none if the words are not of that form."""
-    from src.cli.options import parse
-    from src.data import KINDS
-    from src.models import resolve
-    from src.pipeline import keys
+    from ..cli.options import parse
+    from ..data import KINDS
+    from ..models import resolve
+    from ..pipeline import keys
 
     flags = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     model, *names = words[:flags] or [""]

@@ -11,15 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.store.files import (
-    Damaged,
-    remove_folder,
-    remove_left_overs,
-    set_aside,
-    understood,
-    writing,
-)
-from src.store.folder import Folder, LayerFiles
+from ..files import Damaged, remove_folder, remove_left_overs, set_aside, understood, writing
+from .folder import Folder, LayerFiles
 
 log = logging.getLogger(__name__)
 

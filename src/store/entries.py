@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.store.files import Damaged, close_json, read_bytes, read_json, set_aside, write_atomic
-from src.store.keys import Key, key_content, key_digest, key_name
-from src.store.provenance import provenance
+from ..files import Damaged, close_json, read_bytes, read_json, set_aside, write_atomic
+from .keys import Key, key_content, key_digest, key_name
+from .provenance import provenance
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def read_manifest(place: Place) -> dict | None:
 
 def read_arrays(path: Path, manifest: dict) -> dict[str, np.ndarray]:
     """The arrays in the value file `path`; raises Damaged unless its content is what `manifest` promises."""
-    from src.store import netcdf
+    from . import netcdf
 
     data = read_bytes(path)
     if data is None:
@@ -100,7 +100,7 @@ def read_arrays(path: Path, manifest: dict) -> dict[str, np.ndarray]:
 
 def write_entry(place: Place, entry: Entry, seconds: float) -> Entry:
     """Store `entry`, value first and manifest last, and return it as a later call will read it."""
-    from src.store import netcdf
+    from . import netcdf
 
     data = netcdf.encode(entry.arrays)
     content = key_content(place.key)

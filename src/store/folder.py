@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.records import Activations
-from src.store.files import (
+from ..files import (
     Damaged,
     Newer,
     close_json,
@@ -32,9 +31,10 @@ from src.store.files import (
     write_all,
     write_atomic,
 )
-from src.store.keys import ActivationKey, key_content, key_digest, readable
-from src.store.npy import make_sparse, npy_bytes, npy_header, read_npy
-from src.store.provenance import provenance
+from ..records import Activations
+from .keys import ActivationKey, key_content, key_digest, readable
+from .npy import make_sparse, npy_bytes, npy_header, read_npy
+from .provenance import provenance
 
 log = logging.getLogger(__name__)
 

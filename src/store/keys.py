@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from src.utils import digest
+from ..utils import digest
 
 Options = tuple[tuple[str, object], ...]
 

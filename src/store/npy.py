@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.store.files import Damaged, read_bytes, write_all
+from ..files import Damaged, read_bytes, write_all
 
 
 def npy_header(dtype, shape: tuple[int, ...]) -> bytes:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from src.store.files import Damaged, Newer, is_left_over, read_json
-from src.store.keys import Key, key_content
-from src.store.locks import is_dead_lock
-from src.utils import unknown_name
+from ..files import Damaged, Newer, is_left_over, read_json
+from ..locks import is_dead_lock
+from ..utils import unknown_name
+from .keys import Key, key_content
 
 PREFIX = "dynamic_vision."
 Difference = tuple[str, object, object]

@@ -8,28 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from src.config import Config
-from src.records import Activations
-from src.store import cards, search
-from src.store.activations import VARIABLE as ACTIVATIONS_VARIABLE
-from src.store.activations import ActivationSink, is_whole, make_whole, temporary_home
-from src.store.cards import Card
-from src.store.entries import (
-    Entry,
-    Place,
-    StoredArrays,
-    plain,
-    read_arrays,
-    read_manifest,
-    set_entry_aside,
-    write_entry,
-)
-from src.store.files import Damaged, remove_left_overs, set_aside, understood, write_atomic, writing
-from src.store.folder import Folder, has_seal
-from src.store.keys import ActivationKey, Key, key_name
-from src.store.locks import locked
-from src.store.policy import is_cached_only, is_enabled
-from src.utils import BadInput
+from ..config import Config
+from ..files import Damaged, remove_left_overs, set_aside, understood, write_atomic, writing
+from ..locks import locked
+from ..records import Activations
+from ..utils import BadInput
+from . import metadata, search
+from .activations import VARIABLE as ACTIVATIONS_VARIABLE
+from .activations import ActivationSink, is_whole, make_whole, temporary_home
+from .entries import Entry, Place, StoredArrays, plain, read_arrays, read_manifest, set_entry_aside, write_entry
+from .environment import is_cached_only, is_enabled
+from .folder import Folder, has_seal
+from .keys import ActivationKey, Key, key_name
+from .metadata import Card
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +170,7 @@ class Store:
 
         inputs: what else decides them, JSON-able; source: digest of the Python code that makes them.
         """
-        identifier = cards.card_identifier(kind, name, inputs or {})
+        identifier = metadata.card_identifier(kind, name, inputs or {})
         asked = {"kind": kind, "name": name, "inputs": plain(inputs or {}), "source": source}
         path = self.results_home / f"{identifier}.json"
         enabled = is_enabled(identifier)
@@ -198,7 +189,7 @@ class Store:
     def _read_card(self, path: Path, asked: dict) -> tuple[dict | None, str]:
         with understood(path, VARIABLE):
             try:
-                return cards.read_card(path, asked)
+                return metadata.read_card(path, asked)
             except Damaged as damage:
                 return None, str(damage)
 
@@ -207,13 +198,13 @@ class Store:
         facts = None
         with writing(path, VARIABLE), understood(path, VARIABLE):
             try:
-                facts, _ = cards.read_card(path, asked)
+                facts, _ = metadata.read_card(path, asked)
             except Damaged as damage:
                 set_aside(path, str(damage))
         if facts is not None and not rerun:
             return facts
         made = make()
-        data = cards.card_bytes(asked, made)
+        data = metadata.card_bytes(asked, made)
         with writing(path, VARIABLE):
             write_atomic(path, data)
         return plain(made.facts)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from src.analysis.aggregate import chosen_layer, headline
 from src.analysis.bootstrap import bootstrap, draws
-from src.analysis.headline import chosen_layer, headline
+from src.evaluate.bootstrap_statistics import widening
 from src.evaluate.cross_validate import Problem, cross_validate_each, cross_validate_problem
 from src.evaluate.decoders import Ridge
-from src.evaluate.moments import widening
-from src.evaluate.session import Split
+from src.evaluate.decoders.base import Split
 from src.evaluate.splits import item_splits
 from tests.analysis.fmri_like import problem
 

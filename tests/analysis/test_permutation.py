@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from src.analysis import permutation
+from src.analysis.aggregate import chosen_layer
 from src.analysis.fdr import q_values, significant
-from src.analysis.headline import chosen_layer
 from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Logistic, Ridge
 from src.evaluate.splits import item_splits

@@ -5,7 +5,7 @@ import pytest
 
 from src.analysis.variance import partition
 from src.evaluate.decoders import Ridge
-from src.evaluate.session import Split
+from src.evaluate.decoders.base import Split
 from src.utils import BadInput
 
 N = 400

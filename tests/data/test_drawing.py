@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.data.release import Release
-from src.data.tasks import drawing
+from src.data.tasks import sampling
 from src.utils import BadInput
 
 SIZES = {"ant": 9, "bee": 9, "cat": 9, "dog": 9, "eel": 2}
@@ -19,7 +19,7 @@ def put(folder, sizes=SIZES, order=1):
 
 
 def find(release):
-    return lambda notes: drawing.class_folders(release, "*/*.*", (".txt",), notes)
+    return lambda notes: sampling.class_folders(release, "*/*.*", (".txt",), notes)
 
 
 def whole(identity, path):
@@ -31,7 +31,7 @@ def whole(identity, path):
 
 
 def draw(release, **options):
-    return drawing.draw(release, find(release), whole, **{"n_items": 4, "n_classes": 3, **options})
+    return sampling.draw(release, find(release), whole, **{"n_items": 4, "n_classes": 3, **options})
 
 
 def ids(drawn):
@@ -56,7 +56,7 @@ def test_a_dataset_is_drawn_as_it_was_drawn_before(tmp_path):
 
 def test_it_is_a_draw_and_not_the_first_ones(tmp_path):
     release = put(tmp_path, {f"class-{k:02d}": 30 for k in range(30)})
-    drawn, _ = drawing.draw(release, find(release), whole, n_items=3, n_classes=4)
+    drawn, _ = sampling.draw(release, find(release), whole, n_items=3, n_classes=4)
     assert sorted({one.label for one in drawn}) != [f"class-{k:02d}" for k in range(4)]
     numbers = [int(Path(one.file).stem) for one in drawn]
     assert max(numbers) > 10
@@ -114,7 +114,7 @@ def test_a_damaged_manifest_is_refused(tmp_path, text):
 
 def test_an_empty_manifest_is_refused(tmp_path):
     release = put(tmp_path)
-    drawing.write_manifest(release.manifest("toy"), [])
+    sampling.write_manifest(release.manifest("toy"), [])
     with pytest.raises(BadInput, match="an empty manifest"):
         draw(release)
 
@@ -131,14 +131,14 @@ def test_files_of_other_kinds_are_noted(tmp_path):
     (tmp_path / "ant" / "list.csv").write_text("x")
     assert draw(release, n_classes=None)[1]["files of another kind"] == "1 (list.csv)"
     with pytest.raises(BadInput, match=r"no file in .* ends on .jpg; run: python -m src.data fetch toy"):
-        drawing.class_folders(release, "*/*.*", (".jpg",), {})
+        sampling.class_folders(release, "*/*.*", (".jpg",), {})
 
 
 def test_times_come_back_from_the_manifest_to_the_last_bit(tmp_path):
     release = put(tmp_path)
-    rows = [drawing.Drawn("a", "ant/1.txt", "ant", 1 / 3, 4000.0), drawing.Drawn("b", "bee/1.txt", "bee")]
-    drawing.write_manifest(release.manifest("toy"), rows)
-    back = drawing.read_manifest(release, release.manifest("toy"))
+    rows = [sampling.Drawn("a", "ant/1.txt", "ant", 1 / 3, 4000.0), sampling.Drawn("b", "bee/1.txt", "bee")]
+    sampling.write_manifest(release.manifest("toy"), rows)
+    back = sampling.read_manifest(release, release.manifest("toy"))
     assert back[0] == rows[0]
     assert np.isnan(back[1].start_ms)
     assert np.isnan(back[1].duration_ms)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.fmri import berezutskaya2021, fmriprep, keles2024, people
+from src.data.fmri import berezutskaya2021, fmriprep, keles2024, subjects
 from src.data.release import Release
 from src.utils import BadInput, overlap_weights, regular_bins
 from tests.data.planted_fmri import N_HEMI, write_gifti
@@ -142,7 +142,7 @@ def test_vertices_without_data_are_flat_and_counted():
         part[:, 2] = np.nan
     parts[0][:, 4] = np.nan
     values = np.stack(parts)
-    assert people.fill_empty(values) == {"vertices without data": 1}
+    assert subjects.fill_empty(values) == {"vertices without data": 1}
     assert (values[:, :, 2] == 0).all()
     assert np.isnan(values[0, :, 4]).all()
 
@@ -159,19 +159,19 @@ def test_an_error_in_one_part_ends_what_has_not_begun(tmp_path):
 
     release = Release("keles2024-fmri", tmp_path, jobs=1)
     with pytest.raises(BadInput, match="part 1 is damaged"):
-        people.counted(release, one, {str(k): k for k in range(100)})
+        subjects.counted(release, one, {str(k): k for k in range(100)})
     assert len(begun) < 100
 
 
 def test_progress_names_what_is_done(tmp_path):
     told = []
     release = Release("keles2024-fmri", tmp_path, jobs=2, progress=lambda *step: told.append(step))
-    assert people.counted(release, lambda k: k * k, {"a": 1, "b": 2, "c": 3}) == [1, 4, 9]
+    assert subjects.counted(release, lambda k: k * k, {"a": 1, "b": 2, "c": 3}) == [1, 4, 9]
     assert told == [(1, 3, "a"), (2, 3, "b"), (3, 3, "c")]
 
 
 def test_reasons_are_shortened():
     reasons = {f"sub-{k:02d}": "no hemi-R" for k in range(12)}
-    assert people.first_reasons(reasons).endswith("sub-09 (no hemi-R) and 2 more")
-    assert people.left_out_note(reasons)["left out"].startswith("12: sub-00 (no hemi-R); ")
-    assert people.left_out_note({}) == {}
+    assert subjects.first_reasons(reasons).endswith("sub-09 (no hemi-R) and 2 more")
+    assert subjects.left_out_note(reasons)["left out"].startswith("12: sub-00 (no hemi-R); ")
+    assert subjects.left_out_note({}) == {}

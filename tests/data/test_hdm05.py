@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.data.release import Release
-from src.data.tasks import drawing, hdm05
+from src.data.tasks import hdm05, sampling
 from src.evaluate.splits import item_splits
 from src.utils import BadInput
 from tests.data.miniatures import hdm05 as miniature
@@ -125,11 +125,13 @@ def folder(tmp_path_factory):
     paths = sorted(home.glob("HDM05_cut_c3d/*/*.C3D"))
     picked = [path for path in paths if "sit" not in path.name][::4]
     rows = [
-        drawing.Drawn(f"{p.parent.name}-{view}-{p.stem}", str(p.relative_to(home)), p.parent.name[:4], duration_ms=4000)
+        sampling.Drawn(
+            f"{p.parent.name}-{view}-{p.stem}", str(p.relative_to(home)), p.parent.name[:4], duration_ms=4000
+        )
         for p in picked
         for view in (0, 60)
     ]
-    drawing.write_manifest(release.manifest("hdm05"), rows)
+    sampling.write_manifest(release.manifest("hdm05"), rows)
     return home
 
 

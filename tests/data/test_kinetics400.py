@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from src.data.release import Release
-from src.data.tasks import drawing, kinetics400
+from src.data.tasks import kinetics400, sampling
 from src.utils import BadInput
 from src.video import piece, probe, read_frames, read_image
 from tests.data.miniatures import kinetics400 as miniature
@@ -101,7 +101,7 @@ def test_the_declarations_share_their_files():
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the shared films are not here")
 def test_real_films_give_windows_of_four_seconds_or_do_not_fit():
-    fit = drawing.film_of(4000, np.inf, 4000, seed="kinetics400")
+    fit = sampling.film_of(4000, np.inf, 4000, seed="kinetics400")
     for path in sorted((REAL / "videos").iterdir()):
         lasts_ms, found = probe(path).duration_ms, fit(path.stem, path)
         assert (found is None) == (lasts_ms < 4000)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nilearn.surface import load_surf_mesh, vol_to_surf
 
-from src.data.fmri import people, surface
+from src.data.fmri import subjects, surface
 from src.utils import BadInput
 from tests.data.miniatures import lahner2024
 from tests.data.planted_fmri import AFFINE, N_GROUPS, SHAPE, rng, write_volumes
@@ -60,7 +60,7 @@ def test_vertices_outside_the_volume_have_no_data(tmp_path):
         seen = surface.sample_volumes(tmp_path / "slab.nii.gz", sampling)
         outside = ~np.isfinite(seen).all(axis=0) | (np.ptp(seen, axis=0) == 0)
         assert 0.3 < outside.mean() < 1.0
-        assert people.fill_empty(seen)["vertices without data"] == outside.sum()
+        assert subjects.fill_empty(seen)["vertices without data"] == outside.sum()
         assert np.isfinite(seen).all()
 
 

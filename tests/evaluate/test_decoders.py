@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from src.evaluate.decoders import ALPHAS, DECODERS, PLS, BandedRidge, Logistic, Ridge
-from src.evaluate.logistic import fit_splits, minimise
+from src.evaluate.decoders.logistic import fit_splits, minimise
 from src.utils import BadInput
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]

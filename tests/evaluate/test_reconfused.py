@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from src.evaluate.confusion_bootstrap import METRICS, Matrix, Reconfused
 from src.evaluate.confusions import CONFUSIONS, agreement
-from src.evaluate.reconfused import METRICS, Matrix, Reconfused
 
 N_IMAGES, N_CLASSES = 60, 4
 

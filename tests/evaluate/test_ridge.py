@@ -8,7 +8,7 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
 from src.evaluate.decoders import ALPHAS, Ridge
-from src.evaluate.targets import Targets
+from src.evaluate.decoders.targets import Targets
 from src.utils import BadInput
 
 SHAPES = {

@@ -16,7 +16,7 @@ import numpy as np
 from src.cli.options import parse
 from src.config import Config
 from src.pipeline import Reporter
-from src.pipeline.doors import doors
+from src.pipeline.benchmarks import doors
 from src.pipeline.run import Run
 from src.pipeline.summary import summarise
 from src.store import Card, Entry, Store

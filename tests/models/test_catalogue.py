@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from src import models
-from src.models import from_huggingface, from_networks, from_pytorchvideo
 from src.models.catalogue import FAMILIES, GROUPS, MODELS, ORDER
 from src.models.catalogue.huggingface import ARCHITECTURES
 from src.models.extras import EXTRAS, missing
+from src.models.sources import huggingface, published, pytorchvideo
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = list(MODELS.values())
@@ -84,8 +84,8 @@ def test_facts_are_those_of_the_network_at_full_size(entry):
 def built(entry):
     if entry.source == "huggingface":
         architecture = ARCHITECTURES[entry.argument]
-        return from_huggingface.built(architecture, None, entry.name), from_huggingface.layer_paths(architecture)
-    build = from_networks.build if entry.source == "network" else from_pytorchvideo.build
+        return huggingface.built(architecture, None, entry.name), huggingface.layer_paths(architecture)
+    build = published.build if entry.source == "network" else pytorchvideo.build
     network = build(entry.argument)
     return network.module, network.layers
 

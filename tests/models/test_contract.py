@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from src import models
+from src.extraction.check import broken_in_extraction
 from src.models import extras
 from src.models.__main__ import main
-from src.models.contract import broken_promises
-from src.models.rehearsal import broken_in_extraction
+from src.models.inspect.check import broken_promises
 from src.models.spec import Model
 from src.utils import BadInput
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from src import fakenet, models
-from src.models.contract import broken_promises
-from src.models.controls import CONTROLS
-from src.models.outputs import run
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
+from src.models.sources.controls import CONTROLS
 from src.utils import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]

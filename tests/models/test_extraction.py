@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from src.data.films import write_lossless
-from src.models import feeding
-from src.models.extraction import ArraySink, extract, feature_sizes
-from src.models.projection import make_projection
+from src.extraction import loader
+from src.extraction.extract import ArraySink, extract, feature_sizes
+from src.extraction.projection import make_projection
 from src.records import Stimuli
 from src.utils import BadInput, regular_bins
 from src.video import VideoInfo, decode

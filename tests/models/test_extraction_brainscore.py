@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.models.extraction import ArraySink, extract
+from src.extraction.extract import ArraySink, extract
 from src.models.spec import Model
 from src.utils import regular_bins
 from tests.models.films import clip_model, frame_model, make_films

@@ -3,8 +3,8 @@
 import pytest
 
 from src import models
-from src.models.contract import broken_promises
 from src.models.extras import missing
+from src.models.inspect.check import broken_promises
 
 NAMES = ("SlowFast", "X3D", "TimeSformer", "DINOv2-B", "SigLIP2-B", "Hiera-Video-B")
 

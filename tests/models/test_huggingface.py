@@ -12,12 +12,12 @@ pytest.importorskip("transformers")
 from safetensors.torch import save_file
 
 from src import models
-from src.models import from_huggingface
+from src.extraction.check import broken_in_extraction
 from src.models.catalogue.huggingface import ARCHITECTURES
-from src.models.contract import broken_promises
 from src.models.hub import FILES, hub_file
-from src.models.outputs import run
-from src.models.rehearsal import broken_in_extraction
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
+from src.models.sources import huggingface
 from src.utils import BadInput
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3}
@@ -231,7 +231,7 @@ def test_of_a_network_for_images_and_words_the_eyes_are_taken(hub):
 
 
 def test_held_layers_exist_and_paths_follow_the_depth():
-    paths = from_huggingface.layer_paths(ARCHITECTURES["facebook/hiera-base-224-hf"])
+    paths = huggingface.layer_paths(ARCHITECTURES["facebook/hiera-base-224-hf"])
     assert len(paths) == 24
     assert paths[-1] == "encoder.stages.3.layers.2"
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.models.layouts import InputAxes, Layout, arrange, detect, mismatches, plain, reader
-from src.models.outputs import blocks, first_tensor, run
+from src.models.inspect.axes import InputAxes, Layout, arrange, detect, mismatches, plain, reader
+from src.models.inspect.outputs import blocks, first_tensor, run
 
 CLIP = InputAxes(T=2, H=3, W=4)
 IMAGE = InputAxes(T=None, H=2, W=3)

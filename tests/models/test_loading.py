@@ -15,10 +15,10 @@ from torch import nn
 
 from src import models
 from src.models import extras, loading
-from src.models.clip import Clip
-from src.models.outputs import run
-from src.models.plugins import plugin_names
-from src.models.probing import noise, verify
+from src.models.inspect.outputs import run
+from src.models.inspect.probe import noise, verify
+from src.models.sources.frames import Clip
+from src.models.sources.plugins import plugin_names
 from src.utils import BadInput
 from tests.models import checkpoints
 

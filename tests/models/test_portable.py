@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from src.models import load
-from src.models.outputs import run
-from src.models.probing import clips, frame_counts
+from src.models.inspect.outputs import run
+from src.models.inspect.probe import clips, frame_counts
 from tests.models.networks import reduced
 
 # {network: {layer: (mean, standard deviation) of its output for seeded noise}}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.sparse import csr_matrix
 
-from src.models.projection import make_projection, n_outputs, sparse_signs
+from src.extraction.projection import make_projection, n_outputs, sparse_signs
 
 
 def as_matrix(n_features: int, n_components: int, seed: int = 0) -> csr_matrix:
@@ -20,7 +20,7 @@ def as_matrix(n_features: int, n_components: int, seed: int = 0) -> csr_matrix:
 
 FINGERPRINT = """
 from hashlib import sha256
-from src.models.projection import sparse_signs
+from src.extraction.projection import sparse_signs
 print(sha256(b"".join(part.tobytes() for part in sparse_signs(6001, 100, 7))).hexdigest())
 """
 

@@ -6,9 +6,9 @@ import torch
 pytest.importorskip("pytorchvideo")
 
 from src import models
-from src.models import from_pytorchvideo
 from src.models.checkpoints import checkpoint_path
-from src.models.outputs import sizes
+from src.models.inspect.outputs import sizes
+from src.models.sources import pytorchvideo
 from src.utils import BadInput
 
 
@@ -20,7 +20,7 @@ def x3d():
 def shapes(name, *size):
     """{layer: shape of its output} for a batch of that size, without values."""
     with torch.device("meta"):
-        network = from_pytorchvideo.build(name)
+        network = pytorchvideo.build(name)
         return sizes(network.module.eval(), list(network.layers), torch.zeros(size))
 
 
@@ -53,7 +53,7 @@ def test_the_published_file_is_loaded_by_its_names(x3d, tmp_path, monkeypatch):
 
 def test_the_slow_pathway_spans_the_clip_with_every_fourth_frame():
     frames = torch.arange(32.0).view(1, 1, 32, 1, 1)
-    assert from_pytorchvideo._slow(frames).flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    assert pytorchvideo._slow(frames).flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
 
 
 def test_slowfast_reads_both_pathways():

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.extraction.windows import TimeMap, context_limits, framewise, make_windows, n_frame_bins
 from src.models.spec import Model
-from src.models.temporal import TimeMap, context_limits, framewise, make_windows, n_frame_bins
 from src.utils import BadInput, overlap_weights, regular_bins
 
 

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from src import models
 from src.models.catalogue.entry import Feeding
-from src.models.contract import broken_promises
-from src.models.from_timm import described
+from src.models.inspect.check import broken_promises
+from src.models.sources.timm import described
 from src.utils import BadInput
 
 NAME = "test_resnet.r160_in1k"

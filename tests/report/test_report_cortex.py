@@ -3,12 +3,12 @@ import base64
 import numpy as np
 import pytest
 
-from src.report import cortex, viewer
-from src.report.brains import surface_maps
+from src.report import surface_plot, viewer
 from src.report.scores import collect
+from src.report.surface_maps import surface_maps
 from src.report.theme import PRINT, drawing
 
-N = cortex.N_VERTICES
+N = surface_plot.N_VERTICES
 
 
 def of(n, **columns):
@@ -16,20 +16,20 @@ def of(n, **columns):
 
 
 def test_a_whole_cortex_lies_on_the_mesh_in_its_order():
-    np.testing.assert_array_equal(cortex.vertices(of(N)), np.arange(N))
-    np.testing.assert_array_equal(cortex.vertices(of(N, hemi=np.repeat(["L", "R"], N // 2))), np.arange(N))
+    np.testing.assert_array_equal(surface_plot.vertices(of(N)), np.arange(N))
+    np.testing.assert_array_equal(surface_plot.vertices(of(N, hemi=np.repeat(["L", "R"], N // 2))), np.arange(N))
 
 
 def test_targets_elsewhere_have_no_map():
-    assert cortex.vertices(of(75, hemi=["L"] * 75)) is None
-    assert cortex.vertices(of(N, hemi=np.repeat(["R", "L"], N // 2))) is None
-    assert cortex.vertices(of(2, vertex=[0, 10242], hemi=["L", "R"])) is None
+    assert surface_plot.vertices(of(75, hemi=["L"] * 75)) is None
+    assert surface_plot.vertices(of(N, hemi=np.repeat(["R", "L"], N // 2))) is None
+    assert surface_plot.vertices(of(2, vertex=[0, 10242], hemi=["L", "R"])) is None
 
 
 def test_targets_that_name_their_vertex_are_put_there():
-    place = cortex.vertices(of(3, vertex=[5, 0, 10241], hemi=["L", "right", "R"]))
+    place = surface_plot.vertices(of(3, vertex=[5, 0, 10241], hemi=["L", "right", "R"]))
     np.testing.assert_array_equal(place, [5, 10242, 20483])
-    full = cortex.spread(np.array([1.0, 2.0, 3.0]), place)
+    full = surface_plot.spread(np.array([1.0, 2.0, 3.0]), place)
     assert full[20483] == 3
     assert np.isfinite(full).sum() == 3
 
@@ -47,7 +47,7 @@ def test_targets_that_name_their_vertex_are_put_there():
 )
 def test_the_brain_is_seen_from_where_the_view_says(side, view, front, outer):
     """Seen from below with the front on top, the left hemisphere is on the right: its outer face looks there."""
-    mesh, (vertex, light) = cortex.meshes()[side], cortex._seen(side, view)
+    mesh, (vertex, light) = surface_plot.meshes()[side], surface_plot._seen(side, view)
     rows, columns = np.nonzero(vertex >= 0)
     points = mesh.points[vertex[rows, columns]]
     along = {"left": -columns, "right": columns, "top": rows}
@@ -65,7 +65,7 @@ def test_the_brain_is_seen_from_where_the_view_says(side, view, front, outer):
 
 
 def test_every_pixel_of_a_triangle_has_its_nearest_corner():
-    face, which, pixels = cortex._rasterised(np.array([[[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]]))
+    face, which, pixels = surface_plot._rasterised(np.array([[[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]]))
     found = {tuple(p): c for p, c in zip(pixels.tolist(), which.tolist(), strict=True)}
     assert set(face) == {0}
     assert len(found) == 15
@@ -76,7 +76,7 @@ def test_a_map_is_coloured_where_there_is_a_value_and_grey_elsewhere():
     values = np.full(N, np.nan)
     values[: N // 2] = 1.0
     with drawing(PRINT):
-        figure = cortex.maps(values, "r (n = 10,242 vertices)", (0, 1), "viridis", PRINT)
+        figure = surface_plot.maps(values, "r (n = 10,242 vertices)", (0, 1), "viridis", PRINT)
         images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert len(images) == 6
     for image, coloured in zip(images, (True, True, True, False, False, False), strict=True):
@@ -103,7 +103,7 @@ def test_the_surface_gets_the_values_it_shows():
     points = back(made["points"], "<i2").reshape(-1, 3) / 100
     left, right = np.split(points[:, 0], 2)
     assert left.max() < 0 < right.min()
-    assert back(made["faces"], "<u2").max() == cortex.PER_HEMISPHERE - 1
+    assert back(made["faces"], "<u2").max() == surface_plot.PER_HEMISPHERE - 1
     assert len(back(made["colours"]["viridis"], np.uint8)) == 3 * 256
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.store import Interrupted, Store, activations, files, folder
+from src import files
+from src.store import Interrupted, Store, activations, folder
 from src.utils import BadInput
 
 

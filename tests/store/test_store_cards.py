@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from src.store import Card, cards, files
+from src import files
+from src.store import Card, metadata
 from src.utils import BadInput
 
 
@@ -112,6 +113,6 @@ def test_large_files_are_sampled(tmp_path, monkeypatch):
         if place is not None:
             data[place] ^= 1
         path.write_bytes(data)
-        digests.add(cards.content_digest(path))
+        digests.add(metadata.content_digest(path))
     path.write_bytes(data + b"\0")
-    assert len(digests | {cards.content_digest(path)}) == 5
+    assert len(digests | {metadata.content_digest(path)}) == 5

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.fault_world import in_child
-from src.store import Entry, Interrupted, files, key_digest
+from src import files
+from src.store import Entry, Interrupted, key_digest
 from src.store.__main__ import main
 
 
@@ -105,7 +106,7 @@ def test_rm_older_goes_by_the_manifest(cache, config, only_file, capsys):
 
 def test_rm_leaves_what_is_in_use(cache, config, only_file, capsys):
     from benchmarks.fault_world import collect, start
-    from src.store import locks
+    from src import locks
 
     folder = only_file(config.activations_home, "manifest.json").parent
     lock = folder.with_name(folder.name + ".lock")
@@ -127,7 +128,7 @@ def test_rm_leaves_what_is_in_use(cache, config, only_file, capsys):
 
 
 def test_left_over_locks_and_files_are_listed(cache, config, capsys):
-    from src.store import locks
+    from src import locks
 
     folder = config.results_home / "dynamic_vision.score"
 

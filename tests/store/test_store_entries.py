@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.store import Entry, Store, files, netcdf
+from src import files
+from src.store import Entry, Store, netcdf
 from src.utils import BadInput
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from benchmarks.fault_world import collect, in_child, start
-from src.store import files, locks
+from src import files, locks
 from src.utils import BadInput
 
 

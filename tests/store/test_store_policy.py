@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from src.store import Entry, policy
+from src.store import Entry, environment
 from src.utils import BadInput
 
 
@@ -19,8 +19,8 @@ def test_the_variables_mean_what_result_caching_means(value, identifier, monkeyp
     theirs = pytest.importorskip("result_caching")
     monkeypatch.setenv("RESULTCACHING_DISABLE", value)
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", value)
-    assert policy.is_enabled(identifier) == theirs.is_enabled(identifier)
-    assert policy.is_cached_only(identifier) == theirs.cached_only(identifier)
+    assert environment.is_enabled(identifier) == theirs.is_enabled(identifier)
+    assert environment.is_cached_only(identifier) == theirs.cached_only(identifier)
 
 
 def test_disabled_reads_and_writes_nothing(store, ceiling_key, entry, config, monkeypatch):

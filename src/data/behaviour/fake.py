@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from src import fakenet
-from src.data.declare import Behaviour
-from src.data.synthetic import plant
-from src.data.synthetic.files import FPS, render_films
-from src.data.synthetic.scenes import Waves, to_uint8
-from src.data.synthetic.study import CARD, ensure_study
-from src.records import Choices, Labels, Stimuli
-from src.utils import seed_from
+from ... import fakenet
+from ...records import Choices, Labels, Stimuli
+from ...utils import seed_from
+from ..declare import Behaviour
+from ..synthetic import plant
+from ..synthetic.files import FPS, render_films
+from ..synthetic.scenes import Waves, to_uint8
+from ..synthetic.study import CARD, ensure_study
 
 STUDY = "fake-behaviour"
 VERSION = 1

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.behaviour.lengths import film_lengths, named, require_readable
-from src.data.declare import Behaviour
-from src.data.release import ByHand, Need, Release
-from src.records import Choices, Labels, Stimuli
-from src.utils import BadInput
+from ...records import Choices, Labels, Stimuli
+from ...utils import BadInput
+from ..declare import Behaviour
+from ..release import ByHand, Need, Release
+from .lengths import film_lengths, named, require_readable
 
 CONDITIONS = ("RGB", "RGB-4F", "RGB-S", "J-6P", "J-6P-4F", "J-6P-S")
 ACTIONS = {

@@ -17,11 +17,11 @@ from pathlib import Path, PureWindowsPath  # the latter splits at both kinds of 
 
 import numpy as np
 
-from src.data.behaviour.lengths import film_lengths, named, require_readable
-from src.data.declare import Behaviour
-from src.data.release import ByHand, Need, Release
-from src.records import Choices, Labels, Stimuli
-from src.utils import BadInput, seed_from
+from ...records import Choices, Labels, Stimuli
+from ...utils import BadInput, seed_from
+from ..declare import Behaviour
+from ..release import ByHand, Need, Release
+from .lengths import film_lengths, named, require_readable
 
 CLASSES = ("JumpingJack", "Lunges", "PullUps", "PushUps", "Swing")
 MODALITY = {"ilic2022-ucf5": "ucf5", "ilic2022-afd5": "ucf5af"}

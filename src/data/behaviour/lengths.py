@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.release import Release
-from src.utils import BadInput
-from src.video import probe
+from ...utils import BadInput
+from ...video import probe
+from ..release import Release
 
 NAMED = 5
 

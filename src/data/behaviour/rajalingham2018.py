@@ -5,10 +5,10 @@ Brain-Score stores it; research use. It has no fitting images of its own: the re
 shown and asked about others (out of fold), where the published design fits and tests on the same ones.
 """
 
-from src.data.brainio import from_assembly, from_brainscore
-from src.data.declare import Behaviour
-from src.data.release import Release
-from src.records import Choices
+from ...records import Choices
+from ..brainio import from_assembly, from_brainscore
+from ..declare import Behaviour
+from ..release import Release
 
 ASSEMBLY = "Rajalingham2018.public"
 SHOWN_MS = 100.0

@@ -5,8 +5,8 @@ neuroid_id and the unit table; time_bin_start, time_bin_end in ms. Choices <-> B
 trial, the value being the choice. Labels <-> DataAssembly, presentation x label.
 """
 
-from src.data.brainio.assemblies import Record, from_assembly, from_stimulus_set, to_assembly, to_stimulus_set
-from src.data.brainio.files import read, read_array, write
+from .assemblies import Record, from_assembly, from_stimulus_set, to_assembly, to_stimulus_set
+from .files import read, read_array, write
 
 __all__ = [
     "Record",

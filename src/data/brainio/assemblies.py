@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src.records import Choices, Labels, Responses, Stimuli
-from src.utils import BadInput
+from ...records import Choices, Labels, Responses, Stimuli
+from ...utils import BadInput
 
 if TYPE_CHECKING:
     from brainscore_core.supported_data_standards.brainio.assemblies import DataAssembly
@@ -53,7 +53,7 @@ def from_stimulus_set(stimulus_set: "StimulusSet", shown_ms: float, name: str | 
 
 
 def _film_ms(path: Path) -> float:
-    from src.video import probe
+    from ...video import probe
 
     return probe(path).duration_ms
 

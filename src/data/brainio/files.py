@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.data.brainio.assemblies import Record, from_assembly, to_assembly
-from src.utils import BadInput, file_digest
+from ...utils import BadInput, file_digest
+from .assemblies import Record, from_assembly, to_assembly
 
 if TYPE_CHECKING:
     from xarray import DataArray

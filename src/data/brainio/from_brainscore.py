@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src.data.brainio import from_assembly
-from src.data.release import BrainScore, Need
-from src.records import Responses
-from src.utils import BadInput
+from ...records import Responses
+from ...utils import BadInput
+from ..release import BrainScore, Need
+from . import from_assembly
 
 if TYPE_CHECKING:
     from brainscore_core.supported_data_standards.brainio.assemblies import DataAssembly

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Electrodes
-from src.data.films import write_lossless
-from src.data.release import ByHand, Need, Release
-from src.records import Responses, Stimuli
-from src.utils import BadInput, digest, overlap_weights, regular_bins
+from ...records import Responses, Stimuli
+from ...utils import BadInput, digest, overlap_weights, regular_bins
+from ..declare import Electrodes
+from ..films import write_lossless
+from ..release import ByHand, Need, Release
 
 NAME, FPS, BIN_MS, FILM_MS = "crcns-mt2", 72.0, 200.0, 300_000.0
 N_BINS = round(FILM_MS / BIN_MS)

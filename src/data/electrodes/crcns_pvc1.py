@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Electrodes
-from src.data.electrodes.jpegs import remux_jpegs
-from src.data.electrodes.pepana import FILM_MS, N_BINS, Session, read_session
-from src.data.release import ByHand, Need, Release
-from src.records import Responses, Stimuli
-from src.utils import BadInput, digest, regular_bins
+from ...records import Responses, Stimuli
+from ...utils import BadInput, digest, regular_bins
+from ..declare import Electrodes
+from ..release import ByHand, Need, Release
+from .jpegs import remux_jpegs
+from .pepana import FILM_MS, N_BINS, Session, read_session
 
 NAME, FPS, BIN_MS = "crcns-pvc1", 30.0, 200.0
 RELIABLE_ABOVE = 0.065

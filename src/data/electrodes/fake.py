@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from src import fakenet
-from src.data.declare import Electrodes
-from src.data.synthetic import plant
-from src.data.synthetic.files import FPS, render_films
-from src.data.synthetic.scenes import moving_scenes
-from src.data.synthetic.study import CARD, ensure_study
-from src.records import Responses, Stimuli
-from src.utils import regular_bins, seed_from
+from ... import fakenet
+from ...records import Responses, Stimuli
+from ...utils import regular_bins, seed_from
+from ..declare import Electrodes
+from ..synthetic import plant
+from ..synthetic.files import FPS, render_films
+from ..synthetic.scenes import moving_scenes
+from ..synthetic.study import CARD, ensure_study
 
 VERSION = 1
 RECORDING_MS, BIN_MS = 400.0, 50.0

@@ -9,10 +9,10 @@ run on from V1 to V2. Repetitions are trials of all animals, whose names the rel
 from dataclasses import replace
 from functools import partial
 
-from src.data.brainio import from_brainscore
-from src.data.declare import Electrodes
-from src.data.release import Release
-from src.records import Responses
+from ...records import Responses
+from ..brainio import from_brainscore
+from ..declare import Electrodes
+from ..release import Release
 
 ASSEMBLY = "FreemanZiemba2013.public"
 WINDOW_MS = (50.0, 200.0)

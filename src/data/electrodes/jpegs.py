@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from src.utils import BadInput
+from ...utils import BadInput
 
 
 def remux_jpegs(path: Path, frames: Sequence[Path], fps: float) -> Path:
     """JPEG files as a film (Motion JPEG, .mkv), whole or not at all; BadInput for a file that is no JPEG."""
     import av
 
-    from src.video import read_image
+    from ...video import read_image
 
     rate = Fraction(fps).limit_denominator(1001)
     height, width = read_image(frames[0]).shape[:2]

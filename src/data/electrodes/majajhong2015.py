@@ -9,10 +9,10 @@ image until that bin ends. A repetition holds the sites of both animals, so halv
 from dataclasses import replace
 from functools import partial
 
-from src.data.brainio import from_brainscore
-from src.data.declare import Electrodes
-from src.data.release import Need, Release
-from src.records import Responses
+from ...records import Responses
+from ..brainio import from_brainscore
+from ..declare import Electrodes
+from ..release import Need, Release
 
 ASSEMBLY = "MajajHong2015.public"
 STIMULI = "hvm-public"

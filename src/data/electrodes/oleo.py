@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.brainio import from_assembly, read_array
-from src.data.brainio.from_brainscore import averaged, distinct, numbered
-from src.data.declare import Electrodes
-from src.data.release import ByHand, Need, Release
-from src.records import Responses
-from src.utils import BadInput, digest
+from ...records import Responses
+from ...utils import BadInput, digest
+from ..brainio import from_assembly, read_array
+from ..brainio.from_brainscore import averaged, distinct, numbered
+from ..declare import Electrodes
+from ..release import ByHand, Need, Release
 
 NAME = "oleo-hacs250"
 RECORDING = "oleo.rsvp.hacs250-pclips.experiment_psth.nc"
@@ -56,7 +56,7 @@ def _first_frame(release: Release, path: Path) -> Path:
     """The first frame of a clip as PNG beside the prepared data, made where it is not there for this file."""
     from PIL import Image
 
-    from src.video import read_frames
+    from ...video import read_frames
 
     recipe = digest([str(path.relative_to(release.folder)), path.stat().st_size])
     still = release.folder / "prepared" / f"{NAME}-stills" / f"{path.stem}-{recipe[:8]}.png"

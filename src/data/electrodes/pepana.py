@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from src.utils import BadInput
+from ...utils import BadInput
 
 FILM_MS, N_BINS = 30000.0, 150
 _NAME = re.compile(r"(?P<animal>[A-Za-z]+\d+)_(?P<site>u\d+)_\d+$")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.release import Http, Need, Release
-from src.utils import BadInput, file_digest
+from ...utils import BadInput, file_digest
+from ..release import Http, Need, Release
 
 N_HEMI = 10242
 N_VERTICES = 2 * N_HEMI

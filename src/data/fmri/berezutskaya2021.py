@@ -18,13 +18,13 @@ published one).
 from functools import partial
 from pathlib import Path
 
-from src.data.declare import Fmri
-from src.data.fmri import atlas, fmriprep
-from src.data.fmri.fmriprep import Run, Timing
-from src.data.release import ByHand, Need, OpenNeuro, Release
-from src.records import Responses
-from src.utils import BadInput
-from src.video import probe
+from ...records import Responses
+from ...utils import BadInput
+from ...video import probe
+from ..declare import Fmri
+from ..release import ByHand, Need, OpenNeuro, Release
+from . import atlas, fmriprep
+from .fmriprep import Run, Timing
 
 NAME = "berezutskaya2021-fmri"
 TASK = "film"

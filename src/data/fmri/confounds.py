@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils import BadInput
+from ...utils import BadInput
 
 PRESETS = ("motion24+acompcor", "motion24", "motion6", "none", "pca95")
 SHARE = 0.95

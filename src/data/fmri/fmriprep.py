@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.fmri import atlas, confounds
-from src.data.fmri.people import counted, fill_empty, first_reasons, left_out_note
-from src.data.release import ByHand, Need, Release
-from src.records import Responses, Stimuli
-from src.utils import BadInput, digest, overlap_weights, regular_bins
-from src.video import probe
+from ...records import Responses, Stimuli
+from ...utils import BadInput, digest, overlap_weights, regular_bins
+from ...video import probe
+from ..release import ByHand, Need, Release
+from . import atlas, confounds
+from .subjects import counted, fill_empty, first_reasons, left_out_note
 
 BIN_MS = 1000.0
 TR_TOLERANCE_MS = 1.0

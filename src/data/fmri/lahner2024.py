@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Fmri
-from src.data.fmri import atlas, surface, unpickle
-from src.data.fmri.people import each, fill_empty, first_reasons, left_out_note, whole
-from src.data.release import ByHand, Need, OpenNeuro, Release
-from src.records import Responses, Stimuli
-from src.utils import BadInput, regular_bins
-from src.video import probe
+from ...records import Responses, Stimuli
+from ...utils import BadInput, regular_bins
+from ...video import probe
+from ..declare import Fmri
+from ..release import ByHand, Need, OpenNeuro, Release
+from . import atlas, surface, unpickle
+from .subjects import each, fill_empty, first_reasons, left_out_note, whole
 
 NAME = "lahner2024-fmri"
 CLIP_MS = 3000.0

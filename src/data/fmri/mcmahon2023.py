@@ -22,14 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Fmri
-from src.data.fmri import atlas, surface
-from src.data.fmri.fmriprep import read_table
-from src.data.fmri.people import counted, fill_empty, first_reasons, left_out_note, whole
-from src.data.release import ByHand, Http, Need, OpenNeuro, Release
-from src.records import Responses, Stimuli
-from src.utils import BadInput, regular_bins
-from src.video import probe
+from ...records import Responses, Stimuli
+from ...utils import BadInput, regular_bins
+from ...video import probe
+from ..declare import Fmri
+from ..release import ByHand, Http, Need, OpenNeuro, Release
+from . import atlas, surface
+from .fmriprep import read_table
+from .subjects import counted, fill_empty, first_reasons, left_out_note, whole
 
 NAME = "mcmahon2023-fmri"
 CLIP_MS = 3000.0

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Fmri
-from src.data.fmri import atlas, surface
-from src.data.fmri.people import counted, fill_empty, first_reasons, left_out_note
-from src.data.release import ByHand, Need, Release
-from src.records import Responses, Stimuli
-from src.utils import BadInput, regular_bins
-from src.video import probe
+from ...records import Responses, Stimuli
+from ...utils import BadInput, regular_bins
+from ...video import probe
+from ..declare import Fmri
+from ..release import ByHand, Need, Release
+from . import atlas, surface
+from .subjects import counted, fill_empty, first_reasons, left_out_note
 
 TR_MS = 1000.0
 BEFORE = 2

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.fmri.atlas import HEMISPHERES, N_HEMI
-from src.data.release import Http, Need, Release
-from src.utils import BadInput
+from ...utils import BadInput
+from ..release import Http, Need, Release
+from .atlas import HEMISPHERES, N_HEMI
 
 SAMPLING = ("white-to-pial", "pial-ball")
 RADIUS_MM = 3.0

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from src.utils import BadInput
+from ...utils import BadInput
 
 KINDS = "biufSU"
 SMALL_BYTES = 2**26  # what a text may be decoded into, in memory

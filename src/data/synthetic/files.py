@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils import granted_cores
+from ...utils import granted_cores
 
 FPS = 25
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from src.data.synthetic.files import FPS
+from .files import FPS
 
 CONTEXT_FRAMES = 100
 
@@ -35,7 +35,7 @@ def layer_steps(films: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     films: uint8 arrays (T, 64, 64, 3) at 25 fps. Yields per film {layer: (T padded to blocks, n_features)}, a step
     that spans several frames repeated for each of them.
     """
-    from src import fakenet
+    from ... import fakenet
 
     network, answers = fakenet.build(), {}
     for layer in fakenet.LAYERS:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from src.utils import BadInput, digest
+from ...utils import BadInput, digest
 
 MANIFEST = "manifest.json"
 CARD = {

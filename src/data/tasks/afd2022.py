@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.release import Http, Need, Release
-from src.data.tasks import drawing
-from src.records import Labels
-from src.utils import BadInput
+from ...records import Labels
+from ...utils import BadInput
+from ..declare import Task
+from ..release import Http, Need, Release
+from . import sampling
 
 N_ITEMS = 50
 SHORTEST_MS, LONGEST_MS, WINDOW_MS = 3000.0, 8000.0, 4000.0
@@ -40,17 +40,17 @@ def source_video(stem: str) -> str:
 
 def read(release: Release) -> Labels:
     """Windows of four seconds and their actions."""
-    drawn, notes = drawing.draw(
+    drawn, notes = sampling.draw(
         release,
-        lambda notes: drawing.class_folders(release, PATTERN, (".avi", ".mp4"), notes),
-        drawing.film_of(SHORTEST_MS, LONGEST_MS, WINDOW_MS, seed="afd2022"),
+        lambda notes: sampling.class_folders(release, PATTERN, (".avi", ".mp4"), notes),
+        sampling.film_of(SHORTEST_MS, LONGEST_MS, WINDOW_MS, seed="afd2022"),
         n_items=N_ITEMS,
     )
     sources = np.array([source_video(Path(one.file).stem) for one in drawn])
     together = release.options.get("groups", "source") == "source"
     notes |= {"splits": "clips of one video stay together" if together else "clip by clip"}
-    shown = drawing.stimuli(release, drawn, image=False)
-    return drawing.labelled(shown, "action", notes, groups=sources if together else None)
+    shown = sampling.stimuli(release, drawn, image=False)
+    return sampling.labelled(shown, "action", notes, groups=sources if together else None)
 
 
 DATASETS = [

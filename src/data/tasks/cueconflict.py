@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.release import Http, Need, Release
-from src.records import Labels, Stimuli
-from src.utils import BadInput
+from ...records import Labels, Stimuli
+from ...utils import BadInput
+from ..declare import Task
+from ..release import Http, Need, Release
 
 RELEASES = ("cue-conflict", "style-transfer-preprocessed-512")
 CLASSES = (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.synthetic.files import write_image
-from src.data.synthetic.study import ensure_study
-from src.records import Labels, Stimuli
+from ...records import Labels, Stimuli
+from ..declare import Task
+from ..synthetic.files import write_image
+from ..synthetic.study import ensure_study
 
 VERSION = 1
 STUDY = "digits"

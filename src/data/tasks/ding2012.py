@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.films import write_lossless
-from src.data.release import Release
-from src.data.tasks.rendering import paint_dots, rendered
-from src.records import Labels, Stimuli
-from src.utils import BadInput, seed_from
+from ...records import Labels, Stimuli
+from ...utils import BadInput, seed_from
+from ..declare import Task
+from ..films import write_lossless
+from ..release import Release
+from .rendering import paint_dots, rendered
 
 DIRECTIONS = (0, 180)
 COHERENCES = (0.032, 0.064, 0.128, 0.256, 0.512)

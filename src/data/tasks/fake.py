@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.synthetic.files import FPS, render_films
-from src.data.synthetic.scenes import Waves, to_uint8
-from src.data.synthetic.study import CARD, ensure_study
-from src.records import Labels, Stimuli
-from src.utils import seed_from
+from ...records import Labels, Stimuli
+from ...utils import seed_from
+from ..declare import Task
+from ..synthetic.files import FPS, render_films
+from ..synthetic.scenes import Waves, to_uint8
+from ..synthetic.study import CARD, ensure_study
 
 VERSION = 1
 ACTIONS = {  # per frame: pixels right, pixels down, radians clockwise

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.films import write_lossless
-from src.data.release import Http, Need, Release
-from src.data.tasks import drawing
-from src.data.tasks.rendering import paint_boxes, rendered
-from src.records import Labels
-from src.utils import BadInput, seed_from
+from ...records import Labels
+from ...utils import BadInput, seed_from
+from ..declare import Task
+from ..films import write_lossless
+from ..release import Http, Need, Release
+from . import sampling
+from .rendering import paint_boxes, rendered
 
 N_ITEMS = 50
 VIEWS_DEG = (0, 30, 60, 90)
@@ -127,7 +127,7 @@ def draw_film(path: Path, identity: str, view_deg: float, pace: str, background:
         yield np.maximum(still, paint_boxes(seen, SIZE_PX))
 
 
-def items(release: Release, notes: drawing.Notes) -> drawing.Items:
+def items(release: Release, notes: sampling.Notes) -> sampling.Items:
     """{class: {"<folder>-<view>-<clip>": path}}: every clip once for each view."""
     found: dict[str, dict[str, Path]] = {}
     others = []
@@ -138,7 +138,7 @@ def items(release: Release, notes: drawing.Notes) -> drawing.Items:
             found.setdefault(label, {}).update(views)
         else:
             others.append(path.name)
-    notes |= {"clips of another name": drawing.named(others)} if others else {}
+    notes |= {"clips of another name": sampling.named(others)} if others else {}
     return found
 
 
@@ -149,7 +149,7 @@ def _fit(identity: str, path: Path) -> tuple[float, float]:
 
 def read(release: Release) -> Labels:
     """Films, rendered where they are not there, and their actions."""
-    drawn, notes = drawing.draw(release, lambda notes: items(release, notes), _fit, n_items=N_ITEMS)
+    drawn, notes = sampling.draw(release, lambda notes: items(release, notes), _fit, n_items=N_ITEMS)
     pace, background = release.options.get("pace", "real"), release.options.get("background", "dots")
     views = [int(one.stimulus_id.split("-", 2)[1]) for one in drawn]
 
@@ -165,10 +165,10 @@ def read(release: Release) -> Labels:
     clips = [Path(one.file).stem for one in drawn]
     actors = [_NAME.match(clip)[1] for clip in clips]
     groups = clips if by == "clip" else [f"{one.label}/{actor}" for one, actor in zip(drawn, actors, strict=True)]
-    stimuli = drawing.stimuli(release, drawn, image=False, paths=paths)
+    stimuli = sampling.stimuli(release, drawn, image=False, paths=paths)
     stimuli.table.update({"view": views, "actor": actors, "clip": clips})
     notes |= {"pace": pace, "background": background, "never parted": f"films of one {by}"}
-    return drawing.labelled(stimuli, "action", notes, groups=np.array(groups))
+    return sampling.labelled(stimuli, "action", notes, groups=np.array(groups))
 
 
 DATASETS = [

@@ -16,11 +16,11 @@ import csv
 import re
 from pathlib import Path
 
-from src.data.declare import Task
-from src.data.release import ByHand, Need, Release
-from src.data.tasks import drawing
-from src.records import Labels
-from src.utils import BadInput
+from ...records import Labels
+from ...utils import BadInput
+from ..declare import Task
+from ..release import ByHand, Need, Release
+from . import sampling
 
 N_CLASSES, N_ITEMS = 100, 50
 PATTERN = "**/ILSVRC2012_val_*.JPEG"
@@ -40,7 +40,7 @@ NEEDS = (
 _SYNSET = re.compile(r"n\d{8}")
 
 
-def items(release: Release) -> drawing.Items:
+def items(release: Release) -> sampling.Items:
     """{synset: {id: path}} of all validation images."""
     paths = {path.stem: path for path in release.files(PATTERN)}
     labels = _from_csv(release.folder) or _from_devkit(release.folder) or _from_folders(paths)
@@ -107,10 +107,10 @@ def _from_folders(paths: dict[str, Path]) -> dict[str, str]:
 
 def read(release: Release) -> Labels:
     """Images and synsets."""
-    drawn, notes = drawing.draw(
-        release, lambda notes: items(release), drawing.whole_image, n_items=N_ITEMS, n_classes=N_CLASSES
+    drawn, notes = sampling.draw(
+        release, lambda notes: items(release), sampling.whole_image, n_items=N_ITEMS, n_classes=N_CLASSES
     )
-    return drawing.labelled(drawing.stimuli(release, drawn, image=True), "object", notes)
+    return sampling.labelled(sampling.stimuli(release, drawn, image=True), "object", notes)
 
 
 DATASETS = [

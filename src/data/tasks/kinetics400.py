@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.release import Http, Need, Release
-from src.data.tasks import drawing
-from src.data.tasks.rendering import rendered, write_png
-from src.records import Labels
-from src.video import read_frames
+from ...records import Labels
+from ...video import read_frames
+from ..declare import Task
+from ..release import Http, Need, Release
+from . import sampling
+from .rendering import rendered, write_png
 
 N_CLASSES, N_ITEMS = 100, 50
 WINDOW_MS = 4000.0
@@ -37,10 +37,10 @@ NEEDS = (
 )
 
 
-def items(release: Release, notes: drawing.Notes) -> drawing.Items:
+def items(release: Release, notes: sampling.Notes) -> sampling.Items:
     """{class: {id: path}} of the test clips, by their folders or else by the annotations."""
     if any(release.folder.glob("test/*/*.mp4")):
-        return drawing.class_folders(release, "test/*/*.mp4", (".mp4",), notes)
+        return sampling.class_folders(release, "test/*/*.mp4", (".mp4",), notes)
     there = {path.name: path for path in release.files("test/*.mp4")}
     found: dict[str, dict[str, Path]] = {}
     with open(release.file(ANNOTATIONS), newline="", encoding="utf-8-sig") as handle:
@@ -48,14 +48,14 @@ def items(release: Release, notes: drawing.Notes) -> drawing.Items:
             file = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
             if file in there:
                 found.setdefault(row["label"], {})[f"{row['label']}/{file}"] = there.pop(file)
-    notes |= {"clips that are not annotated": drawing.named(sorted(there))} if there else {}
+    notes |= {"clips that are not annotated": sampling.named(sorted(there))} if there else {}
     return found
 
 
-def draw(release: Release) -> tuple[list[drawing.Drawn], drawing.Notes]:
+def draw(release: Release) -> tuple[list[sampling.Drawn], sampling.Notes]:
     """The windows of both tasks, from the manifest of the dynamic one."""
-    fit = drawing.film_of(WINDOW_MS, np.inf, WINDOW_MS, seed="kinetics400")
-    return drawing.draw(
+    fit = sampling.film_of(WINDOW_MS, np.inf, WINDOW_MS, seed="kinetics400")
+    return sampling.draw(
         release, lambda notes: items(release, notes), fit, n_items=N_ITEMS, n_classes=N_CLASSES, name="kinetics400"
     )
 
@@ -63,7 +63,7 @@ def draw(release: Release) -> tuple[list[drawing.Drawn], drawing.Notes]:
 def read(release: Release) -> Labels:
     """Windows of four seconds and their actions."""
     drawn, notes = draw(release)
-    return drawing.labelled(drawing.stimuli(release, drawn, image=False), "action", notes)
+    return sampling.labelled(sampling.stimuli(release, drawn, image=False), "action", notes)
 
 
 def read_static(release: Release) -> Labels:
@@ -78,7 +78,7 @@ def read_static(release: Release) -> Labels:
     recipe = {"version": 1, "frame": "middle of the window"}
     files = [f"{one.stimulus_id}@{one.start_ms:.0f}.png" for one in drawn]
     frames = rendered(release, "kinetics400-frames", recipe, files, make)
-    return drawing.labelled(drawing.stimuli(release, drawn, image=True, paths=frames), "action", notes)
+    return sampling.labelled(sampling.stimuli(release, drawn, image=True, paths=frames), "action", notes)
 
 
 _CARD = {

@@ -9,12 +9,12 @@ split has equal shares of the 64 objects.
 
 import numpy as np
 
-from src.data.brainio import from_brainscore, from_stimulus_set
-from src.data.declare import Task
-from src.data.electrodes.majajhong2015 import POSE, STIMULI, images
-from src.data.release import Release
-from src.records import Labels
-from src.utils import BadInput
+from ...records import Labels
+from ...utils import BadInput
+from ..brainio import from_brainscore, from_stimulus_set
+from ..declare import Task
+from ..electrodes.majajhong2015 import POSE, STIMULI, images
+from ..release import Release
 
 SHOWN_MS = 100.0
 VARIED = 3

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.release import ByHand, Http, Need, Release
-from src.data.tasks.drawing import named
-from src.records import Labels, Stimuli
-from src.utils import BadInput
+from ...records import Labels, Stimuli
+from ...utils import BadInput
+from ..declare import Task
+from ..release import ByHand, Http, Need, Release
+from .sampling import named
 
 TARGETS = ("joint action", "communication")
 LISTS = ("train", "test")

@@ -8,10 +8,10 @@ either case count.
 All classes, 50 images of each, drawn after sorting.
 """
 
-from src.data.declare import Task
-from src.data.release import ByHand, Need, Release
-from src.data.tasks import drawing
-from src.records import Labels
+from ...records import Labels
+from ..declare import Task
+from ..release import ByHand, Need, Release
+from . import sampling
 
 N_CLASSES, N_ITEMS = 8, 50
 VERSIONS = ("train_data/train_data", "train_data_V2/train_data_V2")
@@ -27,13 +27,13 @@ NEEDS = (
 def read(release: Release) -> Labels:
     """Images and tools."""
     version = next((v for v in VERSIONS if (release.folder / v).is_dir()), VERSIONS[0])
-    drawn, notes = drawing.draw(
+    drawn, notes = sampling.draw(
         release,
-        lambda notes: drawing.class_folders(release, f"{version}/*/*.*", (".jpg", ".jpeg", ".png"), notes),
-        drawing.whole_image,
+        lambda notes: sampling.class_folders(release, f"{version}/*/*.*", (".jpg", ".jpeg", ".png"), notes),
+        sampling.whole_image,
         n_items=N_ITEMS,
     )
-    return drawing.labelled(drawing.stimuli(release, drawn, image=True), "tool", notes)
+    return sampling.labelled(sampling.stimuli(release, drawn, image=True), "tool", notes)
 
 
 DATASETS = [

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from src.data.release import Release
-from src.utils import digest
+from ...utils import digest
+from ..release import Release
 
 RECIPE = "recipe.json"
 

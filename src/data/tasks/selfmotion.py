@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.declare import Task
-from src.data.films import write_lossless
-from src.data.release import ByHand, Need, Release
-from src.data.tasks.drawing import named
-from src.data.tasks.rendering import rendered
-from src.records import Labels, Stimuli
-from src.utils import BadInput
+from ...records import Labels, Stimuli
+from ...utils import BadInput
+from ..declare import Task
+from ..films import write_lossless
+from ..release import ByHand, Need, Release
+from .rendering import rendered
+from .sampling import named
 
 N_CLIPS, N_FRAMES, FPS, LIMIT_MS = 500, 10, 10.0, 1000.0
 ANGLES = ("rotation_pitch", "rotation_yaw", "heading_pitch", "heading_yaw", "pitch", "yaw")

@@ -14,11 +14,11 @@ import json
 import re
 from pathlib import Path
 
-from src.data.declare import Task
-from src.data.release import ByHand, Need, Release
-from src.data.tasks import drawing
-from src.records import Labels
-from src.utils import BadInput
+from ...records import Labels
+from ...utils import BadInput
+from ..declare import Task
+from ..release import ByHand, Need, Release
+from . import sampling
 
 N_CLASSES, N_ITEMS = 100, 50
 SHORTEST_MS, LONGEST_MS, SHOWN_MS = 3000.0, 4500.0, 4000.0
@@ -41,11 +41,11 @@ def class_name(template: str) -> str:
     return re.sub(r"[\[\]]", "", template).strip()
 
 
-def items(release: Release, notes: drawing.Notes) -> drawing.Items:
+def items(release: Release, notes: sampling.Notes) -> sampling.Items:
     """{class: {id: path}}, of the official lists where they are there, else of the folders."""
     lists = {name: _list_file(release.folder, name) for name in (*LISTS, "labels")}
     if not any(lists.values()):
-        folders = drawing.class_folders(release, "videos/*/*.webm", (".webm",), notes)
+        folders = sampling.class_folders(release, "videos/*/*.webm", (".webm",), notes)
         return {class_name(name): {path.stem: path for path in of.values()} for name, of in folders.items()}
     release.require([path or release.folder / f"labels/{name}.json" for name, path in lists.items()])
     there = {path.stem: path for path in release.files(PATTERN)}
@@ -79,14 +79,14 @@ def _json(path: Path):
 
 def read(release: Release) -> Labels:
     """The first four seconds of clips, and what is done in them."""
-    drawn, notes = drawing.draw(
+    drawn, notes = sampling.draw(
         release,
         lambda notes: items(release, notes),
-        drawing.film_of(SHORTEST_MS, LONGEST_MS, SHOWN_MS, seed=None),
+        sampling.film_of(SHORTEST_MS, LONGEST_MS, SHOWN_MS, seed=None),
         n_items=N_ITEMS,
         n_classes=N_CLASSES,
     )
-    return drawing.labelled(drawing.stimuli(release, drawn, image=False), "action", notes)
+    return sampling.labelled(sampling.stimuli(release, drawn, image=False), "action", notes)
 
 
 DATASETS = [

@@ -7,10 +7,10 @@ people: check consent and ethics rules before using them. Layout: <DATA_HOME>/vg
 100 identities and 50 images of each, drawn after sorting; identities with fewer are left out and counted.
 """
 
-from src.data.declare import Task
-from src.data.release import ByHand, Need, Release
-from src.data.tasks import drawing
-from src.records import Labels
+from ...records import Labels
+from ..declare import Task
+from ..release import ByHand, Need, Release
+from . import sampling
 
 N_CLASSES, N_ITEMS = 100, 50
 PATTERN = "test/*/*.*"
@@ -27,14 +27,14 @@ NEEDS = (
 
 def read(release: Release) -> Labels:
     """Images and identities."""
-    drawn, notes = drawing.draw(
+    drawn, notes = sampling.draw(
         release,
-        lambda notes: drawing.class_folders(release, PATTERN, (".jpg", ".jpeg", ".png"), notes),
-        drawing.whole_image,
+        lambda notes: sampling.class_folders(release, PATTERN, (".jpg", ".jpeg", ".png"), notes),
+        sampling.whole_image,
         n_items=N_ITEMS,
         n_classes=N_CLASSES,
     )
-    return drawing.labelled(drawing.stimuli(release, drawn, image=True), "identity", notes)
+    return sampling.labelled(sampling.stimuli(release, drawn, image=True), "identity", notes)
 
 
 DATASETS = [

@@ -1,6 +1,6 @@
 """Every model that is known by name, in groups by what the networks were trained to do. Plain data, no network here."""
 
-from src.models.catalogue import (
+from . import (
     audiovideo,
     controls,
     huggingface,
@@ -11,7 +11,7 @@ from src.models.catalogue import (
     torchvision_video,
     transformers_own,
 )
-from src.models.catalogue.entry import SOURCES, Feeding, ModelEntry, Weights
+from .entry import SOURCES, Feeding, ModelEntry, Weights
 
 __all__ = ["GROUPS", "MODELS", "SOURCES", "Feeding", "ModelEntry", "Weights", "entry_of"]
 

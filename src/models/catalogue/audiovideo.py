@@ -1,6 +1,6 @@
 """Film trunks trained against the sound, or the narration, of the same film."""
 
-from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, Feeding, ModelEntry, Weights
 
 PUBLIC = "https://dl.fbaipublicfiles.com"
 GREY = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}

@@ -1,6 +1,6 @@
 """What a network must beat, and the embedded networks of the tests and the demonstration."""
 
-from src.models.catalogue.entry import IMAGE, VIDEO, ModelEntry
+from .entry import IMAGE, VIDEO, ModelEntry
 
 
 def _control(name: str, kind: str, layers: int, millions: float, frames: tuple[float, float]) -> ModelEntry:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 IMAGE, VIDEO = "image", "video"
 
 SOURCES = {
-    "control": "src.models.controls",
-    "brainscore": "src.models.from_brainscore",
-    "torchvision": "src.models.from_torchvision",
-    "network": "src.models.from_networks",
-    "huggingface": "src.models.from_huggingface",
-    "timm": "src.models.from_timm",
-    "pytorchvideo": "src.models.from_pytorchvideo",
-    "own": "src.models.from_file",
+    "control": "controls",
+    "brainscore": "brainscore",
+    "torchvision": "torchvision",
+    "network": "published",
+    "huggingface": "huggingface",
+    "timm": "timm",
+    "pytorchvideo": "pytorchvideo",
+    "own": "file",
 }
 
 
@@ -98,7 +98,7 @@ class ModelEntry:
     @property
     def module(self) -> "ModuleType":
         """The module of its source."""
-        return importlib.import_module(SOURCES[self.source])
+        return importlib.import_module(f"...sources.{SOURCES[self.source]}", __name__)
 
 
 def of_torchvision(file: str) -> Weights:

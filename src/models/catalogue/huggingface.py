@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.models.catalogue.entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
+from .entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
 
 HALF = (0.5, 0.5, 0.5)
 

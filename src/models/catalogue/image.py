@@ -1,6 +1,6 @@
 """Networks of images: Brain-Score's plugins where they load with maintained packages, else torchvision and timm."""
 
-from src.models.catalogue.entry import IMAGE, Feeding, ModelEntry, Weights, of_torchvision
+from .entry import IMAGE, Feeding, ModelEntry, Weights, of_torchvision
 
 ANY = (1, float("inf"))
 SQUARE = Feeding(size=224, axes="CHW")

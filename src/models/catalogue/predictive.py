@@ -3,7 +3,7 @@
 There frames had 128 x 160 px and came 10 a second.
 """
 
-from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, Feeding, ModelEntry, Weights
 
 RELEASE = "https://github.com/chengtan9907/OpenSTL/releases/download/kitti-weights"
 FEEDING = Feeding(size=(128, 160), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")

@@ -1,6 +1,6 @@
 """Networks whose code and weights are pytorchvideo's."""
 
-from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, Feeding, ModelEntry, Weights
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 FEEDING = Feeding(size=256, resize=256, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))

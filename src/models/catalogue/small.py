@@ -1,6 +1,6 @@
 """Small networks of the visual sciences, whose own packages no longer install: built here from their papers."""
 
-from src.models.catalogue.entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
+from .entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
 
 STILL = {"kind": IMAGE, "source": "network", "fps": 25.0, "frames": (1, float("inf"))}
 STRAIGHT = Feeding(size=224, axes="CHW")

@@ -1,6 +1,6 @@
 """Action recognition: torchvision's modules with its own weights and MMAction2's, and Hiera on films."""
 
-from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights, of_torchvision
+from .entry import VIDEO, Feeding, ModelEntry, Weights, of_torchvision
 
 INF = float("inf")
 MMACTION = "https://download.openmmlab.com/mmaction/v1.0/recognition"

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from src.models.catalogue.entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, Feeding, ModelEntry, Weights
 
 ACTIONS, MASKED, TEXT = "action recognition", "masked autoencoder", "text-video"
 ANY = (1, inf)

@@ -7,7 +7,7 @@ texture (arXiv 1811.12231).
 from torch import nn
 from torchvision.models import AlexNet
 
-from src.models.networks.built import Built
+from .built import Built
 
 CONVOLUTIONAL, DENSE = (2, 5, 7, 9, 12), (2, 5)
 LAYERS = {

@@ -5,8 +5,8 @@ Morgado et al. 2021, Audio-visual instance discrimination with cross-modal agree
 
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.keys import part
+from .built import Built
+from .keys import part
 
 WIDTHS = (64, 128, 256, 512)
 OTHERS = ("audio_model.", "video_proj.", "audio_proj.")

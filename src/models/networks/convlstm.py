@@ -7,8 +7,8 @@ as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
+from .built import Built
+from .recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
 
 
 class ConvLSTMCell(nn.Module):

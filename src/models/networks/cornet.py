@@ -8,8 +8,8 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from src.models.networks.built import Built
-from src.models.networks.keys import unwrapped
+from .built import Built
+from .keys import unwrapped
 
 WIDTHS, STEPS = (64, 128, 256, 512), (2, 4, 2)
 BOTTLENECK = 4

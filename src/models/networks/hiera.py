@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from src.models.networks.built import Built
+from .built import Built
 
 UNIT = 8
 LOCAL_STAGES = 2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d
 
-from src.models.networks.built import Built
+from .built import Built
 
 S1_SIZES = tuple(range(7, 38, 2))
 WAVELENGTHS = tuple(4 - 0.05 * i for i in range(len(S1_SIZES)))

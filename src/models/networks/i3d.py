@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from src.models.networks.built import Built
-from src.models.networks.mmaction import PooledHead, recognizer, rename
+from .built import Built
+from .mmaction import PooledHead, recognizer, rename
 
 BLOCKS, WIDTH = (3, 4, 6, 3), 64
 LOOKS_AROUND = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
+from .built import Built
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 CLASSES = 174

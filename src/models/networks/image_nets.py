@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from src.models.networks.built import Built
+from .built import Built
 
 EMA = "model_ema_state_dict"
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.published import inner, without
-from src.models.networks.vit_parts import Block, SplitAttention, Tubelets, grid_layers, grid_reader, norm
+from .built import Built
+from .published import inner, without
+from .vit_parts import Block, SplitAttention, Tubelets, grid_layers, grid_reader, norm
 
 SIDE, STEPS = 14, 8
 UNUSED = ("decoder_", "mask_token", "pred_head.", "head.")

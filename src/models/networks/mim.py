@@ -11,9 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.predrnn import SpatioTemporalLSTMCell, remembered
-from src.models.networks.recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
+from .built import Built
+from .predrnn import SpatioTemporalLSTMCell, remembered
+from .recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
 
 SIZE = (64, 80)  # of the maps: the peepholes have a weight for every place of frames of 128 x 160 px
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from src.models.networks.published import without
+from .published import without
 
 
 class PooledHead(nn.Module):

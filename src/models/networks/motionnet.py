@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
+from .built import Built
 
 FILTERS, VELOCITIES = 128, 64
 FRAMES, KERNEL = 6, 6

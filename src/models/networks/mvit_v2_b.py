@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
-from src.models.networks.built import Built
-from src.models.networks.published import inner, reprefixed
+from .built import Built
+from .published import inner, reprefixed
 
 DEPTH, WIDTH, HALVING = 24, 96, (2, 5, 21)
 SIZE, FRAMES, STRIDE = 224, 32, (2, 4, 4)

@@ -7,19 +7,8 @@ sizes, names and order of the gates as in OpenSTL's KITTI checkpoint (Tan et al.
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.recurrent import (
-    CHANNELS,
-    FORGET_BIAS,
-    HIDDEN,
-    PATCH,
-    State,
-    Traces,
-    conv,
-    gate,
-    patches,
-    trace_axes,
-)
+from .built import Built
+from .recurrent import CHANNELS, FORGET_BIAS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
 
 
 class SpatioTemporalLSTMCell(nn.Module):

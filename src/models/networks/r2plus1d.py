@@ -7,8 +7,8 @@ Patrick et al. 2020, Generalized data transformations (arXiv 2003.04298).
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-from src.models.networks.built import Built
-from src.models.networks.keys import part
+from .built import Built
+from .keys import part
 
 # what the checkpoints hold beside the film trunk: the trunk for sound or text, and the heads on either
 OTHERS = ("audio_network.", "text_network.", "mlp_v", "mlp_a", "mlp_t")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d, pad
 
-from src.models.networks.built import Built
-from src.models.networks.keys import part
+from .built import Built
+from .keys import part
 
 EMBEDDING = 512
 # widths of a mixed block: pointwise; its 3 x 3 x 3 branches, before and within; behind its pool

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
+from .built import Built
 
 FRAMES = 10
 WIDTH, TRANSLATOR_WIDTH, DEPTH = 64, 256, 6

@@ -5,9 +5,9 @@ Names as in MMAction2's checkpoint of UniFormer-B (ImageNet-1k, then Kinetics-40
 
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.mmaction import PooledHead, recognizer, rename
-from src.models.networks.vit_parts import JointAttention, Mlp
+from .built import Built
+from .mmaction import PooledHead, recognizer, rename
+from .vit_parts import JointAttention, Mlp
 
 DEPTHS, DIMS, HEAD = (5, 8, 20, 7), (64, 128, 320, 512), 64
 STRIDES = ((2, 4), (1, 2), (1, 2), (1, 2))  # of each stage's patches, in time and in space

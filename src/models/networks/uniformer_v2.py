@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.mmaction import VectorHead, recognizer, rename
-from src.models.networks.vit_parts import attend_over, placed
+from .built import Built
+from .mmaction import VectorHead, recognizer, rename
+from .vit_parts import attend_over, placed
 
 SIZE, GATHERS = 224, 4
 

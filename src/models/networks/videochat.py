@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.published import inner, without
-from src.models.networks.vit_parts import (
+from ...utils import BadInput
+from .built import Built
+from .published import inner, without
+from .vit_parts import (
     Block,
     Encoder,
     FrameBlock,
@@ -29,7 +30,6 @@ from src.models.networks.vit_parts import (
     stretched,
     wave_table,
 )
-from src.utils import BadInput
 
 SIZE = 224
 EVA = {"dim": 1408, "depth": 39, "heads": 16, "hidden": 6144, "gathers": 8, "patch": 14}
@@ -98,7 +98,7 @@ def join(eva: str | Path, videochat: str | Path, out: str | Path) -> Path:
     eva: BLIP-2's eva_vit_g.pth, the image blocks; videochat: videochat_7b_stage1.pth or its 13b twin, what was trained.
     Raises BadInput for a file that is damaged or lacks these parts.
     """
-    from src.models.checkpoints import read_state
+    from ..checkpoints import read_state
 
     image = without(read_state(Path(eva)), *UNUSED_EVA)
     if "patch_embed.proj.weight" not in image:

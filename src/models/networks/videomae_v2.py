@@ -11,18 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from src.models.networks.built import Built
-from src.models.networks.published import inner, unprefixed, without
-from src.models.networks.vit_parts import (
-    Block,
-    Encoder,
-    KeyBlindAttention,
-    Tubelets,
-    grid_layers,
-    grid_reader,
-    norm,
-    wave_table,
-)
+from .built import Built
+from .published import inner, unprefixed, without
+from .vit_parts import Block, Encoder, KeyBlindAttention, Tubelets, grid_layers, grid_reader, norm, wave_table
 
 SIZE, STEPS, CLASSES = 224, 8, 710
 DECODER = ("decoder.", "encoder_to_decoder.", "mask_token")

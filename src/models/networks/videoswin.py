@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from src.models.networks.built import Built
+from .built import Built
 
 PATCH, WINDOW = (2, 4, 4), (8, 7, 7)
 RULES = (

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.models.networks.built import Built
-from src.models.networks.published import unprefixed
-from src.models.networks.vit_parts import Block, Encoder, JointAttention, Tubelets, grid_layers, grid_reader, norm
+from .built import Built
+from .published import unprefixed
+from .vit_parts import Block, Encoder, JointAttention, Tubelets, grid_layers, grid_reader, norm
 
 SIDE, STEPS = 14, 8
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from src.models.networks.built import Built
-from src.models.networks.keys import unwrapped
+from .built import Built
+from .keys import unwrapped
 
 SIMPLE, COMPLEX = 256, 256
 KERNEL, STRIDE = 25, 4

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from src.models import from_networks
 from src.models.catalogue import MODELS
 from src.models.catalogue.entry import ModelEntry
 from src.models.loading import reinitialise
 from src.models.networks.built import Built
+from src.models.sources import published
 from src.models.spec import Model
 
 Shapes = dict[str, tuple[int, ...]]
@@ -29,15 +29,15 @@ def small_entry(name: str, size: int = 0) -> ModelEntry:
 def model(name: str, size: int = 0) -> Model:
     """The reduced network drawn from a seed, as the extractor takes it."""
     entry = small_entry(name, size)
-    built = from_networks.build(entry.argument, reduced=True)
+    built = published.build(entry.argument, reduced=True)
     reinitialise(built.module, 0)
-    return replace(from_networks.wrapped(entry, built, "cpu"), digest="0" * 64)
+    return replace(published.wrapped(entry, built, "cpu"), digest="0" * 64)
 
 
 def meta(name: str) -> Built:
     """The full network without memory for its weights."""
     with torch.device("meta"):
-        return from_networks.build(MODELS[name].argument)
+        return published.build(MODELS[name].argument)
 
 
 def shapes(module: torch.nn.Module) -> Shapes:
@@ -67,5 +67,5 @@ def put_checkpoint(monkeypatch, home: Path, name: str, content: object) -> Path:
     plain = replace(entry, weights=replace(entry.weights, sha256=""))
     monkeypatch.setenv("TORCH_HOME", str(home))
     monkeypatch.setattr(from_networks, "entry_of", lambda _source, _argument: plain)
-    monkeypatch.setattr(from_networks, "build", partial(from_networks.build, reduced=True))
+    monkeypatch.setattr(from_networks, "build", partial(published.build, reduced=True))
     return path

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.nn.functional import conv3d
 
-from src.models import from_networks
+from src.extraction.check import broken_in_extraction
 from src.models.catalogue import MODELS
-from src.models.contract import broken_promises
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
+from src.models.inspect.probe import noise, verify
 from src.models.networks import avid, s3d
-from src.models.outputs import run
-from src.models.probing import noise, verify
-from src.models.rehearsal import broken_in_extraction
+from src.models.sources import published
 from src.utils import BadInput
 from tests.models.networks.reduced import drawn, meta, model, norm, put_checkpoint, shapes
 
@@ -120,16 +120,16 @@ def test_reduced_network_keeps_the_promises(name):
 @pytest.mark.parametrize("name", ["SeLaVi-VGG-Sound", "GDT-HowTo100M", "AVID-CMA-Audioset", S3D])
 def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     family, key = name.split("-")[0], MODELS[name].weights.key
-    inside = shapes(from_networks.build(MODELS[name].argument, reduced=True).module)
+    inside = shapes(published.build(MODELS[name].argument, reduced=True).module)
     state = drawn(inside, PREFIX[family]) | {other: torch.zeros(1) for other in BESIDE[family]}
     path = put_checkpoint(monkeypatch, tmp_path, name, {key: state, "epoch": 3} if key else state)
-    loaded, _ = from_networks.load(MODELS[name].argument, "cpu")
+    loaded, _ = published.load(MODELS[name].argument, "cpu")
     held = loaded.module.state_dict()
     assert all(torch.equal(held[tensor], state[PREFIX[family] + tensor]) for tensor in inside)
     state[f"{PREFIX[family]}head.weight"] = torch.zeros(1)
     torch.save({key: state} if key else state, path)
     with pytest.raises(BadInput, match=r"1 unexpected \(head.weight\)"):
-        from_networks.load(MODELS[name].argument, "cpu")
+        published.load(MODELS[name].argument, "cpu")
 
 
 def test_avid_shortcut_is_added_before_the_last_norm():
@@ -178,7 +178,7 @@ def test_conv1_of_s3d_is_read_without_its_padding():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [R2PLUS1D[0], AVID[0], S3D])
 def test_full_network_runs(name):
-    built, size = from_networks.build(MODELS[name].argument), MODELS[name].feeding.size
+    built, size = published.build(MODELS[name].argument), MODELS[name].feeding.size
     read = built.process_output or (lambda _layer, output: output)
     heard = run(built.module.eval(), list(built.layers), torch.rand(1, 3, 8, size, size), read)
     for layer, axes in built.layers.items():

@@ -8,14 +8,14 @@ import torch
 from torch.nn import functional
 
 from src import models
-from src.models import from_networks
+from src.extraction.check import broken_in_extraction
 from src.models.catalogue import MODELS
-from src.models.contract import broken_promises
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
+from src.models.inspect.probe import clips, noise, verify
 from src.models.networks import convlstm, mim, predrnn, simvp
 from src.models.networks.recurrent import patches
-from src.models.outputs import run
-from src.models.probing import clips, noise, verify
-from src.models.rehearsal import broken_in_extraction
+from src.models.sources import published
 from src.utils import BadInput
 from tests.models.networks.reduced import drawn, meta, model, norm, put_checkpoint, shapes
 
@@ -116,20 +116,20 @@ def test_film_is_read_in_block_and_causal_inference(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
-    reduced = from_networks.build(MODELS[name].argument, reduced=True).module
+    reduced = published.build(MODELS[name].argument, reduced=True).module
     state = drawn(shapes(reduced))
     path = put_checkpoint(monkeypatch, tmp_path, name, state)
-    loaded, recipe = from_networks.load(MODELS[name].argument, "cpu")
+    loaded, recipe = published.load(MODELS[name].argument, "cpu")
     held = loaded.module.state_dict()
     assert all(torch.equal(held[key], value) for key, value in state.items())
     assert len(recipe) == 64
     torch.save({**state, "head.weight": torch.zeros(1)}, path)
     with pytest.raises(BadInput, match=r"1 unexpected \(head.weight\)"):
-        from_networks.load(MODELS[name].argument, "cpu")
+        published.load(MODELS[name].argument, "cpu")
 
 
 def test_a_name_loads_its_published_file_and_the_same_twice(tmp_path, monkeypatch):
-    state = drawn(shapes(from_networks.build("predrnn:PredRNN", reduced=True).module))
+    state = drawn(shapes(published.build("predrnn:PredRNN", reduced=True).module))
     path = put_checkpoint(monkeypatch, tmp_path, "PredRNN", state)
     (first, files), (second, _) = (models.load_watched("PredRNN") for _ in range(2))
     assert files == (path,)
@@ -323,7 +323,7 @@ def simvp_by_name(state: dict[str, torch.Tensor], frames: torch.Tensor, tau: boo
 
 @pytest.mark.parametrize("name", ["SimVP", "TAU"])
 def test_simvp_follows_its_equations_by_published_names(name):
-    network = from_networks.build(MODELS[name].argument, reduced=True).module.eval()
+    network = published.build(MODELS[name].argument, reduced=True).module.eval()
     state = {key: value + 0.5 if "var" in key else 0.3 * (value - 0.4) for key, value in drawn(shapes(network)).items()}
     network.load_state_dict(state, strict=False)
     frames = torch.rand(10, 3, 12, 16)
@@ -345,7 +345,7 @@ def test_simvp_reads_encoder_frames_in_time_order():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_full_network_runs(name):
-    built = from_networks.build(MODELS[name].argument)
+    built = published.build(MODELS[name].argument)
     n_frames = 10 if name in ("SimVP", "TAU") else 2
     read = built.process_output or (lambda _layer, output: output)
     heard = run(built.module.eval(), list(built.layers), torch.rand(1, n_frames, 3, 128, 160), read)

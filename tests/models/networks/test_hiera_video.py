@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from src.models import from_networks
-from src.models.contract import broken_promises
+from src.extraction.check import broken_in_extraction
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
 from src.models.networks.hiera import Hiera, Shape, pooled, unwindowed, windows
-from src.models.outputs import run
-from src.models.rehearsal import broken_in_extraction
+from src.models.sources import published
 from tests.models.networks import reduced
 
 IMAGE = Shape(8, 1, (1, 1, 2, 1), grid=(1, 56, 56), kernel=(1, 7, 7), stride=(1, 4, 4), padding=(0, 3, 3))
@@ -80,8 +80,8 @@ def test_keeps_every_promise():
 
 
 def test_the_published_file_is_loaded(monkeypatch, tmp_path):
-    network = from_networks.build("hiera:Hiera-Video-B", reduced=True)
+    network = published.build("hiera:Hiera-Video-B", reduced=True)
     state = {name: value + 1 for name, value in network.module.state_dict().items()}
     reduced.put_checkpoint(monkeypatch, tmp_path, "Hiera-Video-B", {"epoch": 1, "model_state": state})
-    model, _ = from_networks.load("hiera:Hiera-Video-B", "cpu")
+    model, _ = published.load("hiera:Hiera-Video-B", "cpu")
     assert all(torch.equal(value, state[name]) for name, value in model.module.state_dict().items())

@@ -6,17 +6,17 @@ from functools import cache
 import pytest
 import torch
 
+from src.extraction.check import broken_in_extraction
 from src.models.catalogue import MODELS
 from src.models.catalogue.transformers_own import ENTRIES
-from src.models.contract import broken_promises
-from src.models.from_networks import build, put_weights, wrapped
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
+from src.models.inspect.probe import clips, verify
 from src.models.loading import reinitialise
 from src.models.networks import videochat
-from src.models.outputs import run
-from src.models.probing import clips, verify
-from src.models.rehearsal import broken_in_extraction
+from src.models.sources.published import build, put_weights, wrapped
 from src.utils import BadInput
-from tests.models.networks import published_layouts as layouts
+from tests.models.networks import published_layouts
 
 NAMES = [entry.name for entry in ENTRIES]
 KINDS = (
@@ -45,40 +45,68 @@ SMALL_EVA = {"dim": 32, "depth": 4, "hidden": 64}
 
 # {name: (published layout, of the reduced build, entry of the file that wraps it)}
 PUBLISHED = {
-    "I3D": (layouts.i3d(64, AROUND, NOWHERE), layouts.i3d(8, SMALL_AROUND, NOWHERE), "state_dict"),
-    "I3D-nonlocal": (layouts.i3d(64, AROUND, SOMEWHERE), layouts.i3d(8, SMALL_AROUND, SMALL_SOMEWHERE), "state_dict"),
-    "I3D-R50-smthsmthv2": (layouts.i3d_ssv2(64, (3, 4, 6, 3)), layouts.i3d_ssv2(8, (1, 1, 1, 1)), "state_dict"),
-    "I3D-R101-smthsmthv2": (layouts.i3d_ssv2(64, (3, 4, 23, 3)), layouts.i3d_ssv2(8, (1, 1, 1, 1)), "state_dict"),
-    "UniFormer-V1": (
-        layouts.uniformer((5, 8, 20, 7), (64, 128, 320, 512)),
-        layouts.uniformer((1, 1, 2, 2), (8, 8, 16, 32)),
+    "I3D": (published_layouts.i3d(64, AROUND, NOWHERE), published_layouts.i3d(8, SMALL_AROUND, NOWHERE), "state_dict"),
+    "I3D-nonlocal": (
+        published_layouts.i3d(64, AROUND, SOMEWHERE),
+        published_layouts.i3d(8, SMALL_AROUND, SMALL_SOMEWHERE),
         "state_dict",
     ),
-    "UniFormer-V2-B": (layouts.uniformer_v2(768, 12, 4), layouts.uniformer_v2(32, 4, 2), "state_dict"),
-    "UniFormer-V2-L": (layouts.uniformer_v2(1024, 24, 4, 14), layouts.uniformer_v2(32, 4, 2, 14), "state_dict"),
+    "I3D-R50-smthsmthv2": (
+        published_layouts.i3d_ssv2(64, (3, 4, 6, 3)),
+        published_layouts.i3d_ssv2(8, (1, 1, 1, 1)),
+        "state_dict",
+    ),
+    "I3D-R101-smthsmthv2": (
+        published_layouts.i3d_ssv2(64, (3, 4, 23, 3)),
+        published_layouts.i3d_ssv2(8, (1, 1, 1, 1)),
+        "state_dict",
+    ),
+    "UniFormer-V1": (
+        published_layouts.uniformer((5, 8, 20, 7), (64, 128, 320, 512)),
+        published_layouts.uniformer((1, 1, 2, 2), (8, 8, 16, 32)),
+        "state_dict",
+    ),
+    "UniFormer-V2-B": (
+        published_layouts.uniformer_v2(768, 12, 4),
+        published_layouts.uniformer_v2(32, 4, 2),
+        "state_dict",
+    ),
+    "UniFormer-V2-L": (
+        published_layouts.uniformer_v2(1024, 24, 4, 14),
+        published_layouts.uniformer_v2(32, 4, 2, 14),
+        "state_dict",
+    ),
     "VideoMAE-V2-B-distilled": (
-        layouts.videomae_v2_distilled(768, 12, 3072),
-        layouts.videomae_v2_distilled(32, 3, 96),
+        published_layouts.videomae_v2_distilled(768, 12, 3072),
+        published_layouts.videomae_v2_distilled(32, 3, 96),
         "module",
     ),
     "MViT-V2-B-Kinetics400": (
-        layouts.mvit_v2(**MVIT, classes=400),
-        layouts.mvit_v2(**SMALL_MVIT, classes=400),
+        published_layouts.mvit_v2(**MVIT, classes=400),
+        published_layouts.mvit_v2(**SMALL_MVIT, classes=400),
         "model_state",
     ),
     "MViT-V2-B-smthsmthv2": (
-        layouts.as_mmaction(layouts.mvit_v2(**MVIT, classes=174)),
-        layouts.as_mmaction(layouts.mvit_v2(**SMALL_MVIT, classes=174)),
+        published_layouts.as_mmaction(published_layouts.mvit_v2(**MVIT, classes=174)),
+        published_layouts.as_mmaction(published_layouts.mvit_v2(**SMALL_MVIT, classes=174)),
         "state_dict",
     ),
-    "VideoMAE-V2-B": (layouts.videomae_v2(768, 12, 3072, 16), layouts.videomae_v2(32, 3, 96, 16), "model"),
-    "VideoMAE-V2-G": (layouts.videomae_v2(1408, 40, 6144, 14), layouts.videomae_v2(32, 3, 96, 14), "module"),
-    "MAE-ST-L": (layouts.mae_st(1024, 24), layouts.mae_st(32, 3), "model_state"),
-    "MAE-ST-G": (layouts.mae_st(1280, 32), layouts.mae_st(32, 3), "model"),
-    "V-JEPA-L": (layouts.vjepa(1024, 24), layouts.vjepa(32, 3), "target_encoder"),
-    "V-JEPA-H": (layouts.vjepa(1280, 32), layouts.vjepa(32, 3), "target_encoder"),
-    "VJEPA-Temporal": (layouts.vjepa(1024, 24), layouts.vjepa(32, 3), "target_encoder"),
-    "VideoChat2-7B": (layouts.videochat2(1024, 23, 4096), layouts.videochat2(32, 3, 64), "model"),
+    "VideoMAE-V2-B": (
+        published_layouts.videomae_v2(768, 12, 3072, 16),
+        published_layouts.videomae_v2(32, 3, 96, 16),
+        "model",
+    ),
+    "VideoMAE-V2-G": (
+        published_layouts.videomae_v2(1408, 40, 6144, 14),
+        published_layouts.videomae_v2(32, 3, 96, 14),
+        "module",
+    ),
+    "MAE-ST-L": (published_layouts.mae_st(1024, 24), published_layouts.mae_st(32, 3), "model_state"),
+    "MAE-ST-G": (published_layouts.mae_st(1280, 32), published_layouts.mae_st(32, 3), "model"),
+    "V-JEPA-L": (published_layouts.vjepa(1024, 24), published_layouts.vjepa(32, 3), "target_encoder"),
+    "V-JEPA-H": (published_layouts.vjepa(1280, 32), published_layouts.vjepa(32, 3), "target_encoder"),
+    "VJEPA-Temporal": (published_layouts.vjepa(1024, 24), published_layouts.vjepa(32, 3), "target_encoder"),
+    "VideoChat2-7B": (published_layouts.videochat2(1024, 23, 4096), published_layouts.videochat2(32, 3, 64), "model"),
 }
 JOINED = ("VideoChat-7B", "VideoChat-13B")
 
@@ -157,7 +185,7 @@ def test_published_names_and_shapes_fit_the_full_size(name):
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_a_generated_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     _, shapes, key = PUBLISHED[name]
-    state = layouts.generated(shapes)
+    state = published_layouts.generated(shapes)
     entry = unsigned(name)
     save({key: state, "epoch": 3}, entry, tmp_path, monkeypatch)
     built = build(entry.argument, reduced=True)
@@ -171,7 +199,7 @@ def test_a_generated_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["MAE-ST-L", "UniFormer-V1", "VideoMAE-V2-B"])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(name, tmp_path, monkeypatch):
     _, shapes, key = PUBLISHED[name]
-    state = layouts.generated(shapes)
+    state = published_layouts.generated(shapes)
     lost = next(part for part in state if "norm1.weight" in part and "decoder" not in part)
     del state[lost]
     entry = unsigned(name)
@@ -195,13 +223,16 @@ def test_weights_that_are_nowhere_say_what_to_do(tmp_path, monkeypatch):
 
 
 def test_videochat_is_joined_from_its_two_files(tmp_path, monkeypatch):
-    eva = layouts.merged(
-        layouts.eva_vit_g(**SMALL_EVA),
-        layouts.blocks(1, {"gone.weight": (3,)}, "head"),
-        layouts.affine("norm", 32),
+    eva = published_layouts.merged(
+        published_layouts.eva_vit_g(**SMALL_EVA),
+        published_layouts.blocks(1, {"gone.weight": (3,)}, "head"),
+        published_layouts.affine("norm", 32),
         {"blocks.39.norm1.weight": (32,)},
     )
-    image, chat = layouts.generated(eva), layouts.generated(layouts.videochat_stage1(32, 64, 2), seed=1)
+    image, chat = (
+        published_layouts.generated(eva),
+        published_layouts.generated(published_layouts.videochat_stage1(32, 64, 2), seed=1),
+    )
     torch.save(image, tmp_path / "eva_vit_g.pth")
     torch.save({"model": chat, "epoch": 1}, tmp_path / "videochat_7b_stage1.pth")
     entry = MODELS["VideoChat-7B"]
@@ -220,7 +251,7 @@ def test_videochat_is_joined_from_its_two_files(tmp_path, monkeypatch):
 
 def test_the_wrong_files_are_not_joined(tmp_path):
     right, wrong = tmp_path / "eva_vit_g.pth", tmp_path / "other.pth"
-    torch.save(layouts.generated(layouts.eva_vit_g(**SMALL_EVA)), right)
+    torch.save(published_layouts.generated(published_layouts.eva_vit_g(**SMALL_EVA)), right)
     torch.save({"a": torch.zeros(1)}, wrong)
     with pytest.raises(BadInput, match="expected BLIP-2's"):
         videochat.join(wrong, wrong, tmp_path / "out.pth")
@@ -229,9 +260,9 @@ def test_the_wrong_files_are_not_joined(tmp_path):
 
 
 def test_published_names_fit_videochat_at_full_size():
-    eva = layouts.below("visual_encoder.", layouts.eva_vit_g(**EVA))
+    eva = published_layouts.below("visual_encoder.", published_layouts.eva_vit_g(**EVA))
     eva["visual_encoder.patch_embed.proj.weight"] = (1408, 3, 1, 14, 14)
-    trained = layouts.videochat_stage1(1408, 6144, 8)
+    trained = published_layouts.videochat_stage1(1408, 6144, 8)
     shapes = {**eva, **{name: shape for name, shape in trained.items() if "gmhra" in name}}
     state = full_size("VideoChat-7B").module.state_dict()
     assert {name: tuple(value.shape) for name, value in state.items()} == shapes

@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 from scipy import stats
 from scipy.io import savemat
 
-from src.models import from_networks
+from src.extraction.check import broken_in_extraction
 from src.models.catalogue import MODELS
-from src.models.contract import broken_promises
+from src.models.inspect.check import broken_promises
+from src.models.inspect.outputs import run
+from src.models.inspect.probe import verify
 from src.models.networks import cornet, hmax, motionnet, vonenet
-from src.models.outputs import run
-from src.models.plugins import plugins_dir
-from src.models.probing import verify
-from src.models.rehearsal import broken_in_extraction
+from src.models.sources import published
+from src.models.sources.plugins import plugins_dir
 from src.utils import BadInput
 from tests.models.networks.reduced import drawn, meta, model, norm, put_checkpoint, shapes
 
@@ -77,7 +77,7 @@ def test_reduced_network_keeps_the_promises(name):
 
 @pytest.mark.parametrize("name", ["AlexNet_SIN", "CORnet-S", "voneresnet-50", "voneresnet-50-non_stochastic"])
 def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
-    inside = shapes(from_networks.build(MODELS[name].argument, reduced=True).module)
+    inside = shapes(published.build(MODELS[name].argument, reduced=True).module)
     state = drawn(inside)
     alexnet = name == "AlexNet_SIN"
     wrapped = {
@@ -85,13 +85,13 @@ def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
         for key, value in state.items()
     }
     path = put_checkpoint(monkeypatch, tmp_path, name, {"state_dict": wrapped, "epoch": 60, "flags": {"k_exc": 25}})
-    loaded, _ = from_networks.load(MODELS[name].argument, "cpu")
+    loaded, _ = published.load(MODELS[name].argument, "cpu")
     held = loaded.module.state_dict()
     assert all(torch.equal(held[key], value) for key, value in state.items())
     gone = wrapped.popitem()[0]
     torch.save({"state_dict": wrapped}, path)
     with pytest.raises(BadInput, match=rf"1 missing \({gone.removeprefix('module.')}\)"):
-        from_networks.load(MODELS[name].argument, "cpu")
+        published.load(MODELS[name].argument, "cpu")
 
 
 def test_cornet_area_runs_its_bottleneck_on_its_own_output():
@@ -192,7 +192,7 @@ def test_complex_cells_do_not_know_the_phase_of_their_wave():
 
 def test_the_gabor_bank_survives_a_random_twin():
     reduced = model("voneresnet-50", 64)
-    fresh = from_networks.build(MODELS["voneresnet-50"].argument, reduced=True).module
+    fresh = published.build(MODELS["voneresnet-50"].argument, reduced=True).module
     bank = "vone_block.simple_conv_q0.weight"
     assert torch.equal(reduced.module.state_dict()[bank], fresh.state_dict()[bank])
     assert bank not in dict(fresh.named_parameters())
@@ -245,7 +245,7 @@ def test_universal_patch_set_is_converted_and_loaded(tmp_path, monkeypatch):
     kept = write_patches(tmp_path / "set.mat", 5)
     path = put_checkpoint(monkeypatch, tmp_path, "hmax", {})
     hmax.convert(str(tmp_path / "set.mat"), str(path))
-    loaded, _ = from_networks.load("hmax:hmax", "cpu")
+    loaded, _ = published.load("hmax:hmax", "cpu")
     for i, patches in enumerate(kept):
         np.testing.assert_allclose(loaded.module.s2[i].weight.numpy(force=True), patches, rtol=1e-6)
     assert torch.equal(loaded.module.s1[0].weight, hmax.S1(7, 4.0).weight)
@@ -278,7 +278,7 @@ def test_motionnet_arrays_are_converted_and_loaded(tmp_path, monkeypatch):
             file[f"{name}:0"] = values
     path = put_checkpoint(monkeypatch, tmp_path, "MotionNet", {})
     motionnet.convert(str(tmp_path / "motion_net.h5"), str(path))
-    loaded, _ = from_networks.load("motionnet:MotionNet", "cpu")
+    loaded, _ = published.load("motionnet:MotionNet", "cpu")
     film = torch.rand(1, 3, 6, 32, 32)
     heard = run(loaded.module, ["relu", "conv2"], film, lambda _, out: out[0])
     grey = film[0].mean(dim=0).numpy()
@@ -293,14 +293,14 @@ def test_motionnet_arrays_are_converted_and_loaded(tmp_path, monkeypatch):
 def test_missing_weights_say_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(BadInput, match=r"universal_patch_set\.mat and run python -c .*import convert"):
-        from_networks.load("hmax:hmax", "cpu")
+        published.load("hmax:hmax", "cpu")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES[:-1])
 def test_full_network_runs(name):
     entry = MODELS[name]
-    built, size = from_networks.build(entry.argument), entry.feeding.size
+    built, size = published.build(entry.argument), entry.feeding.size
     batch = torch.rand(1, 3, 8, size, size) if entry.kind == "video" else torch.rand(2, 3, size, size)
     heard = run(built.module.eval(), list(built.layers), batch, lambda _layer, output: output)
     for layer, axes in built.layers.items():

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from src import models
-from src.models import from_networks
+from src.extraction.check import broken_in_extraction
 from src.models.checkpoints import checkpoint_path
-from src.models.contract import broken_promises
+from src.models.inspect.check import broken_promises
 from src.models.networks import image_nets, videoswin
-from src.models.rehearsal import broken_in_extraction
+from src.models.sources import published
 from src.utils import BadInput
 
 NAMES = (
@@ -121,9 +121,9 @@ def test_a_digest_of_another_file_is_refused(monkeypatch, tmp_path):
 )
 def test_unknown_arguments_are_refused(argument, message):
     with pytest.raises(BadInput, match=message):
-        from_networks.build(argument)
+        published.build(argument)
 
 
 def test_the_files_that_a_network_imports_are_watched():
-    names = {path.name for path in from_networks.source_files("videomae_v2:VideoMAE-V2-B")}
+    names = {path.name for path in published.source_files("videomae_v2:VideoMAE-V2-B")}
     assert {"videomae_v2.py", "vit_parts.py", "preprocessing.py"} <= names

@@ -1,0 +1,149 @@
+"""Which windows of a film a model is shown, and where in time its answers belong.
+
+The semantic is Brain-Score's (BlockInferencer, CausalInferencer): a model's time steps lie evenly spaced over a
+window; they are averaged by overlap into bins of one model frame, and these into the target bins. All of it is linear:
+`TimeMap` composes it into one small matrix per window. A static model's windows are single frames.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+
+from ..models.spec import Model
+from ..utils import BadInput
+
+Mode = Literal["block", "causal"]
+
+TINY = 1e-6  # of a frame or a millisecond: less than any time that matters, more than rounding
+
+
+def context_limits(model: Model, context_ms: float) -> tuple[float, float]:
+    """(least, used) length in ms of the windows: `context_ms` within what the model's frames and durations allow."""
+    interval = 1000 / model.fps
+    least = max(model.num_frames[0] * interval, model.duration_ms[0])
+    most = min(model.num_frames[1] * interval, model.duration_ms[1])
+    if least > most + TINY:
+        raise BadInput(
+            f"model {model.name}: {model.num_frames} frames at {model.fps} fps and {model.duration_ms} ms exclude "
+            f"each other; expected ranges that overlap"
+        )
+    return least, float(min(max(context_ms, least), most))
+
+
+def framewise(model: Model, mode: Mode) -> bool:
+    """Whether each window stands for one bin of one model frame: static models, and causal inference."""
+    return model.kind == "image" or mode == "causal"
+
+
+def n_frame_bins(duration_ms: float, fps: float) -> int:
+    """How many bins of one model frame begin within a stimulus."""
+    return max(1, int(np.ceil(duration_ms * fps / 1000 - TINY)))
+
+
+def make_windows(model: Model, mode: Mode, context_ms: float, duration_ms: float) -> np.ndarray:
+    """The windows of a stimulus, array (n_windows, 2) of half-open times in ms; they may reach outside the stimulus.
+
+    Static: one window per frame. Block: consecutive windows of the context. Causal: for each frame the window that
+    ends with it, as long as the context or as the film so far, and never shorter than the model's least.
+    """
+    interval = 1000 / model.fps
+    frames = np.arange(n_frame_bins(duration_ms, model.fps)) * interval
+    if model.kind == "image":
+        return np.stack([frames, frames + interval], axis=1)
+    least, context = context_limits(model, context_ms)
+    if mode == "causal":
+        ends = interval + frames
+        starts = np.where(ends >= context, ends - context, np.where(ends < least, ends - least, 0.0))
+        return np.stack([starts, ends], axis=1)
+    if np.isinf(context):
+        return np.array([[0.0, duration_ms]])
+    starts = np.arange(max(1, int(np.ceil(duration_ms / context - TINY)))) * context
+    return np.stack([starts, starts + context], axis=1)
+
+
+class TimeMap:
+    """The way of one stimulus' time steps into target bins.
+
+    Times are measured in frame bins ("phase"): bin f runs from f to f + 1. The last one is repeated once, so that a
+    target bin which ends less than one frame behind the stimulus is covered.
+    """
+
+    def __init__(
+        self,
+        windows_ms: np.ndarray,
+        one_frame_each: bool,
+        duration_ms: float,
+        fps: float,
+        bins_ms: np.ndarray,
+        partial: bool,
+    ):
+        interval = 1000 / fps
+        self._windows_ms = windows_ms
+        self._framewise = one_frame_each
+        self._n_frames = n_frame_bins(duration_ms, fps)
+        edges = np.arange(self._n_frames + 2) * interval
+        if not one_frame_each:
+            edges[-2] = min(edges[-2], windows_ms[-1, 1])
+            edges[-1] = edges[-2] + interval
+        self._edges_ms = edges
+        starts, ends = bins_ms[:, 0], np.where(np.isinf(bins_ms[:, 1]), duration_ms, bins_ms[:, 1])
+        if partial:
+            covered = starts < duration_ms - TINY
+            ends = np.minimum(ends, duration_ms)
+        else:
+            covered = (ends < duration_ms + interval - TINY) & (ends > starts)
+        self.n_valid = len(covered) if covered.all() else int(np.argmin(covered))
+        self._starts = self._phase(starts[: self.n_valid])
+        self._ends = self._phase(ends[: self.n_valid])
+
+    def needed(self) -> Iterable[int]:
+        """The windows that some valid bin needs, in their order."""
+        return (w for w in range(len(self._windows_ms)) if len(self._bins(*self._frames(w))))
+
+    def weights(self, first: int, last: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the windows first..last, all of which gave the same `n_steps` time steps, add to which bins.
+
+        Returns bins (n_bins,) and weights (n_bins, n_steps); over all windows the weights of a bin sum to 1.
+        """
+        low, high = self._frames(first)[0], self._frames(last)[1]
+        bins = self._bins(low, high)
+        if self._framewise:
+            return bins, self._share(bins, np.array([low]), self._reach(np.array([high])))
+        return bins, sum(self._block_weights(w, bins, n_steps) for w in range(first, last + 1))
+
+    def _block_weights(self, window: int, bins: np.ndarray, n_steps: int) -> np.ndarray:
+        steps_ms = np.linspace(*self._windows_ms[window], n_steps + 1)
+        frames = np.arange(*self._frames(window))
+        to_bins = self._share(bins, frames, self._reach(frames + 1))
+        return to_bins @ _overlap_share(self._edges_ms[frames], self._edges_ms[frames + 1], steps_ms)
+
+    def _frames(self, window: int) -> tuple[int, int]:
+        """The frame bins, from and to, that a window has a part in."""
+        if self._framewise:
+            return window, window + 1
+        low, high = self._phase(self._windows_ms[window])
+        return int(np.floor(low + TINY)), min(int(np.ceil(high - TINY)), self._n_frames)
+
+    def _reach(self, high: np.ndarray) -> np.ndarray:
+        """Ends of frame bins as phases: the last one also stands for its repetition."""
+        return np.where(high >= self._n_frames, self._n_frames + 1, high)
+
+    def _share(self, bins: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """The part of each bin that lies within the phases [low, high): (n_bins, n_phases)."""
+        start, end = self._starts[bins][:, None], self._ends[bins][:, None]
+        return np.maximum(np.minimum(end, high) - np.maximum(start, low), 0) / (end - start)
+
+    def _bins(self, low: int, high: int) -> np.ndarray:
+        """The valid bins that overlap the frame bins from `low` to `high`."""
+        first = np.searchsorted(self._ends, low + TINY, side="right")
+        return np.arange(first, max(first, np.searchsorted(self._starts, self._reach(high) - TINY, side="left")))
+
+    def _phase(self, times_ms: np.ndarray) -> np.ndarray:
+        return np.interp(times_ms, self._edges_ms, np.arange(len(self._edges_ms)))
+
+
+def _overlap_share(starts_ms: np.ndarray, ends_ms: np.ndarray, steps_ms: np.ndarray) -> np.ndarray:
+    """The share that each step (edges `steps_ms`) has in each frame bin: (n_frame_bins, n_steps)."""
+    overlap = np.minimum(ends_ms[:, None], steps_ms[None, 1:]) - np.maximum(starts_ms[:, None], steps_ms[None, :-1])
+    return np.maximum(overlap, 0) / (ends_ms - starts_ms)[:, None]

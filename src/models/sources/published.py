@@ -1,0 +1,107 @@
+"""Networks of src/models/networks with their published weights; an argument is "<file>:<name>"."""
+
+import importlib
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...utils import BadInput, digest, file_digest, unknown_name
+from ..catalogue import entry_of
+from ..catalogue.entry import ModelEntry
+from ..checkpoints import fetched, plain_state, put, read_state, ready_text
+from ..preprocessing import preparation
+from ..spec import Model
+
+if TYPE_CHECKING:
+    from ..networks.built import Built
+
+FOLDER = Path(__file__).parents[1] / "networks"
+SIBLING = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
+
+
+def source_files(argument: str) -> tuple[Path, ...]:
+    """The files that decide its answers, and the one that reads its weights."""
+    return (*deciding_files(argument), FOLDER.parent / "checkpoints.py")
+
+
+def deciding_files(argument: str) -> tuple[Path, ...]:
+    """The network's file, those beside it that it imports, and the preprocessing."""
+    found, waiting = [], [argument.split(":")[0]]
+    while waiting:
+        path = FOLDER / f"{waiting.pop()}.py"
+        if path not in found and path.is_file():
+            found.append(path)
+            waiting += SIBLING.findall(path.read_text(encoding="utf-8"))
+    return (*sorted(found), FOLDER.parent / "preprocessing.py")
+
+
+def packages(argument: str) -> tuple[str, ...]:
+    """The packages whose versions can change what the network computes."""
+    return ("torchvision", "numpy")
+
+
+def ready(argument: str) -> str:
+    """ "yes", or how the weight file comes here."""
+    return ready_text(entry_of("network", argument))
+
+
+def build(argument: str, reduced: bool = False) -> "Built":
+    """The network with its initial values."""
+    file, _, name = argument.partition(":")
+    if not (FOLDER / f"{file}.py").is_file():
+        raise unknown_name("file of networks", file, sorted(path.stem for path in FOLDER.glob("[!_]*.py")))
+    builders = importlib.import_module(f"...networks.{file}", __name__).BUILDERS
+    if name not in builders:
+        raise unknown_name(f"network in {file}.py", name, builders)
+    return builders[name](reduced=reduced)
+
+
+def load(argument: str, device: str) -> tuple[Model, str]:
+    """The network with its weights, and the digest of its code and preprocessing."""
+    entry = entry_of("network", argument)
+    built = build(argument)
+    put_weights(entry, built)
+    return wrapped(entry, built, device), recipe(entry)
+
+
+def put_weights(entry: ModelEntry, built: "Built") -> None:
+    """Find, read and load the published weights; BadInput in one line for what is missing or does not fit."""
+    if entry.weights is None:
+        return
+    path = fetched(entry)
+    state = plain_state(read_state(path, entry.weights.key))
+    try:
+        renamed = built.rename(state)
+    except KeyError as error:
+        raise BadInput(f"{entry.name}: the weight file {path} lacks {error}; replace it") from error
+    put(built.module, renamed, f"{entry.name}: the weight file {path}")
+
+
+WEIGHT_DOORS = {"src.models.sources.published:put_weights": lambda *_: None}
+
+
+def wrapped(entry: ModelEntry, built: "Built", device: str) -> Model:
+    """The network as the extractor takes it; layers without declared axes are probed."""
+    from ..inspect.probe import detected
+
+    model = Model(
+        name=entry.name,
+        module=built.module.eval().to(device),
+        preprocess=preparation(entry.feeding),
+        layers=dict(built.layers),
+        kind=entry.kind,
+        fps=float(entry.fps),
+        digest="",
+        num_frames=entry.frames or (1, np.inf),
+        process_output=built.process_output,
+    )
+    return model if all(model.layers.values()) else detected(model, device)
+
+
+def recipe(entry: ModelEntry) -> str:
+    """Digest of what turns frames into answers beside the weights: the files and the feeding."""
+    files = [[path.name, file_digest(path)] for path in deciding_files(entry.argument)]
+    return digest([entry.argument, asdict(entry.feeding), files])
