@@ -16,7 +16,7 @@ import numpy as np
 import src.store
 from src import locks
 from src.config import Config
-from src.store import ActivationKey, Card, CeilingKey, Entry, Store, activations
+from src.store import ActivationKey, CeilingKey, Entry, Metadata, Store, activations
 from src.utils import array_digest, digest
 
 IDS = tuple(f"film-{i}" for i in range(7))
@@ -73,15 +73,15 @@ class World:
         layers = {layer: array_digest(values) for layer, values in found.layers.items()}
         return digest([layers, array_digest(found.n_valid), array_digest(found.time_ms), list(found.ids)])
 
-    def card(self) -> str:
+    def metadata(self) -> str:
         """Fetch a card that rests on one file; a digest of its facts."""
         source = self.home / "weights.bin"
         if not source.exists():
             source.write_bytes(b"weights")
 
-        def make() -> Card:
-            self.note("card")
-            return Card({"layers": list(SIZES), "fps": 25.0}, (source,), {"numpy": np.__version__})
+        def make() -> Metadata:
+            self.note("metadata")
+            return Metadata({"layers": list(SIZES), "fps": 25.0}, (source,), {"numpy": np.__version__})
 
         return digest(Store(self.config).card("model", "r3d", make))
 

@@ -39,7 +39,7 @@ from src import files, locks
 from src.store import Interrupted, Store, key_name
 
 Verdict = tuple[str, bool]
-WORKS = ("entry", "answers", "card")
+WORKS = ("entry", "answers", "metadata")
 
 
 @contextmanager
@@ -166,7 +166,7 @@ class _Some:
 def crowds(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
     """8 processes with one entry and 16 with one activation key at once: each is computed once, all see the same."""
     for _ in range(max(1, count // 5)):
-        for work, size in (("entry", 8), ("answers", 16), ("card", 8)):
+        for work, size in (("entry", 8), ("answers", 16), ("metadata", 8)):
             with world() as shared:
                 found = [collect(child) for child in [start(getattr(shared, work), hurry) for _ in range(size)]]
                 once = all(shared.computed(unit) == 1 for unit in (IDS if work == "answers" else [work]))

@@ -223,7 +223,7 @@ class Activations:
 
 
 @dataclass(frozen=True)
-class Score:
+class Evaluation:
     """How well each layer predicts each target: valid, test (n_layers, n_targets, n_splits), NaN = undefined.
 
     layers: (n_layers,) names; targets: table of n_targets rows with `target_id`; metric: name; ceiling: (n_targets,)

@@ -25,10 +25,10 @@ class Cli:
         home.mkdir(parents=True, exist_ok=True)
         return cls(home, data_home or home / "data")
 
-    def __call__(self, script: str, *arguments: str, expect: int = 0, **environment: str):
+    def __call__(self, benchmark: str, *arguments: str, expect: int = 0, **environment: str):
         """The finished process of `score_SCRIPT.py ARGUMENTS`; its exit code must be `expect`."""
         done = subprocess.run(
-            [sys.executable, str(ROOT / f"score_{script}.py"), *map(str, arguments)],
+            [sys.executable, str(ROOT / f"score_{benchmark}.py"), *map(str, arguments)],
             env=self.environment(**environment),
             capture_output=True,
             text=True,

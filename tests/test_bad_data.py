@@ -20,12 +20,12 @@ def attempt(monkeypatch, tmp_path, embedded_home):
     """Score fake-net on a record as if it were a dataset; what was stored besides cards must be nothing."""
     config = Config(embedded_home, tmp_path / "activations", tmp_path / "results", tmp_path / "torch", 2)
 
-    def go(script, kind, record, **request):
+    def go(benchmark, kind, record, **request):
         traits = {k: request.pop(k) for k in list(request) if k in ("lag", "fit", "metric", "decoder_name")}
         declared = kind(name="bad", load=lambda folder: record, **CARD, **traits)
-        monkeypatch.setitem(data.KINDS[script], "bad", declared)
+        monkeypatch.setitem(data.BY_BENCHMARK[benchmark], "bad", declared)
         try:
-            return list(score(Request(script, "fake-net", ("bad",), **request), config))
+            return list(score(Request(benchmark, "fake-net", ("bad",), **request), config))
         finally:
             kept = [p.name for p in (tmp_path / "activations").rglob("*") if p.is_file() and p.suffix != ".lock"]
             assert not kept, kept
@@ -91,7 +91,7 @@ def test_too_few_stimuli_for_electrodes(attempt, films):
 
 def test_datasets_of_other_units_are_not_scored_together(attempt, films, monkeypatch):
     other = replace(films, units={k: np.asarray(v)[::-1] for k, v in films.units.items()})
-    monkeypatch.setitem(data.KINDS["fmri"], "other", Fmri(name="other", load=lambda folder: other, **CARD))
+    monkeypatch.setitem(data.BY_BENCHMARK["fmri"], "other", Fmri(name="other", load=lambda folder: other, **CARD))
     from src.evaluate import fmri
 
     with pytest.raises(BadInput, match="expected the same units in all datasets of a joint score"):

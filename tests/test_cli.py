@@ -12,7 +12,7 @@ import pytest
 from src.cli import main
 from src.cli.progress import Terminal
 from src.cli.table import aligned, result_text
-from src.pipeline import Result
+from src.pipeline import Score
 from tests.conftest import ROOT
 
 
@@ -76,7 +76,7 @@ def test_nothing_is_written_for_bad_input(run, cli, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("script", ["fmri", "electrodes", "task", "behaviour"])
+@pytest.mark.parametrize("benchmark", ["fmri", "electrodes", "task", "behaviour"])
 def test_help_and_list_name_what_there_is(run, script):
     code, out, _ = run(script, "--help")
     assert code == 0
@@ -157,7 +157,7 @@ def test_columns_are_aligned():
 
 def test_undefined_numbers_are_printed_as_a_dash():
     facts = {
-        "script": "fmri",
+        "benchmark": "fmri",
         "model": "m",
         "datasets": ["d"],
         "metric": "pearson",
@@ -173,7 +173,7 @@ def test_undefined_numbers_are_printed_as_a_dash():
                 "best": True,
             }
         ],
-        "own": None,
+        "best_per_unit": None,
         "regions": [],
         "targets": 3,
         "undefined": 1,
@@ -182,7 +182,7 @@ def test_undefined_numbers_are_printed_as_a_dash():
         "reliability": 0.64,
         "notes": {"rows": 9},
     }
-    text = result_text(Result(facts, {"test": np.zeros(1)}))
+    text = result_text(Score(facts, {"test": np.zeros(1)}))
     assert re.search(r"^\* l +- +0\.500 ±0\.100 +-$", text, re.M), text
     assert "2 of 3 units are left out" in text
     assert "1 targets have no score" in text

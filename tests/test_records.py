@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.records import Activations, Choices, Labels, Responses, Score, Stimuli
+from src.records import Activations, Choices, Evaluation, Labels, Responses, Stimuli
 from src.utils import BadInput, regular_bins
 
 
@@ -98,7 +98,7 @@ def test_the_best_layer_is_chosen_by_validation_alone():
     valid[1] = 0.5
     test = np.zeros((3, 2, 4))
     test[2] = 0.9
-    score = Score(("a", "b", "c"), {"target_id": [0, 1]}, valid, test, "pearson")
+    score = Evaluation(("a", "b", "c"), {"target_id": [0, 1]}, valid, test, "pearson")
     assert score.best_layer() == 1
     with pytest.raises(BadInput, match="test scores have shape"):
         replace(score, test=test[:2])

@@ -12,9 +12,9 @@ from .progress import Terminal
 from .table import plan_text, result_text
 
 
-def main(script: str, arguments: list[str] | None = None) -> int:
+def main(benchmark: str, arguments: list[str] | None = None) -> int:
     """Run one of the scripts ("fmri", "electrodes", "task", "behaviour"); returns the exit code."""
-    options = parse(script, arguments)
+    options = parse(benchmark, arguments)
     terminal = Terminal(quiet=options.quiet)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("src.store").setLevel(logging.WARNING if options.quiet else logging.INFO)
@@ -35,9 +35,9 @@ def main(script: str, arguments: list[str] | None = None) -> int:
                 results.append(result)
             write_output(results, options.output)
     except BadInput as error:
-        print(f"score_{script}.py: error: {error}", file=sys.stderr)
+        print(f"score_{benchmark}.py: error: {error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"score_{script}.py: {stopped}; run it again to go on", file=sys.stderr)
+        print(f"score_{benchmark}.py: {stopped}; run it again to go on", file=sys.stderr)
         return stopped.exit_code
     return 0

@@ -3,10 +3,10 @@
 from .. import data, models
 
 
-def listing(script: str) -> str:
+def listing(benchmark: str) -> str:
     """The datasets of a script and the models, by group."""
-    lines = [f"{len(data.KINDS[script])} {script} datasets:"]
-    for declared in data.KINDS[script].values():
+    lines = [f"{len(data.BY_BENCHMARK[benchmark])} {benchmark} datasets:"]
+    for declared in data.BY_BENCHMARK[benchmark].values():
         lines.append(f"  {declared.name:<28} {declared.access:<14} {declared.citation.splitlines()[0]}")
     lines.append("models:")
     for group, names in models.grouped().items():

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
-from ..data import KINDS
+from ..data import BY_BENCHMARK
 from ..pipeline import Request
 from .listing import listing
 
@@ -27,24 +27,24 @@ class Options:
     quiet: bool
 
 
-def parse(script: str, arguments: list[str] | None = None) -> Options:
+def parse(benchmark: str, arguments: list[str] | None = None) -> Options:
     """The options of a command line; --help, --list and unusable flags leave with argparse's exit codes 0 and 2."""
-    parser = argparse.ArgumentParser(prog=f"score_{script}.py", description=ABOUT[script])
-    _add_what(parser, script)
+    parser = argparse.ArgumentParser(prog=f"score_{benchmark}.py", description=ABOUT[benchmark])
+    _add_what(parser, benchmark)
     _add_model(parser)
-    _add_protocol(parser, script)
+    _add_protocol(parser, benchmark)
     _add_run(parser)
     given = parser.parse_args(arguments)
     if given.list:
-        print(listing(script))
+        print(listing(benchmark))
         parser.exit(0)
     if given.model is None:
         parser.error("no model named; expected --model NAME: see --list")
-    return Options(_request(script, given), given.output, given.dry_run, given.extract_only, given.quiet)
+    return Options(_request(benchmark, given), given.output, given.dry_run, given.extract_only, given.quiet)
 
 
-def _add_what(parser: argparse.ArgumentParser, script: str) -> None:
-    what = "--tasks" if script in ("task", "behaviour") else "--datasets"
+def _add_what(parser: argparse.ArgumentParser, benchmark: str) -> None:
+    what = "--tasks" if benchmark in ("task", "behaviour") else "--datasets"
     parser.add_argument(
         "--model", "-m", metavar="NAME", help="a name of --list, Random-NAME, or path/to/file.py:function"
     )
@@ -72,7 +72,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
 
 
-def _add_protocol(parser: argparse.ArgumentParser, script: str) -> None:
+def _add_protocol(parser: argparse.ArgumentParser, benchmark: str) -> None:
     group = parser.add_argument_group("protocol")
     group.add_argument("--splits", type=_count, default=10, metavar="N", help="train/valid/test splits (default: 10)")
     group.add_argument("--seed", type=int, default=0, help="of splits and halves (default: 0)")
@@ -90,7 +90,7 @@ def _add_protocol(parser: argparse.ArgumentParser, script: str) -> None:
         metavar="N",
         help="scores with responses turned or exchanged, for p values: say 1000 (default: 0)",
     )
-    if script == "fmri":
+    if benchmark == "fmri":
         group.add_argument(
             "--clip-duration", type=_positive, default=15.0, metavar="S", help="segments that are split (default: 15)"
         )
@@ -98,7 +98,7 @@ def _add_protocol(parser: argparse.ArgumentParser, script: str) -> None:
         group.add_argument(
             "--split", choices=("runs", "scattered"), default="runs", help="held-out segments (default: runs)"
         )
-    if script in ("fmri", "electrodes"):
+    if benchmark in ("fmri", "electrodes"):
         group.add_argument(
             "--gap", type=_not_negative, default=10.0, metavar="S", help="kept clear around held-out film (default: 10)"
         )
@@ -111,7 +111,7 @@ def _add_protocol(parser: argparse.ArgumentParser, script: str) -> None:
             help="one ridge penalty per target, by generalised (gcv, default) or exact (loo) leave-one-out",
         )
         group.add_argument("--no-ceiling", action="store_true", help="score recordings that were not repeated")
-    if script != "behaviour":
+    if benchmark != "behaviour":
         group.add_argument(
             "--audit", action="store_true", help="score also with stimuli and responses parted: the null"
         )
@@ -129,15 +129,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", "-q", action="store_true", help="no progress, only the scores")
 
 
-def _request(script: str, given: argparse.Namespace) -> Request:
+def _request(benchmark: str, given: argparse.Namespace) -> Request:
     stages = ("activation", "evaluation", "ceiling")
     rerun = {stage for stage in stages if given.rerun_all or getattr(given, f"rerun_{stage}")}
     # fresh activations that nothing reads would be a strange thing to ask for
     rerun |= {"evaluation"} if "activation" in rerun else set()
     return Request(
-        script=script,
+        benchmark=benchmark,
         model=given.model,
-        names=_names(script, given.names),
+        names=_names(benchmark, given.names),
         layers=tuple(given.layers),
         mode=given.inference_mode,
         context_ms=given.context_duration,
@@ -161,11 +161,11 @@ def _request(script: str, given: argparse.Namespace) -> Request:
     )
 
 
-def _names(script: str, names: list[str]) -> tuple[str, ...]:
+def _names(benchmark: str, names: list[str]) -> tuple[str, ...]:
     """The names given; `all` stands for every dataset of the kind but the embedded ones, if there are others."""
     if names != ["all"]:
         return tuple(names)
-    declared = KINDS[script].values()
+    declared = BY_BENCHMARK[benchmark].values()
     return tuple(d.name for d in declared if d.access != "embedded") or tuple(d.name for d in declared)
 
 

@@ -7,12 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pipeline import Result
+from ..pipeline import Score
 from ..utils import BadInput
 
 # columns of ours that a column of the unit table may not take the name of
 OURS = (
-    *("layer", "split", "valid", "test", "target", "metric", "model", "script", "datasets", "ceiling", "reliability"),
+    *(
+        "layer",
+        "split",
+        "valid",
+        "test",
+        "target",
+        "metric",
+        "model",
+        "benchmark",
+        "datasets",
+        "ceiling",
+        "reliability",
+    ),
     *("low", "high", "p", "q", "draw", "permutation", "bootstrap", "bootstrap_normalised", "null"),
 )
 # of the chosen layer only
@@ -43,7 +55,7 @@ def check_output(path: str | None, suffixes: Sequence[str] = SUFFIXES) -> None:
         raise BadInput(f"--output {path}: the folder {folder} is not writable; choose another")
 
 
-def write_output(results: Sequence[Result], path: str | None) -> None:
+def write_output(results: Sequence[Score], path: str | None) -> None:
     """Write the scores to `path`, whole or not at all."""
     if path is None:
         return
@@ -56,7 +68,7 @@ def write_output(results: Sequence[Result], path: str | None) -> None:
         part.unlink(missing_ok=True)
 
 
-def rows(results: Sequence[Result]):
+def rows(results: Sequence[Score]):
     """A pandas table with a row per score, layer, target and split."""
     import pandas as pd
 
@@ -69,14 +81,14 @@ def _column(name: str) -> str:
     return name if short in OURS or name == "target_id" else short
 
 
-def _rows(result: Result):
+def _rows(result: Score):
     import pandas as pd
 
     arrays, facts = result.arrays, result.facts
     test = np.asarray(arrays["test"])
     layer, target, split = (index.ravel() for index in np.indices(test.shape))
     table = {
-        "script": facts["script"],
+        "benchmark": facts["benchmark"],
         "model": facts["model"],
         "datasets": "+".join(facts["datasets"]),
         "metric": facts["metric"],
@@ -97,14 +109,14 @@ def _rows(result: Result):
     return pd.DataFrame(table)
 
 
-def _write_json(results: Sequence[Result], path: Path) -> None:
+def _write_json(results: Sequence[Score], path: Path) -> None:
     scores = [
         dict(result.facts) | {"scores": json.loads(_rows(result).to_json(orient="records"))} for result in results
     ]
     path.write_text(json.dumps(scores, indent=1))
 
 
-def _write_netcdf(results: Sequence[Result], path: Path) -> None:
+def _write_netcdf(results: Sequence[Score], path: Path) -> None:
     import xarray as xr
 
     if len(results) > 1:

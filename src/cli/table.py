@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..pipeline import Result
+from ..pipeline import Score
 from ..store import key_name
 
 METRIC = {"pearson": "r", "accuracy": "accuracy", "I2n": "I2n", "O2": "O2"}
@@ -27,7 +27,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def result_text(result: Result) -> str:
+def result_text(result: Score) -> str:
     """A score as a table per layer, one per region where there are some, and what stands behind the numbers."""
     facts = result.facts
     parts = [_title(facts), _layers(facts), *_regions(facts), _small_print(facts)]
@@ -35,7 +35,7 @@ def result_text(result: Result) -> str:
 
 
 def _target(facts: Mapping[str, Any]) -> str:
-    return "label" if facts["script"] == "task" else "unit"
+    return "label" if facts["benchmark"] == "task" else "unit"
 
 
 def _title(facts: Mapping[str, Any]) -> str:
@@ -73,8 +73,8 @@ def _layers(facts: Mapping[str, Any]) -> str:
         [("* " if r["best"] else "  ") + r["layer"], *_cells(r, columns), *_trust(facts, trust, r["best"])]
         for r in facts["layers"]
     ]
-    if facts["own"] is not None:
-        rows.append(["  each its own", *_cells(facts["own"], columns), *_trust(facts, trust, False)])
+    if facts["best_per_unit"] is not None:
+        rows.append(["  best layer per unit", *_cells(facts["best_per_unit"], columns), *_trust(facts, trust, False)])
     return aligned(["  layer", *(title for title, _ in columns), *trust], rows)
 
 
@@ -122,7 +122,7 @@ def _regions(facts: Mapping[str, Any]) -> list[str]:
 
 def _small_print(facts: Mapping[str, Any]) -> str:
     lines = ["", "* the layer with the best validation score"]
-    if facts["own"] is not None:
+    if facts["best_per_unit"] is not None:
         lines[-1] += f"; each its own: chosen so for every {_target(facts)}"
     if facts["ceiling"] is not None:
         lines.append(f"ceiling {facts['ceiling']:.3f}: {_ceiling_words(facts)}")

@@ -42,7 +42,7 @@ DATASETS: dict[str, Fmri] = {d.name: d for study in _FMRI for d in study.DATASET
 ELECTRODES: dict[str, Electrodes] = {d.name: d for study in _ELECTRODES for d in study.DATASETS}
 TASKS: dict[str, Task] = {d.name: d for study in _TASKS for d in study.DATASETS}
 BEHAVIOURS: dict[str, Behaviour] = {d.name: d for study in _BEHAVIOURS for d in study.DATASETS}
-KINDS: dict[str, dict[str, Dataset]] = {
+BY_BENCHMARK: dict[str, dict[str, Dataset]] = {
     "fmri": DATASETS,
     "electrodes": ELECTRODES,
     "task": TASKS,
@@ -64,7 +64,7 @@ def declaration(kind: str | None, name: str) -> Dataset:
             found_type, expected = type(found).__name__, TYPES[kind].__name__
             raise BadInput(f"{name} is of type {found_type}; expected {expected}: take the script of its kind")
         return found
-    kinds = KINDS.values() if kind is None else [KINDS[kind]]
+    kinds = BY_BENCHMARK.values() if kind is None else [BY_BENCHMARK[kind]]
     known = {n: d for registry in kinds for n, d in registry.items()}
     if name not in known:
         raise unknown_name("dataset" if kind is None else f"{kind} dataset", name, known)

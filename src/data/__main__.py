@@ -65,11 +65,11 @@ def _preparation_options() -> dict[str, list[str]]:
 
 
 def _all() -> list[Dataset]:
-    return [declared for registry in data.KINDS.values() for declared in registry.values()]
+    return [declared for registry in data.BY_BENCHMARK.values() for declared in registry.values()]
 
 
 def _kind(declared: Dataset) -> str:
-    return next(kind for kind, registry in data.KINDS.items() if declared.name in registry)
+    return next(kind for kind, registry in data.BY_BENCHMARK.items() if declared.name in registry)
 
 
 def _folder(declared: Dataset, config: Config) -> Path:

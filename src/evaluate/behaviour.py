@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from ..records import Activations, Choices, Score
+from ..records import Activations, Choices, Evaluation
 from ..utils import BadInput, array_digest, digest, seed_from
 from .bootstrap_statistics import Keeper
 from .confusion_bootstrap import Matrix, Reconfused
@@ -33,7 +33,7 @@ def score(
     seed: int = 0,
     resample: bool = False,
     progress: Callable | None = None,
-) -> Score:
+) -> Evaluation:
     """Agreement of each layer's confusions with each of `n_splits` random halves of the human trials.
 
     `fitting`: activations of the fitting stimuli; None where the dataset has none: the read-out is then fitted and
@@ -80,7 +80,7 @@ def score(
         "confusion_human": human_confusion(trials),
         "confusion_model": np.stack(told),
     }
-    return Score(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
+    return Evaluation(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
 
 
 def null(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..records import Activations, Responses, Score
+from ..records import Activations, Evaluation, Responses
 from .align import align, numbered, regions
 from .cross_validate import Problem, cross_validate_each, cross_validate_problem
 from .decoders import Decoder
@@ -22,7 +22,7 @@ def score(
     resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Score:
+) -> Evaluation:
     """Test and validation r of every layer, unit and split; all bins of a stimulus stay together.
 
     resample: keep what a bootstrap over stimuli asks for.
@@ -66,7 +66,7 @@ def score_per_unit(
     seed: int = 0,
     resample: bool = False,
     progress: Callable | None = None,
-) -> Score:
+) -> Evaluation:
     """The same where every unit saw a film of its own: each is split in clips of `clip_ms`, with a gap (see fmri).
 
     resample: keep what a bootstrap over clips, within each film, asks for.
@@ -102,8 +102,8 @@ def unit_problems(
     return [lambda u=u: make(u) for u in range(aligned.targets.shape[2])], notes
 
 
-def _packed(names, responses, result, notes) -> Score:
+def _packed(names, responses, result, notes) -> Evaluation:
     units = responses.units
     targets = {"target_id": units["unit_id"], **units}
     notes = {**notes, "rows dropped": result.n_dropped}
-    return Score(names, targets, result.valid, result.test, "pearson", notes=notes, resampling=result.resampling)
+    return Evaluation(names, targets, result.valid, result.test, "pearson", notes=notes, resampling=result.resampling)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..records import Activations, Responses, Score
+from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput
 from . import hrf
 from .align import Aligned, align, regions
@@ -48,7 +48,7 @@ def score(
     resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Score:
+) -> Evaluation:
     """Test and validation r of every layer, target and split; the datasets must pass `check`.
 
     resample: keep what a bootstrap over segments asks for.
@@ -57,7 +57,7 @@ def score(
     made = made if resample else replace(made, units=None)
     units = parts[0].responses.units
     result = cross_validate_problem(made, decoder, "pearson", groups=regions(units), jobs=jobs, progress=progress)
-    return Score(
+    return Evaluation(
         tuple(made.layers),
         {"target_id": units["unit_id"], **units},
         result.valid,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..records import Activations, Labels, Score
+from ..records import Activations, Evaluation, Labels
 from .align import match_ids, numbered
 from .cross_validate import Problem, Split, cross_validate_problem
 from .decoders import Decoder
@@ -42,7 +42,7 @@ def score(
     resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Score:
+) -> Evaluation:
     """Test and validation accuracy (classes) or Pearson r (regression) of every layer, label and split.
 
     Classes are split in equal shares, within the strata that the dataset names; groups of stimuli stay together.
@@ -55,7 +55,7 @@ def score(
     if metric == "accuracy":
         notes["chance"] = 1 / len(set(labels.values[:, 0]))
     targets = {"target_id": list(labels.names)}
-    return Score(
+    return Evaluation(
         tuple(made.layers), targets, result.valid, result.test, metric, notes=notes, resampling=result.resampling
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..cli.output import check_output
 from ..cli.table import aligned
 from ..config import Config
-from ..data import KINDS
+from ..data import BY_BENCHMARK
 from ..locks import locked
 from ..utils import BadInput, unknown_name
 from . import collect, flow
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None, command: flow.Command = flow.sc
 
 
 def _submit(options, flags: list[str], command: flow.Command, config: Config) -> int:
-    cells = make_cells(options.script, options.models, options.datasets, flags, each=options.each)
-    grid = grid_at(config, options.grid or options.script)
+    cells = make_cells(options.benchmark, options.models, options.datasets, flags, each=options.each)
+    grid = grid_at(config, options.grid or options.benchmark)
     plan = flow.Plan(steps(options), options.local)
     return _start(grid, cells, cells, plan, options.dry_run, command, config)
 
@@ -65,7 +65,7 @@ def _start(
         found = states(grid, Shelf(config), wanted)
         missing = flow.missing(found)
         _say(f"{grid.name}: {len(missing)} of {len(wanted)} cells to start{_but(found)}")
-        groups = [[cell for cell in missing if cell.script == script] for script in KINDS]
+        groups = [[cell for cell in missing if cell.benchmark == script] for script in BY_BENCHMARK]
         started = [s for group in groups if group for s in flow.start(grid, group, plan, command, config, _say)]
     if not plan.local:
         return 0
@@ -78,8 +78,8 @@ def _dry_run(grid: Grid, wanted: list[Cell], plan: flow.Plan, command: flow.Comm
     found = states(grid, Shelf(config), wanted)
     missing = flow.missing(found)
     _say(f"{grid.name}: {len(missing)} of {len(wanted)} cells to start{_but(found)}")
-    for script in KINDS:
-        group = [cell for cell in missing if cell.script == script]
+    for script in BY_BENCHMARK:
+        group = [cell for cell in missing if cell.benchmark == script]
         if group:
             print(flow.dry_run(grid, group, plan, command, config), end="")
     return 0

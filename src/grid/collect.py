@@ -15,7 +15,7 @@ from ..utils import BadInput
 from .states import State
 
 COLUMNS = (
-    "cell", "script", "model", "datasets", "flags", "metric", "region", "layer", "best", "valid", "valid_sd", "test",
+    "cell", "benchmark", "model", "datasets", "flags", "metric", "region", "layer", "best", "valid", "valid_sd", "test",
     "test_sd", "normalised", "null", "accuracy", "ceiling", "targets",
 )  # fmt: skip
 SUFFIXES = (".csv", ".json", ".parquet")
@@ -28,7 +28,7 @@ def rows(states: Iterable[State]) -> Iterator[dict[str, Any]]:
             facts = score.facts
             head = {
                 "cell": state.cell.id,
-                "script": facts["script"],
+                "benchmark": facts["benchmark"],
                 "model": facts["model"],
                 "datasets": "+".join(facts["datasets"]),
                 "flags": " ".join(state.cell.flags),

@@ -76,7 +76,7 @@ def _submit(grid: Grid, submission: Submission, texts: dict[str, str], tell: Cal
 def dry_run(grid: Grid, cells: Sequence[Cell], plan: Plan, command: Command, config: Config) -> str:
     """The sbatch files that would be submitted, or the command lines that would be run; nothing is written."""
     if plan.local:
-        lines = [shlex.join(slurm.command_line(cell, STEP, command(cell.script))) for cell in cells]
+        lines = [shlex.join(slurm.command_line(cell, STEP, command(cell.benchmark))) for cell in cells]
         return "\n".join(lines) + "\n"
     grid.cells |= {cell.id: cell for cell in cells}
     submission = grid.new_submission("slurm", cells[: slurm.ARRAY_LIMIT], plan.steps)
@@ -85,15 +85,15 @@ def dry_run(grid: Grid, cells: Sequence[Cell], plan: Plan, command: Command, con
 
 
 def _text(grid: Grid, submission: Submission, step: str, command: Command, config: Config, notes=()) -> str:
-    script = grid.cells[submission.cells[0]].script
-    return slurm.sbatch_text(grid, submission, step, command(script), config, notes)
+    benchmark = grid.cells[submission.cells[0]].benchmark
+    return slurm.sbatch_text(grid, submission, step, command(benchmark), config, notes)
 
 
 def run_local(
     grid: Grid, submission: Submission, plan: Plan, command: Command, config: Config, tell: Callable[[str], None]
 ) -> bool:
     """Run a local submission to its end; False if asked to stop before."""
-    script = grid.cells[submission.cells[0]].script
+    benchmark = grid.cells[submission.cells[0]].benchmark
     n_cells, ended = len(submission.cells), []
 
     def told(index: int, code: int) -> None:
@@ -101,7 +101,7 @@ def run_local(
         how = "done" if code == 0 else f"exit {code}"
         tell(f"[{len(ended)}/{n_cells}] {how}: {grid.cells[submission.cells[index]].label}")
 
-    return LocalRun(grid, submission, command(script), config).run(plan.local or 1, told)
+    return LocalRun(grid, submission, command(benchmark), config).run(plan.local or 1, told)
 
 
 def cancel(grid: Grid, shelf: Shelf, only: Sequence[Cell]) -> list[State]:
@@ -124,6 +124,6 @@ def _stop_local(grid: Grid, submission: Submission) -> None:
         os.kill(process, signal.SIGTERM)
 
 
-def scripts_here(script: str) -> list[str]:
+def scripts_here(benchmark: str) -> list[str]:
     """The command that runs `score_<script>.py` with this Python."""
-    return [sys.executable, str(Path(__file__).parents[2] / f"score_{script}.py")]
+    return [sys.executable, str(Path(__file__).parents[2] / f"score_{benchmark}.py")]

@@ -39,13 +39,13 @@ def _size(n_bytes: float) -> str:
 
 def _steps(cell: Cell, shelf: Shelf) -> list[dict[str, Any]]:
     try:
-        return [step for door in shelf.doors(cell) for step in door.steps()]
+        return [step for benchmark in shelf.benchmarks(cell) for step in benchmark.steps()]
     except Unknown:
         return []
 
 
 def _time(cells: list[Cell], config: Config) -> list[str]:
-    wanted = {(cell.script, cell.names) for cell in cells}
+    wanted = {(cell.benchmark, cell.names) for cell in cells}
     stored = everything(config.results_home, config.activations_home)
     spent = [seconds for item in stored if (seconds := _seconds(item, wanted)) is not None]
     if not spent:

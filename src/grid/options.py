@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..data import KINDS
+from ..data import BY_BENCHMARK
 from .resources import Resources, Steps
 
 
@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         help="start the cells that have neither a score nor a live job",
         epilog="-- FLAGS: given to the script",
     )
-    submit.add_argument("--script", required=True, choices=tuple(KINDS), help="score_SCRIPT.py runs a cell")
+    submit.add_argument("--benchmark", required=True, choices=tuple(BY_BENCHMARK), help="score_SCRIPT.py runs a cell")
     submit.add_argument("--models", "-m", nargs="+", required=True, metavar="NAME")
     submit.add_argument("--datasets", "--tasks", "-d", nargs="+", required=True, metavar="NAME")
     submit.add_argument("--each", action="store_true", help="a cell per model and dataset, not one per model")

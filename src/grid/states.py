@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..locks import holder
-from ..pipeline import Result
+from ..pipeline import Score
 from ..utils import BadInput
 from . import slurm
 from .cells import Cell
@@ -40,7 +40,7 @@ class State:
     reason: str = ""
     last_line: str = ""
     jobs: tuple[str, ...] = ()
-    scores: tuple[Result, ...] = ()
+    scores: tuple[Score, ...] = ()
 
 
 def states(grid: Grid, shelf: Shelf, cells: Iterable[Cell] | None = None) -> list[State]:

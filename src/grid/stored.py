@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..config import Config
-from ..pipeline import Reporter, Result
-from ..pipeline.benchmarks import Door, doors
+from ..pipeline import Reporter, Score
+from ..pipeline.benchmarks import Benchmark, benchmarks
 from ..pipeline.run import Run
 from ..store import Store
 from ..utils import BadInput
@@ -27,25 +27,25 @@ class Shelf(Store):
         self.config = config
         self._known: dict[tuple[str, str], dict] = {}
 
-    def card(self, kind, name, make, **asked) -> dict:
+    def metadata(self, kind, name, make, **asked) -> dict:
         if (kind, name) not in self._known:
             try:
                 with _nothing_computed():
-                    self._known[kind, name] = super().card(kind, name, make, **asked)
+                    self._known[kind, name] = super().metadata(kind, name, make, **asked)
             except BadInput as error:
                 raise Unknown(f"this store never met {kind} {name}, or it changed since") from error
         return self._known[kind, name]
 
-    def doors(self, cell: Cell) -> list[Door]:
+    def benchmarks(self, cell: Cell) -> list[Benchmark]:
         """The scores that a cell comes to, as the pipeline sees them."""
         run = Run(cell.request(), self.config, Reporter())
         run.store = self
-        return doors(run)
+        return benchmarks(run)
 
-    def scores(self, cell: Cell) -> list[Result]:
+    def scores(self, cell: Cell) -> list[Score]:
         """The stored scores of a cell, [] unless all of them are there; raises Unknown, and BadInput as the script."""
-        found = [self.find(door.key()) for door in self.doors(cell)]
-        return [] if None in found else [Result(entry.facts, entry.arrays) for entry in found]
+        found = [self.find(benchmark.key()) for benchmark in self.benchmarks(cell)]
+        return [] if None in found else [Score(entry.facts, entry.arrays) for entry in found]
 
 
 @contextmanager

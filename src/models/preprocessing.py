@@ -1,11 +1,11 @@
-"""Frames to the tensor that a network takes, as a catalogue's `Feeding` says."""
+"""Frames to the tensor that a network takes, as a catalogue's `Preprocessing` says."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .catalogue.entry import Feeding
+from .catalogue.entry import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -14,36 +14,36 @@ CHUNK = 8  # frames that are resized at once: large films would take gigabytes a
 AXES = {"CHW": (0, 1, 2, 3), "TCHW": (0, 1, 2, 3), "CTHW": (1, 0, 2, 3)}
 
 
-def preparation(feeding: Feeding) -> "Callable[[np.ndarray], torch.Tensor]":
+def preparation(preprocessing: Preprocessing) -> "Callable[[np.ndarray], torch.Tensor]":
     """A preprocessing of frames, uint8 (n_frames, height, width, 3), RGB.
 
-    Bilinear resizing with antialiasing (torch's), of the short side to `feeding.resize` px with its aspect kept and
-    then a central crop of `feeding.shape`, or straight to that shape; scaled to [0, 1]; normalised. The result is
+    Bilinear resizing with antialiasing (torch's), of the short side to `preprocessing.resize` px with its aspect kept and
+    then a central crop of `preprocessing.shape`, or straight to that shape; scaled to [0, 1]; normalised. The result is
     float32, (n_frames, 3, height, width) for the axes "CHW" and "TCHW", (3, n_frames, height, width) for "CTHW".
     """
-    order = AXES[feeding.axes]
+    order = AXES[preprocessing.axes]
 
     def prepared(frames: np.ndarray) -> "torch.Tensor":
         import torch
 
-        mean, std = (torch.tensor(values)[:, None, None] for values in (feeding.mean, feeding.std))
+        mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
         chunks = (frames[i : i + CHUNK] for i in range(0, len(frames), CHUNK))
-        parts = [_cropped(_resized(chunk, feeding), feeding.shape) for chunk in chunks]
+        parts = [_cropped(_resized(chunk, preprocessing), preprocessing.shape) for chunk in chunks]
         pixels = (torch.cat(parts) / 255 - mean) / std
-        return (pixels.flip(1) if feeding.bgr else pixels).permute(order).contiguous()
+        return (pixels.flip(1) if preprocessing.bgr else pixels).permute(order).contiguous()
 
     return prepared
 
 
-def _resized(frames: np.ndarray, feeding: Feeding) -> "torch.Tensor":
+def _resized(frames: np.ndarray, preprocessing: Preprocessing) -> "torch.Tensor":
     import torch
     from torch.nn.functional import interpolate
 
     pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
     height, width = pixels.shape[-2:]
-    shape = feeding.shape
-    if feeding.resize:
-        scale = feeding.resize / min(height, width)
+    shape = preprocessing.shape
+    if preprocessing.resize:
+        scale = preprocessing.resize / min(height, width)
         shape = max(shape[0], round(height * scale)), max(shape[1], round(width * scale))
     return pixels if (height, width) == shape else interpolate(pixels, shape, mode="bilinear", antialias=True)
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import data
 from ..ceiling import Ceiling
-from ..records import Activations, Score
+from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest
-from .request import Result
+from .request import Score
 from .run import Run
 from .summary import score_arrays, summarise
 from .uncertainty import interval_arrays, permutation_arrays
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..evaluate.cross_validate import Problem
 
 
-class Door:
+class Benchmark:
     """The way from names to one score: which activations it stands on, and what is done with them.
 
     names: the datasets of the score, several for a joint regression. A subclass says which bins, which options reach
@@ -33,7 +33,7 @@ class Door:
 
     def __init__(self, run: Run, names: Sequence[str]):
         self.run, self.names, self.request = run, tuple(names), run.request
-        self.declared = [data.declaration(self.request.script, name) for name in self.names]
+        self.declared = [data.declaration(self.request.benchmark, name) for name in self.names]
 
     @property
     def metric(self) -> str:
@@ -42,7 +42,7 @@ class Door:
 
     def bins_ms(self, name: str) -> np.ndarray:
         """The bins in which the activations to a dataset are stored: array (n_bins, 2)."""
-        return np.array(self.run.data_card(name)["time_ms"])
+        return np.array(self.run.data_metadata(name)["time_ms"])
 
     def options(self) -> dict[str, Any]:
         """The choices that change the number."""
@@ -52,7 +52,7 @@ class Door:
     def check(self) -> None:
         """BadInput for data that cannot be split, before anything is extracted."""
 
-    def evaluate(self, null: bool) -> Score:
+    def evaluate(self, null: bool) -> Evaluation:
         """The score of all layers or, with `null`, of the same with stimuli and responses parted."""
         raise NotImplementedError
 
@@ -69,7 +69,7 @@ class Door:
         return {
             (name, role): self.run.activation_key(stimuli, self.bins_ms(name), self.partial_bins)
             for name in self.names
-            for role, stimuli in self.run.data_card(name)["stimuli"].items()
+            for role, stimuli in self.run.data_metadata(name)["stimuli"].items()
         }
 
     def activations(self, name: str, role: str = "shown") -> Activations:
@@ -81,30 +81,30 @@ class Door:
     def key(self) -> ScoreKey:
         """The score's key."""
         return ScoreKey(
-            benchmark=self.request.script,
+            benchmark=self.request.benchmark,
             model=self.request.model,
             datasets=self.names,
             activations=tuple(key_digest(key) for key in self.activation_keys().values()),
-            data=tuple(self.run.data_card(name)["digest"] for name in self.names),
+            data=tuple(self.run.data_metadata(name)["digest"] for name in self.names),
             options=tuple(sorted(self.options().items())),
         )
 
-    def result(self) -> Result:
+    def result(self) -> Score:
         """The score, from the store or computed."""
         key, rerun = self.key(), self.request.rerun
         stored = self.run.store.find(key)
         if stored is not None and not rerun:
-            return Result(stored.facts, stored.arrays)
+            return Score(stored.facts, stored.arrays)
         # a new ceiling alone leaves the regression as it is
         kept = stored if rerun == {"ceiling"} else None
         entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))
-        return Result(entry.facts, entry.arrays)
+        return Score(entry.facts, entry.arrays)
 
     def steps(self) -> list[dict[str, Any]]:
         """What the score stands on: per step what it is, its name in the store, whether it is there, bytes to write."""
         store, steps = self.run.store, []
         for (name, role), key in self.activation_keys().items():
-            n_stimuli = len(self.run.data_card(name)["stimuli"][role]["ids"])
+            n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
             n_bytes = self.run.activation_bytes(key, n_stimuli)
             steps.append({"what": f"activations to {name} ({role})", "key": key, "bytes": n_bytes})
         steps.append({"what": f"score on {' + '.join(self.names)}", "key": self.key(), "bytes": 0})
@@ -150,12 +150,12 @@ class Door:
 
     def _header(self) -> dict[str, Any]:
         return {
-            "script": self.request.script,
+            "benchmark": self.request.benchmark,
             "model": self.request.model,
             "datasets": list(self.names),
             "metric": self.metric,
             "options": self.options(),
-            "data": {name: self.run.data_card(name)["notes"] for name in self.names},
+            "data": {name: self.run.data_metadata(name)["notes"] for name in self.names},
         }
 
 

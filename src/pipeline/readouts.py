@@ -1,12 +1,12 @@
-"""The doors of read-outs: labels of a task, and human choices."""
+"""The benchmarks of read-outs: labels of a task, and human choices."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..records import Score
-from .benchmark import Door, make_decoder
+from ..records import Evaluation
+from .benchmark import Benchmark, make_decoder
 
 if TYPE_CHECKING:
     from ..analysis.permutation import Null
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TIME_MEAN = np.array([[0.0, np.inf]])
 
 
-class TaskDoor(Door):
+class TaskBenchmark(Benchmark):
     """One set of labels, decoded from the time mean."""
 
     partial_bins = True
@@ -36,7 +36,7 @@ class TaskDoor(Door):
 
         task_splits(self.run.record(self.names[0]), self.metric, n_splits=1, seed=0)
 
-    def evaluate(self, null: bool) -> Score:
+    def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import nulls, task
 
         labels = self.run.record(self.names[0])
@@ -64,7 +64,7 @@ class TaskDoor(Door):
         return make_decoder(self.run, self.declared[0].decoder)
 
 
-class BehaviourDoor(Door):
+class BehaviourBenchmark(Benchmark):
     """One set of human choices against a read-out's."""
 
     partial_bins = True
@@ -80,7 +80,7 @@ class BehaviourDoor(Door):
         fields = ("splits", "seed", "bootstrap", "permutations")
         return {name: getattr(self.request, name) for name in fields} | {"metric": self.metric}
 
-    def evaluate(self, null: bool) -> Score:
+    def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import behaviour
 
         name = self.names[0]

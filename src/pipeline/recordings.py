@@ -1,4 +1,4 @@
-"""The doors of recordings: fMRI in one joint regression, electrodes one recording at a time."""
+"""The benchmarks of recordings: fMRI in one joint regression, electrodes one recording at a time."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ceiling import Ceiling, joint
-from ..records import Score
+from ..records import Evaluation
 from ..utils import regular_bins
-from .benchmark import Door
+from .benchmark import Benchmark
 
 if TYPE_CHECKING:
     from ..evaluate.cross_validate import Problem
 
 
-class FmriDoor(Door):
+class FmriBenchmark(Benchmark):
     """All named datasets in one joint regression."""
 
     def options(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class FmriDoor(Door):
 
         fmri.check([self.run.record(name) for name in self.names], self._protocol())
 
-    def evaluate(self, null: bool) -> Score:
+    def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import fmri
 
         return fmri.score(
@@ -71,7 +71,7 @@ class FmriDoor(Door):
         return joint([self.run.ceiling(name) for name in self.names], [d.row_weight for d in self.declared])
 
 
-class ElectrodesDoor(Door):
+class ElectrodesBenchmark(Benchmark):
     """One recording: stimuli x bins x units, or a film for each unit."""
 
     @property
@@ -82,7 +82,7 @@ class ElectrodesDoor(Door):
     def bins_ms(self, name: str) -> np.ndarray:
         """The recording's bins or, where they are finer than the model's frames, one bin a frame from 0 on."""
         recorded = super().bins_ms(name)
-        frame_ms = 1000.0 / self.run.model_card["fps"]
+        frame_ms = 1000.0 / self.run.model_metadata["fps"]
         if recorded[0, 1] - recorded[0, 0] >= frame_ms:
             return recorded
         return regular_bins(np.ceil(recorded[-1, 1] / frame_ms) * frame_ms, frame_ms)
@@ -97,7 +97,7 @@ class ElectrodesDoor(Door):
         if not self.per_unit:
             item_splits(len(self.run.record(self.names[0]).stimuli), n_splits=1)
 
-    def evaluate(self, null: bool) -> Score:
+    def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import electrodes, nulls
 
         responses = self.run.record(self.names[0])

@@ -12,7 +12,7 @@ import numpy as np
 class Request:
     """What the user asked for; times in ms. Every field that changes a number reaches a key."""
 
-    script: str
+    benchmark: str
     model: str
     names: tuple[str, ...]
     layers: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class Result:
+class Score:
     """A score as it is printed (`facts`, JSON) and, read on demand, its arrays."""
 
     facts: Mapping[str, Any]

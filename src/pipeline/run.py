@@ -18,7 +18,7 @@ from .. import data, models
 from ..ceiling import Ceiling, split_half
 from ..config import Config
 from ..records import Activations, Choices, Labels, Responses, Stimuli
-from ..store import ActivationKey, Card, CeilingKey, Entry, Interrupted, Store
+from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, Store
 from ..utils import BadInput, size_text, unknown_name
 from .request import Reporter, Request, Stopped
 
@@ -58,10 +58,10 @@ class Run:
         self.report.say(f"loading {self.request.model}")
         return models.load_watched(self.request.model, self.device)
 
-    def data_card(self, name: str) -> dict[str, Any]:
+    def data_metadata(self, name: str) -> dict[str, Any]:
         """What keys need to know of a dataset: digests, bins and stimuli, without its values."""
 
-        def make() -> Card:
+        def make() -> Metadata:
             record = self.record(name)
             stimuli = {"shown": record.stimuli}
             if getattr(record, "fitting", None) is not None:
@@ -74,16 +74,16 @@ class Run:
             }
             paths = [Path(path) for s in stimuli.values() for path in s.paths]
             files = (*paths, *data.files(name, self.config), *_sources("data", "fakenet"))
-            return Card(facts, files, {"av": version("av"), "numpy": version("numpy")})
+            return Metadata(facts, files, {"av": version("av"), "numpy": version("numpy")})
 
-        return self.store.card("data", name, make)
+        return self.store.metadata("data", name, make)
 
     @cached_property
-    def model_card(self) -> dict[str, Any]:
+    def model_metadata(self) -> dict[str, Any]:
         """What keys need to know of the model, without its weights."""
         name = self.request.model
 
-        def make() -> Card:
+        def make() -> Metadata:
             from ..extraction.extract import feature_sizes
 
             model, files = self._loaded
@@ -94,14 +94,14 @@ class Run:
                 "layers": dict(model.layers),
                 "features": feature_sizes(model, self.device),
             }
-            return Card(facts, (*files, *models.source_files(name)), models.versions(name))
+            return Metadata(facts, (*files, *models.source_files(name)), models.versions(name))
 
-        return self.store.card("model", name, make, inputs={"weights_home": str(self.config.weights_home)})
+        return self.store.metadata("model", name, make, inputs={"weights_home": str(self.config.weights_home)})
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """The layers to score: all of the model's, or those asked for, in the network's order."""
-        have = tuple(self.model_card["layers"])
+        have = tuple(self.model_metadata["layers"])
         for asked in self.request.layers:
             if asked not in have:
                 raise unknown_name(f"layer of {self.request.model}", asked, have)
@@ -109,7 +109,7 @@ class Run:
 
     def activation_key(self, stimuli: Mapping[str, Any], bins_ms: np.ndarray, partial: bool = False) -> ActivationKey:
         """The key of this model's answers to the stimuli of a data card, in some bins."""
-        card, request = self.model_card, self.request
+        card, request = self.model_metadata, self.request
         # a frame-wise model answers each frame by itself: mode and context change nothing
         framewise = card["kind"] == "image"
         return ActivationKey(
@@ -130,7 +130,7 @@ class Run:
         """The stored answers, computed as far as they are missing."""
         from ..extraction.projection import n_outputs
 
-        features = self.model_card["features"]
+        features = self.model_metadata["features"]
         sizes = {layer: n_outputs(features[layer], key.n_components) for layer in key.layers}
         if not self.store.holds(key):
             self._check_films(key, stimuli)
@@ -201,7 +201,7 @@ class Run:
 
     def activation_bytes(self, key: ActivationKey, n_stimuli: int) -> int:
         """What the answers to so many stimuli take on the disk."""
-        features = self.model_card["features"]
+        features = self.model_metadata["features"]
         width = sum(min(features[layer], key.n_components or features[layer]) for layer in key.layers)
         return 4 * width * len(key.bins_ms) * n_stimuli
 
@@ -209,7 +209,7 @@ class Run:
         """The stored split-half ceiling of a dataset's recordings."""
         request = self.request
         key = CeilingKey(
-            dataset=name, data_digest=self.data_card(name)["digest"], splits=request.splits, seed=request.seed
+            dataset=name, data_digest=self.data_metadata(name)["digest"], splits=request.splits, seed=request.seed
         )
 
         def make() -> Entry:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..records import Score
+from ..records import Evaluation
 from . import uncertainty
 
 
-def score_arrays(score: Score, null: Score | None) -> dict[str, np.ndarray]:
+def score_arrays(score: Evaluation, null: Evaluation | None) -> dict[str, np.ndarray]:
     """Everything of a score that is kept, by name, with the dimensions of `src.records.Score`."""
     arrays = {"layers": np.array(score.layers), "valid": score.valid, "test": score.test}
     arrays |= score.extra
@@ -38,7 +38,9 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
             row["accuracy"] = model_accuracy[row["layer"]]
     facts = {
         "layers": rows,
-        "own": _rows(_own_layers(arrays), ["own"], everywhere)[0] if len(everywhere) > 1 and len(layers) > 1 else None,
+        "best_per_unit": _rows(_own_layers(arrays), ["best layer per unit"], everywhere)[0]
+        if len(everywhere) > 1 and len(layers) > 1
+        else None,
         "regions": _regions(arrays, layers),
         "targets": int(arrays["test"].shape[1]),
         "undefined": int(np.isnan(arrays["test"]).all(axis=(0, 2)).sum()),

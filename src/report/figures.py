@@ -114,7 +114,7 @@ def _region_map(benchmark: Benchmark, score: Scored) -> Picture:
 
 def _units(benchmark: Benchmark, shown: Sequence[Scored]) -> Iterator[Picture]:
     """Every unit against its ceiling, or how the units are spread where there is none; each with its own best layer."""
-    if benchmark.script not in ("fmri", "electrodes"):
+    if benchmark.benchmark not in ("fmri", "electrodes"):
         return
     caption = "Each unit by the layer that its validation score chooses, mean over splits."
     for score in shown:
@@ -137,7 +137,7 @@ def _groups(score: Scored) -> np.ndarray | None:
 
 def _labels(benchmark: Benchmark, shown: Sequence[Scored]) -> Iterator[Picture]:
     """A task with several labels: each model on each."""
-    if benchmark.script != "task" or benchmark.facts["targets"] < 2:
+    if benchmark.benchmark != "task" or benchmark.facts["targets"] < 2:
         return
     values = np.stack([s.own["test"] for s in shown])
     names = [str(name) for name in shown[0].arrays["target_target_id"]]
@@ -148,7 +148,7 @@ def _labels(benchmark: Benchmark, shown: Sequence[Scored]) -> Iterator[Picture]:
 
 def _behaviour(benchmark: Benchmark, shown: Sequence[Scored]) -> Iterator[Picture]:
     """How right the read-outs are and how human their errors; confusion matrices where they are stored."""
-    if benchmark.script != "behaviour":
+    if benchmark.benchmark != "behaviour":
         return
     notes = benchmark.facts["notes"]
     rows = [{"model": s.label} | row for s in shown for row in s.facts["layers"] if row.get("accuracy") is not None]

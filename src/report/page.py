@@ -101,7 +101,7 @@ def _drawn(section: Section, number: int) -> dict[str, Any]:
     return {
         "id": f"b{number}-{benchmark.slug}",
         "title": benchmark.title,
-        "kind": KIND.get(benchmark.script, benchmark.script),
+        "kind": KIND.get(benchmark.benchmark, benchmark.benchmark),
         "metric": benchmark.metric,
         "over": over(benchmark),
         "unit": benchmark.unit,

@@ -22,7 +22,7 @@ def score_rows(benchmark: Benchmark) -> list[Row]:
 
 def _score_row(benchmark: Benchmark, score: Scored, rank: int | None) -> Row:
     facts, chosen = score.facts, score.chosen
-    interval, own = facts.get("interval") or {}, facts.get("own") or {}
+    interval, own = facts.get("interval") or {}, facts.get("best_per_unit") or {}
     permutation = facts.get("permutation") or {}
     return {
         "benchmark": benchmark.title,

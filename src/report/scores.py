@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-from ..data import KINDS
+from ..data import BY_BENCHMARK
 from ..files import Damaged
 from ..pipeline import Request
 from ..store.entries import read_arrays
@@ -74,7 +74,7 @@ class Scored:
 class Benchmark:
     """Scores that can be ranked: the same recordings under the same protocol, best first."""
 
-    script: str
+    benchmark: str
     datasets: tuple[str, ...]
     title: str
     scores: tuple[Scored, ...]
@@ -98,7 +98,7 @@ class Benchmark:
     @property
     def unit(self) -> str:
         """What one target is."""
-        return {"task": "label", "behaviour": "confusion pattern"}.get(self.script, "unit")
+        return {"task": "label", "behaviour": "confusion pattern"}.get(self.benchmark, "unit")
 
 
 def collect(
@@ -168,16 +168,16 @@ def benchmarks(scores: Iterable[Scored]) -> list[Benchmark]:
     groups: dict[tuple, list[Scored]] = {}
     for score in scores:
         groups.setdefault(_identity(score), []).append(score)
-    order = list(KINDS)
+    order = list(BY_BENCHMARK)
     made = [_benchmark(group) for _, group in sorted(groups.items(), key=lambda pair: str(pair[0]))]
-    made.sort(key=lambda b: (order.index(b.script) if b.script in order else len(order), b.title))
+    made.sort(key=lambda b: (order.index(b.benchmark) if b.benchmark in order else len(order), b.title))
     return _told_apart(made)
 
 
 def _identity(score: Scored) -> tuple:
     key, facts = score.stored.key, score.facts
     options = tuple((n, str(v)) for n, v in sorted(facts["options"].items()) if n not in ADDITIONS)
-    return facts["script"], tuple(facts["datasets"]), tuple(key.get("data", ())), options
+    return facts["benchmark"], tuple(facts["datasets"]), tuple(key.get("data", ())), options
 
 
 def _benchmark(group: list[Scored]) -> Benchmark:
@@ -187,7 +187,7 @@ def _benchmark(group: list[Scored]) -> Benchmark:
     title = " + ".join(facts["datasets"])
     deviations = _deviations(facts)
     title = f"{title} ({', '.join(deviations)})" if deviations else title
-    return Benchmark(facts["script"], tuple(facts["datasets"]), title, tuple(current), tuple(superseded))
+    return Benchmark(facts["benchmark"], tuple(facts["datasets"]), title, tuple(current), tuple(superseded))
 
 
 def _current(group: list[Scored]) -> tuple[list[Scored], list[Scored]]:
@@ -213,7 +213,7 @@ def _fullness(score: Scored) -> tuple:
 
 def _deviations(facts: Mapping[str, Any]) -> list[str]:
     """In words, the options that are not the default."""
-    skip = {*ADDITIONS, *DECLARED.get(facts["script"], ())}
+    skip = {*ADDITIONS, *DECLARED.get(facts["benchmark"], ())}
     return [
         _option_words(name, value)
         for name, value in facts["options"].items()

@@ -3,13 +3,13 @@
 from .activations import ActivationSink, Interrupted
 from .entries import Entry
 from .keys import ActivationKey, CeilingKey, Key, Options, ScoreKey, key_digest, key_name
-from .metadata import Card
+from .metadata import Metadata
 from .store import Store
 
 __all__ = [
     "ActivationKey",
     "ActivationSink",
-    "Card",
+    "Metadata",
     "CeilingKey",
     "Entry",
     "Interrupted",

@@ -134,13 +134,13 @@ def _print(head: list[str], rows: list[list[str]]) -> None:
 def wanted_keys(words: Sequence[str]) -> list[Key]:
     """The keys that the script for MODEL DATASET... [FLAGS] would look for; none if the words are not of that form."""
     from ..cli.options import parse
-    from ..data import KINDS
+    from ..data import BY_BENCHMARK
     from ..models import resolve
     from ..pipeline import keys
 
     flags = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     model, *names = words[:flags] or [""]
-    kind = next((kind for kind, known in KINDS.items() if names and set(names) <= set(known)), None)
+    kind = next((kind for kind, known in BY_BENCHMARK.items() if names and set(names) <= set(known)), None)
     if kind is None:
         return []
     resolve(model)

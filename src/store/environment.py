@@ -1,7 +1,7 @@
 """What RESULTCACHING_DISABLE and RESULTCACHING_CACHEDONLY ask for, with result_caching's meaning.
 
 Both are "1" (everything), empty or "0" (nothing) or a comma-separated list of starts of identifiers; ours start with
-`dynamic_vision.score/`, `dynamic_vision.ceiling/`, `dynamic_vision.activations/` and `dynamic_vision.card/`.
+`dynamic_vision.score/`, `dynamic_vision.ceiling/`, `dynamic_vision.activations/` and `dynamic_vision.metadata/`.
 result_caching itself is not called: it writes to one fixed temporary name, so that two processes can destroy each
 other's file, reads its home when its decorators are applied, and imports xarray.
 """

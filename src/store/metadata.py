@@ -18,7 +18,7 @@ SAMPLES = 256
 
 
 @dataclass(frozen=True)
-class Card:
+class Metadata:
     """Facts (JSON-able), the files they were read from, and the versions {distribution: version} they depend on."""
 
     facts: dict
@@ -26,12 +26,12 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def card_identifier(kind: str, name: str, inputs: dict) -> str:
-    """`dynamic_vision.card/...`: one card per kind, name and inputs."""
-    return f"dynamic_vision.card/{kind}-{readable(name)}-{digest([kind, name, plain(inputs)])[:16]}"
+def metadata_identifier(kind: str, name: str, inputs: dict) -> str:
+    """`dynamic_vision.metadata/...`: one card per kind, name and inputs."""
+    return f"dynamic_vision.metadata/{kind}-{readable(name)}-{digest([kind, name, plain(inputs)])[:16]}"
 
 
-def read_card(path: Path, asked: dict) -> tuple[dict | None, str]:
+def read_metadata(path: Path, asked: dict) -> tuple[dict | None, str]:
     """(facts, "") of the card at `path` if it is valid for `asked`, else (None, why not); raises Damaged, Newer.
 
     A file whose time changed but whose content did not is noted again where the card can be written.
@@ -54,7 +54,7 @@ def read_card(path: Path, asked: dict) -> tuple[dict | None, str]:
     return card["facts"], ""
 
 
-def card_bytes(asked: dict, card: Card) -> bytes:
+def metadata_bytes(asked: dict, card: Metadata) -> bytes:
     """The file that holds `card`; reads the files that the card names."""
     files = [_described(Path(file)) for file in card.files]
     content = {**asked, "facts": plain(card.facts), "files": files, "versions": dict(card.versions)}

@@ -29,7 +29,7 @@ def problem_of(stored: Stored) -> str | None:
 
 
 def _value_problem(stored: Stored) -> str | None:
-    if stored.kind == "card":
+    if stored.kind == "metadata":
         return None
     data = read_bytes(stored.paths[1])
     if data is None:

@@ -75,7 +75,7 @@ def _results(folder: Path) -> Iterator[Stored]:
         if _is_left_over(path) or (path.suffix == ".nc" and not path.with_suffix(".json").exists()):
             yield _left_over(path)
         elif path.suffix == ".json":
-            paths = (path,) if kind == "card" else (path, path.with_suffix(".nc"))
+            paths = (path,) if kind == "metadata" else (path, path.with_suffix(".nc"))
             yield _read(kind, path.stem, paths, path)
 
 

@@ -20,7 +20,7 @@ from .entries import Entry, Place, StoredArrays, plain, read_arrays, read_manife
 from .environment import is_cached_only, is_enabled
 from .folder import Folder, has_seal
 from .keys import ActivationKey, Key, key_name
-from .metadata import Card
+from .metadata import Metadata
 
 log = logging.getLogger(__name__)
 
@@ -156,11 +156,11 @@ class Store:
                 log.info("%s: %s", folder.path, damage)
                 return False
 
-    def card(
+    def metadata(
         self,
         kind: str,
         name: str,
-        make: Callable[[], Card],
+        make: Callable[[], Metadata],
         *,
         inputs: dict | None = None,
         source: str = "",
@@ -170,11 +170,11 @@ class Store:
 
         inputs: what else decides them, JSON-able; source: digest of the Python code that makes them.
         """
-        identifier = metadata.card_identifier(kind, name, inputs or {})
+        identifier = metadata.metadata_identifier(kind, name, inputs or {})
         asked = {"kind": kind, "name": name, "inputs": plain(inputs or {}), "source": source}
         path = self.results_home / f"{identifier}.json"
         enabled = is_enabled(identifier)
-        facts, reason = self._read_card(path, asked) if enabled and not rerun else (None, "it may not be read")
+        facts, reason = self._read_metadata(path, asked) if enabled and not rerun else (None, "it may not be read")
         if facts is not None:
             return facts
         if is_cached_only(identifier):
@@ -184,27 +184,27 @@ class Store:
         if not enabled:
             return plain(make().facts)
         with locked(path.with_suffix(".lock"), VARIABLE):
-            return self._settled_card(path, asked, make, rerun)
+            return self._settled_metadata(path, asked, make, rerun)
 
-    def _read_card(self, path: Path, asked: dict) -> tuple[dict | None, str]:
+    def _read_metadata(self, path: Path, asked: dict) -> tuple[dict | None, str]:
         with understood(path, VARIABLE):
             try:
-                return metadata.read_card(path, asked)
+                return metadata.read_metadata(path, asked)
             except Damaged as damage:
                 return None, str(damage)
 
-    def _settled_card(self, path: Path, asked: dict, make: Callable[[], Card], rerun: bool) -> dict:
+    def _settled_metadata(self, path: Path, asked: dict, make: Callable[[], Metadata], rerun: bool) -> dict:
         remove_left_overs(path.parent, path.stem)
         facts = None
         with writing(path, VARIABLE), understood(path, VARIABLE):
             try:
-                facts, _ = metadata.read_card(path, asked)
+                facts, _ = metadata.read_metadata(path, asked)
             except Damaged as damage:
                 set_aside(path, str(damage))
         if facts is not None and not rerun:
             return facts
         made = make()
-        data = metadata.card_bytes(asked, made)
+        data = metadata.metadata_bytes(asked, made)
         with writing(path, VARIABLE):
             write_atomic(path, data)
         return plain(made.facts)

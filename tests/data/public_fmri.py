@@ -48,7 +48,7 @@ def scored(monkeypatch, declared: Fmri, data_home: Path, home: Path, **request) 
     monkeypatch.setitem(data.DATASETS, declared.name, declared)
     config = Config(data_home, home / "activations", home / "results", home / "weights", 2)
     asked = {"splits": 2, "clip_ms": 5000.0, "gap_ms": 3000.0, "bootstrap": 0, **request}
-    [result] = score(Request(script="fmri", model="fake-net", names=(declared.name,), **asked), config)
+    [result] = score(Request(benchmark="fmri", model="fake-net", names=(declared.name,), **asked), config)
     return dict(result.facts) | {"arrays": result.arrays}
 
 

@@ -20,8 +20,8 @@ def homes(home: Path) -> Config:
 
 def scores(kind: str, declared, home: Path, splits: int = 5) -> tuple[dict[str, float], dict]:
     """({layer of the embedded network: median test score}, all that is printed) on a declared dataset."""
-    request = Request(script=kind, model="fake-net", names=(declared.name,), splits=splits)
-    with mock.patch.dict(data.KINDS[kind], {declared.name: declared}):
+    request = Request(benchmark=kind, model="fake-net", names=(declared.name,), splits=splits)
+    with mock.patch.dict(data.BY_BENCHMARK[kind], {declared.name: declared}):
         (result,) = pipeline.score(request, homes(home))
     layers = [str(layer) for layer in result.arrays["layers"]]
     test = np.median(np.nan_to_num(result.arrays["test"]).mean(axis=2), axis=1)

@@ -89,5 +89,5 @@ def test_missing_participants_say_how_to_get_them(folder, tmp_path):
 @pytest.mark.slow
 def test_a_score_finds_the_planted_layers(monkeypatch, folder, tmp_path):
     facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path)
-    assert facts["own"]["test"] > 0.3
+    assert facts["best_per_unit"]["test"] > 0.3
     public_fmri.assert_planted_layers_win(facts, np.tile(group_of_vertex(), 2), N_GROUPS)

@@ -19,7 +19,7 @@ from src.data.synthetic import plant
 from src.data.synthetic.files import read_frames
 
 ROOT = Path(__file__).resolve().parents[2]
-EMBEDDED = [d for registry in data.KINDS.values() for d in registry.values() if d.access == "embedded"]
+EMBEDDED = [d for registry in data.BY_BENCHMARK.values() for d in registry.values() if d.access == "embedded"]
 LAYERS = list(fakenet.LAYERS)
 ALPHAS = np.logspace(-4, 4, 9)
 

@@ -173,7 +173,9 @@ def test_an_accession_without_such_files(tmp_path, bucket):
         fetch(declared(Need("x", "*", OpenNeuro("ds000009", ("*.tsv",), 0))), tmp_path)
 
 
-@pytest.mark.parametrize("found", [d for kind in data.KINDS.values() for d in kind.values()], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "found", [d for kind in data.BY_BENCHMARK.values() for d in kind.values()], ids=lambda d: d.name
+)
 def test_every_dataset_says_where_its_files_come_from(found):
     assert (found.load is None) != (found.read is None)
     assert found.needs or found.access in ("embedded", "rendered")

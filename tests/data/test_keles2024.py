@@ -106,7 +106,7 @@ def test_missing_raw_files_and_film_say_how_to_get_them(folder, tmp_path):
 @pytest.mark.slow
 def test_a_score_finds_the_planted_layers(monkeypatch, folder, tmp_path):
     facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path)
-    assert facts["own"]["test"] > 0.3
-    assert facts["own"]["normalised"] > 0.25
+    assert facts["best_per_unit"]["test"] > 0.3
+    assert facts["best_per_unit"]["normalised"] > 0.25
     assert facts["ceiling"] > 0.5
     public_fmri.assert_planted_layers_win(facts, np.tile(group_of_vertex(), 2), N_GROUPS)

@@ -152,5 +152,5 @@ def test_ratings_of_too_few_clips_and_doubled_betas_are_refused(broken):
 @pytest.mark.slow
 def test_a_score_finds_what_was_planted(monkeypatch, folder, tmp_path):
     facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path)
-    assert facts["own"]["test"] > 0.8
+    assert facts["best_per_unit"]["test"] > 0.8
     assert facts["ceiling"] > 0.9

@@ -74,12 +74,12 @@ def declared(name):
 
 
 def kind(name):
-    return next(kind for kind, registry in data.KINDS.items() if name in registry)
+    return next(kind for kind, registry in data.BY_BENCHMARK.items() if name in registry)
 
 
 def test_all_of_the_seeds_names_are_there():
     assert len(NAMES) == 37
-    public = {name for registry in data.KINDS.values() for name, d in registry.items() if d.load is None}
+    public = {name for registry in data.BY_BENCHMARK.values() for name, d in registry.items() if d.load is None}
     assert public == set(NAMES)
     assert STATIC | {"mechanical_tools", "digits"} == data.STATIC
     assert {name for name, _ in CASES} == set(NAMES)
@@ -195,5 +195,5 @@ def fetched_over_loopback(found, folder, server, bucket, monkeypatch) -> None:
         for need in needs
         if moved.get(id(need.origin), need.origin) is not None
     )
-    monkeypatch.setitem(data.KINDS[kind(found.name)], found.name, replace(found, needs=needs))
+    monkeypatch.setitem(data.BY_BENCHMARK[kind(found.name)], found.name, replace(found, needs=needs))
     assert main(["fetch", found.name, "--quiet"]) in (0, 2)

@@ -10,7 +10,7 @@ from src.config import Config
 from src.utils import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = [declared for registry in data.KINDS.values() for declared in registry.values()]
+ALL = [declared for registry in data.BY_BENCHMARK.values() for declared in registry.values()]
 EMBEDDED = {
     "fmri": {"fake-fmri", "fake-clips-fmri"},
     "electrodes": {"fake-electrodes", "fake-mt"},
@@ -26,7 +26,7 @@ def test_names_are_unique_over_all_kinds():
 
 @pytest.mark.parametrize("kind", EMBEDDED)
 def test_embedded_datasets_are_there(kind):
-    assert {d.name for d in data.KINDS[kind].values() if d.access == "embedded"} == EMBEDDED[kind]
+    assert {d.name for d in data.BY_BENCHMARK[kind].values() if d.access == "embedded"} == EMBEDDED[kind]
 
 
 @pytest.mark.parametrize("declared", ALL, ids=lambda d: d.name)

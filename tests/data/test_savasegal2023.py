@@ -127,5 +127,5 @@ def test_no_usable_run_is_refused(tmp_path, folder):
 @pytest.mark.slow
 def test_a_score_finds_what_was_planted(monkeypatch, folder, tmp_path):
     facts = public_fmri.scored(monkeypatch, GROWTH, folder.parent, tmp_path)
-    assert facts["own"]["test"] > 0.6
+    assert facts["best_per_unit"]["test"] > 0.6
     assert facts["ceiling"] > 0.8

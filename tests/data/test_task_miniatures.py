@@ -63,7 +63,7 @@ def test_a_release_becomes_a_score(name, home):
     assert not wrong, wrong
     assert all(need.found(folder) for need in declared.needs if not need.optional)
     layer, least = LAYER_OF[name]
-    request = Request(script="task", model="fake-net", names=(name,), layers=(layer,), splits=2)
+    request = Request(benchmark="task", model="fake-net", names=(name,), layers=(layer,), splits=2)
     with mock.patch.dict(data.TASKS, {name: declared}):
         (result,) = pipeline.score(request, homes(home))
     assert np.nanmean(result.arrays["test"]) > least

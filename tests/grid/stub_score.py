@@ -16,10 +16,10 @@ import numpy as np
 from src.cli.options import parse
 from src.config import Config
 from src.pipeline import Reporter
-from src.pipeline.benchmarks import doors
+from src.pipeline.benchmarks import benchmarks
 from src.pipeline.run import Run
 from src.pipeline.summary import summarise
-from src.store import Card, Entry, Store
+from src.store import Entry, Metadata, Store
 
 STEP_S = 0.5
 PATIENCE_S = 120
@@ -28,7 +28,7 @@ PATIENCE_S = 120
 class StubStore(Store):
     """The real store, whose cards are made without loading anything."""
 
-    def card(self, kind, name, make, **asked):
+    def metadata(self, kind, name, make, **asked):
         facts = {
             "data": {
                 "digest": f"data of {name}",
@@ -44,11 +44,11 @@ class StubStore(Store):
             },
         }
         files = (Path(os.environ["STUB_PLAN"]).with_name("source.py"), *sorted(Path(np.__file__).parent.glob("*.py")))
-        return super().card(kind, name, lambda: Card(facts[kind], files, {"numpy": np.__version__}), **asked)
+        return super().metadata(kind, name, lambda: Metadata(facts[kind], files, {"numpy": np.__version__}), **asked)
 
 
-def main(script: str, arguments: list[str]) -> int:
-    options = parse(script, arguments)
+def main(benchmark: str, arguments: list[str]) -> int:
+    options = parse(benchmark, arguments)
     plan = Path(os.environ["STUB_PLAN"])
     cell = f"{options.request.model} on {'+'.join(options.request.names)}"
     how = json.loads(plan.read_text()).get(cell, "score")
@@ -116,7 +116,7 @@ def store_scores(request, lost: bool = False) -> None:
     config = Config.from_env()
     run = Run(request, config, Reporter())
     run.store = StubStore(config)
-    for door in doors(run):
+    for benchmark in benchmarks(run):
         values = np.linspace(0, 1, 2 * 3 * request.splits).reshape(2, 3, request.splits)
         arrays = {
             "layers": np.array(["conv", "head"]),
@@ -126,9 +126,14 @@ def store_scores(request, lost: bool = False) -> None:
             "target_region": np.array(["V1", "V1", "MT"]),
             "ceiling": np.full(3, 0.9),
         }
-        head = {"script": request.script, "model": request.model, "datasets": list(door.names), "metric": door.metric}
-        facts = head | {"options": door.options()} | summarise(arrays, {})
-        key = door.key()
+        head = {
+            "benchmark": request.benchmark,
+            "model": request.model,
+            "datasets": list(benchmark.names),
+            "metric": benchmark.metric,
+        }
+        facts = head | {"options": benchmark.options()} | summarise(arrays, {})
+        key = benchmark.key()
         if not lost:
             run.store.fetch(key, lambda arrays=arrays, facts=facts: Entry(arrays, facts))
 

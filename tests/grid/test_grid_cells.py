@@ -65,7 +65,7 @@ def test_flags_the_script_does_not_know_leave_as_the_script_would(capsys):
     assert "score_fmri.py: error: unrecognized arguments: --spits 3" in capsys.readouterr().err
 
 
-DRY = ("submit", "--script", "fmri", "-m", "fake-net", "pixels", "-d", "fake-fmri", "fake-clips-fmri", "--dry-run")
+DRY = ("submit", "--benchmark", "fmri", "-m", "fake-net", "pixels", "-d", "fake-fmri", "fake-clips-fmri", "--dry-run")
 
 
 def test_the_dry_run_prints_an_sbatch_file_and_writes_nothing(bench):
@@ -114,7 +114,7 @@ def test_large_grids_are_several_arrays(bench, monkeypatch):
     submitted = fake_slurm(bench, monkeypatch, squeue="")
     monkeypatch.setattr(slurm, "ARRAY_LIMIT", 3)
     models = ("fake-net", "pixels", "alexnet", "resnet18")
-    bench("submit", "--script", "fmri", "-m", *models, "-d", "fake-fmri", "fake-clips-fmri", "--each")
+    bench("submit", "--benchmark", "fmri", "-m", *models, "-d", "fake-fmri", "fake-clips-fmri", "--each")
     assert [line.split()[-1].rsplit("/", 1)[1] for line in submitted()] == [f"{n}.score.sbatch" for n in (1, 2, 3)]
     assert len(grid_at(bench.config, "fmri").latest()) == 8
 
@@ -185,10 +185,10 @@ def fake_slurm(bench, monkeypatch, squeue: str, sacct: str | None = None):
     return lambda: calls.read_text().splitlines()
 
 
-def submitted_cell(bench, monkeypatch, script="fmri"):
+def submitted_cell(bench, monkeypatch, benchmark="fmri"):
     """A grid of one cell that SLURM took as job 1, and that job's name."""
     fake_slurm(bench, monkeypatch, squeue="")
-    bench("submit", "--script", script, "-m", "pixels", "-d", "fake-fmri")
+    bench("submit", "--benchmark", benchmark, "-m", "pixels", "-d", "fake-fmri")
     grid = grid_at(bench.config, "fmri")
     return grid, grid.job_name(grid.submissions[0], "score")
 
@@ -234,14 +234,14 @@ def test_the_state_of_a_cell(bench, monkeypatch, squeue, sacct, log, code, expec
     fake_slurm(bench, monkeypatch, squeue.format(name=name), sacct and sacct.format(name=name))
     assert bench.status() == {"pixels on fake-fmri": expected}
     to_start = int(expected[0] not in ("running", "pending"))
-    again = ("submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri", "--dry-run")
+    again = ("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", "--dry-run")
     assert f"{to_start} of 1 cells to start" in bench(*again)
 
 
 def test_a_job_that_was_submitted_but_not_noted_is_known_by_its_name(bench, monkeypatch):
     fake_slurm(bench, monkeypatch, squeue="")
     program(bench.home / "slurm" / "sbatch", "#!/bin/sh\nkill -9 $$\n")
-    assert "sbatch refused" in bench("submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri", expect=2)
+    assert "sbatch refused" in bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", expect=2)
     grid = grid_at(bench.config, "fmri")
     fake_slurm(bench, monkeypatch, f"{grid.job_name(grid.submissions[0], 'score')}|7|0|RUNNING|None")
     assert bench.status()["pixels on fake-fmri"] == ["running", "job 7_0"]
@@ -254,7 +254,7 @@ def test_what_a_job_was_given_is_not_handed_on(bench, monkeypatch):
     program(bench.home / "slurm" / "sbatch", f"#!/bin/sh\nenv >{bench.home}/given; echo 1\n")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
     monkeypatch.setenv("SLURM_CONF", "/some/slurm.conf")
-    bench("submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri")
+    bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri")
     given = (bench.home / "given").read_text()
     assert "SLURM_CONF=/some/slurm.conf" in given
     assert "SLURM_CPUS_PER_TASK" not in given
@@ -272,7 +272,18 @@ def test_a_queue_that_does_not_answer_ends_nothing(bench, monkeypatch):
 def test_retry_asks_again_for_what_was_asked(bench, monkeypatch):
     submitted = fake_slurm(bench, monkeypatch, squeue="")
     bench(
-        "submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri", "--split-steps", "--gpus", "1", "--mem", "8G"
+        "submit",
+        "--benchmark",
+        "fmri",
+        "-m",
+        "pixels",
+        "-d",
+        "fake-fmri",
+        "--split-steps",
+        "--gpus",
+        "1",
+        "--mem",
+        "8G",
     )
     bench("retry", "--time", "9:00:00")
     grids = bench.config.results_home / "grids" / "fmri"

@@ -16,9 +16,9 @@ from src.models import MODELS
 def stored(bench, stub):
     """A function that makes a grid whose scores are all stored."""
 
-    def make(script: str, models, names, flags=()) -> None:
-        cells = make_cells(script, models, names, flags, each=True)
-        grid_at(bench.config, script).add_cells(cells)
+    def make(benchmark: str, models, names, flags=()) -> None:
+        cells = make_cells(benchmark, models, names, flags, each=True)
+        grid_at(bench.config, benchmark).add_cells(cells)
         for cell in cells:
             stub.store_scores(cell.request())
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 MODELS = ("fake-net", "pixels", "alexnet")
-CELLS = ("submit", "--script", "fmri", "-m", *MODELS, "-d", "fake-fmri")
+CELLS = ("submit", "--benchmark", "fmri", "-m", *MODELS, "-d", "fake-fmri")
 FIRST, SECOND, THIRD = (f"{model} on fake-fmri" for model in MODELS)
 
 
@@ -34,7 +34,7 @@ def test_only_what_is_missing_runs_again(bench):
 
 def test_a_grid_grows_and_retry_takes_single_cells(bench):
     bench.plan({FIRST: "fail", SECOND: "fail"})
-    bench("submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri", "--local", 1, expect=1)
+    bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", "--local", 1, expect=1)
     bench(*CELLS, "--local", 3, expect=1)
     assert bench.states() == {SECOND: "failed", FIRST: "failed", THIRD: "done"}
     bench.plan({})
@@ -45,7 +45,7 @@ def test_a_grid_grows_and_retry_takes_single_cells(bench):
 
 
 def test_scores_of_changed_code_are_looked_at_again(bench):
-    bench("submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri", "--local", 1)
+    bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", "--local", 1)
     bench.change_sources("changed")
     told = "exit 0, but this store never met data fake-fmri, or it changed since"
     assert bench.status() == {SECOND: ["missing", told]}
@@ -53,12 +53,12 @@ def test_scores_of_changed_code_are_looked_at_again(bench):
     assert bench.states() == {SECOND: "done"}
 
 
-@pytest.mark.parametrize("script", ["electrodes", "task", "behaviour"])
+@pytest.mark.parametrize("benchmark", ["electrodes", "task", "behaviour"])
 def test_every_script_can_be_a_grid(bench, script):
     names = {"electrodes": ("fake-electrodes", "fake-mt"), "task": ("digits",), "behaviour": ("fake-behaviour",)}[
         script
     ]
-    bench("submit", "--script", script, "-m", "fake-net", "-d", *names, "--local", 1)
+    bench("submit", "--benchmark", script, "-m", "fake-net", "-d", *names, "--local", 1)
     assert list(bench.states().values()) == ["done"]
     scores = [line for line in bench("collect").splitlines() if line.startswith("fake-net")]
     assert len(scores) == len(names)

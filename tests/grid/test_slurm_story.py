@@ -115,7 +115,7 @@ def counted(bench, cell: str, word: str) -> int:
 
 
 MODELS = ("fake-net", "pixels", "alexnet", "resnet18", "resnet50", "r3d_18")
-GRID = ("submit", "--script", "fmri", "--each", "-m", *MODELS, "-d", "fake-fmri", "fake-clips-fmri")
+GRID = ("submit", "--benchmark", "fmri", "--each", "-m", *MODELS, "-d", "fake-fmri", "fake-clips-fmri")
 FAILING, KILLED, SHOT, LONG, PREEMPTED = (f"{model} on fake-fmri" for model in MODELS[:5])
 
 
@@ -161,7 +161,7 @@ def test_twelve_cells_with_every_accident(slurm):
 def test_cancelled_cells_stay_cancelled_until_retried(slurm):
     cells = [f"{model} on fake-fmri" for model in MODELS[:3]]
     slurm.plan(dict.fromkeys(cells, "hang"))
-    slurm("submit", "--script", "fmri", "-m", *MODELS[:3], "-d", "fake-fmri", "--max-parallel", "1", "--time", "10")
+    slurm("submit", "--benchmark", "fmri", "-m", *MODELS[:3], "-d", "fake-fmri", "--max-parallel", "1", "--time", "10")
     until(lambda: sorted(slurm.states().values()) == ["pending", "pending", "running"], 20, "one at a time")
     until(lambda: slurm.runs(cells[0]), 20, "the first one started")
     assert "3 cells cancelled" in slurm("cancel")
@@ -180,7 +180,7 @@ def test_two_steps_with_different_resources(slurm):
     slurm.plan({broken: "fail-extraction"})
     slurm(
         "submit",
-        "--script",
+        "--benchmark",
         "fmri",
         "-m",
         *MODELS[:3],
@@ -210,7 +210,7 @@ def test_the_real_script_on_slurm(slurm, cluster):
     if cluster.accounting:
         pytest.skip("once is enough")
     names = ("-m", "fake-net", "pixels", "-d", "fake-clips-fmri")
-    assert main(["submit", "--script", "fmri", *names, "--cpus", "1", "--", "--splits", "3"]) == 0
+    assert main(["submit", "--benchmark", "fmri", *names, "--cpus", "1", "--", "--splits", "3"]) == 0
     until(lambda: "loading" in slurm("status"), 60, "a cell is at work")
     job = next(line.split("job ")[1].split(";")[0] for line in slurm("status").splitlines() if "loading" in line)
     command("scontrol", "requeue", job)
@@ -223,7 +223,7 @@ def test_what_slurm_forgot_is_failed_and_a_silent_slurm_is_an_error(slurm, clust
     if cluster.accounting:
         pytest.skip("the accounts remember")
     slurm.plan({"pixels on fake-fmri": "kill-shell"})
-    slurm("submit", "--script", "fmri", "-m", "pixels", "-d", "fake-fmri")
+    slurm("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri")
     until(lambda: nothing_lives(slurm), 30, "the cell ends")
     cluster.ask("stop")
     assert "squeue refused" in slurm("retry", expect=2)

@@ -64,8 +64,8 @@ def test_an_entry_says_all_that_is_known_or_why_it_cannot_be_had(entry):
     assert entry.layers > 0
     assert entry.millions >= 0
     if entry.source in FED:
-        assert entry.feeding.axes in (("CHW",) if entry.kind == "image" else ("CTHW", "TCHW"))
-        assert not entry.feeding.resize or entry.feeding.resize >= entry.feeding.size
+        assert entry.preprocessing.axes in (("CHW",) if entry.kind == "image" else ("CTHW", "TCHW"))
+        assert not entry.preprocessing.resize or entry.preprocessing.resize >= entry.preprocessing.size
     if entry.weights is not None:
         assert entry.weights.url.startswith("https://") or entry.weights.how
 

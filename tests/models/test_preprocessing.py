@@ -1,4 +1,4 @@
-"""Frames to tensors against torchvision's own transforms, and what each field of a Feeding changes."""
+"""Frames to tensors against torchvision's own transforms, and what each field of a Preprocessing changes."""
 
 import numpy as np
 import pytest
@@ -6,26 +6,26 @@ import torch
 from torchvision import transforms
 from torchvision.transforms.functional import center_crop, resize
 
-from src.models.catalogue.entry import Feeding
+from src.models.catalogue.entry import Preprocessing
 from src.models.preprocessing import preparation
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 60, 90, 3), dtype=np.uint8)
 
 
 def test_equals_torchvisions_transforms():
-    feeding = Feeding(size=32, resize=40, axes="TCHW")
+    preprocessing = Preprocessing(size=32, resize=40, axes="TCHW")
     expected = transforms.Compose(
         [
             transforms.Resize(40, antialias=True),
             transforms.CenterCrop(32),
-            transforms.Normalize(feeding.mean, feeding.std),
+            transforms.Normalize(preprocessing.mean, preprocessing.std),
         ]
     )(torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255)
-    torch.testing.assert_close(preparation(feeding)(FRAMES), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(preparation(preprocessing)(FRAMES), expected, atol=1e-5, rtol=0)
 
 
 def test_without_a_short_side_the_whole_frame_becomes_the_square():
-    made = preparation(Feeding(size=32, mean=(0, 0, 0), std=(1, 1, 1), axes="CHW"))(FRAMES)
+    made = preparation(Preprocessing(size=32, mean=(0, 0, 0), std=(1, 1, 1), axes="CHW"))(FRAMES)
     expected = resize(torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255, [32, 32], antialias=True)
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
 
@@ -34,7 +34,7 @@ def test_without_a_short_side_the_whole_frame_becomes_the_square():
     ("axes", "shape"), [("CHW", (11, 3, 32, 32)), ("TCHW", (11, 3, 32, 32)), ("CTHW", (3, 11, 32, 32))]
 )
 def test_axes(axes, shape):
-    made = preparation(Feeding(size=32, resize=40, axes=axes))(FRAMES)
+    made = preparation(Preprocessing(size=32, resize=40, axes=axes))(FRAMES)
     assert made.shape == shape
     assert made.dtype == torch.float32
     assert made.is_contiguous()
@@ -42,13 +42,15 @@ def test_axes(axes, shape):
 
 def test_a_frame_of_the_right_size_is_only_scaled():
     frames = FRAMES[:, :32, :32]
-    made = preparation(Feeding(size=32, resize=32, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(frames)
+    made = preparation(Preprocessing(size=32, resize=32, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(frames)
     np.testing.assert_allclose(made.numpy(), frames.transpose(0, 3, 1, 2) / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("short_side", [0, 40])
 def test_the_input_need_not_be_square(short_side):
-    made = preparation(Feeding(size=(24, 32), resize=short_side, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(FRAMES)
+    made = preparation(Preprocessing(size=(24, 32), resize=short_side, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(
+        FRAMES
+    )
     shape = short_side or [24, 32]
     expected = resize(torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255, shape, antialias=True)
     assert made.shape[2:] == (24, 32)
@@ -56,6 +58,6 @@ def test_the_input_need_not_be_square(short_side):
 
 
 def test_bgr_turns_the_channels_behind_their_normalisation():
-    feeding = Feeding(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW")
-    turned = Feeding(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW", bgr=True)
-    torch.testing.assert_close(preparation(turned)(FRAMES), preparation(feeding)(FRAMES).flip(1))
+    preprocessing = Preprocessing(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW")
+    turned = Preprocessing(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW", bgr=True)
+    torch.testing.assert_close(preparation(turned)(FRAMES), preparation(preprocessing)(FRAMES).flip(1))

@@ -8,7 +8,7 @@ pytest.importorskip("timm")
 from safetensors.torch import save_file
 
 from src import models
-from src.models.catalogue.entry import Feeding
+from src.models.catalogue.entry import Preprocessing
 from src.models.inspect.check import broken_promises
 from src.models.sources.timm import described
 from src.utils import BadInput
@@ -46,16 +46,16 @@ def test_weights_come_from_the_hubs_cache_and_twins_need_none(hub):
 
 
 @pytest.mark.parametrize(
-    ("changes", "feeding"),
+    ("changes", "preprocessing"),
     [
-        ({}, Feeding(size=96, resize=109, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
-        ({"crop_mode": "squash"}, Feeding(size=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
-        ({"crop_pct": 1.0}, Feeding(size=96, resize=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+        ({}, Preprocessing(size=96, resize=109, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+        ({"crop_mode": "squash"}, Preprocessing(size=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+        ({"crop_pct": 1.0}, Preprocessing(size=96, resize=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
     ],
 )
-def test_the_feeding_is_timms_own(changes, feeding):
+def test_the_feeding_is_timms_own(changes, preprocessing):
     configuration = {"input_size": (3, 96, 96), "mean": [0.5] * 3, "std": [0.1] * 3, "crop_pct": 0.875}
-    assert described({**configuration, **changes}) == feeding
+    assert described({**configuration, **changes}) == preprocessing
 
 
 def test_an_unknown_name_offers_the_nearest():

@@ -20,7 +20,7 @@ class Made:
     """A score to be made up: `skill` is about its test score; dataset: "a+b" is a joint score; old: as an earlier
     version stored it."""
 
-    script: str = "fmri"
+    benchmark: str = "fmri"
     model: str = "good"
     dataset: str = "films"
     skill: float = 0.6
@@ -41,7 +41,7 @@ class Made:
     @property
     def key(self) -> ScoreKey:
         return ScoreKey(
-            benchmark=self.script,
+            benchmark=self.benchmark,
             model=self.model,
             datasets=tuple(self.dataset.split("+")),
             activations=(digest([self.model, self.dataset]),),
@@ -82,12 +82,12 @@ class Made:
     def facts(self, arrays) -> dict:
         facts = summarise(arrays, {"chance": 0.25, "human accuracy": 0.9, "trials": 100})
         facts |= {
-            "script": self.script,
+            "benchmark": self.benchmark,
             "model": self.model,
             "datasets": self.dataset.split("+"),
             "options": self.all_options,
         }
-        facts |= {"metric": METRIC[self.script]}
+        facts |= {"metric": METRIC[self.benchmark]}
         for name in ("interval", "permutation"):
             facts.pop(name, None)
         if not self.old:
@@ -96,7 +96,7 @@ class Made:
             normalised = (low / 0.9, high / 0.9) if self.ceiling else (None, None)
             facts["interval"] |= dict(zip(("low_normalised", "high_normalised"), normalised, strict=True))
             facts["permutation"] = {"p": 1 / 21, "n": 20, "significant": self.n_targets, "of": self.n_targets}
-        if self.script == "behaviour":
+        if self.benchmark == "behaviour":
             for row in facts["layers"]:
                 row["accuracy"] = 0.8
         return facts

@@ -12,15 +12,15 @@ from src.report.scores import collect, sound
 from src.report.theme import PAGE, PRINT, ROLES, drawing, inline
 
 LONG = "a-model-with-a-very-long-name-that-does-not-fit-beside-a-chart"
-KINDS = {
-    "fmri": {"script": "fmri"},
-    "electrodes without ceiling": {"script": "electrodes", "ceiling": False, "regions": ()},
+BY_BENCHMARK = {
+    "fmri": {"benchmark": "fmri"},
+    "electrodes without ceiling": {"benchmark": "electrodes", "ceiling": False, "regions": ()},
     "one layer, two units": {"n_layers": 1, "n_targets": 2, "regions": ()},
     "many layers and regions": {"n_layers": 15, "n_targets": 90, "regions": tuple(f"area-{i}" for i in range(45))},
-    "many units": {"script": "fmri", "n_targets": 2500},
-    "task": {"script": "task", "ceiling": False, "n_targets": 1, "regions": ()},
-    "labels": {"script": "task", "ceiling": False, "n_targets": 7, "regions": ()},
-    "behaviour": {"script": "behaviour", "n_targets": 1, "regions": (), "confusions": True},
+    "many units": {"benchmark": "fmri", "n_targets": 2500},
+    "task": {"benchmark": "task", "ceiling": False, "n_targets": 1, "regions": ()},
+    "labels": {"benchmark": "task", "ceiling": False, "n_targets": 7, "regions": ()},
+    "behaviour": {"benchmark": "behaviour", "n_targets": 1, "regions": (), "confusions": True},
     "old": {"old": True},
 }
 EXPECTED = {
@@ -62,9 +62,9 @@ def _within(axis, text):
     return low - 1e-9 <= at <= high + 1e-9
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BY_BENCHMARK)
 def test_no_words_overlap_or_are_cut_off_and_every_axis_is_named(shelf, kind):
-    found = drawn(shelf, **KINDS[kind])
+    found = drawn(shelf, **BY_BENCHMARK[kind])
     groups = [picture.group for picture, _ in found]
     assert {group: groups.count(group) for group in groups} == EXPECTED[kind]
     assert len({picture.name for picture, _ in found}) == len(found)

@@ -48,7 +48,7 @@ def read(shelf, top=3, **filters):
 
 def test_the_page_is_whole_and_needs_no_other_file(shelf):
     shelf.add(), shelf.add(model="poor", skill=0.2), shelf.add(dataset="old", old=True)
-    shelf.add(script="behaviour", dataset="choices", n_targets=1, regions=(), confusions=True)
+    shelf.add(benchmark="behaviour", dataset="choices", n_targets=1, regions=(), confusions=True)
     page, reader = read(shelf)
     assert not [tag for tag in reader.open if tag not in ("html", "body")]
     assert all(target.startswith(("#", "data:")) for target in reader.fetched)

@@ -68,7 +68,7 @@ def test_scores_without_the_same_draws_are_not_compared_as_pairs(shelf):
 def test_the_leaderboard_shows_what_is_missing_as_missing(shelf):
     shelf.add(model="good"), shelf.add(model="poor", skill=0.3)
     shelf.add(model="good", dataset="clips")
-    shelf.add(model="good", script="task", dataset="labels", ceiling=False)
+    shelf.add(model="good", benchmark="task", dataset="labels", ceiling=False)
     rows = leaderboard_rows(collect(shelf.config)[0])
     cells = {row["model"]: row["cells"] for row in rows}
     assert [row["model"] for row in rows] == ["good", "poor"]
@@ -83,7 +83,7 @@ def test_the_leaderboard_shows_what_is_missing_as_missing(shelf):
 
 
 def test_no_leaderboard_without_ceilings(shelf):
-    shelf.add(script="task", dataset="labels", ceiling=False)
+    shelf.add(benchmark="task", dataset="labels", ceiling=False)
     assert leaderboard_rows(collect(shelf.config)[0]) == []
 
 

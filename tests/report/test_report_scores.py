@@ -39,8 +39,8 @@ def test_what_only_adds_to_a_score_does_not_part_it_and_the_fuller_one_is_shown(
 
 def test_kinds_come_in_their_order(shelf):
     for script in ("behaviour", "task", "electrodes", "fmri"):
-        shelf.add(script=script, dataset=f"a-{script}")
-    assert [b.script for b in collect(shelf.config)[0]] == ["fmri", "electrodes", "task", "behaviour"]
+        shelf.add(benchmark=script, dataset=f"a-{script}")
+    assert [b.benchmark for b in collect(shelf.config)[0]] == ["fmri", "electrodes", "task", "behaviour"]
 
 
 def test_a_run_that_is_not_the_default_is_named(shelf, monkeypatch):
@@ -101,7 +101,7 @@ def test_damage_is_named_and_left_out_and_the_store_stays_as_it_was(shelf):
 
 def test_titles_are_never_equal(shelf):
     for decoder in ("logistic", "ridge"):
-        shelf.add(script="task", options=(("decoder", decoder),))
+        shelf.add(benchmark="task", options=(("decoder", decoder),))
     one, other = found(shelf)[0]
     assert one.startswith("films (4 splits) [data ")
     assert one[:-1] == other[:-1]

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...utils import BadInput
 
-KINDS = "biufSU"
+BY_BENCHMARK = "biufSU"
 SMALL_BYTES = 2**26  # what a text may be decoded into, in memory
 _MARK = object()
 
@@ -194,7 +194,7 @@ class _Machine:
 
 def _dtype(machine: _Machine, code: Any, *_: Any) -> _Type:
     code = machine._name(code)
-    if not re.fullmatch(rf"[{KINDS}]\d+", code):
+    if not re.fullmatch(rf"[{BY_BENCHMARK}]\d+", code):
         raise machine.refusal(f"an array of dtype '{code}'")
     return _Type(code)
 

@@ -11,9 +11,9 @@ from . import (
     torchvision_video,
     transformers_own,
 )
-from .entry import SOURCES, Feeding, ModelEntry, Weights
+from .entry import SOURCES, ModelEntry, Preprocessing, Weights
 
-__all__ = ["GROUPS", "MODELS", "SOURCES", "Feeding", "ModelEntry", "Weights", "entry_of"]
+__all__ = ["GROUPS", "MODELS", "SOURCES", "Preprocessing", "ModelEntry", "Weights", "entry_of"]
 
 ORDER = (
     "control",

@@ -1,6 +1,6 @@
 """Film trunks trained against the sound, or the narration, of the same film."""
 
-from .entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 PUBLIC = "https://dl.fbaipublicfiles.com"
 GREY = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
@@ -21,7 +21,7 @@ def _trunk(name: str, folder: str, file: str, licence: str) -> ModelEntry:
         frames=ANY,
         layers=5,
         weights=Weights(file=file, url=f"{PUBLIC}/{folder}/{file}", licence=licence, key="model"),
-        feeding=Feeding(size=224, resize=256, **GREY),
+        preprocessing=Preprocessing(size=224, resize=256, **GREY),
         note=CENTRAL,
     )
 
@@ -50,7 +50,7 @@ def _avid(method: str, data: str) -> ModelEntry:
         frames=(8, float("inf")),
         layers=5,
         weights=Weights(file=file, url=address, licence=licence, key="model"),
-        feeding=Feeding(size=224, resize=256),
+        preprocessing=Preprocessing(size=224, resize=256),
         note=KEPT_ASPECT,
     )
 
@@ -70,7 +70,7 @@ S3D = ModelEntry(
         url="https://www.rocq.inria.fr/cluster-willow/amiech/howto100m/s3d_howto100m.pth",
         licence="see github.com/antoine77340/S3D_HowTo100M",
     ),
-    feeding=Feeding(size=256, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+    preprocessing=Preprocessing(size=256, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
     note="its film half; an odd last frame is shown twice, and conv1 is read without the step that its padding adds",
 )
 

@@ -40,7 +40,7 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feeding:
+class Preprocessing:
     """How frames become the network's input.
 
     size: of the central crop, px, a square's side or (height, width); resize: of the short side before it, px, 0 =
@@ -84,7 +84,7 @@ class ModelEntry:
     frames: tuple[float, float] | None = None
     layers: int | None = None
     weights: Weights | None = None
-    feeding: Feeding | None = None
+    preprocessing: Preprocessing | None = None
     extra: str = ""
     note: str = ""
     unavailable: str = ""

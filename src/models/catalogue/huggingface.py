@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
+from .entry import IMAGE, VIDEO, ModelEntry, Preprocessing, Weights
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -139,8 +139,10 @@ ARCHITECTURES = {
 }
 
 
-def _entry(name: str, group: str, repository: str, feeding: Feeding, licence: str, **facts: Any) -> ModelEntry:
-    static = feeding.axes == "CHW"
+def _entry(
+    name: str, group: str, repository: str, preprocessing: Preprocessing, licence: str, **facts: Any
+) -> ModelEntry:
+    static = preprocessing.axes == "CHW"
     return ModelEntry(
         name=name,
         group=group,
@@ -148,16 +150,16 @@ def _entry(name: str, group: str, repository: str, feeding: Feeding, licence: st
         source="huggingface",
         argument=repository,
         weights=Weights(file=repository, url=f"https://huggingface.co/{repository}", licence=licence),
-        feeding=feeding,
+        preprocessing=preprocessing,
         extra="transformers",
         **{"fps": 25.0, "frames": (1, float("inf")), **facts} if static else facts,
     )
 
 
-TUBES = Feeding(size=224, axes="TCHW")
-VJEPA2 = Feeding(size=256, resize=292, axes="TCHW")
-CROPPED = Feeding(size=224, resize=256, axes="CHW")
-SQUARE = Feeding(size=224, axes="CHW")
+TUBES = Preprocessing(size=224, axes="TCHW")
+VJEPA2 = Preprocessing(size=256, resize=292, axes="TCHW")
+CROPPED = Preprocessing(size=224, resize=256, axes="CHW")
+SQUARE = Preprocessing(size=224, axes="CHW")
 V1_NOTE = "the checkpoint in transformers was trained for 1600 epochs on Kinetics-400, the benchmark's first for 1200"
 PLAIN, MIT, NONCOMMERCIAL = "Apache-2.0", "MIT", "CC-BY-NC-4.0"
 DINOV3 = "DINOv3 License; the repository asks to accept it before the download"
@@ -167,7 +169,7 @@ ENTRIES = (
         "TimeSformer",
         "action recognition",
         "facebook/timesformer-base-finetuned-k400",
-        Feeding(size=224, resize=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), axes="TCHW"),
+        Preprocessing(size=224, resize=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), axes="TCHW"),
         NONCOMMERCIAL,
         fps=8.0,
         frames=(8, 8),
@@ -179,7 +181,7 @@ ENTRIES = (
         "ViViT",
         "action recognition",
         "google/vivit-b-16x2-kinetics400",
-        Feeding(size=224, resize=256, mean=HALF, std=HALF, axes="TCHW"),
+        Preprocessing(size=224, resize=256, mean=HALF, std=HALF, axes="TCHW"),
         MIT,
         fps=12.5,
         frames=(32, 32),
@@ -262,7 +264,7 @@ ENTRIES = (
         "SigLIP2-B",
         "text-image",
         "google/siglip2-base-patch16-224",
-        Feeding(size=224, mean=HALF, std=HALF, axes="CHW"),
+        Preprocessing(size=224, mean=HALF, std=HALF, axes="CHW"),
         PLAIN,
         layers=14,
         millions=92.88,
@@ -271,7 +273,7 @@ ENTRIES = (
         "SigLIP2-SO400M",
         "text-image",
         "google/siglip2-so400m-patch14-384",
-        Feeding(size=384, mean=HALF, std=HALF, axes="CHW"),
+        Preprocessing(size=384, mean=HALF, std=HALF, axes="CHW"),
         PLAIN,
         layers=29,
         millions=428.23,
@@ -280,7 +282,7 @@ ENTRIES = (
         "Video-LLaVA",
         "text-video",
         "LanguageBind/Video-LLaVA-7B-hf",
-        Feeding(
+        Preprocessing(
             size=224,
             resize=224,
             mean=(0.48145466, 0.4578275, 0.40821073),

@@ -1,9 +1,9 @@
 """Networks of images: Brain-Score's plugins where they load with maintained packages, else torchvision and timm."""
 
-from .entry import IMAGE, Feeding, ModelEntry, Weights, of_torchvision
+from .entry import IMAGE, ModelEntry, Preprocessing, Weights, of_torchvision
 
 ANY = (1, float("inf"))
-SQUARE = Feeding(size=224, axes="CHW")
+SQUARE = Preprocessing(size=224, axes="CHW")
 SCALING = "https://epfl-neuroailab-scalinglaws.s3.eu-north-1.amazonaws.com/checkpoints"
 RESIZED = "the short side is resized to 256 px and the centre cropped; Brain-Score's plugin squashes films to a square"
 
@@ -18,13 +18,13 @@ def _wsl(depth: int, millions: float, digest: str) -> ModelEntry:
     url = f"https://download.pytorch.org/models/{file}"
     weights = Weights(file=file, url=url, licence="CC-BY-NC-4.0", sha256=digest)
     name = f"resnext101_32x{depth}d_wsl"
-    return _entry(name, "network", millions, 35, argument=f"image_nets:{name}", weights=weights, feeding=SQUARE)
+    return _entry(name, "network", millions, 35, argument=f"image_nets:{name}", weights=weights, preprocessing=SQUARE)
 
 
 def _scaling(name: str, builder: str, millions: float, layers: int, extra: str = "") -> ModelEntry:
     weights = Weights(file=f"{name}_ep300.pt", url=f"{SCALING}/{name}/ep300.pt", key="state")
-    feeding = Feeding(size=224, resize=256, axes="CHW")
-    more = {"weights": weights, "feeding": feeding, "extra": extra, "note": RESIZED}
+    preprocessing = Preprocessing(size=224, resize=256, axes="CHW")
+    more = {"weights": weights, "preprocessing": preprocessing, "extra": extra, "note": RESIZED}
     return _entry(name, "network", millions, layers, argument=f"image_nets:{builder}", **more)
 
 

@@ -3,10 +3,10 @@
 There frames had 128 x 160 px and came 10 a second.
 """
 
-from .entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 RELEASE = "https://github.com/chengtan9907/OpenSTL/releases/download/kitti-weights"
-FEEDING = Feeding(size=(128, 160), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
+FEEDING = Preprocessing(size=(128, 160), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
 ANY, TEN = (1, float("inf")), (10, 10)
 SHOWN = "shown the film's own frames throughout; memory.i is what the benchmark's first list reads of cell i"
 STACKED = "the translator's layers hold all ten frames at once, without time"
@@ -27,7 +27,7 @@ def _entry(
         frames=frames,
         layers=layers,
         weights=Weights(file=checkpoint, url=f"{RELEASE}/{checkpoint}", licence="Apache-2.0"),
-        feeding=FEEDING,
+        preprocessing=FEEDING,
         note=note,
     )
 

@@ -1,9 +1,9 @@
 """Networks whose code and weights are pytorchvideo's."""
 
-from .entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
-FEEDING = Feeding(size=256, resize=256, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
+FEEDING = Preprocessing(size=256, resize=256, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
 
 
 def _weights(file: str) -> Weights:
@@ -22,7 +22,7 @@ ENTRIES = (
         frames=(32, 32),
         layers=11,
         weights=_weights("SLOWFAST_8x8_R50.pyth"),
-        feeding=FEEDING,
+        preprocessing=FEEDING,
         extra="pytorchvideo",
         note="the authors' own 8x8 ResNet-50 (Kinetics-400), not MMAction2's retrained one",
     ),
@@ -37,7 +37,7 @@ ENTRIES = (
         frames=(16, float("inf")),
         layers=6,
         weights=_weights("X3D_M.pyth"),
-        feeding=FEEDING,
+        preprocessing=FEEDING,
         extra="pytorchvideo",
         note="X3D-M; trained on 16 frames at 6 per second, shown 30 as in the benchmark's first list",
     ),

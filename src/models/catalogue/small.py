@@ -1,9 +1,9 @@
 """Small networks of the visual sciences, whose own packages no longer install: built here from their papers."""
 
-from .entry import IMAGE, VIDEO, Feeding, ModelEntry, Weights
+from .entry import IMAGE, VIDEO, ModelEntry, Preprocessing, Weights
 
 STILL = {"kind": IMAGE, "source": "network", "fps": 25.0, "frames": (1, float("inf"))}
-STRAIGHT = Feeding(size=224, axes="CHW")
+STRAIGHT = Preprocessing(size=224, axes="CHW")
 CONVERSION = (
     "fetch {address} and run python -c \"from src.models.networks.{file} import convert; convert('{old}', '{new}')\""
 )
@@ -26,7 +26,7 @@ def _vonenet(name: str, file: str, note: str) -> ModelEntry:
         millions=25.58,
         layers=18,
         weights=Weights(file=file, url=address, licence="GPL-3.0", key="state_dict"),
-        feeding=Feeding(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), axes="CHW"),
+        preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), axes="CHW"),
         note=note,
         **STILL,
     )
@@ -40,7 +40,7 @@ ENTRIES = (
         millions=1.31,
         layers=8,
         weights=_converted("hmax", PATCHES, "hmax_universal_patch_set.safetensors", "see maxlab.neuro.georgetown.edu"),
-        feeding=STRAIGHT,
+        preprocessing=STRAIGHT,
         **STILL,
     ),
     ModelEntry(
@@ -54,7 +54,7 @@ ENTRIES = (
         frames=(1, float("inf")),
         layers=2,
         weights=_converted("motionnet", ARRAYS, "motionnet.safetensors", "see doi.org/10.1523/JNEUROSCI.2760-19.2020"),
-        feeding=Feeding(size=112, mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)),
+        preprocessing=Preprocessing(size=112, mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)),
         note="filters lie as in the benchmark's first list, which exchanges x and y against the training",
     ),
     ModelEntry(
@@ -71,7 +71,7 @@ ENTRIES = (
             sha256="b4aa5238",
             key="state_dict",
         ),
-        feeding=STRAIGHT,
+        preprocessing=STRAIGHT,
         **STILL,
     ),
     ModelEntry(
@@ -87,7 +87,7 @@ ENTRIES = (
             sha256="1d3f7974",
             key="state_dict",
         ),
-        feeding=STRAIGHT,
+        preprocessing=STRAIGHT,
         note="each area after its last time step",
         **STILL,
     ),

@@ -1,6 +1,6 @@
 """Action recognition: torchvision's modules with its own weights and MMAction2's, and Hiera on films."""
 
-from .entry import VIDEO, Feeding, ModelEntry, Weights, of_torchvision
+from .entry import VIDEO, ModelEntry, Preprocessing, Weights, of_torchvision
 
 INF = float("inf")
 MMACTION = "https://download.openmmlab.com/mmaction/v1.0/recognition"
@@ -16,7 +16,7 @@ def _videoswin(letter: str, millions: float, config: str, digest: str) -> ModelE
     url = f"{MMACTION}/swin/{config}/{file}"
     sha256 = digest.partition("-")[2]
     weights = Weights(file=file, url=url, licence="Apache-2.0", sha256=sha256, key="state_dict")
-    more = {"weights": weights, "feeding": Feeding(size=224, resize=224)}
+    more = {"weights": weights, "preprocessing": Preprocessing(size=224, resize=224)}
     name = f"VideoSwin-{letter}"
     return _entry(name, "network", millions, 26, 12.5, (2, INF), argument=f"videoswin:{name}", **more)
 
@@ -24,8 +24,12 @@ def _videoswin(letter: str, millions: float, config: str, digest: str) -> ModelE
 def _hiera(letter: str, file: str, millions: float, layers: int) -> ModelEntry:
     url = f"https://dl.fbaipublicfiles.com/hiera/{file}"
     weights = Weights(file=file, url=url, licence="CC-BY-NC-4.0", key="model_state")
-    feeding = Feeding(size=224, resize=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
-    more = {"weights": weights, "feeding": feeding, "note": "masked autoencoder, fine-tuned on Kinetics-400"}
+    preprocessing = Preprocessing(size=224, resize=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
+    more = {
+        "weights": weights,
+        "preprocessing": preprocessing,
+        "note": "masked autoencoder, fine-tuned on Kinetics-400",
+    }
     name = f"Hiera-Video-{letter}"
     return _entry(name, "network", millions, layers, 6.25, (16, 16), argument=f"hiera:{name}", **more)
 

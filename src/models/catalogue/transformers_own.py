@@ -2,18 +2,18 @@
 
 from math import inf
 
-from .entry import VIDEO, Feeding, ModelEntry, Weights
+from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 ACTIONS, MASKED, TEXT = "action recognition", "masked autoencoder", "text-video"
 ANY = (1, inf)
 
-WHOLE = Feeding(size=224)
-UNSCALED = Feeding(size=224, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-CROP_256 = Feeding(size=256, resize=256)
-GREY_WHOLE = Feeding(size=224, mean=(0.45,) * 3, std=(0.225,) * 3)
-GREY = Feeding(size=224, resize=224, mean=(0.45,) * 3, std=(0.225,) * 3)
-GREY_CROPPED = Feeding(size=224, resize=256, mean=(0.45,) * 3, std=(0.225,) * 3)
-CLIP = Feeding(size=224, mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+WHOLE = Preprocessing(size=224)
+UNSCALED = Preprocessing(size=224, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+CROP_256 = Preprocessing(size=256, resize=256)
+GREY_WHOLE = Preprocessing(size=224, mean=(0.45,) * 3, std=(0.225,) * 3)
+GREY = Preprocessing(size=224, resize=224, mean=(0.45,) * 3, std=(0.225,) * 3)
+GREY_CROPPED = Preprocessing(size=224, resize=256, mean=(0.45,) * 3, std=(0.225,) * 3)
+CLIP = Preprocessing(size=224, mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
 
 MMACTION = "https://download.openmmlab.com/mmaction/v1.0/recognition"
 IBM = "https://github.com/IBM/action-recognition-pytorch/releases/download/weights-v0.1"
@@ -52,7 +52,9 @@ def _chat(size: str) -> Weights:
 Facts = tuple[float, float, tuple[float, float], int]
 
 
-def _own(file: str, name: str, group: str, *, facts: Facts, feeding: Feeding, weights: Weights, note="") -> ModelEntry:
+def _own(
+    file: str, name: str, group: str, *, facts: Facts, preprocessing: Preprocessing, weights: Weights, note=""
+) -> ModelEntry:
     """facts: parameters in millions, frames per second, (least, most) frames of one pass, number of layers."""
     millions, fps, frames, layers = facts
     return ModelEntry(
@@ -65,7 +67,7 @@ def _own(file: str, name: str, group: str, *, facts: Facts, feeding: Feeding, we
         fps=fps,
         frames=frames,
         layers=layers,
-        feeding=feeding,
+        preprocessing=preprocessing,
         weights=weights,
         note=note,
     )
@@ -77,7 +79,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "I3D",
         ACTIONS,
         facts=(28.0, 12.5, (5, inf), 6),
-        feeding=CROP_256,
+        preprocessing=CROP_256,
         weights=_mmaction(
             "i3d/i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
             "i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
@@ -90,7 +92,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "I3D-nonlocal",
         ACTIONS,
         facts=(35.4, 12.5, (5, inf), 6),
-        feeding=CROP_256,
+        preprocessing=CROP_256,
         weights=_mmaction(
             "i3d/i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
             "i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
@@ -104,7 +106,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "UniFormer-V1",
         ACTIONS,
         facts=(49.8, 6.25, ANY, 43),
-        feeding=GREY,
+        preprocessing=GREY,
         weights=_mmaction(
             "uniformerv1", "uniformer-base_imagenet1k-pre_32x4x1_kinetics400-rgb", "20221219", "b776322c"
         ),
@@ -115,7 +117,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "UniFormer-V2-B",
         ACTIONS,
         facts=(114.6, 25.0, (8, 8), 15),
-        feeding=GREY,
+        preprocessing=GREY,
         weights=_mmaction(
             "uniformerv2/uniformerv2-base-p16-res224_clip-kinetics710-pre_8xb32-u8_kinetics400-rgb",
             "uniformerv2-base-p16-res224_clip-kinetics710-pre_8xb32-u8_kinetics400-rgb",
@@ -129,7 +131,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "UniFormer-V2-L",
         ACTIONS,
         facts=(354.1, 25.0, (32, 32), 27),
-        feeding=GREY,
+        preprocessing=GREY,
         weights=_mmaction(
             "uniformerv2/kinetics400",
             "uniformerv2-large-p14-res224_clip-kinetics710-pre_u32_kinetics400-rgb",
@@ -143,7 +145,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "MViT-V2-B-Kinetics400",
         ACTIONS,
         facts=(51.2, 10.0, (32, 32), 26),
-        feeding=GREY_CROPPED,
+        preprocessing=GREY_CROPPED,
         weights=_public(
             "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models/"
             "MViTv2_B_32x3_k400_f304025456.pyth",
@@ -157,7 +159,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "MViT-V2-B-smthsmthv2",
         ACTIONS,
         facts=(51.1, 10.0, (32, 32), 26),
-        feeding=GREY,
+        preprocessing=GREY,
         weights=_mmaction("mvit/converted", "mvit-base-p244_u32_sthv2-rgb", "20221021", "d5de5da6"),
         note="PySlowFast's weights as MMAction2 converted them; trained on 32 frames spread over a whole clip; the "
         "first list's own loader is not public",
@@ -167,7 +169,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "I3D-R50-smthsmthv2",
         ACTIONS,
         facts=(46.5, 25.0, ANY, 6),
-        feeding=Feeding(size=256),
+        preprocessing=Preprocessing(size=256),
         weights=_public(f"{IBM}/SSV2-I3D-ResNet-50-f32.pth.tar", "Apache-2.0", "state_dict"),
         note="no stride in time, as it was trained; the first list ran the same weights with one in three stages",
     ),
@@ -176,7 +178,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "I3D-R101-smthsmthv2",
         ACTIONS,
         facts=(85.6, 25.0, ANY, 6),
-        feeding=Feeding(size=256),
+        preprocessing=Preprocessing(size=256),
         weights=_public(f"{IBM}/SSV2-I3D-ResNet-101-f32.pth.tar", "Apache-2.0", "state_dict"),
         note="no stride in time, as it was trained; the first list ran the same weights with one in three stages",
     ),
@@ -185,7 +187,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoMAE-V2-B",
         MASKED,
         facts=(86.2, 6.25, (16, 16), 14),
-        feeding=UNSCALED,
+        preprocessing=UNSCALED,
         weights=_public(
             "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/internvideo/pretrain/videomae/vit_b_hybrid_pt_800e.pth",
             "Apache-2.0",
@@ -197,7 +199,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoMAE-V2-B-distilled",
         MASKED,
         facts=(86.8, 6.25, (16, 16), 15),
-        feeding=WHOLE,
+        preprocessing=WHOLE,
         weights=_public(
             "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/main/distill/vit_b_k710_dl_from_giant.pth",
             "CC-BY-NC-4.0",
@@ -209,7 +211,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoMAE-V2-G",
         MASKED,
         facts=(1011.6, 6.25, (16, 16), 42),
-        feeding=UNSCALED,
+        preprocessing=UNSCALED,
         weights=Weights(
             file="vit_g_hybrid_pt_1200e.pth",
             licence="CC-BY-NC-4.0",
@@ -223,7 +225,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "MAE-ST-L",
         MASKED,
         facts=(304.1, 6.25, (16, 16), 26),
-        feeding=GREY_WHOLE,
+        preprocessing=GREY_WHOLE,
         weights=_mae_st("large"),
     ),
     _own(
@@ -231,7 +233,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "MAE-ST-G",
         MASKED,
         facts=(631.9, 6.25, (16, 16), 34),
-        feeding=GREY_WHOLE,
+        preprocessing=GREY_WHOLE,
         weights=_mae_st("huge"),
         note="ViT-Huge; the name is the first list's",
     ),
@@ -240,7 +242,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "V-JEPA-L",
         MASKED,
         facts=(303.9, 6.25, (16, 16), 26),
-        feeding=WHOLE,
+        preprocessing=WHOLE,
         weights=_jepa("vitl16"),
     ),
     _own(
@@ -248,7 +250,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "V-JEPA-H",
         MASKED,
         facts=(631.6, 6.25, (16, 16), 34),
-        feeding=WHOLE,
+        preprocessing=WHOLE,
         weights=_jepa("vith16"),
     ),
     _own(
@@ -256,7 +258,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VJEPA-Temporal",
         MASKED,
         facts=(303.9, 20 / 3, (16, 16), 26),
-        feeding=WHOLE,
+        preprocessing=WHOLE,
         weights=_jepa("vitl16"),
         note="a frame every 150 ms; the first list does not say which size it ran: this is V-JEPA-L, V-JEPA-H the "
         "other; the averaged encoder (target_encoder), which the publisher evaluates",
@@ -266,7 +268,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoChat-7B",
         TEXT,
         facts=(1188.2, 2.0, ANY, 48),
-        feeding=CLIP,
+        preprocessing=CLIP,
         weights=_chat("7b"),
         note="the vision encoder alone: the layers of the first list lie in it",
     ),
@@ -275,7 +277,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoChat-13B",
         TEXT,
         facts=(1188.2, 2.0, ANY, 48),
-        feeding=CLIP,
+        preprocessing=CLIP,
         weights=_chat("13b"),
         note="the vision encoder alone: the layers of the first list lie in it; its image blocks are VideoChat-7B's",
     ),
@@ -284,7 +286,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoChat2-7B",
         TEXT,
         facts=(290.5, 2.0, (8, 8), 24),
-        feeding=CLIP,
+        preprocessing=CLIP,
         weights=_public("https://huggingface.co/OpenGVLab/videochat/resolve/main/videochat2_7b_stage3.pth", "MIT"),
         note="the vision encoder alone: the layers of the first list lie in it",
     ),

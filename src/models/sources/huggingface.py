@@ -15,7 +15,7 @@ import numpy as np
 
 from ...utils import BadInput, digest
 from ..catalogue import entry_of
-from ..catalogue.entry import Feeding, ModelEntry
+from ..catalogue.entry import ModelEntry, Preprocessing
 from ..catalogue.huggingface import ARCHITECTURES, Architecture
 from ..hub import hub_file, state_of, weights_here
 from ..preprocessing import preparation
@@ -52,7 +52,7 @@ def load(repository: str, device: str) -> tuple[Model, str]:
         entry, architecture = entry_of("huggingface", repository), ARCHITECTURES[repository]
         module = built(architecture, state_of(repository, architecture.keys), entry.name)
         model = wrapped(entry, architecture, module.to(device))
-        return model, digest(["huggingface", repository, asdict(architecture), asdict(entry.feeding)])
+        return model, digest(["huggingface", repository, asdict(architecture), asdict(entry.preprocessing)])
     return _unlisted(repository, device)
 
 
@@ -108,7 +108,7 @@ def wrapped(entry: ModelEntry, architecture: Architecture, module: "nn.Module") 
     return Model(
         name=entry.name,
         module=module,
-        preprocess=preparation(entry.feeding),
+        preprocess=preparation(entry.preprocessing),
         layers=dict.fromkeys(layer_paths(architecture), axes),
         kind=entry.kind,
         fps=entry.fps,
@@ -145,21 +145,21 @@ def _unlisted(repository: str, device: str) -> tuple[Model, str]:
     state = state_of(repository)
     cls = type(AutoModel.from_config(config)) if state is not None else None
     module = AutoModel.from_config(config) if cls is None else _filled(cls, config, state, f"hf:{repository}")
-    feeding, frames = _described(folder, config)
+    preprocessing, frames = _described(folder, config)
     model = Model(
         name=f"hf:{repository}",
         module=module.eval().to(device),
-        preprocess=preparation(feeding),
+        preprocess=preparation(preprocessing),
         layers=dict.fromkeys(blocks(module), ""),
-        kind="image" if feeding.axes == "CHW" else "video",
-        fps=IMAGE_FPS if feeding.axes == "CHW" else CLIP_FPS,
+        kind="image" if preprocessing.axes == "CHW" else "video",
+        fps=IMAGE_FPS if preprocessing.axes == "CHW" else CLIP_FPS,
         digest="",
         num_frames=frames,
     )
-    return detected(model, device, choose=True), digest(["hf", repository, config.to_dict(), asdict(feeding)])
+    return detected(model, device, choose=True), digest(["hf", repository, config.to_dict(), asdict(preprocessing)])
 
 
-def _described(folder: Path, config: Any) -> tuple[Feeding, tuple[float, float]]:
+def _described(folder: Path, config: Any) -> tuple[Preprocessing, tuple[float, float]]:
     """How the repository's own files say that its network is fed."""
     path = folder / "preprocessor_config.json"
     told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -168,12 +168,12 @@ def _described(folder: Path, config: Any) -> tuple[Feeding, tuple[float, float]]
     size = _side(known) or _side(getattr(config, "image_size", 0)) or _side(getattr(config, "crop_size", 0))
     if not size:
         raise BadInput(f"{folder} does not say how large its images are; write a function that returns a Model instead")
-    feeding = Feeding(size=size, axes="TCHW" if n_frames else "CHW")
+    preprocessing = Preprocessing(size=size, axes="TCHW" if n_frames else "CHW")
     if told.get("do_center_crop") and (short := _side(told.get("size"))):
-        feeding = replace(feeding, resize=max(short, size))
+        preprocessing = replace(preprocessing, resize=max(short, size))
     if told.get("image_mean") and told.get("image_std"):
-        feeding = replace(feeding, mean=tuple(told["image_mean"]), std=tuple(told["image_std"]))
-    return feeding, (n_frames, n_frames) if n_frames else (1, np.inf)
+        preprocessing = replace(preprocessing, mean=tuple(told["image_mean"]), std=tuple(told["image_std"]))
+    return preprocessing, (n_frames, n_frames) if n_frames else (1, np.inf)
 
 
 def _side(size: Any) -> int:

@@ -90,7 +90,7 @@ def wrapped(entry: ModelEntry, built: "Built", device: str) -> Model:
     model = Model(
         name=entry.name,
         module=built.module.eval().to(device),
-        preprocess=preparation(entry.feeding),
+        preprocess=preparation(entry.preprocessing),
         layers=dict(built.layers),
         kind=entry.kind,
         fps=float(entry.fps),
@@ -102,6 +102,6 @@ def wrapped(entry: ModelEntry, built: "Built", device: str) -> Model:
 
 
 def recipe(entry: ModelEntry) -> str:
-    """Digest of what turns frames into answers beside the weights: the files and the feeding."""
+    """Digest of what turns frames into answers beside the weights: the files and the preprocessing."""
     files = [[path.name, file_digest(path)] for path in deciding_files(entry.argument)]
-    return digest([entry.argument, asdict(entry.feeding), files])
+    return digest([entry.argument, asdict(entry.preprocessing), files])

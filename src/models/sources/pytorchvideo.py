@@ -44,7 +44,7 @@ def load(name: str, device: str) -> tuple[Model, str]:
     entry = entry_of("pytorchvideo", name)
     network = build(name)
     put_weights(entry, network)
-    return wrapped(entry, network, device), digest(["pytorchvideo", name, asdict(entry.feeding)])
+    return wrapped(entry, network, device), digest(["pytorchvideo", name, asdict(entry.preprocessing)])
 
 
 def build(name: str) -> "Built":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...utils import digest, unknown_name
-from ..catalogue.entry import Feeding
+from ..catalogue.entry import Preprocessing
 from ..hub import FILES, hub_file
 from ..preprocessing import preparation
 from ..spec import Model
@@ -40,17 +40,17 @@ def load(name: str, device: str) -> tuple[Model, str]:
     from ..inspect.probe import detected
 
     module = network(name).eval().to(device)
-    feeding = described(module.pretrained_cfg)
+    preprocessing = described(module.pretrained_cfg)
     model = Model(
         name=f"timm:{name}",
         module=module,
-        preprocess=preparation(feeding),
+        preprocess=preparation(preprocessing),
         layers=dict.fromkeys(blocks(module), ""),
         kind="image",
         fps=FPS,
         digest="",
     )
-    return detected(model, device, choose=True), digest(["timm", name, asdict(feeding)])
+    return detected(model, device, choose=True), digest(["timm", name, asdict(preprocessing)])
 
 
 def network(name: str) -> Any:
@@ -77,10 +77,10 @@ def pretrained(configuration: Any) -> dict[str, str]:
 WEIGHT_DOORS = {"src.models.sources.timm:pretrained": lambda *_: None}
 
 
-def described(configuration: dict) -> Feeding:
+def described(configuration: dict) -> Preprocessing:
     """timm's own evaluation: the short side to size / crop_pct, then the central square; "squash": at once."""
     size = configuration["input_size"][-1]
     share = configuration.get("crop_pct") or 0.875
     squash = configuration.get("crop_mode") == "squash"
     mean, std = tuple(configuration["mean"]), tuple(configuration["std"])
-    return Feeding(size=size, resize=0 if squash else int(size / share), mean=mean, std=std, axes="CHW")
+    return Preprocessing(size=size, resize=0 if squash else int(size / share), mean=mean, std=std, axes="CHW")

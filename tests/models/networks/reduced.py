@@ -22,8 +22,8 @@ def small_entry(name: str, size: int = 0) -> ModelEntry:
     entry = MODELS[name]
     if not size:
         return entry
-    resize = size + 8 if entry.feeding.resize else 0
-    return replace(entry, feeding=replace(entry.feeding, size=size, resize=resize))
+    resize = size + 8 if entry.preprocessing.resize else 0
+    return replace(entry, preprocessing=replace(entry.preprocessing, size=size, resize=resize))
 
 
 def model(name: str, size: int = 0) -> Model:
@@ -66,6 +66,6 @@ def put_checkpoint(monkeypatch, home: Path, name: str, content: object) -> Path:
     torch.save(content, path)
     plain = replace(entry, weights=replace(entry.weights, sha256=""))
     monkeypatch.setenv("TORCH_HOME", str(home))
-    monkeypatch.setattr(from_networks, "entry_of", lambda _source, _argument: plain)
-    monkeypatch.setattr(from_networks, "build", partial(published.build, reduced=True))
+    monkeypatch.setattr(published, "entry_of", lambda _source, _argument: plain)
+    monkeypatch.setattr(published, "build", partial(published.build, reduced=True))
     return path

@@ -178,7 +178,7 @@ def test_conv1_of_s3d_is_read_without_its_padding():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [R2PLUS1D[0], AVID[0], S3D])
 def test_full_network_runs(name):
-    built, size = published.build(MODELS[name].argument), MODELS[name].feeding.size
+    built, size = published.build(MODELS[name].argument), MODELS[name].preprocessing.size
     read = built.process_output or (lambda _layer, output: output)
     heard = run(built.module.eval(), list(built.layers), torch.rand(1, 3, 8, size, size), read)
     for layer, axes in built.layers.items():

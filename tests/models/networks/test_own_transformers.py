@@ -19,7 +19,7 @@ from src.utils import BadInput
 from tests.models.networks import published_layouts
 
 NAMES = [entry.name for entry in ENTRIES]
-KINDS = (
+BY_BENCHMARK = (
     "I3D",
     "I3D-nonlocal",
     "I3D-R50-smthsmthv2",
@@ -130,7 +130,7 @@ def test_every_entry_is_covered():
     assert all(entry.weights.licence for entry in ENTRIES)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", BY_BENCHMARK)
 def test_contract_of_the_reduced_build(name):
     model = small(name)
     verify(model, "cpu")
@@ -159,11 +159,11 @@ def test_facts_of_the_catalogue_are_those_of_the_full_size(name):
     assert set(built.layers) <= set(modules)
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if "MViT" not in name])
+@pytest.mark.parametrize("name", [name for name in BY_BENCHMARK if "MViT" not in name])
 def test_shapes_of_the_full_size(name):
     entry, built = MODELS[name], full_size(name)
     frames = int(max(8, entry.frames[0]))
-    clip = torch.empty((1, 3, frames, entry.feeding.size, entry.feeding.size), device="meta")
+    clip = torch.empty((1, 3, frames, entry.preprocessing.size, entry.preprocessing.size), device="meta")
     read = built.process_output or (lambda _layer, output: output)
     for layer, calls in run(built.module.eval(), list(built.layers), clip, read).items():
         assert calls[-1].ndim == len(built.layers[layer]) + 1, layer
@@ -274,7 +274,7 @@ def first_layer(name):
     return next(layer for layer, axes in layers.items() if "H" in axes and ("block" in layer or "layer" in layer))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", BY_BENCHMARK)
 def test_a_change_in_one_corner_is_read_there(name):
     model, layer = small(name), first_layer(name)
     frames = int(max(8, model.num_frames[0]))
@@ -308,4 +308,4 @@ def frames_of(entry):
 
 
 def size_of(entry):
-    return entry.feeding.size if "I3D" not in entry.name else 64
+    return entry.preprocessing.size if "I3D" not in entry.name else 64

@@ -300,7 +300,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", NAMES[:-1])
 def test_full_network_runs(name):
     entry = MODELS[name]
-    built, size = published.build(entry.argument), entry.feeding.size
+    built, size = published.build(entry.argument), entry.preprocessing.size
     batch = torch.rand(1, 3, 8, size, size) if entry.kind == "video" else torch.rand(2, 3, size, size)
     heard = run(built.module.eval(), list(built.layers), batch, lambda _layer, output: output)
     for layer, axes in built.layers.items():

@@ -43,7 +43,7 @@ def smaller(builder):
     return lambda reduced=False: partial(builder, reduced=True)()
 
 
-def published(name: str, state: dict) -> dict:
+def published_file(name: str, state: dict) -> dict:
     """The whole content of the published file for a network's state dict."""
     if name.startswith("VideoSwin"):
         return {"meta": {"epoch": 30}, "state_dict": {mmaction(key): value for key, value in state.items()}}
@@ -77,7 +77,7 @@ def test_loads_the_published_layout(reduced):
     twin = models.load(f"Random-{reduced}").module.state_dict()
     state = {key: value if "index" in key else value + 1 for key, value in twin.items()}
     path = checkpoint_path(models.MODELS[reduced].weights)
-    torch.save(published(reduced, state), path)
+    torch.save(published_file(reduced, state), path)
     model, files = models.load_watched(reduced)
     assert files == (path,)
     for key, value in model.module.state_dict().items():

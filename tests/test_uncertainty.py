@@ -9,7 +9,7 @@ from src.cli.output import rows
 from src.cli.table import result_text
 from src.evaluate.cross_validate import cross_validate_problem
 from src.evaluate.decoders import Ridge
-from src.pipeline import Result
+from src.pipeline import Score
 from src.pipeline.summary import summarise
 from src.pipeline.uncertainty import interval_arrays, permutation_arrays
 from tests.analysis.fmri_like import problem
@@ -32,7 +32,7 @@ def arrays():
 
 @pytest.fixture
 def facts(arrays):
-    header = {"script": "fmri", "model": "m", "datasets": ["d"], "metric": "pearson", "options": {"splits": 3}}
+    header = {"benchmark": "fmri", "model": "m", "datasets": ["d"], "metric": "pearson", "options": {"splits": 3}}
     return header | summarise(arrays, {})
 
 
@@ -50,7 +50,7 @@ def test_the_facts_hold_the_chosen_layers_interval_and_p(arrays, facts):
 
 
 def test_they_are_printed_for_the_chosen_layer_only(arrays, facts):
-    text = result_text(Result(facts, arrays))
+    text = result_text(Score(facts, arrays))
     chosen, other = (
         next(line for line in text.splitlines() if line.startswith(f"{mark} ")) for mark in ("*", "  late")
     )
@@ -66,13 +66,13 @@ def test_a_score_without_them_prints_as_before(arrays, facts):
     bare = {k: v for k, v in bare.items() if not k.startswith("bootstrap")}
     found = summarise(bare, {})
     assert (found["interval"], found["permutation"]) == (None, None)
-    text = result_text(Result(facts | found, bare))
+    text = result_text(Score(facts | found, bare))
     assert "95 %" not in text
     assert "low" not in found["regions"][0]
 
 
 def test_the_written_table_has_them_beside_the_chosen_layer(arrays, facts):
-    table = rows([Result(facts, arrays)])
+    table = rows([Score(facts, arrays)])
     chosen = table["layer"] == "early"
     for column in ("low", "high", "p", "q"):
         assert table.loc[chosen, column].notna().all()

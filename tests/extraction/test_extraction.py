@@ -181,7 +181,7 @@ def test_a_still_image_is_a_still_film(tmp_path, mode):
 @pytest.mark.parametrize("make", [frame_model, clip_model])
 def test_each_film_is_decoded_once(films, monkeypatch, mode, make):
     opened = []
-    monkeypatch.setattr(feeding, "decode", lambda path, *rest: opened.append(path) or decode(path, *rest))
+    monkeypatch.setattr(loader, "decode", lambda path, *rest: opened.append(path) or decode(path, *rest))
     run(make(), films, BINS_MS, mode=mode, context_ms=400.0)
     assert sorted(opened) == sorted(map(str, films.paths))
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from src import files
-from src.store import Card, metadata
+from src.store import Metadata, metadata
 from src.utils import BadInput
 
 
@@ -16,96 +16,96 @@ def weights(tmp_path):
 
 @pytest.fixture
 def make(weights):
-    def made() -> Card:
+    def made() -> Metadata:
         made.count += 1
-        return Card({"count": made.count}, (weights,), {"pytest": pytest.__version__})
+        return Metadata({"count": made.count}, (weights,), {"pytest": pytest.__version__})
 
     made.count = 0
     return made
 
 
 def test_a_card_is_made_once_per_kind_name_inputs(store, make):
-    assert store.card("model", "r3d", make) == store.card("model", "r3d", make) == {"count": 1}
-    assert store.card("model", "r3d", make, inputs={"fps": 25}) == {"count": 2}
-    assert store.card("model", "r3d", make, inputs={"fps": 25}) == {"count": 2}
-    assert store.card("data", "r3d", make) == {"count": 3}
-    assert store.card("model", "r3d", make) == {"count": 1}
+    assert store.metadata("model", "r3d", make) == store.metadata("model", "r3d", make) == {"count": 1}
+    assert store.metadata("model", "r3d", make, inputs={"fps": 25}) == {"count": 2}
+    assert store.metadata("model", "r3d", make, inputs={"fps": 25}) == {"count": 2}
+    assert store.metadata("data", "r3d", make) == {"count": 3}
+    assert store.metadata("model", "r3d", make) == {"count": 1}
 
 
 def test_a_changed_file_makes_it_again(store, make, weights):
-    store.card("model", "r3d", make)
+    store.metadata("model", "r3d", make)
     weights.write_bytes(b"1235")
-    assert store.card("model", "r3d", make) == {"count": 2}
+    assert store.metadata("model", "r3d", make) == {"count": 2}
     weights.write_bytes(b"12350")
-    assert store.card("model", "r3d", make) == {"count": 3}
+    assert store.metadata("model", "r3d", make) == {"count": 3}
 
 
 def test_a_missing_file_makes_it_again(store, make, weights):
-    store.card("model", "r3d", make)
+    store.metadata("model", "r3d", make)
     weights.rename(weights.with_suffix(".moved"))
     weights.symlink_to(weights.with_suffix(".moved"))
-    assert store.card("model", "r3d", make) == {"count": 1}
+    assert store.metadata("model", "r3d", make) == {"count": 1}
     weights.unlink()
     with pytest.raises(FileNotFoundError):
-        store.card("model", "r3d", make)
+        store.metadata("model", "r3d", make)
 
 
 def test_a_touched_file_is_read_once_and_noted(store, make, weights, monkeypatch):
-    store.card("model", "r3d", make)
+    store.metadata("model", "r3d", make)
     os.utime(weights, (5, 5))
-    assert store.card("model", "r3d", make) == {"count": 1}
-    monkeypatch.setattr(cards, "content_digest", lambda path: pytest.fail("read again"))
-    assert store.card("model", "r3d", make) == {"count": 1}
+    assert store.metadata("model", "r3d", make) == {"count": 1}
+    monkeypatch.setattr(metadata, "content_digest", lambda path: pytest.fail("read again"))
+    assert store.metadata("model", "r3d", make) == {"count": 1}
 
 
 def test_other_code_and_other_packages_make_it_again(store, make, monkeypatch):
-    store.card("model", "r3d", make, source="a")
-    assert store.card("model", "r3d", make, source="b") == {"count": 2}
-    monkeypatch.setattr(cards, "package_version", lambda name: "0")
-    assert store.card("model", "r3d", make, source="b") == {"count": 3}
+    store.metadata("model", "r3d", make, source="a")
+    assert store.metadata("model", "r3d", make, source="b") == {"count": 2}
+    monkeypatch.setattr(metadata, "package_version", lambda name: "0")
+    assert store.metadata("model", "r3d", make, source="b") == {"count": 3}
 
 
 def test_rerun_makes_it_again(store, make):
-    store.card("model", "r3d", make)
-    assert store.card("model", "r3d", make, rerun=True) == {"count": 2}
+    store.metadata("model", "r3d", make)
+    assert store.metadata("model", "r3d", make, rerun=True) == {"count": 2}
 
 
 def test_damage_is_set_aside(store, make, config, only_file, caplog):
-    store.card("model", "r3d", make)
+    store.metadata("model", "r3d", make)
     path = only_file(config.results_home, "*.json")
     path.write_bytes(path.read_bytes()[:-2])
-    assert store.card("model", "r3d", make) == {"count": 2}
+    assert store.metadata("model", "r3d", make) == {"count": 2}
     assert "not readable as JSON; set aside as" in caplog.text
 
 
 def test_a_later_card_is_left_alone(store, make, config, only_file):
-    store.card("model", "r3d", make)
+    store.metadata("model", "r3d", make)
     path = only_file(config.results_home, "*.json")
     path.write_bytes(files.close_json({"format": files.FORMAT + 1}))
     for rerun in (False, True):
         with pytest.raises(BadInput, match="later version"):
-            store.card("model", "r3d", make, rerun=rerun)
+            store.metadata("model", "r3d", make, rerun=rerun)
 
 
 def test_only_stored_cards_when_asked(store, make, weights, monkeypatch):
-    store.card("model", "r3d", make)
+    store.metadata("model", "r3d", make)
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "dynamic_vision.card")
-    assert store.card("model", "r3d", make) == {"count": 1}
+    assert store.metadata("model", "r3d", make) == {"count": 1}
     weights.write_bytes(b"4321")
     with pytest.raises(BadInput, match=r"card of model r3d must be made \(.*weights.bin changed\)"):
-        store.card("model", "r3d", make)
+        store.metadata("model", "r3d", make)
 
 
 def test_no_cards_when_asked(store, make, config, monkeypatch):
     monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
-    assert [store.card("model", "r3d", make)["count"] for _ in range(2)] == [1, 2]
+    assert [store.metadata("model", "r3d", make)["count"] for _ in range(2)] == [1, 2]
     assert not config.results_home.exists()
 
 
 def test_large_files_are_sampled(tmp_path, monkeypatch):
-    monkeypatch.setattr(cards, "WHOLE_BYTES", 1000)
-    monkeypatch.setattr(cards, "SAMPLE_BYTES", 10)
-    monkeypatch.setattr(cards, "SAMPLES", 5)
+    monkeypatch.setattr(metadata, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(metadata, "SAMPLE_BYTES", 10)
+    monkeypatch.setattr(metadata, "SAMPLES", 5)
     path = tmp_path / "large"
     data = bytearray(2000)
     digests = set()
