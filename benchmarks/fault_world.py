@@ -83,7 +83,7 @@ class World:
             self.note("metadata")
             return Metadata({"layers": list(SIZES), "fps": 25.0}, (source,), {"numpy": np.__version__})
 
-        return digest(Store(self.config).card("model", "r3d", make))
+        return digest(Store(self.config).metadata("model", "r3d", make))
 
     def files(self) -> list[Path]:
         """Every file of the cache but locks."""
@@ -138,8 +138,8 @@ def _be_child(work: Callable[[], object], before: Callable[[], None] | None, wri
     records: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(f"{record.levelname} {record.getMessage()}")
-    logging.getLogger("src.store").handlers = [handler]
-    logging.getLogger("src.store").setLevel(logging.INFO)
+    logging.getLogger(src.__name__).handlers = [handler]
+    logging.getLogger(src.__name__).setLevel(logging.INFO)
     outcome = Outcome()
     try:
         if before:

@@ -1,4 +1,4 @@
-"""Names, digests, seeds, time bins and granted cores: what every room may use. Standard library and numpy only."""
+"""Names, digests, seeds, time bins and granted cores. Standard library and numpy only."""
 
 import difflib
 import hashlib
@@ -29,6 +29,13 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
         return BadInput(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
     listed = ", ".join(allowed[:20]) + (f", ... ({len(allowed)} in all)" if len(allowed) > 20 else "")
     return BadInput(f"unknown {kind} '{name}'; expected one of: {listed}")
+
+
+def first_names(items: Iterable, limit: int = 5) -> str:
+    """The first `limit` items as text, and the number of the others: "a, b and 3 more"."""
+    items = list(items)
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(map(str, items[:limit])) + more
 
 
 def canonical_json(value) -> str:
@@ -85,6 +92,16 @@ def thin(items: Sequence[T], limit: int = 15) -> list[T]:
     if len(items) <= limit:
         return list(items)
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, limit)]
+
+
+def nan_median(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Median without NaN; NaN, without a warning, where there is no other value."""
+    return np.ma.filled(np.ma.median(np.ma.masked_invalid(values), axis=axis), np.nan)
+
+
+def nan_mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Mean without NaN; NaN, without a warning, where there is no other value."""
+    return np.ma.filled(np.ma.mean(np.ma.masked_invalid(values), axis=axis), np.nan)
 
 
 def regular_bins(duration_ms: float, width_ms: float) -> np.ndarray:

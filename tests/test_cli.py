@@ -77,11 +77,11 @@ def test_nothing_is_written_for_bad_input(run, cli, tmp_path):
 
 
 @pytest.mark.parametrize("benchmark", ["fmri", "electrodes", "task", "behaviour"])
-def test_help_and_list_name_what_there_is(run, script):
-    code, out, _ = run(script, "--help")
+def test_help_and_list_name_what_there_is(run, benchmark):
+    code, out, _ = run(benchmark, "--help")
     assert code == 0
     assert "--inference-mode" in out
-    code, out, _ = run(script, "--list")
+    code, out, _ = run(benchmark, "--list")
     assert code == 0
     assert re.search(r"^  fake-\S+ +embedded", out, re.M)
     assert "fake-net" in out

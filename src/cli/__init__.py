@@ -17,7 +17,7 @@ def main(benchmark: str, arguments: list[str] | None = None) -> int:
     options = parse(benchmark, arguments)
     terminal = Terminal(quiet=options.quiet)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("src.store").setLevel(logging.WARNING if options.quiet else logging.INFO)
+    logging.getLogger(__name__.partition(".")[0]).setLevel(logging.WARNING if options.quiet else logging.INFO)
     config = Config.from_env()
     export_homes(config)
     try:

@@ -179,7 +179,7 @@ class Store:
             return facts
         if is_cached_only(identifier):
             raise BadInput(
-                f"the card of {kind} {name} must be made ({reason}), but RESULTCACHING_CACHEDONLY is set; unset it"
+                f"the metadata of {kind} {name} must be made ({reason}), but RESULTCACHING_CACHEDONLY is set; unset it"
             )
         if not enabled:
             return plain(make().facts)

@@ -89,10 +89,10 @@ def test_a_later_card_is_left_alone(store, make, config, only_file):
 
 def test_only_stored_cards_when_asked(store, make, weights, monkeypatch):
     store.metadata("model", "r3d", make)
-    monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "dynamic_vision.card")
+    monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "dynamic_vision.metadata")
     assert store.metadata("model", "r3d", make) == {"count": 1}
     weights.write_bytes(b"4321")
-    with pytest.raises(BadInput, match=r"card of model r3d must be made \(.*weights.bin changed\)"):
+    with pytest.raises(BadInput, match=r"metadata of model r3d must be made \(.*weights.bin changed\)"):
         store.metadata("model", "r3d", make)
 
 
