@@ -1,7 +1,7 @@
-"""Films and images as frames: what a file holds (`probe`) and its frames in their order (`decode`, `read_frames`).
+"""Films and images as frames: properties of a file (`probe`) and its frames in order (`decode`, `read_frames`).
 
-A film of constant rate is sampled by frame number, as Brain-Score samples it; one of variable rate by the time stamps
-in its container. PyAV reads the files: it carries its own ffmpeg, knows the time stamps, and keeps up with OpenCV.
+A film of constant frame rate is sampled by frame number, as in Brain-Score; one of variable rate by the time stamps in
+its container. The files are read with PyAV, which includes ffmpeg, gives the time stamps, and is as fast as OpenCV.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,16 +13,16 @@ import numpy as np
 
 from .utils import BadInput
 
-EPS_FRAMES = 1e-9  # Brain-Score's guard against a frame too many at the end of a window
+EPS_FRAMES = 1e-9  # Brain-Score's tolerance against one frame too many at the end of a window
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film's file holds.
+    """Properties of a film, or of a piece of one.
 
-    fps: frames per second, the mean where the rate varies; starts_ms: (n_frames,) when each frame appears, in a film
-    of variable rate, after the first; None at a constant rate; tick_ms: the resolution of the container's clock;
-    first: where a piece of the film is meant, the number of its first frame in the file.
+    fps: frames per second, the mean for a variable rate; starts_ms: (n_frames,) onset of each frame after the first, in
+    a film of variable rate; None at a constant rate; tick_ms: resolution of the container's clock; first: number of the
+    piece's first frame in the file, 0 for a whole film.
     """
 
     duration_ms: float
@@ -36,9 +36,9 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Length, rate and size of a film, from its packets and without decoding.
+    """Return length, rate and size of a film, from its packets and without decoding.
 
-    Raises BadInput for a file that is missing, empty or no film, and for one that ends before its header says.
+    Raises BadInput for a file that is missing, empty or no film, and for one that is shorter than its header states.
     """
     with _opened(path) as (container, stream):
         stamps, lengths, complete = _packets(container, stream)
@@ -47,16 +47,18 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def piece(info: VideoInfo, start_ms: float, duration_ms: float) -> VideoInfo:
-    """The piece of a film that starts at `start_ms` and lasts `duration_ms`, the film's last frame held at its end.
+    """Return the piece of a film that starts at `start_ms` and lasts `duration_ms`, the film's last frame held.
 
-    Its frames are numbered from 0. Raises BadInput for a start that is not in the film.
+    Its frames are numbered from 0. Raises BadInput for a start outside the film.
     """
     if not 0 <= start_ms < info.duration_ms:
-        lasts = f"the film, which lasts {info.duration_ms:g} ms"
-        raise BadInput(f"a piece from {start_ms:g} ms on; expected it to start within {lasts}; prepare the data again")
+        raise BadInput(
+            f"a piece from {start_ms:g} ms on; expected it to start within the film, which lasts "
+            f"{info.duration_ms:g} ms; prepare the data again"
+        )
     if info.starts_ms is None:
         first = min(int(np.floor(start_ms * info.fps / 1000 + EPS_FRAMES)), info.n_frames - 1)
-        # one more than is shown, for the frame before the end is the last that `window_frames` shows
+        # one frame more than shown, since `window_frames` never returns the very last one
         length = int(np.ceil(duration_ms * info.fps / 1000 - EPS_FRAMES)) + 1
         return replace(info, first=first, n_frames=min(length, info.n_frames - first), duration_ms=duration_ms)
     first, end = frames_at(info, np.array([start_ms, start_ms + duration_ms - info.tick_ms])).tolist()
@@ -65,10 +67,10 @@ def piece(info: VideoInfo, start_ms: float, duration_ms: float) -> VideoInfo:
 
 
 def window_frames(info: VideoInfo, start_ms: float, end_ms: float, fps: float) -> np.ndarray:
-    """Numbers of the frames that sample [start_ms, end_ms) at `fps`, the first and last repeated outside the film.
+    """Return the numbers of the frames that sample [start_ms, end_ms) at `fps`, the first and last repeated outside.
 
-    Constant rate: Brain-Score's arithmetic to the last bit (`Video.to_numpy`), its habit of never showing the very
-    last frame of a film included. Variable rate: the frame shown at each sampled time, to one tick.
+    Constant rate: Brain-Score's arithmetic to the last bit (`Video.to_numpy`), which never shows the very last frame of
+    a film. Variable rate: the frame shown at each sampled time, to one tick.
     """
     first, end = start_ms * info.fps / 1000, end_ms * info.fps / 1000
     samples = np.arange(first, end - EPS_FRAMES, info.fps / fps)
@@ -78,7 +80,7 @@ def window_frames(info: VideoInfo, start_ms: float, end_ms: float, fps: float) -
 
 
 def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
-    """Numbers of the frames shown at `times_ms` (n_times,), the first and last repeated outside the film."""
+    """Return the numbers of the frames shown at `times_ms` (n_times,), the first and last repeated outside the film."""
     times_ms = np.asarray(times_ms, dtype=np.float64)
     if info.starts_ms is None:
         numbers = np.floor(times_ms * info.fps / 1000 + EPS_FRAMES).astype(int)
@@ -87,10 +89,10 @@ def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
 
 
 def decode(path: str | Path, numbers: Iterable[int], info: VideoInfo) -> Iterator[tuple[int, np.ndarray]]:
-    """(number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB.
+    """Yield (number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB.
 
-    The film is decoded once, in order; only these frames are converted to RGB, and decoding stops behind the last.
-    Raises BadInput where the film, or its piece, gives fewer than `info` says.
+    The film is decoded once, in order; only these frames are converted to RGB, and decoding stops after the last one.
+    Raises BadInput if the film, or its piece, has fewer frames than `info` states.
     """
     from av.video.reformatter import VideoReformatter
 
@@ -110,10 +112,10 @@ def decode(path: str | Path, numbers: Iterable[int], info: VideoInfo) -> Iterato
 
 
 def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:
-    """The frame shown at each of `times_ms` (n_times,), never decreasing: uint8 arrays (height, width, 3), RGB.
+    """Yield the frame shown at each of `times_ms` (n_times,), never decreasing: uint8 arrays (height, width, 3), RGB.
 
-    Times before the first and after the last frame give these. The film is decoded once, in order; a frame that is
-    shown at several times is the same array.
+    Times outside the film give its first or last frame. The film is decoded once, in order; a frame that is shown at
+    several times is the same array.
     """
     if np.any(np.diff(times_ms) < 0):
         raise BadInput(f"{path}: frame times decrease; expected times in ms in their order")
@@ -128,7 +130,7 @@ def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """A still image as an uint8 array (height, width, 3), RGB; raises BadInput for a file that is none."""
+    """Return a still image as an uint8 array (height, width, 3), RGB; BadInput for another file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -142,7 +144,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 @contextmanager
 def _opened(path):
-    """The container and its first film track; whatever ffmpeg cannot read leaves as BadInput."""
+    """Open a film and yield its container and first video stream; errors of ffmpeg become BadInput."""
     import av
 
     if not Path(path).is_file():
@@ -152,7 +154,7 @@ def _opened(path):
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise BadInput(f"{path}: holds no film track; expected a film")
+                raise BadInput(f"{path}: has no video stream; expected a film")
             yield container, container.streams.video[0]
     except av.error.FFmpegError as error:
         raise BadInput(
@@ -162,7 +164,7 @@ def _opened(path):
 
 
 def _packets(container, stream) -> tuple[np.ndarray, np.ndarray, int]:
-    """Sorted time stamps and lengths, in ticks, of the packets that are shown, and how many came whole."""
+    """Return sorted time stamps and lengths, in ticks, of the packets shown, and the number of whole packets."""
     shown, complete = [], 0
     for packet in container.demux(stream):
         if packet.size and not packet.is_corrupt:
@@ -187,28 +189,29 @@ def _describe(path, stream, stamps, lengths) -> VideoInfo:
 
 
 def _possible_rates(stream, starts_ms) -> Iterator[float]:
-    """Rates that the header names, then the one that the time stamps average to."""
+    """Yield the rates that the header states, then the mean rate of the time stamps."""
     yield from (float(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate)
     if len(starts_ms) > 1 and starts_ms[-1] > 0:
         yield (len(starts_ms) - 1) / starts_ms[-1] * 1000
 
 
 def _check_complete(path, container, stream, stamps, lengths, complete) -> None:
+    """Raise BadInput if the film has no frame, or fewer than its header states."""
     if len(stamps) == 0 or not stream.codec_context.width:
-        raise BadInput(f"{path}: holds no frame; expected a film; fetch it again")
+        raise BadInput(f"{path}: has no frame; expected a film; fetch it again")
     if complete < stream.frames:
         raise _truncated(path, complete, stream.frames)
-    promised_s = _promised_seconds(container, stream)
+    stated_s = _header_seconds(container, stream)
     rate = float(stream.guessed_rate or stream.average_rate or 25)
-    missing = (promised_s - (stamps[-1] + lengths[-1]) * float(stream.time_base)) * rate
+    missing = (stated_s - (stamps[-1] + lengths[-1]) * float(stream.time_base)) * rate
     if not stream.frames and missing > 2:
         raise _truncated(path, complete, complete + round(missing))
     if container.format.name == "gif" and not _ends_as_gif(path):
         raise _truncated(path, complete, f"more than {complete}")
 
 
-def _promised_seconds(container, stream) -> float:
-    """How long the header says that the track lasts, where it does not count frames; 0 where it does not say."""
+def _header_seconds(container, stream) -> float:
+    """Return the length of the stream in the header, in seconds; 0 if it states none."""
     if "DURATION" in stream.metadata:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,4 +1,9 @@
-"""The datasets by name. Importing this reads nothing and loads no torch, xarray or pandas."""
+"""Datasets by name. Importing this package reads no file and loads no torch, xarray or pandas.
+
+FMRI, ELECTRODES, TASKS and BEHAVIOURS are the registries {name: declaration}, one per benchmark; BY_BENCHMARK maps
+"fmri", "electrodes", "task" and "behaviour" to them. DATASETS is another name of FMRI. STATIC holds the names of the
+datasets whose stimuli are images that an image model receives once.
+"""
 
 from pathlib import Path
 
@@ -38,12 +43,13 @@ _TASKS = (
 )
 _BEHAVIOURS = (fake_behaviour, ilic2022, rajalingham2018, han2024)
 
-DATASETS: dict[str, Fmri] = {d.name: d for study in _FMRI for d in study.DATASETS}
+FMRI: dict[str, Fmri] = {d.name: d for study in _FMRI for d in study.DATASETS}
+DATASETS = FMRI
 ELECTRODES: dict[str, Electrodes] = {d.name: d for study in _ELECTRODES for d in study.DATASETS}
 TASKS: dict[str, Task] = {d.name: d for study in _TASKS for d in study.DATASETS}
 BEHAVIOURS: dict[str, Behaviour] = {d.name: d for study in _BEHAVIOURS for d in study.DATASETS}
 BY_BENCHMARK: dict[str, dict[str, Dataset]] = {
-    "fmri": DATASETS,
+    "fmri": FMRI,
     "electrodes": ELECTRODES,
     "task": TASKS,
     "behaviour": BEHAVIOURS,
@@ -52,35 +58,86 @@ TYPES: dict[str, type[Dataset]] = {"fmri": Fmri, "electrodes": Electrodes, "task
 STATIC: frozenset[str] = frozenset(d.name for d in [*TASKS.values(), *BEHAVIOURS.values()] if d.static)
 
 
-def declaration(kind: str | None, name: str) -> Dataset:
-    """The declaration of `name`, one of `kind` ("fmri", "electrodes", "task", "behaviour"; None: any).
+def declaration(benchmark: str | None, name: str) -> Dataset:
+    """Return the declaration of a dataset.
 
-    A name `path/to/file.py:function` is a dataset of the user's own, see `src.data.custom`. Raises BadInput with the
-    nearest names where there is none, and for a dataset of another kind.
+    Parameters
+    ----------
+    benchmark : {"fmri", "electrodes", "task", "behaviour"} or None
+        Benchmark to which the dataset must belong; None for any.
+    name : str
+        Name in a registry, or `path/to/file.py:function` for a custom dataset, where the function returns the
+        declaration.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    BadInput
+        If there is no such dataset (names the nearest ones), or if it belongs to another benchmark.
+
+    Examples
+    --------
+    >>> declaration("fmri", "fake-fmri").citation
+    'simulated; no publication'
     """
-    if custom.is_reference(name):
-        found = custom.declared(name)
-        if kind is not None and not isinstance(found, TYPES[kind]):
-            found_type, expected = type(found).__name__, TYPES[kind].__name__
-            raise BadInput(f"{name} is of type {found_type}; expected {expected}: take the script of its kind")
+    if custom.is_custom(name):
+        found = custom.custom_declaration(name)
+        if benchmark is not None and not isinstance(found, TYPES[benchmark]):
+            suited = next((other for other, kind in TYPES.items() if isinstance(found, kind)), None)
+            raise BadInput(
+                f"{name} is of type {type(found).__name__}; expected {TYPES[benchmark].__name__} for the benchmark "
+                f"{benchmark}; {f'use the benchmark {suited} (score_{suited}.py)' if suited else 'return another type'}"
+            )
         return found
-    kinds = BY_BENCHMARK.values() if kind is None else [BY_BENCHMARK[kind]]
-    known = {n: d for registry in kinds for n, d in registry.items()}
+    registries = BY_BENCHMARK.values() if benchmark is None else [BY_BENCHMARK[benchmark]]
+    known = {n: d for registry in registries for n, d in registry.items()}
     if name not in known:
-        raise unknown_name("dataset" if kind is None else f"{kind} dataset", name, known)
+        raise unknown_name("dataset" if benchmark is None else f"{benchmark} dataset", name, known)
     return known[name]
 
 
 def load(name: str, config: Config) -> Responses | Labels | Choices:
-    """The record of dataset `name`: an embedded one is rendered on first use, a public one prepared on first use."""
+    """Return the record of a dataset, which is rendered (embedded) or prepared (public) on first use.
+
+    Parameters
+    ----------
+    name : str
+        As for `declaration`.
+    config : Config
+        Names DATA_HOME.
+
+    Returns
+    -------
+    Responses, Labels or Choices
+
+    Raises
+    ------
+    BadInput
+        If there is no such dataset, or if its files are missing, damaged or cannot be written.
+    """
     found = declaration(None, name)
     folder = config.data_home / found.study
     return prepared.load(found, folder) if found.load is None else found.load(folder)
 
 
 def files(name: str, config: Config) -> tuple[Path, ...]:
-    """The file that changes whenever the data of `name` do; none for an embedded dataset."""
-    if custom.is_reference(name):
-        return (custom.file(name),)
+    """Return the file that changes whenever the data of a dataset change; none for an embedded dataset.
+
+    Parameters
+    ----------
+    name : str
+        As for `declaration`.
+    config : Config
+        Names DATA_HOME.
+
+    Returns
+    -------
+    tuple of Path
+    """
+    if custom.is_custom(name):
+        return (custom.custom_file(name),)
     found = declaration(None, name)
-    return () if found.load else (prepared.home(found, config.data_home / found.study) / prepared.STATED,)
+    return () if found.load else (prepared.home(found, config.data_home / found.study) / prepared.PROVENANCE,)

@@ -1,4 +1,4 @@
-"""A dataset held against its declaration: counts, shapes, onset, what was not recorded, doubles, broken files."""
+"""Checks of a dataset against its declaration: counts, time bins, values not recorded, duplicates, damaged files."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,12 @@ from ..records import Labels, Responses, Stimuli
 from ..utils import BadInput, array_digest, file_digest
 from ..video import piece, probe, read_image
 from .declare import Dataset, counts
-
-NAMED = 5
+from .notes import number_and_names
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what, found, expected; fine: whether the data can be scored as they are."""
+    """Result of one check: its subject, found and expected value; fine: whether the data can be scored as they are."""
 
     what: str
     found: str
@@ -26,7 +25,7 @@ class Finding:
 
 
 def check(declared: Dataset, record: Any, expected: Mapping[str, int] | None = None) -> list[Finding]:
-    """Everything that can be said of a dataset's record; expected: its counts, by default the declaration's."""
+    """Return the findings on a dataset's record; expected: its counts, by default those of the declaration."""
     findings = list(_counts(record, declared.expected if expected is None else expected))
     findings += _films(record.stimuli)
     if isinstance(record, Responses):
@@ -35,15 +34,11 @@ def check(declared: Dataset, record: Any, expected: Mapping[str, int] | None = N
         findings += _labels(record)
     if getattr(record, "fitting", None) is not None:
         shared = sorted(set(record.stimuli.ids) & set(record.fitting.stimuli.ids))
-        findings.append(Finding("fitting stimuli that are also shown", _named(shared), "none", not shared))
+        listed = number_and_names(shared, "none")
+        findings.append(Finding("fitting stimuli that are also shown", listed, "none", not shared))
         findings += _films(record.fitting.stimuli, "fitting ")
     findings += [Finding(what, str(value), "", True) for what, value in record.notes.items()]
     return findings
-
-
-def _named(items: list[str]) -> str:
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return f"{len(items)} ({', '.join(items[:NAMED])}{more})" if items else "none"
 
 
 def _counts(record: Any, expected: Mapping[str, int]) -> Iterator[Finding]:
@@ -61,13 +56,13 @@ def _films(stimuli: Stimuli, role: str = "") -> Iterator[Finding]:
             lasts.append(_length_ms(stimuli, index))
         except BadInput as error:
             broken.append(f"{stimuli.ids[index]}: {error}")
-    yield Finding(f"{role}files that cannot be read", _named(broken), "none", not broken)
+    yield Finding(f"{role}files that cannot be read", number_and_names(broken, "none"), "none", not broken)
     if lasts:
         yield Finding(f"{role}length of stimuli, s", f"{min(lasts) / 1000:.3g} to {max(lasts) / 1000:.3g}", "", True)
     pieces = [(file_digest(path), stimuli.piece_ms(index)) for index, path in enumerate(stimuli.paths)]
     seen = Counter(pieces)
     doubled = [i for i, content in zip(stimuli.ids, pieces, strict=True) if seen[content] > 1]
-    yield Finding(f"{role}stimuli of the same content", _named(doubled), "none", True)
+    yield Finding(f"{role}stimuli of the same content", number_and_names(doubled, "none"), "none", True)
 
 
 def _length_ms(stimuli: Stimuli, index: int) -> float:
@@ -87,16 +82,17 @@ def _recorded(declared: Dataset, record: Responses) -> Iterator[Finding]:
     infinite = int(sum(np.isinf(stimulus).sum() for stimulus in values))
     yield Finding("infinite values", str(infinite), "0", infinite == 0)
     flat = int(_constant(values).sum())
-    yield Finding("units that never change", str(flat), "0", True)
+    yield Finding("constant units", str(flat), "0", True)
     same = Counter(array_digest(values[:, k]) for k in range(values.shape[1]))
     doubled = sum(n for n in same.values() if n > 1)
     yield Finding("repetitions with equal values", str(doubled), "0", doubled == 0)
     if getattr(declared, "fit", "stimuli") == "stimuli":
         uncovered = _uncovered(record)
-        yield Finding("stimuli shorter than what was recorded", _named(uncovered), "none", True)
+        yield Finding("stimuli shorter than what was recorded", number_and_names(uncovered, "none"), "none", True)
 
 
 def _constant(values: np.ndarray) -> np.ndarray:
+    """Return which units, the last axis, have the same value everywhere or none."""
     low, high = np.full(values.shape[-1], np.inf), np.full(values.shape[-1], -np.inf)
     for stimulus in values:
         low, high = (
@@ -107,7 +103,7 @@ def _constant(values: np.ndarray) -> np.ndarray:
 
 
 def _uncovered(record: Responses) -> list[str]:
-    """Stimuli that end before the last bin in which a response to them is kept."""
+    """Return the stimuli that end more than 1 s before the last bin with a response to them."""
     found = []
     for index, identity in enumerate(record.stimuli.ids):
         kept = np.flatnonzero(np.isfinite(record.values[index]).any(axis=(0, 2)))

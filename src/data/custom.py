@@ -1,4 +1,4 @@
-"""A dataset of the user's own: `path/to/file.py:function`, the function returning a declaration with a `load`."""
+"""Custom datasets: `path/to/file.py:function`, where the function returns a declaration with a `load`."""
 
 from dataclasses import replace
 from functools import cache
@@ -8,13 +8,13 @@ from ..utils import BadInput, executed, importable, unknown_name
 from .declare import Dataset
 
 
-def is_reference(name: str) -> bool:
-    """Whether a name is `path/to/file.py:function`."""
+def is_custom(name: str) -> bool:
+    """Return whether a name has the form `path/to/file.py:function`."""
     return name.rpartition(":")[0].endswith(".py")
 
 
-def file(reference: str) -> Path:
-    """The file that a reference names; BadInput where there is none."""
+def custom_file(reference: str) -> Path:
+    """Return the file of a reference; BadInput if there is none."""
     path = Path(reference.rpartition(":")[0]).expanduser().absolute()
     if not path.is_file():
         raise BadInput(f"no file {path} for the dataset '{reference}'; expected path/to/file.py:function")
@@ -22,12 +22,12 @@ def file(reference: str) -> Path:
 
 
 @cache
-def declared(reference: str) -> Dataset:
-    """The declaration that the user's function returns, under the name of its reference.
+def custom_declaration(reference: str) -> Dataset:
+    """Return the declaration that the referenced function returns, with the reference as its name.
 
-    Raises BadInput where the file or function does not exist, or returns something else.
+    Raises BadInput if the file or function does not exist, or if the function returns something else.
     """
-    path, function = file(reference), reference.rpartition(":")[2]
+    path, function = custom_file(reference), reference.rpartition(":")[2]
     with importable(path.parent):
         module = executed(path)
         if not hasattr(module, function):
@@ -35,7 +35,7 @@ def declared(reference: str) -> Dataset:
         found = getattr(module, function)()
     if not isinstance(found, Dataset) or found.load is None:
         raise BadInput(
-            f"{reference} returned {type(found).__name__}; expected an Fmri, Electrodes, Task or Behaviour of "
-            f"src.data.declare with a `load`"
+            f"{reference} returned {type(found).__name__}; expected an Fmri, Electrodes, Task or Behaviour of the "
+            f"module data.declare, with a `load`"
         )
     return replace(found, name=reference)

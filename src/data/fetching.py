@@ -1,9 +1,8 @@
-"""Getting the open files of a release: only those that are needed, resumed where they broke off, checked when whole."""
+"""Download of the open files of a release: only those that a dataset needs, resumable, and checked when complete."""
 
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ..files import unchecked_json, write_atomic
+from ..locks import Held, locked
 from ..utils import BadInput, size_text
 from .brainio import from_brainscore
 from .declare import Dataset
@@ -20,7 +21,7 @@ from .release import BrainScore, Http, Need, OpenNeuro, Origin, Progress
 log = logging.getLogger(__name__)
 BUCKET = "openneuro.org"
 RECORD, LOCK = ".fetched.json", ".fetch.lock"
-CHUNK = 2**16  # what a broken connection can lose
+CHUNK = 2**16  # bytes that a broken connection can lose
 PART_MIB = (5, 8, 16, 32, 64, 128)  # the part sizes that S3 clients upload with
 TIMEOUT_S = 60.0
 ATTEMPTS = 5
@@ -28,7 +29,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to get: its path below the study's folder, address, size in bytes, checksum as "algorithm:hex"."""
+    """File to download: path below the study's folder, URL, size in bytes, checksum as "algorithm:hex"."""
 
     path: str
     url: str
@@ -37,17 +38,17 @@ class Remote:
 
 
 def fetch(declared: Dataset, folder: Path, *, jobs: int = 4, progress: Progress | None = None) -> list[str]:
-    """Get what can be got without an account; returns what is still missing, a line each.
+    """Download the files that need no account; return one line for each need whose files are still missing.
 
-    Files that are there and whole stay; a broken-off one goes on where it ended. Raises BadInput where the server
-    cannot be reached, a file is not the published one, or the disk has no room.
+    Complete files are kept and partial ones resumed. Raises BadInput if the server cannot be reached, a file differs
+    from the published one, the disk has too little room, or another fetch of the study is under way.
     """
     remotes = [remote for origin in _origins(declared) for remote in _wanted(declared, origin)]
     record = _Record(folder)
     todo = [remote for remote in remotes if not record.has(remote)]
     _check_room(declared, folder, todo)
     if todo:
-        with _alone(declared, folder):
+        with _exclusive(declared, folder):
             _get(todo, folder, record, jobs, progress)
     for origin in _origins(declared):
         if isinstance(origin, Http):
@@ -58,24 +59,15 @@ def fetch(declared: Dataset, folder: Path, *, jobs: int = 4, progress: Progress 
 
 
 @contextmanager
-def _alone(declared: Dataset, folder: Path) -> Iterator[None]:
-    """Two fetches of a study would append to the same parts; BadInput where another one is under way."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK)
+def _exclusive(declared: Dataset, folder: Path) -> Iterator[None]:
+    """Hold the study's lock, since two fetches would append to the same partial files; BadInput if it is held."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BadInput(f"{declared.name}: another fetch into {folder} is under way; wait for it to end") from None
-    except OSError as error:
+        with locked(folder / LOCK, "DATA_HOME", wait=False):
+            yield
+    except Held as error:
         raise BadInput(
-            f"{folder} cannot be written ({error.strerror}); point DATA_HOME at a folder of yours"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+            f"{declared.name}: another fetch into {folder} is under way ({error}); wait for it to end"
+        ) from None
 
 
 def _get(todo: list[Remote], folder: Path, record: "_Record", jobs: int, progress: Progress | None) -> None:
@@ -94,24 +86,25 @@ def _get(todo: list[Remote], folder: Path, record: "_Record", jobs: int, progres
 
 
 def _origins(declared: Dataset) -> list[Origin]:
-    """The distinct origins of what is needed, in their order."""
+    """Return the distinct origins of the needs, in order."""
     return list({id(need.origin): need.origin for need in declared.needs}.values())
 
 
 def _line(need: Need, folder: Path) -> str:
+    """Return the line on the missing files of a need."""
     have, of = len(need.found(folder)), "" if need.count is None else f" of {need.count}"
     how = getattr(need.origin, "instructions", "") or "run fetch again"
     return f"{need.what}: {have}{of} files here ({folder / need.pattern}): {how}"
 
 
 def _wanted(declared: Dataset, origin: Origin) -> list[Remote]:
-    """The files of an origin; of one that is only optional none where it cannot be reached."""
+    """Return the files of an origin; none if all its needs are optional and it cannot be reached."""
     try:
         return list(_remotes(declared, origin))
     except BadInput as error:
         if any(need.origin is origin and not need.optional for need in declared.needs):
             raise
-        log.warning("left out, for it is optional: %s", error)
+        log.warning("optional files left out: %s", error)
         return []
 
 
@@ -125,7 +118,7 @@ def _remotes(declared: Dataset, origin: Origin) -> Iterator[Remote]:
 
 
 def _listed(name: str, origin: OpenNeuro) -> Iterator[Remote]:
-    """The wanted files of an OpenNeuro dataset, from its bucket's listing; AWS_ENDPOINT_URL names another server."""
+    """Yield the wanted files of an OpenNeuro dataset from its bucket; AWS_ENDPOINT_URL sets another server."""
     import boto3
     from botocore import UNSIGNED
     from botocore.client import Config
@@ -138,7 +131,7 @@ def _listed(name: str, origin: OpenNeuro) -> Iterator[Remote]:
         pages = list(client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix))
     except (BotoCoreError, ClientError) as error:
         raise BadInput(
-            f"{name}: OpenNeuro's bucket cannot be listed ({error}); fetch again where there is a network"
+            f"{name}: OpenNeuro's bucket cannot be listed ({error}); connect to a network and fetch again"
         ) from error
     found = 0
     for item in (item for page in pages for item in page.get("Contents", [])):
@@ -152,20 +145,22 @@ def _listed(name: str, origin: OpenNeuro) -> Iterator[Remote]:
 
 
 def _length(name: str, url: str) -> int | None:
+    """Return the size of the file at `url` in bytes, None if the server does not state it."""
     import requests
 
     try:
         answer = requests.head(url, allow_redirects=True, timeout=TIMEOUT_S)
         if answer.status_code in (requests.codes.forbidden, requests.codes.not_allowed):
-            return None  # some servers answer nothing but GET
+            return None  # some servers accept GET only
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise BadInput(f"{name}: {url} cannot be had ({error}); fetch again where there is a network") from error
+        raise BadInput(f"{name}: {url} cannot be reached ({error}); connect to a network and fetch again") from error
     length = answer.headers.get("Content-Length")
     return int(length) if length and "Content-Encoding" not in answer.headers else None
 
 
 def _check_room(declared: Dataset, folder: Path, todo: list[Remote]) -> None:
+    """Raise BadInput if the disk has less room than the files need."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     wanted, free = sum(remote.size or 0 for remote in todo), shutil.disk_usage(above).free
     if wanted > free:
@@ -176,7 +171,7 @@ def _check_room(declared: Dataset, folder: Path, todo: list[Remote]) -> None:
 
 
 def _download(remote: Remote, folder: Path) -> None:
-    """The file, whole and checked, or nothing but a part to go on from."""
+    """Download a file, complete and checked; an interrupted download leaves a partial file to resume from."""
     target = folder / remote.path
     if target.exists():
         if _is_published(target, remote):
@@ -188,16 +183,16 @@ def _download(remote: Remote, folder: Path) -> None:
         _complete(remote, part)
     except OSError as error:
         raise BadInput(
-            f"{target} cannot be fetched ({type(error).__name__}: {error}); run the same fetch again to go on"
+            f"{target} cannot be fetched ({type(error).__name__}: {error}); run the same fetch again to continue"
         ) from error
     if not _is_published(part, remote):
         part.unlink()
         raise BadInput(f"{remote.url} came with a wrong size or checksum and was discarded; fetch it again")
-    os.replace(part, target)
+    part.replace(target)
 
 
 def _complete(remote: Remote, part: Path) -> None:
-    """Append to `part` until the server has no more; a broken connection is taken up again."""
+    """Append to `part` until it is complete, reconnecting after a broken connection."""
     import requests
 
     for attempt in range(ATTEMPTS):
@@ -221,6 +216,7 @@ def _complete(remote: Remote, part: Path) -> None:
 
 
 def _is_published(path: Path, remote: Remote) -> bool:
+    """Return whether size and checksum, where known, are the published ones."""
     if remote.size is not None and path.stat().st_size != remote.size:
         return False
     if remote.checksum is None:
@@ -233,18 +229,19 @@ def _is_published(path: Path, remote: Remote) -> bool:
 
 
 def _etag_fits(path: Path, etag: str) -> bool:
-    """Whether S3 would give the file this ETag: the MD5, or of an upload in parts the MD5 of the parts' MD5s."""
+    """Return whether the file has this S3 ETag: its MD5 or, for a multipart upload, the MD5 of the parts' MD5s."""
     digest, _, n_parts = etag.partition("-")
     if not n_parts:
         with open(path, "rb") as handle:
             return hashlib.file_digest(handle, "md5").hexdigest() == digest
     size = path.stat().st_size
     fitting = [mib for mib in PART_MIB if -(-size // (mib << 20)) == int(n_parts)]
-    # an upload in parts of an unusual size can only be told by its length
+    # parts of an unusual size cannot be reproduced; then the file's length, checked before, decides
     return not fitting or any(_parts_digest(path, mib << 20) == digest for mib in fitting)
 
 
 def _parts_digest(path: Path, part_bytes: int) -> str:
+    """Return the MD5, in hex, of the MD5s of the file's parts."""
     total = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as handle:
         while piece := handle.read(part_bytes):
@@ -253,9 +250,9 @@ def _parts_digest(path: Path, part_bytes: int) -> str:
 
 
 def _unpack(declared: Dataset, origin: Http, folder: Path) -> None:
-    """Unpack archives beside themselves, once: what was unpacked is noted with the archive's size and time.
+    """Unpack archives into their own folders, once per size and time of an archive; again if needed files are missing.
 
-    Again where files that are needed are not there.
+    A hidden file beside the archive holds the size and time of the unpacked one.
     """
     lacking = any(need.missing(folder) for need in declared.needs if need.origin is origin)
     for name in origin.unpack:
@@ -277,14 +274,11 @@ def _unpack(declared: Dataset, origin: Http, folder: Path) -> None:
 
 
 class _Record:
-    """Which files were fetched whole, so that the next fetch need not read them again."""
+    """Record of the files that were fetched completely, so that the next fetch does not read them again."""
 
     def __init__(self, folder: Path):
         self.folder, self.path = folder, folder / RECORD
-        try:
-            self.known = json.loads(self.path.read_text())
-        except (OSError, ValueError):
-            self.known = {}
+        self.known = unchecked_json(self.path, {})
 
     def _state(self, remote: Remote) -> list | None:
         try:
@@ -299,6 +293,4 @@ class _Record:
 
     def add(self, remote: Remote) -> None:
         self.known[remote.path] = self._state(remote)
-        beside = self.path.with_name(f"{RECORD}.part")
-        beside.write_text(json.dumps(self.known, indent=0))
-        os.replace(beside, self.path)
+        write_atomic(self.path, json.dumps(self.known, indent=0).encode())

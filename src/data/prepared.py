@@ -1,39 +1,37 @@
-"""Public datasets as they are kept after reading: BrainIO's netCDF and a stimulus table, made once from the release."""
+"""Prepared data: the record of a public dataset, read once from its release and stored as netCDF and stimulus table."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import unchecked_json, writing
+from ..locks import locked
 from ..utils import BadInput
 from .declare import Dataset
-from .release import Progress, Release
+from .release import Progress, Release, fetch_hint
 
 log = logging.getLogger(__name__)
-STATED = "provenance.json"
+PROVENANCE = "provenance.json"
 
 
 def home(declared: Dataset, folder: Path) -> Path:
-    """Where the prepared data of a dataset lie; folder: DATA_HOME/<study>."""
+    """Return the folder of a dataset's prepared data; folder: DATA_HOME/<study>."""
     return folder / "prepared" / declared.name
 
 
 def stated(declared: Dataset, folder: Path) -> dict[str, Any] | None:
-    """What the prepared data say of their making, None where there are none."""
-    try:
-        return json.loads((home(declared, folder) / STATED).read_text())
-    except (OSError, ValueError):
-        return None
+    """Return the provenance stored with the prepared data, None if there are none."""
+    return unchecked_json(home(declared, folder) / PROVENANCE)
 
 
 def census(declared: Dataset, folder: Path) -> dict[str, int]:
-    """{what: files of it that are there}, by which prepared data are seen to be older than the release."""
+    """Return {need: number of its files}, which shows whether prepared data are older than the release."""
     return {need.what: len(need.found(folder)) for need in declared.needs}
 
 
 def checked_options(declared: Dataset, options: Mapping[str, str]) -> dict[str, str]:
-    """Every option of the preparation, the default where it is not asked for; BadInput for one that is unknown."""
+    """Return every option of the preparation, with defaults filled in; BadInput for an unknown option or value."""
     for name, value in options.items():
         allowed = declared.options.get(name)
         if allowed is None:
@@ -53,57 +51,50 @@ def prepare(
     progress: Progress | None = None,
     force: bool = False,
 ) -> bool:
-    """Read the release and store the record, unless it is there with these options; whether anything was made.
+    """Read the release and store the record unless it is stored with these options; return whether it was read.
 
-    Raises BadInput where files are missing or wrong, and where the folder cannot be written; what is prepared already
-    stays as it is then.
+    Raises BadInput if files are missing or wrong, or if the folder cannot be written; existing prepared data are kept
+    in that case.
     """
-    from filelock import FileLock
-
     from . import brainio
 
     options = checked_options(declared, options)
-    _require_here(declared, folder)
+    _require_folder(declared, folder)
     place = home(declared, folder)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.parent / f".{declared.name}.lock"):
-            if not force and is_current(declared, folder, options):
-                return False
-            release = Release(declared.name, folder, options, jobs, *([progress] if progress else []))
-            record = declared.read(release)
-            brainio.write(record, place, {"options": options, "census": census(declared, folder)})
-            release.discard_parts()
-    except OSError as error:
-        raise BadInput(
-            f"cannot write {place} ({error.strerror or error}); expected a writable DATA_HOME with room; free some"
-        ) from error
+    with writing(place, "DATA_HOME"), locked(place.parent / f".{declared.name}.lock", "DATA_HOME"):
+        if not force and is_current(declared, folder, options):
+            return False
+        release = Release(declared.name, folder, options, jobs, *([progress] if progress else []))
+        record = declared.read(release)
+        brainio.write(record, place, {"options": options, "census": census(declared, folder)})
+        release.discard_parts()
     return True
 
 
-def _require_here(declared: Dataset, folder: Path) -> None:
+def _require_folder(declared: Dataset, folder: Path) -> None:
+    """Raise BadInput if the folder of a study is absent and files are needed from it."""
     if not folder.is_dir() and any(need.missing(folder) and not need.optional for need in declared.needs):
-        raise BadInput(f"{declared.name} is not in {folder}; run: python -m src.data fetch {declared.name}")
+        raise BadInput(f"{declared.name} is not in {folder}; {fetch_hint(declared.name)}")
 
 
 def is_current(declared: Dataset, folder: Path, options: Mapping[str, str]) -> bool:
-    """Whether what is prepared was made with these options from as many files as there are."""
-    was = stated(declared, folder)
-    return was is not None and was.get("options") == dict(options) and was.get("census") == census(declared, folder)
+    """Return whether the prepared data were made with these options from as many files as the release has."""
+    found = stated(declared, folder) or {}
+    return found.get("options") == dict(options) and found.get("census") == census(declared, folder)
 
 
 def load(declared: Dataset, folder: Path) -> Any:
-    """The prepared record, whatever options it was made with; made with the default ones where there is none."""
+    """Return the prepared record, with whatever options it was made; made with the defaults if there is none."""
     from . import brainio
 
-    was = stated(declared, folder)
-    if was is None:
-        _require_here(declared, folder)
-        log.warning("preparing %s from %s (`python -m src.data prepare` shows how far it is)", declared.name, folder)
+    found = stated(declared, folder)
+    if found is None:
+        _require_folder(declared, folder)
+        log.warning("preparing %s from %s (`dynamic-vision data prepare` shows progress)", declared.name, folder)
         prepare(declared, folder, {})
-    elif was.get("census") != census(declared, folder):
+    elif found.get("census") != census(declared, folder):
         log.warning(
-            "%s: the release in %s has changed since it was prepared; run: python -m src.data prepare %s",
+            "%s: the release in %s has changed since it was prepared; run: dynamic-vision data prepare %s",
             *(declared.name, folder, declared.name),
         )
     return brainio.read(home(declared, folder))

@@ -1,10 +1,10 @@
-"""A small seeded video network whose layers differ in kind: the planted truth of the embedded datasets.
+"""Small seeded video network with layers of different kinds: the planted truth of the embedded datasets.
 
-Its layers are linearly unlike each other on purpose. `colour` is the local mean colour; `orientation` the contrast
-energy of quadrature pairs of Gabor filters as a vector of double angles; `motion` their opponent motion energy
-(Adelson & Bergen 1985, J Opt Soc Am A 2:284) over contrast energy as a vector of velocity; `conjunction` the product of
-a mixture of the first and a mixture of the second. All are 0 on average over balanced films. Their features are few,
-so that a regression reaches what is planted in them whatever penalty the other units make it choose.
+No layer is a linear map of another one, by design. `colour` is the local mean colour; `orientation` the contrast energy
+of quadrature pairs of Gabor filters as a vector of double angles; `motion` their opponent motion energy (Adelson &
+Bergen 1985, J Opt Soc Am A 2:284) over contrast energy as a vector of velocity; `conjunction` the product of a mixture
+of the first and a mixture of the second. All are 0 on average over balanced films. Their features are few, so that a
+regression recovers the planted signal at any penalty that the other units select.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ _KERNEL_PX = 9
 
 
 def _angles() -> np.ndarray:
-    """The directions that the Gabor filters vary along, in radians: evenly spaced, but for a little."""
+    """Return the directions of the Gabor filters, in radians: evenly spaced with a small jitter."""
     jitter = np.random.default_rng(seed_from(NAME, "angles")).uniform(-0.1, 0.1, _ORIENTATIONS)
     return np.pi * (np.arange(_ORIENTATIONS) + jitter) / _ORIENTATIONS
 
 
 def _gabors() -> np.ndarray:
-    """Even and odd Gabor filters, (2 * orientations, 1, 1, kernel, kernel): all even ones first, each of mean 0."""
+    """Return even, then odd Gabor filters, (2 * orientations, 1, 1, kernel, kernel), each of mean 0."""
     angles = _angles()
     y, x = np.mgrid[:_KERNEL_PX, :_KERNEL_PX] - (_KERNEL_PX - 1) / 2
     window = np.exp(-(x**2 + y**2) / (2 * (_WAVELENGTH_PX / 4) ** 2))
@@ -49,11 +49,11 @@ def _gabors() -> np.ndarray:
 
 @cache
 def weights() -> dict[str, np.ndarray]:
-    """The network's parameters by name, float32: the same in every process and on every machine."""
+    """Return the network's parameters by name, float32, identical in every process and on every machine."""
     rng = np.random.default_rng(seed_from(NAME, "mixtures"))
     angles = _angles()
     double = np.stack([np.cos(2 * angles), np.sin(2 * angles)])
-    drawn = {
+    unshaped = {
         "gabor.weight": _gabors(),
         "colour.mix.weight": np.linalg.qr(rng.standard_normal((3, 3)))[0],
         "orientation.vote.weight": double - double.mean(axis=1, keepdims=True),
@@ -61,15 +61,15 @@ def weights() -> dict[str, np.ndarray]:
         "conjunction.left.weight": rng.standard_normal((6, 3)) / np.sqrt(3),
         "conjunction.right.weight": rng.standard_normal((6, 2)) / np.sqrt(2),
     }
-    shaped = {name: w if w.ndim == 5 else w[:, :, None, None, None] for name, w in drawn.items()}
+    shaped = {name: w if w.ndim == 5 else w[:, :, None, None, None] for name, w in unshaped.items()}
     return {name: np.ascontiguousarray(w, dtype=np.float32) for name, w in shaped.items()}
 
 
 @cache
 def digest() -> str:
-    """SHA-256 over weights, architecture and preprocessing; needs no torch.
+    """Return the SHA-256 over weights, architecture and preprocessing, without torch.
 
-    Weights count to 4 decimals, so that the last bit of another processor's cosine is not another network.
+    Weights are rounded to 4 decimals, so that the digest does not depend on the last bit of a processor's cosine.
     """
     head = canonical_json([NAME, VERSION, FPS, SIZE, LAYERS])
     body = {name: (np.round(w * 1e4) + 0.0).astype(np.int64).tolist() for name, w in weights().items()}
@@ -77,7 +77,7 @@ def digest() -> str:
 
 
 def preprocess(frames: np.ndarray) -> "torch.Tensor":
-    """Frames, uint8 of shape (T, H, W, 3), to a float32 tensor (3, T, 64, 64) in [-1, 1]."""
+    """Return frames, uint8 of shape (T, H, W, 3), as a float32 tensor (3, T, 64, 64) in [-1, 1]."""
     import torch
 
     clip = torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
@@ -89,7 +89,7 @@ def preprocess(frames: np.ndarray) -> "torch.Tensor":
 
 
 def build() -> "torch.nn.Module":
-    """The network in eval mode: clips (batch, 3, T, 64, 64) -> (batch, 6, T / 4, 2, 2), any T >= 1."""
+    """Return the network in eval mode: clips (batch, 3, T, 64, 64) -> (batch, 6, T / 4, 2, 2), any T >= 1."""
     import torch
 
     from .network import FakeNet

@@ -1,4 +1,4 @@
-"""The modules of the embedded network; imported only where it is built. Shapes: (batch, C, T, H, W)."""
+"""Modules of the embedded network, imported when it is built. Shapes: (batch, C, T, H, W)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ EPSILON = 1e-2
 
 
 def _pool(x: Tensor, steps: int = 1, grid: int = GRID) -> Tensor:
-    """Means over `steps` frames (the last one repeated to fill them) and over the cells of a grid x grid field."""
+    """Return means over `steps` frames (the last frame held to fill them) and over the cells of a grid x grid field."""
     x = functional.pad(x, (0, 0, 0, 0, 0, -x.shape[2] % steps), mode="replicate")
     return functional.avg_pool3d(x, (steps, x.shape[3] // grid, x.shape[4] // grid))
 
@@ -19,7 +19,7 @@ def _mixture(n_in: int, n_out: int) -> nn.Conv3d:
 
 
 class Colour(nn.Module):
-    """Three mixtures of the local mean colour, slightly saturated."""
+    """Three mixtures of the local mean colour, with mild saturation."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ class Colour(nn.Module):
 
 
 class Orientation(nn.Module):
-    """Root contrast energies as one vector: each orientation votes for its double angle."""
+    """Square roots of contrast energies, summed as vectors at the double angles of their orientations."""
 
     def __init__(self, orientations: int):
         super().__init__()
@@ -43,7 +43,7 @@ class Orientation(nn.Module):
 class Motion(nn.Module):
     """Opponent motion energies over contrast energy, as one vector, at half the frame rate.
 
-    Over its contrast energy, a pair's opponent energy is the sine of the phase that passes in a frame, signed.
+    A filter pair's opponent energy over its contrast energy is the sine of the phase shift between two frames, signed.
     """
 
     def __init__(self, orientations: int):

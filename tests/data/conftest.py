@@ -5,7 +5,7 @@ import src.data as data
 
 @pytest.fixture(scope="session")
 def embedded(embedded_home):
-    """name -> record of an embedded dataset."""
+    """Function from a name to the record of an embedded dataset."""
     loaded = {}
 
     def load(name):

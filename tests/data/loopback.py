@@ -1,4 +1,4 @@
-"""A file server on loopback that can break a connection off, give other content, or refuse."""
+"""Local file server that can interrupt a connection or serve other content."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves `files` {path: bytes} with ranges. breaks: how often a full answer ends after half; log: (path, range)."""
+    """Server of `files` {path: bytes} with ranges. breaks: answers still to interrupt half way; log: (path, start)."""
 
     daemon_threads = True
 
@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
-    """The server, in a thread, until the block ends."""
+    """Run the server in a thread until the block ends."""
     server = FileServer(files)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

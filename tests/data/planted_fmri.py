@@ -1,7 +1,7 @@
-"""What the miniatures of fMRI releases share: small films, and cortices that answer as layers of the embedded network.
+"""Shared parts of the miniature fMRI releases: small films, and vertices that respond as layers of a network.
 
-A vertex belongs to one of `N_GROUPS` groups; a group answers with one random direction of one layer. Every group has a
-signal of variance 1, so that what a reader does to it can be told.
+A vertex belongs to one of `N_GROUPS` groups; a group responds as one random direction of one layer. Every group has a
+signal of variance 1, so that the effect of a reader on it can be measured.
 """
 
 import itertools
@@ -27,26 +27,26 @@ def rng(*parts) -> np.random.Generator:
 
 @cache
 def _film(seed: str, suffix: str, seconds: float) -> tuple[bytes, dict[str, np.ndarray]]:
-    """A film's file and what every layer answers to each of its frames."""
+    """Return a film's file and the activations of every layer to each of its frames."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"film{suffix}"
         frames = list(render_films(lambda _: moving_scenes(rng(seed), round(seconds * FPS)), [path]))
-        answers = next(plant.layer_steps(frames))
-        return path.read_bytes(), {layer: steps[: len(frames[0])].copy() for layer, steps in answers.items()}
+        activations = next(plant.layer_steps(frames))
+        return path.read_bytes(), {layer: steps[: len(frames[0])].copy() for layer, steps in activations.items()}
 
 
 def film_signals(path: Path, seconds: float, bins_ms: np.ndarray) -> np.ndarray:
-    """Write a film and return what the groups answer to it, lagging, in bins since its onset: (n_bins, N_GROUPS).
+    """Write a film and return the groups' lagged responses to it, in bins since its onset: (n_bins, N_GROUPS).
 
-    Bins before the film's onset, or behind its end, hold what the haemodynamic response leaves there.
+    Bins before the film's onset have its first value, bins after its end its last one.
     """
-    content, answers = _film(path.name, path.suffix, seconds)
+    content, activations = _film(path.name, path.suffix, seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     whole = regular_bins(seconds * 1000, 1000)
-    rows = {layer: plant.lagged(plant.bin_means(steps, whole)) for layer, steps in answers.items()}
+    rows = {layer: plant.lagged(plant.bin_means(steps, whole)) for layer, steps in activations.items()}
     return _resample(_grouped(rows, path.name), bins_ms)
 
 
@@ -56,7 +56,7 @@ def _grouped(rows: dict[str, np.ndarray], seed: str) -> np.ndarray:
 
 
 def _resample(seconds: np.ndarray, bins_ms: np.ndarray) -> np.ndarray:
-    """A signal in seconds since onset at the middles of other bins, its ends held."""
+    """Return a signal in seconds since onset at the middles of other bins, its ends held."""
     middles = bins_ms.mean(axis=1)
     at = 1000 * np.arange(len(seconds)) + 500
     return np.stack([np.interp(middles, at, column) for column in seconds.T], axis=1)
@@ -68,18 +68,18 @@ def clip_signals(paths: list[Path], seconds: float = 3.0) -> np.ndarray:
     for folder in {path.parent for path in paths}:
         folder.mkdir(parents=True, exist_ok=True)
     films = render_films(lambda file: moving_scenes(rng("clip", file), round(seconds * FPS)), paths)
-    answers = plant.binned(films, bins)
-    rows = {layer: np.concatenate([clip[layer] for clip in answers]) for layer in fakenet.LAYERS}
+    activations = plant.binned(films, bins)
+    rows = {layer: np.concatenate([clip[layer] for clip in activations]) for layer in fakenet.LAYERS}
     return _grouped(rows, "clips")
 
 
 def group_of_vertex(n: int = N_HEMI) -> np.ndarray:
-    """The group of each vertex of a hemisphere: (n,)."""
+    """Return the group of each vertex of a hemisphere: (n,)."""
     return np.arange(n) % N_GROUPS
 
 
 def write_gifti(path: Path, series: np.ndarray) -> None:
-    """A surface series (n_volumes, n_vertices) as fMRIPrep writes it, in whole numbers, which compress."""
+    """Write a surface series (n_volumes, n_vertices) as fMRIPrep does, in whole numbers, which compress."""
     import nibabel
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def write_gifti(path: Path, series: np.ndarray) -> None:
 
 
 def volume_groups(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """The group of each voxel by where it lies: slabs along the brain, hemispheres apart: array of `shape`."""
+    """Return the group of each voxel by its place, slabs along the brain in each hemisphere: array of `shape`."""
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     place = grid @ affine[:3, :3].T + affine[:3, 3]
     slab = np.clip(((place[..., 1] + 105) / 180 * (N_GROUPS // 2)).astype(int), 0, N_GROUPS // 2 - 1)
@@ -103,7 +103,7 @@ SHAPE = (23, 28, 23)
 
 
 def write_volumes(path: Path, signals: np.ndarray, tr_s: float | None = 1.0, noise: float = 0.3) -> None:
-    """Volumes over MNI space whose voxels answer as their group, in noise of its own: signals (n_volumes, N_GROUPS)."""
+    """Write volumes in MNI space whose voxels respond as their group, plus noise: signals (n_volumes, N_GROUPS)."""
     import nibabel
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the tests of the public tasks share: open files served on loopback, and counts."""
+"""Shared parts of the tests of the public tasks: open files served on loopback, and counts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,18 +12,18 @@ from tests.data.loopback import serving
 
 
 def fetch_from_loopback(declared, files: Mapping[str, bytes], folder: Path) -> list[str]:
-    """Fetch a dataset whose addresses are replaced by a server that has `files` {path: content}; what is missing."""
+    """Fetch a dataset from a local server with `files` {path: content}, unchecked; return what is missing."""
     with serving(files) as server:
         local = {}
         for need in declared.needs:
             if isinstance(need.origin, Http):
                 urls = {path: server.url(path) for path in need.origin.files}
-                local.setdefault(id(need.origin), replace(need.origin, files=urls))
+                local.setdefault(id(need.origin), replace(need.origin, files=urls, sha256={}))
         needs = tuple(replace(need, origin=local.get(id(need.origin), need.origin)) for need in declared.needs)
         return fetch(replace(declared, needs=needs), folder)
 
 
 def assert_counts(record: Labels, expected: Mapping[str, int]) -> None:
-    """A record has the counts that are expected of it."""
+    """Check that a record has the expected counts."""
     found = counts(record)
     assert {what: found[what] for what in expected} == dict(expected)

@@ -1,4 +1,4 @@
-"""A miniature release on its way to a score, as a user's run makes it."""
+"""Reading, storing and scoring of a miniature release, as in a user's run."""
 
 from pathlib import Path
 from unittest import mock
@@ -14,14 +14,14 @@ from src.pipeline.request import Request
 
 
 def homes(home: Path) -> Config:
-    """A configuration whose homes all lie in `home`; the releases are in `home`/data."""
+    """Return a configuration with all homes in `home`; the releases are in `home`/data."""
     return Config(home / "data", home / "activations", home / "results", home / "torch", 1)
 
 
-def scores(kind: str, declared, home: Path, splits: int = 5) -> tuple[dict[str, float], dict]:
-    """({layer of the embedded network: median test score}, all that is printed) on a declared dataset."""
-    request = Request(benchmark=kind, model="fake-net", names=(declared.name,), splits=splits)
-    with mock.patch.dict(data.BY_BENCHMARK[kind], {declared.name: declared}):
+def scores(benchmark: str, declared, home: Path, splits: int = 5) -> tuple[dict[str, float], dict]:
+    """Return ({layer of the embedded network: median test score}, printed facts) on a declared dataset."""
+    request = Request(benchmark=benchmark, model="fake-net", datasets=(declared.name,), splits=splits)
+    with mock.patch.dict(data.BY_BENCHMARK[benchmark], {declared.name: declared}):
         (result,) = pipeline.score(request, homes(home))
     layers = [str(layer) for layer in result.arrays["layers"]]
     test = np.median(np.nan_to_num(result.arrays["test"]).mean(axis=2), axis=1)
@@ -29,7 +29,7 @@ def scores(kind: str, declared, home: Path, splits: int = 5) -> tuple[dict[str, 
 
 
 def assert_comes_back(record, folder: Path) -> None:
-    """A record is the same after it was stored as prepared data."""
+    """Check that a record is the same after it was stored as prepared data."""
     again = brainio.read(brainio.write(record, folder))
     assert again.digest == record.digest
     assert again.stimuli.digest == record.stimuli.digest
@@ -48,7 +48,7 @@ def assert_comes_back(record, folder: Path) -> None:
 
 
 def assert_holds(declared, record, expected: dict[str, int]) -> None:
-    """A record has the counts that are expected of it, and that `check` finds nothing wrong with it."""
+    """Check that a record has the expected counts, and that `check` finds nothing wrong with it."""
     found = counts(record)
     assert {what: found[what] for what in expected} == expected
     wrong = [finding for finding in check(declared, record, expected) if not finding.fine]

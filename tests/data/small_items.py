@@ -1,4 +1,4 @@
-"""Small images and films whose class a layer of the embedded network can tell, in the formats of public releases."""
+"""Small images and films whose class one layer of the embedded network represents, in formats of public releases."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,23 +18,23 @@ _CODECS = {
 
 
 def image_of(kind: int, seed: int) -> np.ndarray:
-    """A texture over the colour of a class, uint8 (64, 64, 3)."""
+    """Return a texture over the colour of a class, uint8 (64, 64, 3)."""
     rng = np.random.default_rng(seed)
-    texture = Waves.draw(rng, 4, 0.3).film(np.zeros((1, 2)))[..., None]
+    texture = Waves.sample(rng, 4, 0.3).film(np.zeros((1, 2)))[..., None]
     return to_uint8(texture, COLOURS[kind] + rng.normal(0, 0.15, 3))[0]
 
 
 def film_of(kind: int, seed: int, n_frames: int, fps: float = 25.0, colour: float = 0.0) -> np.ndarray:
-    """A texture that drifts in the direction of a class (four of them), 25 pixels per second: uint8 (T, 64, 64, 3)."""
+    """Return a texture that drifts in one of four class directions at 25 pixels per second, uint8 (T, 64, 64, 3)."""
     rng = np.random.default_rng(seed)
     heading = np.pi / 2 * kind
     shifts = np.arange(n_frames)[:, None] * (25 / fps) * np.array([np.cos(heading), np.sin(heading)])
     tint = colour * (COLOURS[kind] + rng.normal(0, 0.1, 3))
-    return to_uint8(Waves.draw(rng, 10, 0.5).film(shifts)[..., None].repeat(3, axis=3), tint)
+    return to_uint8(Waves.sample(rng, 10, 0.5).film(shifts)[..., None].repeat(3, axis=3), tint)
 
 
 def write_film(path: Path, frames: Sequence[np.ndarray], fps: float = 25.0) -> None:
-    """Frames, uint8 (T, H, W, 3), as a film; the suffix names container and codec."""
+    """Write frames, uint8 (T, H, W, 3), as a film; the suffix sets container and codec."""
     import av
 
     codec, pixels, options = _CODECS[path.suffix]
@@ -51,7 +51,7 @@ def write_film(path: Path, frames: Sequence[np.ndarray], fps: float = 25.0) -> N
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """An image by the suffix of its path (.jpg, .JPEG, .png ...)."""
+    """Write an image in the format of its suffix (.jpg, .JPEG, .png ...)."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def write_classes(folder: Path, sizes: dict[str, int], suffixes: Sequence[str] = (".jpg",)) -> None:
-    """<folder>/<class>/<number><suffix>: images in the colours of their classes, the suffixes in turn."""
+    """Write <folder>/<class>/<number><suffix>, images in the colours of their classes, with alternating suffixes."""
     for kind, (label, n) in enumerate(sizes.items()):
         for k in range(n):
             write_image(folder / label / f"{k:04d}_01{suffixes[k % len(suffixes)]}", image_of(kind, 1000 * kind + k))

@@ -29,22 +29,22 @@ def read(folder, **options):
     return afd2022.read(Release("afd2022", folder, options, jobs=2))
 
 
-def test_clips_of_three_to_eight_seconds_give_windows_at_their_own_rate(folder):
+def test_clips_of_three_to_eight_seconds_give_windows_at_their_frame_rate(folder):
     record = read(folder)
     assert_counts(record, miniature.EXPECTED["afd2022"])
     assert record.notes["files of unfit length"] == 4
     assert record.notes["classes left out"] == "1 (Swing)"
     longer = 0
     for k, path in enumerate(record.stimuli.paths):
-        info, (start_ms, lasts_ms) = probe(path), record.stimuli.piece_ms(k)
-        assert (info.fps, lasts_ms) == (miniature.FPS, 4000)
+        info, (start_ms, length_ms) = probe(path), record.stimuli.piece_ms(k)
+        assert (info.fps, length_ms) == (miniature.FPS, 4000)
         assert 3000 <= info.duration_ms <= 8000
         assert 0 <= start_ms <= max(0, info.duration_ms - 4000)
         longer += start_ms > 0
     assert longer > 20
 
 
-def test_clips_of_one_video_are_never_parted(folder):
+def test_clips_of_one_video_stay_in_one_part_of_a_split(folder):
     record = read(folder)
     assert len(set(record.groups)) < len(record.stimuli)
     for split in task_splits(record, "accuracy", n_splits=3, seed=1):
@@ -66,12 +66,12 @@ def test_the_archive_is_fetched_and_unpacked(folder, tmp_path):
 
 
 @pytest.mark.parametrize("stem", ["PullUps_g01_c01", "v_PullUps_01", "v_PullUps_g01"])
-def test_names_that_tell_no_video_are_refused(stem):
+def test_names_without_a_video_are_refused(stem):
     with pytest.raises(BadInput, match="is no clip of UCF101"):
         afd2022.source_video(stem)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the shared lists are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared lists are not available")
 def test_the_real_names_are_of_25_videos_per_class():
     lists = [(REAL / f"{part}list01.txt").read_text().split("\n") for part in ("train", "test")]
     clips = [Path(line.split()[0]) for rows in lists for line in rows if line.strip()]

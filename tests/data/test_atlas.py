@@ -1,4 +1,4 @@
-"""The areas of fsaverage5 from the pinned atlas, on the real files where they are at hand."""
+"""The areas of fsaverage5 from the pinned atlas, with the real files if available."""
 
 import shutil
 from pathlib import Path
@@ -66,7 +66,7 @@ def _most(names):
     return values[counts.argmax()]
 
 
-def test_without_the_atlas_regions_are_unknown_and_said_so(release):
+def test_without_the_atlas_regions_are_unknown_and_noted(release):
     units, notes = atlas.units(release)
     assert set(units["region"]) == {"unknown"}
     assert notes["regions"] == "unknown: no lh.HCP-MMP1.annot and rh.HCP-MMP1.annot in DATA_HOME/atlas"

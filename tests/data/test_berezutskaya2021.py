@@ -31,7 +31,7 @@ def test_volumes_become_seconds(record, folder):
     assert record.subjects == ("sub-04", "sub-07")
     signals = film_signals(folder / miniature.FILM, 122.0, regular_bins(121000, 1000))
     for run in record.values[0]:
-        # the first second touches a volume before the steady state
+        # the first second overlaps a volume before the steady state
         assert np.isnan(run[0]).all()
         assert np.isfinite(run[1:]).all()
         assert public_fmri.correlations(run, signals[:, np.tile(group_of_vertex(), 2)]).mean() > 0.5
@@ -41,14 +41,14 @@ def test_the_declared_needs_are_what_is_read(folder):
     public_fmri.assert_needs_are_found(DECLARED, folder)
 
 
-def test_what_is_left_out_is_said(record):
+def test_subjects_and_runs_left_out_are_noted(record):
     assert record.notes["left out"] == (
         "3: sub-09 (no fMRIPrep output); sub-08_ses-mri3t_task-film_run-1 (no confound table); "
         "sub-10_ses-mri3t_task-film_run-1 (199 volumes, expected 200)"
     )
 
 
-def test_the_record_survives_brainio(record, tmp_path):
+def test_the_record_is_read_back_unchanged(record, tmp_path):
     public_fmri.assert_equal(record, public_fmri.stored(record, tmp_path / "prepared"))
 
 
@@ -60,10 +60,10 @@ def test_without_confounds_no_table_is_needed(folder):
 
 def test_another_repetition_time_is_left_out_by_name(folder, tmp_path):
     broken = public_fmri.copied(folder, tmp_path / miniature.STUDY)
-    for person in ("04", "07"):
-        sidecar = broken / f"sub-{person}/ses-mri3t/func/sub-{person}_ses-mri3t_task-film_run-1_bold.json"
+    for subject in ("04", "07"):
+        sidecar = broken / f"sub-{subject}/ses-mri3t/func/sub-{subject}_ses-mri3t_task-film_run-1_bold.json"
         sidecar.unlink()
-        sidecar.write_text(json.dumps({"RepetitionTime": 0.7 if person == "04" else miniature.TR_S}))
+        sidecar.write_text(json.dumps({"RepetitionTime": 0.7 if subject == "04" else miniature.TR_S}))
     record = public_fmri.read(DECLARED, broken)
     assert record.subjects == ("sub-07",)
     assert "sub-04_ses-mri3t_task-film_run-1 (TR 0.7 s, expected 0.608 s)" in record.notes["left out"]
@@ -79,10 +79,10 @@ def test_a_confound_table_of_another_length_is_left_out_by_name(folder, tmp_path
     assert "sub-04_ses-mri3t_task-film_run-1 (197 rows of confounds for 200 volumes)" in record.notes["left out"]
 
 
-def test_missing_participants_say_how_to_get_them(folder, tmp_path):
+def test_missing_participants_are_named_with_the_command(folder, tmp_path):
     broken = public_fmri.copied(folder, tmp_path / miniature.STUDY)
     (broken / "participants.tsv").unlink()
-    with pytest.raises(BadInput, match=r"participants\.tsv; run: python -m src\.data fetch berezutskaya2021-fmri"):
+    with pytest.raises(BadInput, match=r"participants\.tsv; run: dynamic-vision data fetch berezutskaya2021-fmri"):
         public_fmri.read(DECLARED, broken)
 
 

@@ -80,13 +80,13 @@ def record(request, tmp_path):
     }[request.param]()
 
 
-def test_there_and_back_in_memory(record):
+def test_a_record_is_converted_and_back_in_memory(record):
     assembly = brainio.to_assembly(record)
     fitting = getattr(record, "fitting", None)
     assert_same(brainio.from_assembly(assembly, assembly.attrs["stimulus_set"], fitting=fitting), record)
 
 
-def test_there_and_back_on_disk(record, tmp_path):
+def test_a_record_is_written_and_read_back(record, tmp_path):
     folder = brainio.write(record, tmp_path / "prepared" / "study", {"made_from": "ds000001"})
     found = brainio.read(folder)
     assert_same(found, record)
@@ -100,7 +100,7 @@ def test_there_and_back_on_disk(record, tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == ["study"]
 
 
-def test_units_and_subjects_come_back(tmp_path):
+def test_units_and_subjects_are_read_back(tmp_path):
     record = make_responses(tmp_path / "films")
     found = brainio.read(brainio.write(record, tmp_path / "study"))
     np.testing.assert_array_equal(found.values, record.values)
@@ -131,7 +131,7 @@ def test_a_damaged_or_missing_folder_is_named(tmp_path):
         brainio.read(tmp_path / "nowhere")
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_folder(tmp_path, monkeypatch):
     record = make_responses(tmp_path / "films")
     folder = brainio.write(record, tmp_path / "study")
     monkeypatch.setattr("src.data.brainio.files.file_digest", lambda path: 1 / 0)
@@ -177,9 +177,9 @@ def test_brain_scores_i2n_takes_the_trials(tmp_path):
     record = make_choices(tmp_path / "films")
     assembly = brainio.to_assembly(record)
     assert isinstance(assembly, BehavioralAssembly)
-    told = np.random.default_rng(3).dirichlet(np.ones(3), 6)
+    values = np.random.default_rng(3).dirichlet(np.ones(3), 6)
     probabilities = BehavioralAssembly(
-        told,
+        values,
         coords={
             "stimulus_id": ("presentation", np.array(record.stimuli.ids)),
             "number": ("presentation", np.arange(6)),
@@ -193,7 +193,7 @@ def test_brain_scores_i2n_takes_the_trials(tmp_path):
 
 
 def brain_score_neural(folder):
-    """An assembly as Brain-Score's own: image_id, (neuroid, presentation, time_bin), presentations in any order."""
+    """Return an assembly as in Brain-Score: image_id, (neuroid, presentation, time_bin), shuffled presentations."""
     stimuli = make_stimuli(folder)
     stimulus_set = StimulusSet({"image_id": stimuli.ids, "stimulus_id": stimuli.ids, "object_name": list("abab")})
     stimulus_set.stimulus_paths = dict(zip(stimuli.ids, stimuli.paths, strict=True))
@@ -215,7 +215,7 @@ def brain_score_neural(folder):
     return assembly, stimulus_set, values
 
 
-def test_brain_scores_own_recordings_come_in(tmp_path):
+def test_brain_score_recordings_are_read(tmp_path):
     assembly, stimulus_set, values = brain_score_neural(tmp_path / "films")
     record = brainio.from_assembly(assembly, stimulus_set)
     np.testing.assert_allclose(record.values, values.reshape(3, 4, 2, 2)[..., ::-1].transpose(1, 2, 3, 0), rtol=1e-6)
@@ -227,7 +227,7 @@ def test_brain_scores_own_recordings_come_in(tmp_path):
     assert set(record.stimuli.kind) == {"image"}
 
 
-def test_repetitions_are_counted_where_they_are_not_named(tmp_path):
+def test_repetitions_without_numbers_are_counted(tmp_path):
     record = make_responses(tmp_path / "films", subjects=("animal",) * 3)
     assembly = brainio.to_assembly(record)
     plain = DataAssembly(
@@ -246,7 +246,7 @@ def test_repetitions_are_counted_where_they_are_not_named(tmp_path):
     np.testing.assert_array_equal(found.values, record.values)
 
 
-def test_films_tell_their_own_length(tmp_path):
+def test_the_length_of_a_film_comes_from_its_file(tmp_path):
     path = tmp_path / "film.mp4"
     write_film(path, np.zeros((30, 64, 64, 3), np.uint8))
     stimulus_set = StimulusSet({"stimulus_id": ["film"]})
@@ -271,7 +271,7 @@ def test_a_unit_column_may_not_hide_a_coordinate(tmp_path):
         brainio.to_assembly(clash)
 
 
-def test_only_this_door_knows_xarray():
+def test_only_this_package_imports_xarray():
     src = Path(__file__).resolve().parents[2] / "src" / "data"
     elsewhere = [p for p in src.rglob("*.py") if "brainio" not in p.parts and "import xarray" in p.read_text()]
     assert not elsewhere

@@ -1,4 +1,4 @@
-"""Confound presets on real fMRIPrep tables where they are at hand, and on written ones."""
+"""Confound presets on real fMRIPrep tables, if available, and on synthetic ones."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def table(tmp_path):
 
 
 def described(path, place):
-    """A copy of a real table with the description that fMRIPrep leaves beside it."""
+    """Return a copy of a real table with the description that fMRIPrep writes beside it."""
     copy = Path(shutil.copy(path, place))
     columns = path.read_text().splitlines()[0].split("\t")
     masks = {"a_": "combined", "c_": "CSF", "w_": "WM"}
@@ -72,7 +72,7 @@ def test_components_agree_with_sklearn():
 
 
 @pytest.mark.parametrize("preset", confounds.PRESETS)
-def test_what_the_table_explains_is_gone_and_the_mean_stays(table, preset):
+def test_explained_variance_is_removed_and_the_mean_preserved(table, preset):
     columns = dict(zip(table.read_text().splitlines()[0].split("\t"), confounds._columns(table, 80).T, strict=True))
     moved = columns["trans_x"] + 0.5 * columns["rot_z"]
     series = (500 + 20 * np.stack([moved, rng("other").standard_normal(80)], axis=1)).astype(np.float32)
@@ -89,7 +89,7 @@ def test_what_the_table_explains_is_gone_and_the_mean_stays(table, preset):
 
 
 @pytest.mark.parametrize("preset", confounds.PRESETS)
-def test_a_vertex_without_data_does_not_spoil_the_others(table, preset):
+def test_a_vertex_without_data_does_not_affect_the_others(table, preset):
     series = rng("wall").standard_normal((80, 3)).astype(np.float32)
     without = series.copy()
     without[:, 1] = np.nan
@@ -102,7 +102,7 @@ def test_a_table_without_its_description_cannot_give_acompcor(table):
     table.with_suffix(".json").unlink()
     series = np.zeros((80, 2), np.float32)
     with pytest.raises(
-        BadInput, match=r"'motion24\+acompcor' cannot be had .*json.*choose --confounds motion6 or none"
+        BadInput, match=r"'motion24\+acompcor' cannot be read .*json.*choose --confounds motion6 or none"
     ):
         confounds.clean(series, table, "motion24+acompcor")
     assert np.isfinite(confounds.clean(series, table, "motion24")[1:]).all()

@@ -29,7 +29,7 @@ def record(home):
 
 @pytest.fixture
 def one(home, tmp_path):
-    """A folder with a copy of one small file that a test may damage."""
+    """Copy of one small file that a test may damage."""
     shutil.copy(home / "data" / miniature.STUDY / f"{miniature.SILENT}.mat", tmp_path / "ct0099_arg0001d_64.mat")
     return tmp_path / "ct0099_arg0001d_64.mat"
 
@@ -42,18 +42,18 @@ def test_the_release_is_read_and_kept(home, record, tmp_path):
     assert record.units["unit_id"].tolist() == list(record.stimuli.ids) == list(miniature.CELLS)
 
 
-def test_a_cell_has_responses_to_its_own_film_only_and_until_that_ends(record):
-    there = np.isfinite(record.values[:, 0])
-    assert not there[~np.eye(3, dtype=bool)[:, None].repeat(1500, 1)].any()
-    ends = [int(np.flatnonzero(there[k, :, k])[-1]) + 1 for k in range(3)]
+def test_a_cell_has_responses_to_its_film_only_and_until_its_end(record):
+    recorded = np.isfinite(record.values[:, 0])
+    assert not recorded[~np.eye(3, dtype=bool)[:, None].repeat(1500, 1)].any()
+    ends = [int(np.flatnonzero(recorded[k, :, k])[-1]) + 1 for k in range(3)]
     assert ends == [300, 350, 312]
     assert record.stimuli.duration_ms.tolist() == [60000, 70000, 62500]
 
 
-def test_frames_that_do_not_count_are_left_out_and_bins_of_them_are_nan(home, record):
-    lost = np.flatnonzero(np.isnan(record.values[0, 0, :300, 0]))
+def test_invalid_frames_are_left_out_and_bins_of_them_are_nan(home, record):
+    invalid = np.flatnonzero(np.isnan(record.values[0, 0, :300, 0]))
     # frames 720 to 864 are 10 to 12 s; frames 2000 to 2015 are one bin's worth over two bins, more than half of one
-    assert lost.tolist() == [*range(50, 60), 139]
+    assert invalid.tolist() == [*range(50, 60), 139]
     assert record.notes["bins without a response left out"] == 11
     with h5py.File(home / "data" / miniature.STUDY / f"{FIRST}.mat") as file:
         spikes = file["psths"][0]
@@ -62,7 +62,7 @@ def test_frames_that_do_not_count_are_left_out_and_bins_of_them_are_nan(home, re
     np.testing.assert_allclose(record.values[0, 0, 140, 0], expected, rtol=1e-5)
 
 
-def test_rates_are_spikes_a_second_weighted_by_overlap():
+def test_rates_are_spikes_per_second_weighted_by_overlap():
     spikes = np.zeros(144)
     spikes[14] = 5.0
     rate = crcns_mt2.rate(spikes)
@@ -73,10 +73,10 @@ def test_rates_are_spikes_a_second_weighted_by_overlap():
     assert np.nanmax(np.abs(crcns_mt2.rate(half)[np.isfinite(crcns_mt2.rate(half))] - 72)) < 1e-9
 
 
-def test_films_stand_upright_and_lose_nothing(record):
+def test_films_are_transposed_and_lossless(record):
     info = probe(record.stimuli.paths[1])
     assert (info.width, info.height, info.fps, info.n_frames) == (64, 48, 72, 5040)
-    frames = miniature.draw(*miniature.CELLS["ct0007_arg0490d_96"])
+    frames = miniature.render(*miniature.CELLS["ct0007_arg0490d_96"])
     shown = next(iter(read_frames(record.stimuli.paths[1], np.array([30000.0]))))
     np.testing.assert_array_equal(shown, np.repeat(frames[2160][..., None], 3, axis=2))
 
@@ -87,14 +87,14 @@ def test_films_are_made_once(home, record):
     assert [path.stat().st_mtime_ns for path in again.stimuli.paths] == before
 
 
-def test_the_files_own_ranges_are_in_the_unit_table(record):
+def test_the_ranges_of_the_files_are_in_the_unit_table(record):
     assert record.units["estimation_first"].tolist() == [1, 1, 1]
     assert record.units["estimation_last"].tolist() == [3888, 4536, 4050]
     assert record.units["validation_first"].tolist() == [3889, 4537, 4051]
     assert record.units["validation_last"].tolist() == [4320, 5040, 4500]
 
 
-def test_a_count_too_many_is_cut_and_noted(one):
+def test_surplus_counts_are_cut_and_noted(one):
     change(one, psths=np.ones((1, 145)))
     record = DECLARED.read(Release(DECLARED.name, one.parent))
     assert record.notes["cells with more frames or counts, cut"] == "1 (ct0099_arg0001d_64)"
@@ -125,14 +125,14 @@ def change(path, **datasets):
         ({"rawStims": np.full((144, 64, 48), np.nan)}, r"frames from 0 on are not grey levels of 0 to 255"),
     ],
 )
-def test_a_file_that_contradicts_itself_is_named(one, datasets, message):
+def test_an_inconsistent_file_is_named(one, datasets, message):
     change(one, **datasets)
     with pytest.raises(BadInput, match=r"ct0099_arg0001d_64.mat: " + message):
         DECLARED.read(Release(DECLARED.name, one.parent))
 
 
 def test_a_damaged_file_and_silence_are_named(one):
-    with pytest.raises(BadInput, match="none of 1 cells has a spike to count"):
+    with pytest.raises(BadInput, match="none of 1 cells has a spike in a valid frame"):
         DECLARED.read(Release(DECLARED.name, one.parent))
     one.write_bytes(one.read_bytes()[:3000])
     with pytest.raises(BadInput, match=r"ct0099_arg0001d_64.mat: cannot be read .*fetch it again"):

@@ -23,7 +23,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def folder(home, tmp_path):
-    """A copy that a test may damage."""
+    """Copy that a test may damage."""
     shutil.copytree(home / "data" / miniature.STUDY, tmp_path / miniature.STUDY)
     return tmp_path / miniature.STUDY
 
@@ -46,14 +46,14 @@ def test_the_release_is_read_and_kept(home, record, tmp_path):
     assert record.stimuli.ids[:2] == ("movie000_000", "movie000_001")
 
 
-def test_missing_recordings_are_nan_and_so_is_what_comes_after_a_film(record):
-    there = np.isfinite(record.values)
+def test_missing_recordings_and_bins_after_a_film_are_nan(record):
+    recorded = np.isfinite(record.values)
     unit = {e: i for i, e in enumerate(record.units["electrode"])}
-    counted = there[:, :, 0].sum(axis=1)
+    counted = recorded[:, :, 0].sum(axis=1)
     assert counted[:4, unit[3]].tolist() == [4] * 4
     assert counted[4:, unit[3]].tolist() == [3] * 4
     assert counted[:, unit[31]].tolist() == [3] * 8
-    assert there[:, 0, :, 0].sum(axis=1).tolist() == [20, 20, 20, 15] * 2
+    assert recorded[:, 0, :, 0].sum(axis=1).tolist() == [20, 20, 20, 15] * 2
     assert record.stimuli.duration_ms.tolist() == [4000, 4000, 4000, 3000] * 2
 
 
@@ -71,7 +71,7 @@ def test_other_conditions_and_early_spikes_are_counted(record):
     assert record.notes["segments left out for want of recordings"] == 0
 
 
-def test_the_published_choice_of_units_and_the_other_options(home, folder):
+def test_the_published_selection_of_units_and_the_other_options(home, folder):
     reliable = read(folder, units="reliable")
     assert 9 not in reliable.units["electrode"]
     assert reliable.notes["electrodes left out as unreliable, by all data"] == 7 - len(reliable.units["unit_id"])
@@ -79,12 +79,12 @@ def test_the_published_choice_of_units_and_the_other_options(home, folder):
     by_site = read(folder, neurons="site")
     assert {unit[:8] for unit in by_site.units["unit_id"]} == {"ac1-u004"}
     assert by_site.notes["electrodes left out for want of recordings"] == 6
-    everyone = read(folder, animal="all", neurons="site")
-    assert {unit[:3] for unit in everyone.units["unit_id"]} == {"ac1", "bd2"}
-    assert everyone.subjects[0] == "all animals"
+    both = read(folder, animal="all", neurons="site")
+    assert {unit[:3] for unit in both.units["unit_id"]} == {"ac1", "bd2"}
+    assert both.subjects[0] == "all animals"
 
 
-def test_rare_segments_go_before_electrodes_do():
+def test_rare_segments_are_left_out_before_electrodes():
     row = np.zeros(150)
     cells = {((0, s), f"ac1-e{e:03d}"): [row, row] for s in range(4) for e in range(4)}
     cells |= {((1, 0), "ac1-e000"): [row, row]}
@@ -98,7 +98,7 @@ def test_rare_segments_go_before_electrodes_do():
         crcns_pvc1.choose({}, least=1)
 
 
-def test_films_hold_the_jpeg_files_themselves(home, record):
+def test_films_contain_the_jpeg_files_unchanged(home, record):
     import av
 
     path = record.stimuli.paths[3]
@@ -117,7 +117,7 @@ def test_films_are_made_once_for_the_same_frames(folder):
     assert [path.stat().st_mtime_ns for path in read(folder).stimuli.paths] == first
 
 
-def test_the_archives_own_folder_will_do(folder):
+def test_the_folder_of_the_archive_is_read_too(folder):
     inner = folder / "crcns-ringach-data"
     inner.mkdir()
     for name in ("neurodata", "movie_frames"):
@@ -162,10 +162,10 @@ def test_a_file_without_the_fields_is_named(tmp_path):
     assert pepana.read_session(path).trials == []
     alone = miniature._condition(["movie_id"], [0], [])
     savemat(path, {"pepANA": {"elec_list": [[1.0, 2.0]], "listOfResults": miniature._cell([alone])}})
-    with pytest.raises(BadInput, match=r"'segment_id' is not in list; expected pepANA"):
+    with pytest.raises(BadInput, match=r"'segment_id' is not in list; expected the release's pepANA"):
         pepana.read_session(path)
     savemat(path, {"pepANA": {"elec_list": [[1.0, 2.0]]}})
-    with pytest.raises(BadInput, match=r"ac1_u001_000.mat: .*listOfResults.*; expected pepANA as the release has it"):
+    with pytest.raises(BadInput, match=r"ac1_u001_000.mat: .*listOfResults.*; expected the release's pepANA"):
         pepana.read_session(path)
     film = miniature._condition(["movie_id", "segment_id"], [0, 1], [miniature._no_spikes()])
     savemat(path, {"pepANA": {"elec_list": [[1.0, 2.0]], "listOfResults": miniature._cell([film])}})
@@ -173,19 +173,19 @@ def test_a_file_without_the_fields_is_named(tmp_path):
         pepana.read_session(path)
 
 
-def test_no_recordings_is_said_with_the_command(tmp_path):
+def test_missing_recordings_are_named_with_the_command(tmp_path):
     with pytest.raises(
-        BadInput, match=r"0 files match neurodata/ac1/\*.mat .*run: python -m src.data fetch crcns-pvc1"
+        BadInput, match=r"0 files match neurodata/ac1/\*.mat .*run: dynamic-vision data fetch crcns-pvc1"
     ):
         read(tmp_path)
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2, None])
-def test_a_jpeg_of_any_kind_looks_as_its_file_does(tmp_path, subsampling):
+def test_a_jpeg_of_any_subsampling_is_decoded_as_its_file(tmp_path, subsampling):
     from PIL import Image
 
     frames = [tmp_path / f"{k}.jpeg" for k in range(3)]
-    for path, frame in zip(frames, miniature.draw((0, 0)), strict=False):
+    for path, frame in zip(frames, miniature.render((0, 0)), strict=False):
         image = Image.fromarray(frame) if subsampling is not None else Image.fromarray(frame[..., 0])
         image.save(path, quality=95, **({"subsampling": subsampling} if subsampling is not None else {}))
     path = jpegs.remux_jpegs(tmp_path / "film.mkv", frames, 30.0)

@@ -52,7 +52,7 @@ def test_images_are_found_in_either_release(tmp_path, release):
 
 
 def test_a_missing_or_empty_release_is_named(tmp_path):
-    missing = r"0 files match cue-conflict/\*/\*.png .*run: python -m src.data fetch cueconflict"
+    missing = r"0 files match cue-conflict/\*/\*.png .*run: dynamic-vision data fetch cueconflict"
     with pytest.raises(BadInput, match=missing):
         read(tmp_path)
     (tmp_path / "cue-conflict").mkdir()
@@ -72,7 +72,7 @@ def test_an_image_in_the_folder_of_another_shape_is_named(tmp_path):
     unpack(tmp_path / "cue-conflict", ["bird3-cat2.png", "cat1-bird2.png"])
     moved = tmp_path / "cue-conflict" / "cat" / "bird3-cat2.png"
     (tmp_path / "cue-conflict" / "bird" / "bird3-cat2.png").rename(moved)
-    with pytest.raises(BadInput, match=r"1 images lie in the folder of another shape, first .*cat/bird3-cat2.png"):
+    with pytest.raises(BadInput, match=r"1 images are in the folder of another shape, first .*cat/bird3-cat2.png"):
         read(tmp_path)
 
 
@@ -88,7 +88,7 @@ def test_the_archive_is_fetched_and_unpacked(tmp_path):
     assert len(set(record.groups)) == 30
 
 
-def test_a_stranger_among_the_images_is_named(tmp_path):
+def test_an_unknown_image_is_named(tmp_path):
     unpack(tmp_path / "cue-conflict", ["bird3-cat2.png", "cat1-bird2.png"])
     write_image(tmp_path / "cue-conflict" / "cat" / "copy.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(BadInput, match=r"'copy.png' is no cue-conflict image"):
@@ -105,7 +105,7 @@ def test_bias_counts_conflicts_only():
     assert cueconflict.shape_accuracy(trials) == 3 / 5
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the shared human trials are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared human trials are not available")
 def test_the_real_trials_give_the_known_figures():
     trials = cueconflict.read_trials(sorted(REAL.glob("*.csv")))
     assert len(trials["choice"]) == 12_800

@@ -8,7 +8,7 @@ DATASET = """
 from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
-from neighbour import CARD
+from neighbour import TERMS
 from src.data.declare import Task
 
 @dataclass
@@ -16,7 +16,7 @@ class Folder:
     path: Path
 
 def labels():
-    return Task(name="mine", study="mine", load=lambda folder: Folder(folder).path / "here", **CARD)
+    return Task(name="mine", study="mine", load=lambda folder: Folder(folder).path / "here", **TERMS)
 
 nothing = lambda: None
 """
@@ -24,14 +24,14 @@ nothing = lambda: None
 
 @pytest.fixture
 def file(tmp_path):
-    """A user's file with a dataset in it, and one beside it."""
-    (tmp_path / "neighbour.py").write_text('CARD = dict.fromkeys(("citation", "licence", "access", "source"), "mine")')
+    """File with a custom dataset, and a module beside it."""
+    (tmp_path / "neighbour.py").write_text('TERMS = dict.fromkeys(("citation", "licence", "access", "source"), "mine")')
     path = tmp_path / "mine.py"
     path.write_text(DATASET)
     return path
 
 
-def test_a_file_of_the_users_declares_a_dataset(file, tmp_path):
+def test_a_custom_file_declares_a_dataset(file, tmp_path):
     reference = f"{file}:labels"
     assert data.declaration("task", reference).name == reference
     config = Config(tmp_path, tmp_path, tmp_path, tmp_path, 1)
@@ -39,8 +39,9 @@ def test_a_file_of_the_users_declares_a_dataset(file, tmp_path):
     assert data.files(reference, config) == (file,)
 
 
-def test_what_is_wrong_with_it_is_named(file, tmp_path):
-    with pytest.raises(BadInput, match="is of type Task; expected Fmri: take the script of its kind"):
+def test_faults_of_a_custom_file_are_named(file, tmp_path):
+    message = r"is of type Task; expected Fmri for the benchmark fmri; use the benchmark task \(score_task.py\)"
+    with pytest.raises(BadInput, match=message):
         data.declaration("fmri", f"{file}:labels")
     with pytest.raises(BadInput, match="did you mean labels"):
         data.declaration("task", f"{file}:label")

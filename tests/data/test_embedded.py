@@ -1,4 +1,4 @@
-"""The embedded datasets hold what they declare, the same in every process, and only the planted layers reach it."""
+"""The embedded datasets: declared counts, equality over processes, and prediction by the planted layers only."""
 
 import os
 import subprocess
@@ -25,19 +25,19 @@ ALPHAS = np.logspace(-4, 4, 9)
 
 
 def answers(stimuli, bins_ms):
-    """{layer: per stimulus (n_bins, n_features)}."""
+    """Return {layer: per stimulus (n_bins, n_features)}."""
     found = plant.binned((read_frames(path) for path in stimuli.paths), bins_ms)
     return {layer: [film[layer] for film in found] for layer in LAYERS}
 
 
 def time_means(stimuli):
-    """{layer: (n_stimuli, n_features)} over the whole film."""
+    """Return {layer: (n_stimuli, n_features)}, means over the whole film."""
     bins = [np.array([[0.0, duration]]) for duration in stimuli.duration_ms]
     return {layer: np.concatenate(means) for layer, means in answers(stimuli, bins).items()}
 
 
 def ridge_r(X, Y, splits):
-    """Pearson r per target on the test rows, mean over splits."""
+    """Return Pearson's r per target on the test rows, mean over splits."""
     scores = []
     for train, test in splits:
         predicted = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(X[train], Y[train]).predict(X[test])
@@ -47,7 +47,7 @@ def ridge_r(X, Y, splits):
 
 
 def held_out_runs(lengths, n_splits=8, share=0.1, gap=10):
-    """Runs of `share` of all seconds held out, training rows nearer than `gap` seconds left out."""
+    """Yield (train, test) masks with a run of `share` of all seconds held out and a gap of `gap` seconds around it."""
     film = np.repeat(np.arange(len(lengths)), lengths)
     second = np.concatenate([np.arange(n) for n in lengths])
     total, rng = len(film), np.random.default_rng(0)
@@ -83,11 +83,11 @@ def test_loading_again_is_quick_and_loads_nothing_heavy(declared, embedded, embe
         f"d = data.declaration(None, {declared.name!r}); d.load(pathlib.Path(sys.argv[1]) / d.study)\n"
         "print(time.perf_counter() - start, *sys.modules)"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code, embedded_home], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert float(told[0]) < 1.5
-    assert not {"torch", "xarray", "pandas", "sklearn", "av", "scipy"} & set(told)
+    assert float(output[0]) < 1.5
+    assert not {"torch", "xarray", "pandas", "sklearn", "av", "scipy"} & set(output)
 
 
 def test_all_files_together_are_small(embedded, embedded_home):
@@ -117,15 +117,15 @@ for module in (fmri, electrodes, behaviour):
 """
 
 
-def test_two_processes_draw_the_same(tmp_path):
-    told = []
+def test_two_processes_render_the_same(tmp_path):
+    outputs = []
     for seed, threads in (("1", "1"), ("2", "2")):
         environment = os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         command = [sys.executable, "-c", SMALL, str(tmp_path / seed)]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        told.append(done.stdout.split())
-    assert len(set(told[0])) == 8
-    assert told[0] == told[1]
+        outputs.append(done.stdout.split())
+    assert len(set(outputs[0])) == 8
+    assert outputs[0] == outputs[1]
 
 
 def test_fmri_units_and_noise_are_as_stated(embedded):
@@ -161,7 +161,7 @@ def fmri_answers(embedded):
     return lengths, rows, Y, record.units
 
 
-def test_fmri_the_planted_layer_reaches_what_can_be_reached_and_the_others_do_not(fmri_answers):
+def test_only_the_planted_layer_predicts_fmri_up_to_best_r(fmri_answers):
     lengths, rows, Y, units = fmri_answers
     scores = {layer: ridge_r(rows[layer], Y, held_out_runs(lengths)) for layer in LAYERS}
     for planted in LAYERS:
@@ -180,19 +180,19 @@ def test_fmri_clips_and_movies_share_their_map(embedded, fmri_answers):
     for planted in LAYERS:
         at = units["planted_layer"] == planted
         fitted = make_pipeline(StandardScaler(), RidgeCV(ALPHAS)).fit(rows[planted], Y[:, at])
-        told = fitted.predict(np.concatenate(clips[planted]))
-        r = [np.corrcoef(p, z)[0, 1] for p, z in zip(told.T, Z[:, at].T, strict=True)]
+        predicted = fitted.predict(np.concatenate(clips[planted]))
+        r = [np.corrcoef(p, z)[0, 1] for p, z in zip(predicted.T, Z[:, at].T, strict=True)]
         assert np.median(units["best_r"][at] - r) < 0.1, planted
 
 
-def test_fmri_exchanged_responses_are_not_reached(fmri_answers):
+def test_circularly_shifted_fmri_responses_are_not_predicted(fmri_answers):
     lengths, rows, Y, _ = fmri_answers
-    rolled = np.roll(Y, len(Y) // 3, axis=0)
+    shifted = np.roll(Y, len(Y) // 3, axis=0)
     for layer in LAYERS:
-        assert abs(np.median(ridge_r(rows[layer], rolled, held_out_runs(lengths)))) < 0.12, layer
+        assert abs(np.median(ridge_r(rows[layer], shifted, held_out_runs(lengths)))) < 0.12, layer
 
 
-def test_electrodes_the_planted_layer_reaches_what_can_be_reached_and_the_others_do_not(embedded):
+def test_only_the_planted_layer_predicts_electrodes_up_to_best_r(embedded):
     record = embedded("fake-electrodes")
     found = answers(record.stimuli, [record.time_ms] * len(record.stimuli))
     Y = np.nanmean(record.values, axis=1)
@@ -218,12 +218,12 @@ def test_electrodes_miss_whole_trials(embedded):
     assert (record.stimuli.duration_ms >= record.time_ms[-1, 1]).all()
 
 
-def test_mt_units_follow_the_motion_of_their_own_film(embedded):
+def test_mt_units_follow_the_motion_of_their_film(embedded):
     record = embedded("fake-mt")
-    own = np.isfinite(record.values).all(axis=(1, 2))
-    np.testing.assert_array_equal(own, np.eye(6, dtype=bool))
-    assert not np.isfinite(record.values[~own[:, 0]][:, 0, :, 0]).any()
-    assert [record.stimuli.ids[i] for i in own.argmax(axis=0)] == list(record.units["film"])
+    seen = np.isfinite(record.values).all(axis=(1, 2))
+    np.testing.assert_array_equal(seen, np.eye(6, dtype=bool))
+    assert not np.isfinite(record.values[~seen[:, 0]][:, 0, :, 0]).any()
+    assert [record.stimuli.ids[i] for i in seen.argmax(axis=0)] == list(record.units["film"])
     found = answers(record.stimuli, [record.time_ms] * 6)
     fifth = np.arange(len(record.time_ms)) * 5 // len(record.time_ms)
     splits = [(fifth != k, fifth == k) for k in range(5)]
@@ -234,7 +234,7 @@ def test_mt_units_follow_the_motion_of_their_own_film(embedded):
         assert np.median(missing) < 0.1 if layer == "motion" else np.median(missing) > 0.4, layer
 
 
-def test_actions_cannot_be_told_from_one_frame(embedded):
+def test_actions_cannot_be_decoded_from_one_frame(embedded):
     record = embedded("fake-action")
     classes, chance = record.values[:, 0], 1 / 6
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -246,7 +246,7 @@ def test_actions_cannot_be_told_from_one_frame(embedded):
             assert cross_val_score(read_out, X, classes, cv=folds).mean() < chance + 0.12, frame
 
 
-def test_actions_are_told_by_motion(embedded):
+def test_actions_are_decoded_from_motion(embedded):
     record = embedded("fake-action")
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     read_out = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
@@ -257,16 +257,16 @@ def test_actions_are_told_by_motion(embedded):
     assert len(set(zip(record.values[:, 0], record.strata, strict=True))) == 12
 
 
-def test_selfmotion_is_told_by_motion_before_the_limit(embedded):
+def test_selfmotion_is_decoded_from_motion_before_the_limit(embedded):
     record = embedded("fake-selfmotion")
     limit_ms = data.declaration("task", "fake-selfmotion").limit_ms
     splits = list(random_splits(len(record.stimuli), n_splits=4, share=0.2))
     found = answers(record.stimuli, [np.array([[0.0, limit_ms], [0.0, 2 * limit_ms]])] * len(record.stimuli))
-    within, all_of_it = ({layer: np.stack(rows)[:, i] for layer, rows in found.items()} for i in (0, 1))
+    within, whole = ({layer: np.stack(rows)[:, i] for layer, rows in found.items()} for i in (0, 1))
     scores = {layer: ridge_r(within[layer], record.values, splits) for layer in LAYERS}
     assert scores.pop("motion").min() > 0.9
     assert max(np.abs(r).max() for r in scores.values()) < 0.4
-    assert ridge_r(all_of_it["motion"], record.values, splits).max() < 0.85
+    assert ridge_r(whole["motion"], record.values, splits).max() < 0.85
 
 
 def test_digits_are_scikit_learns(embedded):
@@ -298,15 +298,15 @@ def test_the_observer_errs_as_motion_does(embedded):
     assert list(record.classes) == sorted(record.classes)
     agreement = {}
     for layer in LAYERS:
-        told = _probabilities(fitting[layer], record.fitting.values[:, 0], shown[layer])
-        agreement[layer] = np.corrcoef(told[wrong], chosen[wrong])[0, 1]
+        predicted = _probabilities(fitting[layer], record.fitting.values[:, 0], shown[layer])
+        agreement[layer] = np.corrcoef(predicted[wrong], chosen[wrong])[0, 1]
     assert agreement.pop("motion") > 0.8
     assert max(agreement.values()) < 0.3
     accuracy = np.mean(record.trials["truth"] == record.trials["choice"])
     assert 0.5 < accuracy < 0.9
 
 
-def test_the_other_observer_chooses_between_two(embedded):
+def test_the_2afc_observer_chooses_between_two_classes(embedded):
     trials = embedded("fake-behaviour-2afc").trials
     assert (trials["truth"] != trials["distractor"]).all()
     assert ((trials["choice"] == trials["truth"]) | (trials["choice"] == trials["distractor"])).all()

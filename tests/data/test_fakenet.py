@@ -74,7 +74,7 @@ def test_preprocessing_scales_and_resizes():
     assert fakenet.preprocess(np.zeros((1, 64, 64, 3), np.uint8)).min() == -1
 
 
-def test_motion_tells_direction_and_nothing_else_does():
+def test_only_motion_represents_direction():
     there, back = (layers(fakenet.preprocess(drifting(40, speed))[None]) for speed in (1.0, -1.0))
     inner = (..., slice(4, None), slice(1, -1), slice(1, -1))
     right, left = there["motion"][inner], back["motion"][inner]
@@ -86,7 +86,7 @@ def test_motion_tells_direction_and_nothing_else_does():
     assert opposed > 0.95
 
 
-def test_a_still_film_gives_a_constant_answer():
+def test_a_still_film_gives_constant_activations():
     for layer, out in layers(fakenet.preprocess(film(1).repeat(30, axis=0))[None]).items():
         torch.testing.assert_close(out, out[:, :, :1].expand_as(out), rtol=1e-3, atol=1e-4, msg=layer)
 
@@ -94,7 +94,7 @@ def test_a_still_film_gives_a_constant_answer():
 def test_weights_and_digest_are_the_same_in_every_process():
     code = "from src import fakenet; import sys; print(fakenet.digest(), 'torch' in sys.modules)"
     for hash_seed in ("1", "2"):
-        told = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": hash_seed},
@@ -102,7 +102,7 @@ def test_weights_and_digest_are_the_same_in_every_process():
             text=True,
             check=True,
         ).stdout.split()
-        assert told == [fakenet.digest(), "False"]
+        assert output == [fakenet.digest(), "False"]
 
 
 def test_digest_follows_the_weights(monkeypatch):

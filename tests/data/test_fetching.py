@@ -2,18 +2,19 @@ import hashlib
 import io
 import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import boto3
 import numpy as np
 import pytest
-from filelock import FileLock
 from moto.server import ThreadedMotoServer
 
 import src.data as data
 from src.data.declare import Task
 from src.data.fetching import BUCKET, LOCK, fetch
 from src.data.release import ByHand, Http, Need, OpenNeuro
+from src.locks import locked
 from src.utils import BadInput
 from tests.data.loopback import serving
 
@@ -21,8 +22,8 @@ BIG = np.random.default_rng(0).bytes(300_000)
 
 
 def declared(*needs):
-    card = dict.fromkeys(("citation", "licence", "access", "source"), "x")
-    return Task(name="study-a", study="study-a", read=lambda release: None, needs=needs, **card)
+    terms = dict.fromkeys(("citation", "licence", "access", "source"), "x")
+    return Task(name="study-a", study="study-a", read=lambda release: None, needs=needs, **terms)
 
 
 def over_http(server, names=("a.bin",), **more):
@@ -34,14 +35,14 @@ def test_a_file_is_fetched_once_and_checked(tmp_path):
     checksum = {"a.bin": hashlib.sha256(BIG).hexdigest()}
     with serving({"a.bin": BIG}) as server:
         seen = []
-        assert fetch(over_http(server, sha256=checksum), tmp_path, progress=lambda *told: seen.append(told)) == []
+        assert fetch(over_http(server, sha256=checksum), tmp_path, progress=lambda *report: seen.append(report)) == []
         assert fetch(over_http(server, sha256=checksum), tmp_path) == []
         assert server.log == [("a.bin", 0)]
     assert (tmp_path / "a.bin").read_bytes() == BIG
     assert seen == [(len(BIG), len(BIG), "a.bin")]
 
 
-def test_a_broken_connection_is_taken_up_where_it_ended(tmp_path):
+def test_a_broken_connection_is_resumed_where_it_ended(tmp_path):
     with serving({"a.bin": BIG}) as server:
         server.breaks = 2
         assert fetch(over_http(server), tmp_path) == []
@@ -51,7 +52,7 @@ def test_a_broken_connection_is_taken_up_where_it_ended(tmp_path):
     assert all(0 < start < len(BIG) for start in starts[1:])
 
 
-def test_a_killed_fetch_goes_on(tmp_path):
+def test_an_interrupted_fetch_is_resumed(tmp_path):
     (tmp_path / ".a.bin.part").write_bytes(BIG[:100_000])
     with serving({"a.bin": BIG}) as server:
         fetch(over_http(server), tmp_path)
@@ -67,15 +68,15 @@ def test_other_content_is_discarded(tmp_path):
     assert not [path for path in tmp_path.rglob("*.bin*") if path.is_file()]
 
 
-def test_a_file_of_the_users_own_is_not_overwritten(tmp_path):
+def test_another_file_of_the_same_name_is_not_overwritten(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"mine")
     with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match=r"is not the published file .* move it away"):
         fetch(over_http(server), tmp_path)
     assert (tmp_path / "a.bin").read_bytes() == b"mine"
 
 
-def test_an_address_that_is_gone(tmp_path):
-    with serving({}) as server, pytest.raises(BadInput, match=r"a\.bin cannot be had \(404"):
+def test_a_missing_address_is_named(tmp_path):
+    with serving({}) as server, pytest.raises(BadInput, match=r"a\.bin cannot be reached \(404"):
         fetch(over_http(server), tmp_path)
 
 
@@ -94,7 +95,7 @@ def test_an_archive_is_unpacked_once_and_a_damaged_one_named(tmp_path):
         fetch(over_http(server, names=("b.zip",), unpack=("b.zip",)), tmp_path)
 
 
-def test_no_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: os.terminal_size((0, 0)) and type("U", (), {"free": 10}))
     with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match="300 kB to fetch, 10 B free"):
         fetch(over_http(server), tmp_path / "home")
@@ -103,18 +104,20 @@ def test_no_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
 
 def test_two_fetches_of_a_study_do_not_mix(tmp_path):
     with serving({"a.bin": BIG}) as server:
-        with FileLock(tmp_path / LOCK), pytest.raises(BadInput, match=r"another fetch into .* is under way"):
-            fetch(over_http(server), tmp_path)
+        with ThreadPoolExecutor(1) as pool, locked(tmp_path / LOCK, "DATA_HOME"):
+            other = pool.submit(fetch, over_http(server), tmp_path)
+            with pytest.raises(BadInput, match=r"another fetch into .* is under way \(process \d+ on .*\); wait"):
+                other.result()
         assert fetch(over_http(server), tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match=r"file/study cannot be written \(Not a dir"):
+    with serving({"a.bin": BIG}) as server, pytest.raises(BadInput, match=r"cannot write .*file/study/.*\(Not a dir"):
         fetch(over_http(server), tmp_path / "file" / "study")
 
 
-def test_what_only_the_user_can_get_is_listed(tmp_path):
+def test_files_to_get_by_hand_are_listed(tmp_path):
     wanted = declared(Need("the films", "films/*.mp4", ByHand("write to the authors"), 4))
     (line,) = fetch(wanted, tmp_path)
     assert line.startswith("the films: 0 of 4 files here")
@@ -123,7 +126,7 @@ def test_what_only_the_user_can_get_is_listed(tmp_path):
 
 @pytest.fixture(scope="module")
 def bucket():
-    """A real S3 protocol on loopback, with OpenNeuro's bucket in it."""
+    """S3 server on loopback, with OpenNeuro's bucket."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -136,7 +139,7 @@ def bucket():
     server.stop()
 
 
-def test_openneuro_gives_only_the_wanted_files(tmp_path, bucket):
+def test_only_the_wanted_files_of_openneuro_are_fetched(tmp_path, bucket):
     contents = {"sub-01/func/a_events.tsv": b"onset\n1\n", "sub-01/func/a_bold.nii.gz": BIG, "README": b"text"}
     for path, content in contents.items():
         bucket.put_object(Bucket=BUCKET, Key=f"ds000001/{path}", Body=content, ACL="public-read")
@@ -174,9 +177,9 @@ def test_an_accession_without_such_files(tmp_path, bucket):
 
 
 @pytest.mark.parametrize(
-    "found", [d for kind in data.BY_BENCHMARK.values() for d in kind.values()], ids=lambda d: d.name
+    "found", [d for registry in data.BY_BENCHMARK.values() for d in registry.values()], ids=lambda d: d.name
 )
-def test_every_dataset_says_where_its_files_come_from(found):
+def test_every_dataset_declares_the_origin_of_its_files(found):
     assert (found.load is None) != (found.read is None)
     assert found.needs or found.access in ("embedded", "rendered")
     assert replace(found) == found

@@ -1,4 +1,4 @@
-"""Runs of films: onto seconds, from GIFTI files in either naming, with the facts of real sidecars and events."""
+"""Runs of films: averaging into seconds, GIFTI files in both naming orders, real sidecars and events."""
 
 import json
 import time
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.data import notes
 from src.data.fmri import berezutskaya2021, fmriprep, keles2024, subjects
+from src.data.parallel import with_progress
 from src.data.release import Release
 from src.utils import BadInput, overlap_weights, regular_bins
 from tests.data.planted_fmri import N_HEMI, write_gifti
@@ -19,21 +21,21 @@ needs_real = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real fil
 
 @needs_real
 def test_repetition_times_of_keles2024():
-    of_person = {}
+    of_subject = {}
     for path in sorted(KELES.glob("sub-*/ses-001/func/*_bold.json")):
-        of_person.setdefault(path.name.split("_")[0], []).append(fmriprep.sidecar_tr_ms(path))
-    assert len(of_person) == 15
-    assert {len(trs) for trs in of_person.values()} == {2}
-    fast = sorted(person for person, trs in of_person.items() if set(trs) == {700.0})
+        of_subject.setdefault(path.name.split("_")[0], []).append(fmriprep.sidecar_tr_ms(path))
+    assert len(of_subject) == 15
+    assert {len(trs) for trs in of_subject.values()} == {2}
+    fast = sorted(subject for subject, trs in of_subject.items() if set(trs) == {700.0})
     assert fast == ["sub-p59cs", "sub-p60cs", "sub-p62cs"]
-    assert sum(set(trs) == {1000.0} for trs in of_person.values()) == 12
+    assert sum(set(trs) == {1000.0} for trs in of_subject.values()) == 12
     assert len(fmriprep.read_table(KELES / "participants.tsv")["participant_id"]) == 15
 
 
 @needs_real
-@pytest.mark.parametrize(("person", "onset_s"), [("p41cs", 10.055), ("p60cs", 10.163)])
-def test_onsets_of_keles2024(person, onset_s):
-    [events] = KELES.glob(f"sub-{person}/ses-001/func/*_events.tsv")
+@pytest.mark.parametrize(("subject", "onset_s"), [("p41cs", 10.055), ("p60cs", 10.163)])
+def test_onsets_of_keles2024(subject, onset_s):
+    [events] = KELES.glob(f"sub-{subject}/ses-001/func/*_events.tsv")
     assert keles2024.onset_ms(events) == pytest.approx(1000 * onset_s, abs=1)
     onsets = np.array(fmriprep.read_table(events)["onset"], dtype=float)
     assert len(onsets) == 11971
@@ -47,8 +49,8 @@ def test_blocks_of_berezutskaya2021():
         tr_ms = fmriprep.sidecar_tr_ms(events.with_name(events.name.replace("_events.tsv", "_bold.json")))
         assert tr_ms == pytest.approx(berezutskaya2021.TR_MS)
         assert round(389728 / tr_ms) == 641
-    people = berezutskaya2021.scanned(fmriprep.read_table(PIPPI / "participants.tsv"))
-    assert len(people) == 30
+    scanned = berezutskaya2021.scanned(fmriprep.read_table(PIPPI / "participants.tsv"))
+    assert len(scanned) == 30
 
 
 def test_641_volumes_of_608_ms_are_389_seconds():
@@ -81,9 +83,9 @@ def made(folder, name):
     write_gifti(folder / name, np.zeros((2, N_HEMI)))
 
 
-def test_both_namings_are_found_and_doubles_refused(tmp_path):
+def test_both_naming_orders_are_found_and_duplicates_refused(tmp_path):
     release = Release("keles2024-fmri", tmp_path)
-    with pytest.raises(BadInput, match=r"0 files match .* run: python -m src\.data fetch keles2024-fmri"):
+    with pytest.raises(BadInput, match=r"0 files match .* run: dynamic-vision data fetch keles2024-fmri"):
         fmriprep.find_runs(release, "movie")
     for hemi in "LR":
         made(tmp_path / "new", f"sub-a_ses-1_task-movie_run-1_hemi-{hemi}_space-fsaverage5_bold.func.gii")
@@ -99,13 +101,13 @@ def test_both_namings_are_found_and_doubles_refused(tmp_path):
         fmriprep.find_runs(release, "movie")
 
 
-def test_only_other_meshes_say_so(tmp_path):
+def test_runs_on_other_meshes_only_are_refused(tmp_path):
     made(tmp_path, "sub-b_ses-1_task-movie_run-1_hemi-L_space-fsaverage6_bold.func.gii")
     with pytest.raises(BadInput, match=r"no func\.gii in .* is on fsaverage5; run fMRIPrep with"):
         fmriprep.find_runs(Release("keles2024-fmri", tmp_path), "movie")
 
 
-def test_damaged_and_strange_giftis_are_named(tmp_path):
+def test_damaged_and_unsuitable_giftis_are_named(tmp_path):
     names = {hemi: tmp_path / f"sub-a_task-movie_hemi-{hemi}_space-fsaverage5_bold.func.gii" for hemi in "LR"}
     for hemi, n_volumes in (("L", 3), ("R", 2)):
         write_gifti(names[hemi], np.zeros((n_volumes, N_HEMI)))
@@ -147,7 +149,7 @@ def test_vertices_without_data_are_flat_and_counted():
     assert np.isnan(values[0, :, 4]).all()
 
 
-def test_an_error_in_one_part_ends_what_has_not_begun(tmp_path):
+def test_an_error_in_one_part_cancels_the_parts_that_have_not_begun(tmp_path):
     begun = []
 
     def one(k):
@@ -159,19 +161,19 @@ def test_an_error_in_one_part_ends_what_has_not_begun(tmp_path):
 
     release = Release("keles2024-fmri", tmp_path, jobs=1)
     with pytest.raises(BadInput, match="part 1 is damaged"):
-        subjects.counted(release, one, {str(k): k for k in range(100)})
+        with_progress(release, one, range(100), str)
     assert len(begun) < 100
 
 
-def test_progress_names_what_is_done(tmp_path):
-    told = []
-    release = Release("keles2024-fmri", tmp_path, jobs=2, progress=lambda *step: told.append(step))
-    assert subjects.counted(release, lambda k: k * k, {"a": 1, "b": 2, "c": 3}) == [1, 4, 9]
-    assert told == [(1, 3, "a"), (2, 3, "b"), (3, 3, "c")]
+def test_progress_names_the_finished_item(tmp_path):
+    reports = []
+    release = Release("keles2024-fmri", tmp_path, jobs=2, progress=lambda *report: reports.append(report))
+    assert with_progress(release, lambda k: k * k, [1, 2, 3], lambda k: "abc"[k - 1]) == [1, 4, 9]
+    assert reports == [(1, 3, "a"), (2, 3, "b"), (3, 3, "c")]
 
 
 def test_reasons_are_shortened():
     reasons = {f"sub-{k:02d}": "no hemi-R" for k in range(12)}
-    assert subjects.first_reasons(reasons).endswith("sub-09 (no hemi-R) and 2 more")
-    assert subjects.left_out_note(reasons)["left out"].startswith("12: sub-00 (no hemi-R); ")
-    assert subjects.left_out_note({}) == {}
+    assert notes.first_reasons(reasons).endswith("sub-09 (no hemi-R) and 2 more")
+    assert notes.left_out_note(reasons)["left out"].startswith("12: sub-00 (no hemi-R); ")
+    assert notes.left_out_note({}) == {}

@@ -25,7 +25,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def release(home, tmp_path):
-    """A copy that a test may damage."""
+    """Copy that a test may damage."""
     shutil.copytree(home / "data" / miniature.STUDY, tmp_path / miniature.STUDY)
     return Release("han2024-RGB", tmp_path / miniature.STUDY)
 
@@ -56,7 +56,7 @@ def test_every_condition_is_read_and_kept(home, name, tmp_path):
     assert Counter(record.fitting.values[:, 0]) == dict.fromkeys(han2024.ACTIONS, 6)
 
 
-def test_an_answer_may_name_an_action_that_its_condition_never_shows(release):
+def test_an_answer_may_be_an_action_that_its_condition_does_not_show(release):
     edit(release, lambda k, row: row | {"Human Response": "arm circles" if k == 5 else row["Human Response"]})
     edit(release, lambda k, row: row | ({"BMP Condition": "RGB-R"} if "A097" in row["Video Path"] else {}))
     record = han2024.read(release, "RGB")
@@ -64,18 +64,18 @@ def test_an_answer_may_name_an_action_that_its_condition_never_shows(release):
     assert "A097" in set(record.trials["choice"])
 
 
-def test_a_name_of_the_csv_stands_before_the_list_of_ntu(release):
+def test_names_in_the_csv_precede_the_list_of_ntu(release):
     assert han2024.codes(han2024.read_rows(release.folder / han2024.TRIALS))["falling"] == "A043"
 
 
-def test_films_that_run_backwards_may_be_named_otherwise(release):
+def test_names_of_other_conditions_are_ignored(release):
     backwards = {"Sit down": "Stand up", "Stand up": "Sit down"}
 
-    def turned(_, row):
+    def renamed(_, row):
         name = row["Ground Truth"]
         return row | ({"Ground Truth": backwards.get(name, name)} if row["BMP Condition"] == "RGB-R" else {})
 
-    edit(release, turned)
+    edit(release, renamed)
     assert len(han2024.read(release, "RGB").trials["truth"]) == 238
 
 
@@ -85,9 +85,9 @@ def test_an_unknown_answer_is_named(release):
         han2024.read(release, "RGB")
 
 
-def test_a_name_of_two_codes_is_refused(release):
+def test_a_name_with_two_codes_is_refused(release):
     edit(release, lambda k, row: row | ({"Ground Truth": "Throw"} if k == 0 else {}))
-    with pytest.raises(BadInput, match=r"'Throw' stands for A006 and, in .*A007.*for A007; expected one code a name"):
+    with pytest.raises(BadInput, match=r"'Throw' has code A006 and, in .*A007.*code A007; expected one code per name"):
         han2024.read(release, "RGB")
 
 
@@ -108,7 +108,7 @@ def test_fitting_films_of_shown_recordings_are_left_out(release):
     assert record.notes["fitting films of shown recordings left out"] == 1
 
 
-def test_broken_films_are_left_out_of_the_fitting_and_refused_among_the_shown(release):
+def test_damaged_films_are_left_out_of_the_fitting_films_and_refused_among_the_shown(release):
     fitting = sorted((release.folder / han2024.FITTING / "RGB").iterdir())
     fitting[0].write_bytes(b"nothing")
     record = han2024.read(release, "RGB")
@@ -116,7 +116,7 @@ def test_broken_films_are_left_out_of_the_fitting_and_refused_among_the_shown(re
     assert len(record.fitting.stimuli) == 59
     shown = sorted((release.folder / han2024.SHOWN / "RGB").iterdir())
     shown[4].write_bytes(b"")
-    with pytest.raises(BadInput, match=rf"people saw cannot be read: 1 \({shown[4].name}\)"):
+    with pytest.raises(BadInput, match=rf"the subjects saw cannot be read: 1 \({shown[4].name}\)"):
         han2024.read(release, "RGB")
     shutil.rmtree(release.folder / han2024.FITTING / "RGB")
     shutil.copytree(release.folder / han2024.SHOWN / "RGB-S", release.folder / han2024.FITTING / "RGB")

@@ -17,9 +17,9 @@ from tests.data.public_tasks import fetch_from_loopback
 NAME = "HDM_bd_walk_001_120.C3D"
 
 
-def put(folder, positions, name=NAME, **how):
+def put(folder, positions, name=NAME, **options):
     path = folder / "walk" / name
-    miniature.write_c3d(path, positions, **how)
+    miniature.write_c3d(path, positions, **options)
     return path
 
 
@@ -27,7 +27,7 @@ def figure(n_samples, seed=1):
     return np.random.default_rng(seed).uniform(-800, 800, (3, 12, n_samples)) + 2000
 
 
-def test_positions_are_read_and_lost_markers_are_not_there(tmp_path):
+def test_positions_are_read_and_lost_markers_are_nan(tmp_path):
     positions, lost = figure(50), np.zeros((12, 50), dtype=bool)
     lost[4, 10:20] = lost[7] = True
     read = hdm05.read_c3d(put(tmp_path, positions, lost=lost)).positions
@@ -37,7 +37,7 @@ def test_positions_are_read_and_lost_markers_are_not_there(tmp_path):
     np.testing.assert_allclose(read[:, 0], positions[:, 0].T, rtol=1e-6)
 
 
-def test_a_lost_marker_changes_neither_scale_nor_place_of_the_others(tmp_path):
+def test_a_lost_marker_does_not_change_scale_or_place_of_the_others(tmp_path):
     positions, lost = figure(50), np.zeros((12, 50), dtype=bool)
     inner = int(np.abs(positions - 2000).max(axis=(0, 2)).argmin())
     positions[:, inner] = 2000
@@ -71,7 +71,7 @@ def test_views_turn_about_the_vertical_and_keep_right_and_up():
     assert abs(side[1, 0] - side[0, 0]) == pytest.approx(front[3, 0] - front[2, 0])
 
 
-def test_real_time_is_every_4_8th_sample_and_short_clips_begin_again():
+def test_real_time_is_every_4_8th_sample_and_short_clips_repeat():
     ramp = hdm05.Recording(np.arange(600.0)[:, None, None].repeat(3, axis=2))
     np.testing.assert_allclose(hdm05.frames_of(ramp, hdm05.STEP["real"])[:, 0, 0], np.arange(100) * 4.8)
     np.testing.assert_allclose(hdm05.frames_of(ramp, hdm05.STEP["published"])[:, 0, 0], np.arange(100) * 4.0)
@@ -89,12 +89,12 @@ def test_a_marker_that_was_lost_is_lost_between_samples_too():
     assert np.isfinite(frames[[8, 12], 0, 0]).all()
 
 
-def test_the_background_stands_still_follows_its_seed_and_can_be_left_out(tmp_path):
+def test_the_background_is_static_seeded_and_optional(tmp_path):
     path = put(tmp_path, miniature.motion("rise1Reps", 1, 240))
-    with_dots = np.stack(list(hdm05.draw_film(path, "a", 0, "real", "dots")))
-    again = np.stack(list(hdm05.draw_film(path, "a", 0, "real", "dots")))
-    other = np.stack(list(hdm05.draw_film(path, "b", 0, "real", "dots")))
-    without = np.stack(list(hdm05.draw_film(path, "a", 0, "real", "none")))
+    with_dots = np.stack(list(hdm05.render_film(path, "a", 0, "real", "dots")))
+    again = np.stack(list(hdm05.render_film(path, "a", 0, "real", "dots")))
+    other = np.stack(list(hdm05.render_film(path, "b", 0, "real", "dots")))
+    without = np.stack(list(hdm05.render_film(path, "a", 0, "real", "none")))
     assert with_dots.shape == (100, 224, 224)
     np.testing.assert_array_equal(with_dots, again)
     assert (with_dots != other).any()
@@ -118,14 +118,14 @@ def test_classes_are_names_up_to_the_first_digit_in_four_views(tmp_path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The miniature with a manifest of a few of its films."""
+    """Miniature with a manifest of a few of its films."""
     home = tmp_path_factory.mktemp("hdm05")
     miniature.write(home)
     release = Release("hdm05", home)
     paths = sorted(home.glob("HDM05_cut_c3d/*/*.C3D"))
     picked = [path for path in paths if "sit" not in path.name][::4]
     rows = [
-        sampling.Drawn(
+        sampling.Sampled(
             f"{p.parent.name}-{view}-{p.stem}", str(p.relative_to(home)), p.parent.name[:4], duration_ms=4000
         )
         for p in picked
@@ -139,7 +139,7 @@ def read(folder, **options):
     return hdm05.read(Release("hdm05", folder, {"background": "none", **options}, jobs=2))
 
 
-def test_no_split_parts_the_views_of_a_clip_or_the_clips_of_an_actor(folder):
+def test_views_of_a_clip_or_clips_of_an_actor_stay_in_one_part_of_a_split(folder):
     by_clip, by_actor = read(folder), read(folder, groups="actor")
     assert len(set(by_clip.groups)) == len(by_clip.stimuli) // 2
     assert set(by_actor.groups) <= {f"{label}/{actor}" for label in ("rise", "sink") for actor in miniature.ACTORS}
@@ -148,10 +148,10 @@ def test_no_split_parts_the_views_of_a_clip_or_the_clips_of_an_actor(folder):
         held = set(by_clip.groups[split.test]) | set(by_clip.groups[split.valid])
         assert not held & set(by_clip.groups[split.train])
     assert by_clip.stimuli.table["view"][:2] == [0, 60]
-    assert by_clip.notes["never parted"] == "films of one clip"
+    assert by_clip.notes["kept together by splits"] == "films of one clip"
 
 
-def test_each_pace_and_background_has_films_of_its_own(folder):
+def test_each_pace_and_background_has_separate_films(folder):
     real, slow = read(folder), read(folder, pace="published")
     assert real.stimuli.paths[0].parent.name == "hdm05-films-real-none"
     assert slow.stimuli.paths[0].parent.name == "hdm05-films-published-none"
@@ -182,5 +182,5 @@ def test_damaged_files_are_refused_by_name(tmp_path):
         hdm05.read_c3d(slow)
     lost = np.ones((12, 50), dtype=bool)
     lost[:3] = False
-    with pytest.raises(BadInput, match="3 markers were ever seen; expected at least 8"):
+    with pytest.raises(BadInput, match="3 markers with a position; expected at least 8"):
         hdm05.read_c3d(put(tmp_path / "few", figure(50), lost=lost))

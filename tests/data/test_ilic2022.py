@@ -22,7 +22,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def folder(home, tmp_path):
-    """A copy that a test may damage."""
+    """Copy that a test may damage."""
     shutil.copytree(home / "data" / miniature.STUDY, tmp_path / miniature.STUDY)
     shutil.rmtree(tmp_path / miniature.STUDY / "prepared", ignore_errors=True)
     return tmp_path / miniature.STUDY
@@ -56,7 +56,7 @@ def test_fitting_films_are_of_other_scenes_and_the_same_again(folder):
     assert read(folder).fitting.stimuli.ids == record.fitting.stimuli.ids
 
 
-def test_more_fitting_films_are_taken_where_asked_for(folder):
+def test_the_number_of_fitting_films_is_an_option(folder):
     record = read(folder, fitting="10")
     assert len(record.fitting.stimuli) == 50
     assert record.notes["fitting films of shown groups"] == 10
@@ -64,16 +64,14 @@ def test_more_fitting_films_are_taken_where_asked_for(folder):
         read(folder, fitting="25")
 
 
-def test_a_listed_film_that_is_gone_is_an_error_by_name(folder):
+def test_a_listed_film_that_is_missing_is_named(folder):
     gone = read(folder).fitting.stimuli.paths[0]
     gone.unlink()
-    with pytest.raises(
-        BadInput, match=rf"ilic2022-ucf5-fitting.csv lists JumpingJack/{gone.name}, which .* has not got"
-    ):
+    with pytest.raises(BadInput, match=rf"ilic2022-ucf5-fitting.csv lists JumpingJack/{gone.name}, which is not in "):
         read(folder)
 
 
-def test_broken_films_are_left_out_of_the_draw_and_refused_among_the_shown(folder):
+def test_damaged_films_are_left_out_of_the_fitting_films_and_refused_among_the_shown(folder):
     broken = sorted((folder / "ucf101" / "Swing").glob("*_c02.avi"))[:3]
     for path in broken:
         path.write_bytes(path.read_bytes()[:300])
@@ -82,11 +80,11 @@ def test_broken_films_are_left_out_of_the_draw_and_refused_among_the_shown(folde
     assert record.notes["fitting films that cannot be read left out"].startswith("3 (v_Swing_g")
     shown = folder / "ucf101" / "Swing" / "v_Swing_g01_c01.avi"
     shown.write_bytes(b"")
-    with pytest.raises(BadInput, match=r"people saw cannot be read: 1 \(v_Swing_g01_c01.avi\)"):
+    with pytest.raises(BadInput, match=r"the subjects saw cannot be read: 1 \(v_Swing_g01_c01.avi\)"):
         read(folder)
 
 
-def test_films_of_noise_are_also_found_where_the_task_keeps_them(folder):
+def test_films_of_noise_are_also_found_in_the_folder_of_the_task(folder):
     (folder.parent / "afd2022").mkdir()
     (folder / "afd101").rename(folder.parent / "afd2022" / "afd101")
     record = read(folder, "ilic2022-afd5")
@@ -104,12 +102,12 @@ def test_missing_films_are_listed(folder):
     ("old", "new", "message"),
     [
         (",Swing,", ",Handstand,", r"user0.csv: 'Handstand' is no class; expected one of JumpingJack"),
-        ("data/ucf5/Swing", "data/ucf5/Lunges", r"user0.csv: data/ucf5/Lunges/.* is said to show Swing"),
+        ("data/ucf5/Swing", "data/ucf5/Lunges", r"user0.csv: data/ucf5/Lunges/.* has GroundTruth Swing"),
         ("ucf5,1.0,0.0,1.0,user0,1", "ucf5,1.0,0.0,1.0,user0,2", r"user0.csv: Trainmode '2'; expected 0 or 1"),
-        ("Trainmode", "Mode", r"user0.csv: no column Trainmode; expected the trial program's file"),
+        ("Trainmode", "Mode", r"user0.csv: no column Trainmode among .*; expected the trial program's file"),
     ],
 )
-def test_a_file_that_contradicts_itself_is_named(folder, old, new, message):
+def test_an_inconsistent_file_is_named(folder, old, new, message):
     path = folder / "response" / "2021-11-01" / "user0.csv"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(BadInput, match=message):

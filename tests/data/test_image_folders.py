@@ -20,7 +20,7 @@ def test_broken_images_are_replaced_and_small_identities_left_out(tmp_path):
     assert all(i.startswith(label) for i, label in zip(record.stimuli.ids, record.values[:, 0], strict=True))
 
 
-def test_images_of_every_suffix_count(tmp_path):
+def test_images_of_every_suffix_are_read(tmp_path):
     tools.write(tmp_path)
     record = mechanical_tools.read(Release("mechanical_tools", tmp_path, jobs=2))
     assert_counts(record, tools.EXPECTED["mechanical_tools"])
@@ -28,7 +28,7 @@ def test_images_of_every_suffix_count(tmp_path):
     assert record.notes == {"files of another kind": "1 (notes.txt)"}
 
 
-def test_the_second_version_is_read_where_the_first_is_not_there(tmp_path):
+def test_the_second_version_is_read_without_the_first(tmp_path):
     write_classes(tmp_path / "train_data_V2" / "train_data_V2", {"Rope": 50, "Gasoline Can": 50})
     release = Release("mechanical_tools", tmp_path)
     record = mechanical_tools.read(release)

@@ -34,7 +34,7 @@ def synset(k):
     return miniature.SYNSETS[miniature.truth()[k - 1]]
 
 
-def test_the_development_kit_tells_the_classes(folder):
+def test_classes_come_from_the_development_kit(folder):
     record = imagenet2012.read(Release("imagenet2012", folder, jobs=2))
     assert_counts(record, miniature.EXPECTED["imagenet2012"])
     assert record.values[:, 0].tolist() == [synset(int(identity[-8:])) for identity in record.stimuli.ids]
@@ -42,7 +42,7 @@ def test_the_development_kit_tells_the_classes(folder):
     assert set(record.stimuli.kind) == {"image"}
 
 
-def test_a_csv_or_folders_tell_the_same(folder, tmp_path):
+def test_a_csv_or_folders_give_the_same_classes(folder, tmp_path):
     expected = labelled(folder)
     sorted_copy = empty_images(tmp_path / "folders", lambda k: f"val/{synset(k)}")
     assert labelled(sorted_copy) == expected
@@ -76,5 +76,5 @@ def test_half_a_kit_or_another_file_is_refused(tmp_path):
             labelled(tmp_path)
     meta.write_bytes(content)
     (tmp_path / "kit" / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n490\n")
-    with pytest.raises(BadInput, match=r"names 1, which .*meta.mat does not know"):
+    with pytest.raises(BadInput, match=r"lists 1, which is not in .*meta.mat"):
         labelled(tmp_path)

@@ -27,7 +27,7 @@ def record(folder):
 
 
 def agreement(record, folder):
-    """Correlation of each repetition with what was planted, mean over the vertices: (n_repetitions,)."""
+    """Return the correlation of each repetition with the planted signal, mean over vertices: (n_repetitions,)."""
     n_bins = record.values.shape[2]
     signals = film_signals(folder / "short.avi", miniature.FILM_S, regular_bins(n_bins * 1000, 1000))
     planted = signals[:, np.tile(group_of_vertex(), 2)]
@@ -45,7 +45,7 @@ def test_the_declared_needs_are_what_is_read(folder):
     public_fmri.assert_needs_are_found(DECLARED, folder)
 
 
-def test_what_is_left_out_is_said(record):
+def test_subjects_and_runs_left_out_are_noted(record):
     assert record.notes["left out"] == (
         "2: sub-p99cs (no fMRIPrep output); "
         "sub-p42cs_ses-001_task-movie_run-2 (60 volumes, 60.0 s; the film ends at 129.9 s)"
@@ -53,11 +53,11 @@ def test_what_is_left_out_is_said(record):
     assert record.notes["confounds"] == "motion24+acompcor"
 
 
-def test_the_record_survives_brainio(record, tmp_path):
+def test_the_record_is_read_back_unchanged(record, tmp_path):
     public_fmri.assert_equal(record, public_fmri.stored(record, tmp_path / "prepared"))
 
 
-def test_confounds_bury_the_signal_unless_they_are_regressed_out(record, folder):
+def test_confounds_mask_the_signal_unless_they_are_regressed_out(record, folder):
     raw = public_fmri.read(DECLARED, folder, confounds="none")
     assert raw.notes["confounds"] == "none"
     assert agreement(raw, folder).mean() < agreement(record, folder).mean() - 0.1
@@ -86,20 +86,20 @@ def test_runs_without_a_hemisphere_table_or_known_tr_are_left_out_by_name(folder
     assert "sub-p60cs_ses-001_task-movie_run-1 (TR 2 s, neither 1 nor 0.7 s)" in left_out
     for path in made.parents[2].glob("sub-p42cs/**/*hemi-L*"):
         path.unlink()
-    with pytest.raises(BadInput, match=r"no run can be used: sub-p99cs \(no fMRIPrep output\); .*whole runs"):
+    with pytest.raises(BadInput, match=r"no run can be used: sub-p99cs \(no fMRIPrep output\), .*whole runs"):
         public_fmri.read(DECLARED, broken)
 
 
-def test_missing_raw_files_and_film_say_how_to_get_them(folder, tmp_path):
+def test_missing_raw_files_and_film_are_named_with_the_command(folder, tmp_path):
     broken = public_fmri.copied(folder, tmp_path / miniature.STUDY)
     for path in broken.glob("sub-*/ses-001/func/*_events.tsv"):
         path.unlink()
     with pytest.raises(
-        BadInput, match=r"5 of 10 files are missing .*run-1_events\.tsv.*src\.data fetch keles2024-fmri"
+        BadInput, match=r"5 of 10 files are missing .*run-1_events\.tsv.*dynamic-vision data fetch keles2024-fmri"
     ):
         public_fmri.read(DECLARED, broken)
     (broken / "short.avi").unlink()
-    with pytest.raises(BadInput, match=r"short\.avi; run: python -m src\.data fetch keles2024-fmri"):
+    with pytest.raises(BadInput, match=r"short\.avi; run: dynamic-vision data fetch keles2024-fmri"):
         public_fmri.read(DECLARED, broken)
 
 

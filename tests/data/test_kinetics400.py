@@ -20,13 +20,13 @@ DYNAMIC, STATIC = kinetics400.DATASETS
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The miniature, of which the dynamic task has been read."""
+    """Folder of the miniature."""
     home = tmp_path_factory.mktemp("kinetics400")
     miniature.write(home)
     return home
 
 
-def test_both_tasks_are_read_from_one_draw(folder):
+def test_both_tasks_have_the_same_sample(folder):
     dynamic = kinetics400.read(Release("kinetics400", folder))
     manifest = (folder / "prepared" / "kinetics400.csv").read_bytes()
     static = kinetics400.read_static(Release("kinetics400-static", folder, jobs=2))
@@ -40,16 +40,16 @@ def test_both_tasks_are_read_from_one_draw(folder):
     assert dynamic.notes["classes left out"] == "1 (zumba)"
 
 
-def test_a_window_lies_in_its_clip_and_its_middle_frame_is_the_still(folder):
+def test_a_window_is_within_its_clip_and_its_middle_frame_is_the_still(folder):
     dynamic = kinetics400.read(Release("kinetics400", folder)).stimuli
     static = kinetics400.read_static(Release("kinetics400-static", folder)).stimuli
     starts = []
     for k in (0, 17, 60, 99):
-        info, (start_ms, lasts_ms) = probe(dynamic.paths[k]), dynamic.piece_ms(k)
+        info, (start_ms, length_ms) = probe(dynamic.paths[k]), dynamic.piece_ms(k)
         starts.append(start_ms)
-        assert lasts_ms == 4000
-        assert 0 <= start_ms <= info.duration_ms - lasts_ms
-        assert piece(info, start_ms, lasts_ms).duration_ms == 4000
+        assert length_ms == 4000
+        assert 0 <= start_ms <= info.duration_ms - length_ms
+        assert piece(info, start_ms, length_ms).duration_ms == 4000
         (middle,) = read_frames(dynamic.paths[k], np.array([start_ms + 2000]))
         np.testing.assert_array_equal(read_image(static.paths[k]), middle)
     assert len(set(starts)) > 1
@@ -68,7 +68,7 @@ def test_class_folders_are_read_without_annotations(folder, tmp_path):
 def test_flat_clips_need_annotations_and_those_without_are_noted(tmp_path):
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "stranger_000001_000011.mp4").write_bytes(b"x")
-    with pytest.raises(BadInput, match=r"annotations/test.csv; run: python -m src.data fetch kinetics400"):
+    with pytest.raises(BadInput, match=r"annotations/test.csv; run: dynamic-vision data fetch kinetics400"):
         kinetics400.read(Release("kinetics400", tmp_path))
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "test.csv").write_text("label,youtube_id,time_start,time_end,split\n")
@@ -99,12 +99,12 @@ def test_the_declarations_share_their_files():
     assert replace(STATIC, name="kinetics400").expected == DYNAMIC.expected
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the shared films are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared films are not available")
 def test_real_films_give_windows_of_four_seconds_or_do_not_fit():
     fit = sampling.film_of(4000, np.inf, 4000, seed="kinetics400")
     for path in sorted((REAL / "videos").iterdir()):
-        lasts_ms, found = probe(path).duration_ms, fit(path.stem, path)
-        assert (found is None) == (lasts_ms < 4000)
-        assert found is None or 0 <= found[0] <= lasts_ms - 4000
+        film_ms, found = probe(path).duration_ms, fit(path.stem, path)
+        assert (found is None) == (film_ms < 4000)
+        assert found is None or 0 <= found[0] <= film_ms - 4000
     with open(REAL / "label_map_k400.txt", newline="") as handle:
         assert len({row[0] for row in csv.reader(handle)}) == 400

@@ -34,8 +34,8 @@ def broken(folder, tmp_path):
     return public_fmri.copied(folder, tmp_path / miniature.STUDY)
 
 
-def betas(folder, person, part, side):
-    return folder / lahner2024.BETAS.format(person, part, side)
+def betas(folder, subject, part, side):
+    return folder / lahner2024.BETAS.format(subject, part, side)
 
 
 def test_the_published_list_leaves_76_clips_out():
@@ -45,7 +45,7 @@ def test_the_published_list_leaves_76_clips_out():
     assert DECLARED.expected["stimuli"] == 1102 - 76
 
 
-def test_everybodys_betas_of_every_clip(record, folder):
+def test_every_subjects_betas_of_every_clip(record, folder):
     public_fmri.assert_passes(DECLARED, record, miniature.EXPECTED[DECLARED.name])
     assert record.subjects == ("sub-01", "sub-02")
     assert set(record.stimuli.table["part"]) == {"train", "test"}
@@ -59,21 +59,21 @@ def test_everybodys_betas_of_every_clip(record, folder):
         )
     )
     planted = np.stack([signals[i] for i in record.stimuli.ids])[:, GROUP]
-    for person in range(2):
-        assert public_fmri.correlations(record.values[:, person, 0], planted).min() > 0.7
+    for subject in range(2):
+        assert public_fmri.correlations(record.values[:, subject, 0], planted).min() > 0.7
 
 
 def test_the_declared_needs_are_what_is_read(folder):
     public_fmri.assert_needs_are_found(DECLARED, folder)
 
 
-def test_what_is_left_out_is_said(record):
+def test_subjects_and_clips_left_out_are_noted(record):
     assert record.notes["left out"] == "1: sub-03 (no test right and no train right)"
     assert record.notes["clips left out"] == "3 by the published list"
     assert record.notes["downsampling"] == "sphere"
 
 
-def test_the_record_survives_brainio(record, tmp_path):
+def test_the_record_is_read_back_unchanged(record, tmp_path):
     public_fmri.assert_equal(record, public_fmri.stored(record, tmp_path / "prepared"))
 
 
@@ -85,7 +85,7 @@ def test_options_keep_all_clips_and_need_no_mesh(broken, record):
     assert len(nested.stimuli) == 45
     assert "clips left out" not in nested.notes
     rows = [nested.stimuli.ids.index(identity) for identity in record.stimuli.ids]
-    # every vertex of a group is alike in the miniature, so both ways must agree
+    # all vertices of a group are equal in the miniature, so both methods must agree
     np.testing.assert_allclose(nested.values[rows], record.values, atol=1e-4)
 
 
@@ -101,11 +101,11 @@ def replaced(path, value):
     path.write_bytes(value if isinstance(value, bytes) else pickle.dumps(value, protocol=4))
 
 
-def test_damaged_and_strange_pickles_are_named(broken):
+def test_damaged_and_unsuitable_pickles_are_named(broken):
     path = betas(broken, "01", "test", "left")
     whole = path.read_bytes()
     replaced(path, whole[: len(whole) // 2])
-    with pytest.raises(BadInput, match=r"task-test_hemi-left_normalized\.pkl: breaks off at"):
+    with pytest.raises(BadInput, match=r"task-test_hemi-left_normalized\.pkl: ends after"):
         public_fmri.read(DECLARED, broken)
     names = [f"vid{i}" for i in miniature.TEST]
     replaced(path, (np.zeros((8, 1, 40962)), names))
@@ -131,25 +131,25 @@ def test_clips_are_mapped_one_by_one(tmp_path, order):
     assert all(np.array_equal(clip, expected) for clip, expected in zip(clips, values, strict=True))
 
 
-class Runs:
+class RunsCode:
     def __reduce__(self):
         return os.system, ("echo ran",)
 
 
 def test_a_pickle_that_would_run_code_is_refused(broken):
-    replaced(betas(broken, "02", "train", "right"), (np.zeros((2, 1, 163842)), [Runs()]))
-    with pytest.raises(BadInput, match=r"asks for \w+\.system; expected lists, texts and numeric arrays only"):
+    replaced(betas(broken, "02", "train", "right"), (np.zeros((2, 1, 163842)), [RunsCode()]))
+    with pytest.raises(BadInput, match=r"contains \w+\.system; expected lists, texts and numeric arrays only"):
         public_fmri.read(DECLARED, broken)
 
 
-def test_people_whose_clips_differ_are_refused(broken):
+def test_subjects_whose_clips_differ_are_refused(broken):
     for side in ("left", "right"):
         names = [f"vid{i}" for i in reversed(miniature.TEST)]
         replaced(betas(broken, "02", "test", side), (np.zeros((8, 1, 163842), np.float32), names))
-    with pytest.raises(BadInput, match="sub-02 and sub-01 list other clips, or in another order"):
+    with pytest.raises(BadInput, match="sub-02 and sub-01 list different clips or orders"):
         public_fmri.read(DECLARED, broken)
     replaced(betas(broken, "02", "test", "left"), (np.zeros((8, 1, 163842), np.float32), sorted(names)))
-    with pytest.raises(BadInput, match="names other clips than its right hemisphere"):
+    with pytest.raises(BadInput, match="lists other clips than the right hemisphere"):
         public_fmri.read(DECLARED, broken)
 
 

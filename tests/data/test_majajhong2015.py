@@ -15,7 +15,7 @@ DATASETS = {d.name: d for d in (*majajhong2015.DATASETS, *majajhong2015_pose.DAT
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home whose Brain-Score storage is the miniature, on a server of its own."""
+    """Home with the miniature as Brain-Score's storage, on a local server."""
     home = tmp_path_factory.mktemp("majajhong2015")
     study = home / "data" / miniature.STUDY
     miniature.write(study)
@@ -34,14 +34,14 @@ def test_every_name_is_read_and_kept(home, name, tmp_path):
     assert_comes_back(record, tmp_path / name)
 
 
-def test_brainscore_keeps_what_it_downloaded_and_needs_say_where(home):
+def test_downloads_are_found_at_the_places_of_the_needs(home):
     for name in DATASETS:
         assert fetch(DATASETS[name], home / "data" / miniature.STUDY) == []
     for need in DATASETS["majajhong2015-V4"].needs:
         assert len(need.found(home / "brainio")) == 1
 
 
-def test_a_region_has_its_own_units_and_all_trials(home):
+def test_a_region_has_its_units_and_all_trials(home):
     record = read(home, "majajhong2015-V4")
     assert set(record.units["region"]) == {"V4"}
     assert {"animal", "x"} <= set(record.units)
@@ -72,7 +72,7 @@ def test_the_planted_layer_wins(home, name, kind, layer, least):
     assert test[layer] > least
 
 
-def test_repetitions_that_count_twice_are_numbered_anew(home):
+def test_repetitions_with_equal_numbers_are_renumbered(home):
     found = from_brainscore.assembly("majajhong2015-V4", majajhong2015.ASSEMBLY)
     plain = type(found)(
         found.reset_index("presentation").assign_coords(
@@ -89,7 +89,7 @@ def test_repetitions_that_count_twice_are_numbered_anew(home):
     ("identifier", "kind"),
     [("hvm-public", "stimuli"), ("MajajHong2015.public", "data"), ("FreemanZiemba2013.public", "data")],
 )
-def test_a_set_is_had_by_the_loader_of_its_kind(monkeypatch, identifier, kind):
+def test_a_set_is_loaded_by_the_loader_of_its_kind(monkeypatch, identifier, kind):
     import brainscore_vision
 
     loaded = []
@@ -100,13 +100,13 @@ def test_a_set_is_had_by_the_loader_of_its_kind(monkeypatch, identifier, kind):
     assert loaded == [(kind, identifier)]
 
 
-def test_a_region_that_is_not_there_is_named(home):
+def test_a_missing_region_is_named(home):
     found = from_brainscore.assembly("majajhong2015-V4", majajhong2015.ASSEMBLY)
     with pytest.raises(BadInput, match=r"regions IT, V4; expected PIT"):
         majajhong2015.convert(found, "PIT")
 
 
-def test_a_damaged_file_is_told_from_a_missing_network(home, monkeypatch):
+def test_a_damaged_file_is_distinguished_from_a_missing_network(home, monkeypatch):
     (kept,) = (home / "brainio").glob("*/assy_dicarlo_MajajHong2015_public.nc")
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-100])
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_told_from_a_missing_network(home, monkeypatch):
     kept.write_bytes(whole)
 
 
-def test_only_images_that_vary_have_a_pose_to_read(home):
+def test_images_of_one_pose_are_left_out(home):
     record = read(home, "majajhong2015-pose")
     assert record.names == ("s", "rxy", "ryz", "rxz", "tz", "ty")
     assert record.notes["images of one pose left out"] == 12

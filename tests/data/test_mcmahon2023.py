@@ -55,12 +55,12 @@ def test_the_real_events_name_55_trials_among_255_rows():
     assert {name for names in shown.values() for name in names} == train | test
 
 
-def test_betas_stand_beside_their_own_person_and_clip(record, folder):
+def test_betas_belong_to_their_subject_and_clip(record, folder):
     public_fmri.assert_passes(DECLARED, record, miniature.EXPECTED[DECLARED.name])
     assert record.subjects == ("sub-01", "sub-01", "sub-02", "sub-02")
     assert list(record.stimuli.ids) == miniature.names("train") + miniature.names("test")
     assert record.stimuli.table["part"] == ["train"] * 40 + ["test"] * 10
-    # occipital vertices of both hemispheres lie in the first slab of each
+    # occipital vertices of both hemispheres are in the first slab of each
     signals = clip_signals([folder / "dyad_videos_3000ms" / name for name in record.stimuli.ids])
     values = record.values[:, :, 0]
     reached = np.array([[_best(values[:, k, v], signals) for v in range(0, 20484, 977)] for k in range(4)])
@@ -75,14 +75,14 @@ def test_the_declared_needs_are_what_is_read(folder):
     public_fmri.assert_needs_are_found(DECLARED, folder)
 
 
-def test_ratings_and_what_was_shown_are_kept(record):
+def test_ratings_and_presentations_are_kept(record):
     assert {"indoor", "agent_distance", "valence"} <= set(record.stimuli.table)
     assert record.notes["times shown (train / test)"] == "sub-01 0 / 1"
     assert record.notes["left out"] == "1: sub-03 (no test odd and no test even)"
     assert record.notes["order of betas"].startswith("as in train.csv and test.csv")
 
 
-def test_the_record_survives_brainio(record, tmp_path):
+def test_the_record_is_read_back_unchanged(record, tmp_path):
     public_fmri.assert_equal(record, public_fmri.stored(record, tmp_path / "prepared"))
 
 
@@ -102,7 +102,7 @@ def test_another_number_of_volumes_is_refused(broken):
         public_fmri.read(DECLARED, broken)
 
 
-def test_an_older_list_and_doubles_are_refused(broken):
+def test_an_older_list_and_duplicates_are_refused(broken):
     path = broken / "train.csv"
     text = path.read_text()
     path.unlink()
@@ -121,7 +121,7 @@ def test_missing_clips_are_counted_and_the_first_ten_named(broken):
     for name in miniature.names("train")[:12]:
         (broken / "dyad_videos_3000ms" / name).unlink()
     with pytest.raises(
-        BadInput, match=r"12 of 50 files are missing .* and 2 more; run: python -m src\.data fetch mcmahon"
+        BadInput, match=r"12 of 50 files are missing .* and 2 more; run: dynamic-vision data fetch mcmahon"
     ):
         public_fmri.read(DECLARED, broken)
 
@@ -135,12 +135,12 @@ def test_events_that_show_other_clips_are_refused(broken):
         public_fmri.read(DECLARED, broken)
 
 
-def test_ratings_of_too_few_clips_and_doubled_betas_are_refused(broken):
+def test_ratings_of_too_few_clips_and_duplicate_betas_are_refused(broken):
     path = broken / "annotations.csv"
     lines = path.read_text().splitlines()
     path.unlink()
     path.write_text("\n".join(lines[:-2]))
-    with pytest.raises(BadInput, match=r"annotations\.csv: no row for 2 clips"):
+    with pytest.raises(BadInput, match=r"annotations\.csv: 2 of 50 clips have no ratings"):
         public_fmri.read(DECLARED, broken)
     [betas] = broken.glob("betas/z/sub-01*train-fracridge-odd*")
     (broken / "betas" / "y").mkdir()
@@ -150,7 +150,7 @@ def test_ratings_of_too_few_clips_and_doubled_betas_are_refused(broken):
 
 
 @pytest.mark.slow
-def test_a_score_finds_what_was_planted(monkeypatch, folder, tmp_path):
+def test_a_score_reaches_the_planted_signal(monkeypatch, folder, tmp_path):
     facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path)
     assert facts["best_per_unit"]["test"] > 0.8
     assert facts["ceiling"] > 0.9

@@ -24,7 +24,7 @@ def put(folder, ratings=RATINGS, train="a.mp4\nb.mp4", test="c.mp4"):
     return Release("mcmahon2023-social", folder)
 
 
-def test_films_in_the_order_of_the_lists_get_their_own_ratings(tmp_path):
+def test_films_are_in_the_order_of_the_lists_with_their_ratings(tmp_path):
     record = social.read(put(tmp_path))
     assert record.stimuli.ids == ("a.mp4", "b.mp4", "c.mp4")
     np.testing.assert_array_equal(record.values, [[1, 0.25], [2, 0.5], [3, 1]])
@@ -34,7 +34,7 @@ def test_films_in_the_order_of_the_lists_get_their_own_ratings(tmp_path):
     assert "setting" not in record.stimuli.table
 
 
-def test_activations_count_up_to_three_seconds():
+def test_activations_are_used_up_to_three_seconds():
     assert DECLARED.limit_ms == 3000
     assert (DECLARED.decoder, DECLARED.metric, DECLARED.study) == ("ridge", "pearson", "mcmahon2023")
 
@@ -42,31 +42,31 @@ def test_activations_count_up_to_three_seconds():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ratings": RATINGS.replace("joint_action", "joint")}, r"no column joint action; it has"),
-        ({"ratings": RATINGS.replace("c.mp4,3,1,in\n", "")}, r"1 of 3 films have no ratings \(c\)"),
-        ({"ratings": RATINGS.replace("2,0.5", "much,0.5")}, r"column joint action holds words"),
-        ({"ratings": RATINGS.replace("2,0.5,in", "2,0.5")}, r"row 2 has not the 4 columns"),
+        ({"ratings": RATINGS.replace("joint_action", "joint")}, r"no column of numbers joint action; it has"),
+        ({"ratings": RATINGS.replace("c.mp4,3,1,in\n", "")}, r"1 of 3 clips have no ratings \(c.mp4\)"),
+        ({"ratings": RATINGS.replace("2,0.5", "much,0.5")}, r"no column of numbers joint action; it has"),
+        ({"ratings": RATINGS.replace("2,0.5,in", "2,0.5")}, r"row 2 differs from the header's 4 columns"),
         ({"ratings": RATINGS.replace("2,0.5", ",0.5")}, r"1 stimuli have no label \(b.mp4\)"),
-        ({"test": "a.mp4"}, r"film 'a' is listed twice"),
+        ({"test": "a.mp4"}, r"1 clips are in train.csv and test.csv, first a.mp4"),
         ({"test": "e.mp4"}, r"1 of 3 files are missing .*dyad_videos_3000ms/e.mp4"),
     ],
 )
-def test_what_does_not_fit_together_is_named(tmp_path, change, message):
+def test_inconsistent_files_are_named(tmp_path, change, message):
     with pytest.raises(BadInput, match=message):
         social.read(put(tmp_path, **change))
 
 
-def test_the_lists_can_be_fetched_and_the_rest_is_asked_for(tmp_path):
+def test_the_lists_are_fetched_and_the_other_files_listed(tmp_path):
     release = put(tmp_path / "served")
     files = {name: (release.folder / name).read_bytes() for name in ("train.csv", "test.csv")}
     missing = fetch_from_loopback(DECLARED, files, tmp_path / "here")
     assert len(missing) == 2
     assert all("Isik lab" in line for line in missing)
-    assert list(social.listed(Release("mcmahon2023-social", tmp_path / "here"))) == ["a", "b", "c"]
+    assert list(social.listed(Release("mcmahon2023-social", tmp_path / "here"))) == ["a.mp4", "b.mp4", "c.mp4"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the shared lists are not here")
-def test_the_real_lists_name_250_films_in_spite_of_the_byte_order_mark(tmp_path):
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared lists are not available")
+def test_the_real_lists_name_250_films_despite_the_byte_order_mark(tmp_path):
     assert (REAL / "test.csv").read_bytes().startswith(b"\xef\xbb\xbf")
     for name in ("train.csv", "test.csv"):
         shutil.copy(REAL / name, tmp_path / name)

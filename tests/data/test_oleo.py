@@ -23,7 +23,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def folder(home, tmp_path):
-    """A copy that a test may damage."""
+    """Copy that a test may damage."""
     shutil.copytree(home / "data" / miniature.STUDY, tmp_path / miniature.STUDY)
     return tmp_path / miniature.STUDY
 
@@ -40,7 +40,7 @@ def test_the_recording_is_read_and_kept(home, tmp_path):
     assert set(record.units["region"]) == {"IT"}
 
 
-def test_time_counts_from_the_clip_and_the_last_bin_is_there(home):
+def test_time_starts_at_the_clip_and_the_last_bin_is_kept(home):
     folder = home / "data" / miniature.STUDY
     record, published = read(folder), read(folder, onset="0")
     assert (record.time_ms[0, 0], record.time_ms[-1, 1]) == (0, 500)
@@ -65,7 +65,7 @@ def test_stills_are_first_frames_and_the_mean_from_40_to_140_ms(home):
     assert read(folder, shown="stills").stimuli.digest == record.stimuli.digest
 
 
-def test_clips_of_one_name_are_told_apart_by_their_folders(home):
+def test_clips_of_one_name_are_distinguished_by_their_folders(home):
     record = read(home / "data" / miniature.STUDY)
     by_id = dict(zip(record.stimuli.ids, record.stimuli.paths, strict=True))
     assert by_id["1005"].parts[-2:] == ("class0", "clip005.mp4")
@@ -119,24 +119,24 @@ def test_a_recording_without_repetitions_or_ids_is_numbered(folder):
     assert record.units["unit_id"].tolist() == [str(k) for k in range(6)]
 
 
-def test_repetitions_that_count_twice_are_numbered_anew(folder):
+def test_repetitions_with_equal_numbers_are_renumbered(folder):
     path, array = stored(folder)
     path.unlink()
     array.assign_coords(repetition=0 * array["repetition"]).to_netcdf(path, engine="netcdf4")
     assert np.isfinite(read(folder).values).all()
 
 
-def test_a_damaged_absent_or_doubled_recording_is_named(folder):
+def test_a_damaged_missing_or_duplicate_recording_is_named(folder):
     path = next(folder.glob("neural/*.nc"))
     shutil.copy(path, folder)
-    with pytest.raises(BadInput, match="is there 2 times"):
+    with pytest.raises(BadInput, match="exists 2 times"):
         read(folder)
     (folder / path.name).unlink()
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(BadInput, match=r"experiment_psth.nc: cannot be read .*expected a whole netCDF"):
         read(folder)
     path.unlink()
-    with pytest.raises(BadInput, match=r"0 files match \*\*/oleo.rsvp.*run: python -m src.data fetch oleo-hacs250"):
+    with pytest.raises(BadInput, match=r"0 files match \*\*/oleo.rsvp.*run: dynamic-vision data fetch oleo-hacs250"):
         read(folder)
 
 

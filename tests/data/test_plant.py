@@ -15,7 +15,7 @@ def test_haemodynamic_response_is_nilearns():
     np.testing.assert_allclose(plant.spm_hrf(), spm_hrf(1.0, oversampling=1), atol=1e-12)
 
 
-def test_lag_looks_back_only():
+def test_lag_is_causal():
     rows = np.zeros((60, 2))
     rows[20, 0] = 1
     found = plant.lagged(rows)
@@ -33,12 +33,12 @@ def test_bin_means_are_overlap_weighted_means(n_frames, width_ms):
     np.testing.assert_allclose(plant.bin_means(steps, target), overlap_weights(source, target) @ steps, atol=1e-9)
 
 
-def test_layers_answer_in_blocks_of_four_seconds_filled_by_the_last_frame():
+def test_layer_steps_are_in_blocks_of_four_seconds_filled_by_the_last_frame():
     film = np.random.default_rng(0).integers(0, 256, (130, 64, 64, 3), dtype=np.uint8)
     (found,) = plant.layer_steps([film])
     second = np.concatenate([film[100:], film[-1:].repeat(70, axis=0)])
-    network, answers = fakenet.build(), {}
-    network.motion.register_forward_hook(lambda _m, _i, out: answers.update(motion=out))
+    network, activations = fakenet.build(), {}
+    network.motion.register_forward_hook(lambda _m, _i, out: activations.update(motion=out))
     with torch.inference_mode():
         expected = network(fakenet.preprocess(second)[None])[0]
     assert {layer: steps.shape for layer, steps in found.items()} == {
@@ -49,17 +49,17 @@ def test_layers_answer_in_blocks_of_four_seconds_filled_by_the_last_frame():
     }
     for step in range(100):
         np.testing.assert_allclose(found["conjunction"][100 + step], expected[:, step // 4].flatten(), atol=1e-5)
-        motion = answers["motion"][0, :, step // 2].flatten()
+        motion = activations["motion"][0, :, step // 2].flatten()
         np.testing.assert_allclose(found["motion"][100 + step], motion, atol=1e-4)
 
 
 @pytest.mark.parametrize("noise", [0.4, 2.0, 6.0])
-def test_best_correlation_is_what_many_draws_give(noise):
+def test_best_correlation_agrees_with_simulation(noise):
     rng = np.random.default_rng(1)
     signal = plant.unit_variance(rng.standard_normal((200_000, 1)))
     mean = plant.noisy(rng, signal, np.array([noise]), 6).mean(axis=0)
-    drawn = np.corrcoef(signal[:, 0], mean[:, 0])[0, 1]
-    assert drawn == pytest.approx(plant.best_correlation(np.ones(1), np.array([noise]), 6)[0], abs=0.004)
+    simulated = np.corrcoef(signal[:, 0], mean[:, 0])[0, 1]
+    assert simulated == pytest.approx(plant.best_correlation(np.ones(1), np.array([noise]), 6)[0], abs=0.004)
 
 
 def test_no_signal_means_nothing_to_reach():
@@ -79,7 +79,7 @@ def test_directions_lie_among_the_leading_components():
     np.testing.assert_allclose(signal.var(axis=0), 1)
 
 
-def test_blocks_of_unlike_length_end_in_nan():
+def test_blocks_of_different_length_are_padded_with_nan():
     padded = plant.padded([np.ones((2, 5, 3), np.float32), np.ones((2, 3, 3), np.float32)])
     assert padded.shape == (2, 2, 5, 3)
     assert np.isnan(padded[1, :, 3:]).all()
@@ -88,7 +88,7 @@ def test_blocks_of_unlike_length_end_in_nan():
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_films_come_back_almost_as_drawn(tmp_path, suffix):
+def test_films_are_read_back_almost_as_rendered(tmp_path, suffix):
     film = scenes.moving_scenes(np.random.default_rng(3), 60)
     path = tmp_path / f"film{suffix}"
     files.write_film(path, film)
@@ -102,7 +102,7 @@ def test_films_come_back_almost_as_drawn(tmp_path, suffix):
     assert np.abs(found.astype(int) - other).mean() < 2
 
 
-def test_images_come_back_exactly(tmp_path):
+def test_images_are_read_back_exactly(tmp_path):
     image = np.random.default_rng(4).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     files.write_image(tmp_path / "image.png", image)
     np.testing.assert_array_equal(files.read_frames(tmp_path / "image.png")[0], image)
@@ -117,9 +117,9 @@ def test_rendering_keeps_order_and_passes_errors_on(tmp_path):
     assert frames == list(range(9))
 
     def fails(_name):
-        raise RuntimeError("cannot draw")
+        raise RuntimeError("cannot render")
 
-    with pytest.raises(RuntimeError, match="cannot draw"):
+    with pytest.raises(RuntimeError, match="cannot render"):
         list(files.render_films(fails, paths))
 
 
@@ -129,10 +129,10 @@ def test_places_cover_the_field_evenly():
     np.testing.assert_allclose(windows.sum(axis=0), 1, rtol=1e-5)
 
 
-def test_a_texture_moves_as_told():
-    waves = scenes.Waves.draw(np.random.default_rng(5), 6, 0.5)
+def test_a_texture_moves_by_the_given_shifts():
+    waves = scenes.Waves.sample(np.random.default_rng(5), 6, 0.5)
     film = waves.film(np.array([[0.0, 0.0], [3.0, -2.0]]))
     np.testing.assert_allclose(film[1, :-2, 3:], film[0, 2:, :-3], atol=1e-4)
-    turned = waves.film_under(np.array([0.0, np.pi]), np.ones(2), np.zeros((2, 2)))
-    np.testing.assert_allclose(turned[0], film[0], atol=1e-4)
-    np.testing.assert_allclose(turned[1], film[0, ::-1, ::-1], atol=1e-3)
+    rotated = waves.film_under(np.array([0.0, np.pi]), np.ones(2), np.zeros((2, 2)))
+    np.testing.assert_allclose(rotated[0], film[0], atol=1e-4)
+    np.testing.assert_allclose(rotated[1], film[0, ::-1, ::-1], atol=1e-3)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import src.data as data
+from src.cli import run_command
 from src.config import Config
 from src.data import prepared
-from src.data.__main__ import main
 from src.data.checking import check
 from src.data.declare import Fmri
 from src.data.films import write_lossless
@@ -15,7 +15,7 @@ from src.data.release import ByHand, Need
 from src.records import Responses, Stimuli
 from src.utils import BadInput, regular_bins
 
-CARD = dict.fromkeys(("citation", "licence", "access", "source"), "x")
+TERMS = dict.fromkeys(("citation", "licence", "access", "source"), "x")
 NEEDS = (
     Need("the film", "film.mkv", ByHand("ask the authors", 0.5), 1),
     Need("recordings", "sub-*.npy", ByHand("ask the authors", 1.5), 2),
@@ -39,7 +39,7 @@ def read(release):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A public dataset of two subjects and a film, registered."""
+    """Registered public dataset of two subjects and a film."""
     declared = Fmri(
         name="toy",
         study="toy-study",
@@ -47,9 +47,9 @@ def toy(tmp_path, monkeypatch):
         needs=NEEDS,
         options={"cleaning": ("none", "hard")},
         expected={"stimuli": 1, "subjects": 2, "bins": 4, "units": 3},
-        **CARD,
+        **TERMS,
     )
-    monkeypatch.setitem(data.DATASETS, "toy", declared)
+    monkeypatch.setitem(data.FMRI, "toy", declared)
     monkeypatch.setenv("DATA_HOME", str(tmp_path))
     return declared
 
@@ -68,7 +68,7 @@ def config(home):
     return Config(home, home, home, home, 1)
 
 
-def test_the_record_that_is_read_is_the_record_that_comes_back(toy, tmp_path):
+def test_the_prepared_record_is_the_one_that_was_read(toy, tmp_path):
     folder = put_release(tmp_path)
     assert prepared.prepare(toy, folder, {"cleaning": "hard"})
     back = data.load("toy", config(tmp_path))
@@ -93,15 +93,15 @@ def test_a_release_is_prepared_on_first_use_and_once(toy, tmp_path, caplog):
     assert prepared.prepare(toy, tmp_path / "toy-study", {"cleaning": "hard"})
 
 
-def test_a_release_that_grew_is_told(toy, tmp_path, caplog):
+def test_a_release_that_gained_files_is_reported(toy, tmp_path, caplog):
     folder = put_release(tmp_path)
     data.load("toy", config(tmp_path))
     np.save(folder / "sub-3.npy", np.ones((4, 3), np.float32))
     data.load("toy", config(tmp_path))
-    assert "has changed since it was prepared; run: python -m src.data prepare toy" in caplog.text
+    assert "has changed since it was prepared; run: dynamic-vision data prepare toy" in caplog.text
 
 
-def test_a_killed_preparation_goes_on_with_the_parts_it_has(toy, tmp_path):
+def test_an_interrupted_preparation_resumes_with_its_finished_parts(toy, tmp_path):
     folder = put_release(tmp_path)
     made = []
 
@@ -124,15 +124,15 @@ def test_missing_files_are_counted_and_the_command_named(toy, tmp_path):
     folder = put_release(tmp_path)
     (folder / "film.mkv").unlink()
     with pytest.raises(
-        BadInput, match=r"toy: 1 of 1 files are missing in .*: film.mkv; run: python -m src.data fetch toy"
+        BadInput, match=r"toy: 1 of 1 files are missing in .*: film.mkv; run: dynamic-vision data fetch toy"
     ):
         data.load("toy", config(tmp_path))
-    with pytest.raises(BadInput, match=r"toy is not in .*; run: python -m src.data fetch toy"):
+    with pytest.raises(BadInput, match=r"toy is not in .*; run: dynamic-vision data fetch toy"):
         data.load("toy", config(tmp_path / "elsewhere"))
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_options_that_do_not_exist(toy, tmp_path):
+def test_unknown_options_are_refused(toy, tmp_path):
     folder = put_release(tmp_path)
     with pytest.raises(BadInput, match="toy: cleaning 'soft'; expected one of none, hard"):
         prepared.prepare(toy, folder, {"cleaning": "soft"})
@@ -140,7 +140,7 @@ def test_options_that_do_not_exist(toy, tmp_path):
         prepared.prepare(toy, folder, {"colour": "x"})
 
 
-def test_check_finds_what_is_wrong(toy, tmp_path):
+def test_check_finds_the_faults(toy, tmp_path):
     folder = put_release(tmp_path)
     record = data.load("toy", config(tmp_path))
     assert all(finding.fine for finding in check(toy, record))
@@ -153,23 +153,23 @@ def test_check_finds_what_is_wrong(toy, tmp_path):
     assert "film" in broken.found
 
 
-def test_the_command_leads_from_nothing_to_ready(toy, tmp_path, capsys):
+def test_the_command_names_the_next_step_until_the_data_are_ready(toy, tmp_path, capsys):
     def row():
-        assert main(["list"]) == 0
+        assert run_command("data", ["list"]) == 0
         return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("toy "))
 
     assert "not here" in row()
     assert "2 GB" in row() or "500 MB" in row()
-    assert main(["fetch", "toy", "--quiet"]) == 2
+    assert run_command("data", ["fetch", "toy", "--quiet"]) == 2
     assert "toy: still missing: the film: 0 of 1 files here" in capsys.readouterr().out
     put_release(tmp_path)
-    assert "python -m src.data prepare toy" in row()
-    assert main(["prepare", "toy", "--cleaning", "hard", "--quiet"]) == 0
+    assert "dynamic-vision data prepare toy" in row()
+    assert run_command("data", ["prepare", "toy", "--cleaning", "hard", "--quiet"]) == 0
     assert "prepared in" in capsys.readouterr().out
     assert "ready" in row()
-    assert main(["check", "toy", "--quiet"]) == 0
+    assert run_command("data", ["check", "toy", "--quiet"]) == 0
     assert "toy: all checks pass" in capsys.readouterr().out
-    assert main(["list", "toy"]) == 0
+    assert run_command("data", ["list", "toy"]) == 0
     assert "by hand: ask the authors, 500 MB" in capsys.readouterr().out
-    assert main(["check", "toi"]) == 2
+    assert run_command("data", ["check", "toi"]) == 2
     assert "did you mean toy" in capsys.readouterr().err

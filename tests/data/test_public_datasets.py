@@ -1,4 +1,4 @@
-"""Every public dataset on the way of a user: fetch from servers on loopback, prepare, check, score; miniatures."""
+"""Every public dataset as a miniature: fetched from local servers, prepared, checked and scored by the commands."""
 
 import importlib
 import io
@@ -14,8 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import src.data as data
-from src.cli import main as score
-from src.data.__main__ import main
+from src.cli import run_command, run_score
 from src.data.checking import check
 from src.data.fetching import BUCKET
 from src.data.release import BrainScore, Http, OpenNeuro
@@ -73,11 +72,11 @@ def declared(name):
     return data.declaration(None, name)
 
 
-def kind(name):
-    return next(kind for kind, registry in data.BY_BENCHMARK.items() if name in registry)
+def benchmark_of(name):
+    return next(benchmark for benchmark, registry in data.BY_BENCHMARK.items() if name in registry)
 
 
-def test_all_of_the_seeds_names_are_there():
+def test_all_names_of_the_seed_are_registered():
     assert len(NAMES) == 37
     public = {name for registry in data.BY_BENCHMARK.values() for name, d in registry.items() if d.load is None}
     assert public == set(NAMES)
@@ -87,7 +86,7 @@ def test_all_of_the_seeds_names_are_there():
 
 @pytest.fixture(scope="module")
 def bucket():
-    """OpenNeuro's bucket, on loopback."""
+    """OpenNeuro's bucket on a local server."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -100,7 +99,7 @@ def bucket():
 
 
 def to_bucket(client, folder: Path, origin: OpenNeuro) -> int:
-    """Move the files of an OpenNeuro origin from the folder to the bucket."""
+    """Move the files of an OpenNeuro origin from the folder to the bucket; return their number."""
     moved = 0
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         inside = path.relative_to(folder).as_posix()
@@ -113,7 +112,7 @@ def to_bucket(client, folder: Path, origin: OpenNeuro) -> int:
 
 
 def packed(archive: Path, files: list[Path]) -> bytes:
-    """The files in an archive of the name's kind, as they lie below its folder."""
+    """Return an archive of the files, in the format of its name, with paths below its folder."""
     buffer = io.BytesIO()
     if archive.suffix == ".zip":
         with zipfile.ZipFile(buffer, "w") as made:
@@ -127,21 +126,21 @@ def packed(archive: Path, files: list[Path]) -> bytes:
 
 
 def to_server(server, folder: Path, needs, origin: Http) -> Http:
-    """Move the files of an open origin from the folder to the server; the origin at its addresses."""
-    mine = sorted({path for need in needs if need.origin is origin for path in need.found(folder)})
+    """Move the files of an open origin from the folder to the server; return the origin with the server's URLs."""
+    files = sorted({path for need in needs if need.origin is origin for path in need.found(folder)})
     for name in origin.files:
         if name in origin.unpack:
-            server.files[name] = packed(folder / name, mine)
+            server.files[name] = packed(folder / name, files)
         elif (folder / name).is_file():
             server.files[name] = (folder / name).read_bytes()
-    for path in mine:
+    for path in files:
         path.unlink()
     return replace(origin, files={name: server.url(name) for name in origin.files if name in server.files}, sha256={})
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory):
-    """One DATA_HOME for all studies, so that each miniature is written once."""
+    """One home for all studies, so that each miniature is written once."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -154,7 +153,7 @@ def released(home: Path, miniature) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "miniature"), CASES, ids=[name for name, _ in CASES])
-def test_from_nothing_to_a_score(name, miniature, homes, bucket, monkeypatch, capsys):
+def test_a_release_becomes_a_score(name, miniature, homes, bucket, monkeypatch, capsys):
     monkeypatch.setenv("DYNAMIC_VISION_HOME", str(homes))
     monkeypatch.setenv("DATA_HOME", str(homes / "data"))
     monkeypatch.delenv("MMAP_HOME", raising=False)
@@ -166,12 +165,12 @@ def test_from_nothing_to_a_score(name, miniature, homes, bucket, monkeypatch, ca
             monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.address)
             fetched_over_loopback(found, folder, server, bucket, monkeypatch)
         capsys.readouterr()
-        assert main(["prepare", name, "--quiet"]) == 0
+        assert run_command("data", ["prepare", name, "--quiet"]) == 0
         assert all(finding.fine for finding in check(found, data.load(name, homes_config()), miniature.EXPECTED[name]))
-        assert main(["list", name]) == 0
+        assert run_command("data", ["list", name]) == 0
         assert "ready; next: score it" in capsys.readouterr().out
-        flag = "--tasks" if kind(name) in ("task", "behaviour") else "--datasets"
-        assert score(kind(name), ["--model", "fake-net", flag, name, "--splits", "2", "--quiet"]) == 0
+        flag = "--tasks" if benchmark_of(name) in ("task", "behaviour") else "--datasets"
+        assert run_score(benchmark_of(name), ["--model", "fake-net", flag, name, "--splits", "2", "--quiet"]) == 0
         assert f"fake-net on {name}" in capsys.readouterr().out
 
 
@@ -182,7 +181,7 @@ def homes_config():
 
 
 def fetched_over_loopback(found, folder, server, bucket, monkeypatch) -> None:
-    """Put what is open on servers, remove it here, and fetch it back."""
+    """Move the open files to servers and fetch them back."""
     needs, origins = found.needs, list({id(need.origin): need.origin for need in found.needs}.values())
     moved = {}
     for origin in origins:
@@ -195,5 +194,5 @@ def fetched_over_loopback(found, folder, server, bucket, monkeypatch) -> None:
         for need in needs
         if moved.get(id(need.origin), need.origin) is not None
     )
-    monkeypatch.setitem(data.BY_BENCHMARK[kind(found.name)], found.name, replace(found, needs=needs))
-    assert main(["fetch", found.name, "--quiet"]) in (0, 2)
+    monkeypatch.setitem(data.BY_BENCHMARK[benchmark_of(found.name)], found.name, replace(found, needs=needs))
+    assert run_command("data", ["fetch", found.name, "--quiet"]) in (0, 2)

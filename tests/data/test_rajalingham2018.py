@@ -20,7 +20,7 @@ def home(tmp_path_factory):
         yield home
 
 
-def test_trials_and_images_come_over(home, tmp_path):
+def test_trials_and_images_are_read(home, tmp_path):
     record = DECLARED.read(Release(DECLARED.name, home / "data" / miniature.STUDY))
     assert_holds(DECLARED, record, miniature.EXPECTED[DECLARED.name])
     assert_comes_back(record, tmp_path / DECLARED.name)
@@ -41,20 +41,20 @@ def test_the_observers_layer_agrees_with_it(home):
     assert 0.6 < printed["notes"]["human accuracy"] < 1
 
 
-def test_without_a_network_the_message_says_what_to_do(monkeypatch):
+def test_without_a_network_the_message_names_the_remedy(monkeypatch):
     def unreachable(_name):
         raise Exception(["NoCredentialsError", "EndpointConnectionError"])
 
     monkeypatch.setattr("brainscore_vision.load_dataset", unreachable)
     expected = (
-        r"rajalingham2018 cannot be had .*EndpointConnectionError.*; expected Rajalingham2018.public .*BRAINIO_HOME"
+        r"rajalingham2018 cannot be read .*EndpointConnectionError.*; expected Rajalingham2018.public .*BRAINIO_HOME"
     )
     with pytest.raises(BadInput, match=expected) as caught:
         DECLARED.read(Release(DECLARED.name, None))
     assert "\n" not in str(caught.value)
 
 
-def test_stimulus_columns_are_narrowed_to_what_is_asked_for(home):
+def test_stimulus_columns_are_narrowed_to_the_given_ones(home):
     found = from_brainscore.stimulus_set(DECLARED.name, "objectome.public")
     narrow = from_brainscore.narrowed(found, ("image_label", "nothing"))
     assert list(narrow.columns) == ["stimulus_id", "image_label"]

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
@@ -7,6 +8,7 @@ import pytest
 
 import src.data as data
 from src.config import Config
+from src.data.declare import as_json, from_json
 from src.utils import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,18 +21,23 @@ EMBEDDED = {
 }
 
 
-def test_names_are_unique_over_all_kinds():
+def test_names_are_unique_over_all_benchmarks():
     names = [declared.name for declared in ALL]
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("kind", EMBEDDED)
-def test_embedded_datasets_are_there(kind):
-    assert {d.name for d in data.BY_BENCHMARK[kind].values() if d.access == "embedded"} == EMBEDDED[kind]
+@pytest.mark.parametrize("benchmark", EMBEDDED)
+def test_embedded_datasets_are_registered(benchmark):
+    found = {d.name for d in data.BY_BENCHMARK[benchmark].values() if d.access == "embedded"}
+    assert found == EMBEDDED[benchmark]
+
+
+def test_both_names_of_the_fmri_registry_are_the_same_object():
+    assert data.FMRI is data.DATASETS is data.BY_BENCHMARK["fmri"]
 
 
 @pytest.mark.parametrize("declared", ALL, ids=lambda d: d.name)
-def test_cards_are_filled(declared):
+def test_declarations_are_complete(declared):
     assert all([declared.citation, declared.licence, declared.access, declared.source, declared.study])
     assert declared.expected
     assert all(count >= 0 for count in declared.expected.values())
@@ -38,7 +45,7 @@ def test_cards_are_filled(declared):
         declared.name = "another"
 
 
-def test_static_datasets_are_those_whose_trait_says_so():
+def test_static_datasets_are_the_declared_ones():
     image_tasks = {"imagenet2012", "kinetics400-static", "vggface2", "majajhong2015-pose", "cueconflict"}
     assert image_tasks | {"digits", "mechanical_tools", "rajalingham2018"} == data.STATIC
 
@@ -53,14 +60,14 @@ def test_traits_that_evaluation_reads():
     assert data.declaration("behaviour", "fake-behaviour-2afc").metric == "I2n"
 
 
-def test_an_unknown_name_is_answered_with_the_nearest_ones():
+def test_an_unknown_name_is_refused_with_the_nearest_ones():
     with pytest.raises(BadInput, match="unknown dataset 'fake-fmry'; did you mean fake-fmri"):
         data.declaration(None, "fake-fmry")
     with pytest.raises(BadInput, match="unknown task dataset 'fake-fmri'"):
         data.declaration("task", "fake-fmri")
 
 
-def test_load_looks_in_the_studys_folder(tmp_path, monkeypatch):
+def test_load_uses_the_studys_folder(tmp_path, monkeypatch):
     seen = []
     declared = replace(data.declaration(None, "digits"), load=seen.append)
     monkeypatch.setitem(data.TASKS, "digits", declared)
@@ -75,3 +82,9 @@ def test_importing_loads_nothing_heavy(module):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"torch", "xarray", "pandas", "sklearn", "av", "scipy", "brainscore_core", "brainscore_vision"}
     assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("declared", ALL, ids=lambda d: d.name)
+def test_a_declaration_survives_as_json_but_for_its_functions_and_files(declared):
+    plain = replace(declared, load=None, read=None, needs=(), options={}, expected={})
+    assert from_json(json.loads(json.dumps(as_json(declared)))) == plain

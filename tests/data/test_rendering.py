@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from src.data.films import write_png
 from src.data.release import Release
-from src.data.tasks.rendering import paint_boxes, paint_dots, rendered, write_png
+from src.data.tasks.rendering import paint_boxes, paint_dots, rendered
 from src.video import read_image
 
 
-def test_a_dot_has_its_area_and_its_place():
+def test_a_dot_has_the_right_area_and_place():
     for place in ([20.0, 31.0], [20.4, 30.7]):
         image = paint_dots(np.array([place]), 64, 4.0) / 255
         assert image.sum() == pytest.approx(np.pi * 16, rel=0.02)
@@ -30,27 +31,27 @@ def test_boxes_are_three_pixels_wide_and_stay_in_the_picture():
     assert (image > 0).sum() == 9 + 4
 
 
-def test_what_is_there_is_kept_until_the_recipe_changes(tmp_path):
+def test_existing_files_are_kept_until_the_recipe_changes(tmp_path):
     made, release = [], Release("toy", tmp_path, {}, jobs=2)
 
     def make(index, path):
         made.append(index)
         path.write_text(str(index))
 
-    def ask(recipe):
+    def render(recipe):
         made.clear()
         paths = rendered(release, "films", recipe, ["a", "b", "c"], make)
         assert [path.read_text() for path in paths] == ["0", "1", "2"]
         return sorted(made)
 
-    assert ask({"size": 1}) == [0, 1, 2]
-    assert ask({"size": 1}) == []
+    assert render({"size": 1}) == [0, 1, 2]
+    assert render({"size": 1}) == []
     (tmp_path / "prepared" / "films" / "b").unlink()
-    assert ask({"size": 1}) == [1]
-    assert ask({"size": 2}) == [0, 1, 2]
+    assert render({"size": 1}) == [1]
+    assert render({"size": 2}) == [0, 1, 2]
 
 
-def test_a_png_comes_back_as_it_was(tmp_path):
+def test_a_png_is_read_back_unchanged(tmp_path):
     image = np.random.default_rng(1).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     write_png(tmp_path / "deep" / "a@0.png", image)
     np.testing.assert_array_equal(read_image(tmp_path / "deep" / "a@0.png"), image)

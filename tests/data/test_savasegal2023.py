@@ -38,26 +38,26 @@ def test_four_datasets_of_one_study():
 
 
 @pytest.mark.parametrize("film", list(DECLARED))
-def test_a_film_is_known_by_its_own_field(broken, film, monkeypatch):
+def test_a_film_is_identified_by_the_field_of_its_name(broken, film, monkeypatch):
     n_volumes = 62 + 2 + (12 if film == "defeat" else 11)
     paths = savasegal2023.runs(Release(DECLARED[film].name, broken), film)
     assert all(f"_task-{film}_" in path.name for path in paths.values())
     monkeypatch.setattr(savasegal2023.surface, "sample_volumes", lambda path, _: _numbered(path))
     record = public_fmri.read(DECLARED[film], broken)
-    # volumes are cut before and behind the film, by the film's name and not by its folder's
+    # volumes are cut before and after the film, by the film's name and not by its folder's
     assert record.values[0, 0, [0, -1], 0].tolist() == [2, 63]
     assert nibabel.load(paths["NSD101"]).shape[3] == n_volumes
     public_fmri.assert_passes(DECLARED[film], record, miniature.EXPECTED[DECLARED[film].name])
 
 
 def _numbered(path):
-    """Each volume's number at every vertex, and the person's, so that no two people are alike."""
+    """Return volumes with their number at every vertex, and the subject's at one, so that all subjects differ."""
     numbers = np.arange(nibabel.load(path).shape[3], dtype=np.float32)[:, None].repeat(20484, axis=1)
     numbers[:, 1] += int(path.name[7:10])
     return numbers
 
 
-def test_vertices_see_their_film_from_its_onset_on(record, folder):
+def test_vertices_respond_to_their_film_from_its_onset(record, folder):
     public_fmri.assert_passes(GROWTH, record, miniature.EXPECTED[GROWTH.name])
     signals = film_signals(folder / "Growth.mp4", 62.0, regular_bins(62000, 1000))
     for run in record.values[0]:
@@ -71,18 +71,18 @@ def test_the_declared_needs_are_what_is_read(folder, film):
     public_fmri.assert_needs_are_found(DECLARED[film], folder)
 
 
-def test_what_is_left_out_is_said(record):
+def test_subjects_left_out_are_noted(record):
     assert record.subjects == ("sub-NSD101", "sub-NSD102")
     assert record.notes["left out"] == "2: sub-NSD104 (TR 2 s, expected 1 s); sub-NSD103 (50 volumes, most have 75)"
     assert record.notes["sampling"] == "white-to-pial"
     assert "length" not in record.notes
 
 
-def test_the_record_survives_brainio(record, tmp_path):
+def test_the_record_is_read_back_unchanged(record, tmp_path):
     public_fmri.assert_equal(record, public_fmri.stored(record, tmp_path / "prepared"))
 
 
-def test_finished_people_are_not_sampled_again(folder, monkeypatch, record):
+def test_finished_subjects_are_not_sampled_again(folder, monkeypatch, record):
     def fail(*_):
         raise AssertionError("sampled again")
 
@@ -105,7 +105,7 @@ def test_faults_are_named(broken):
     with pytest.raises(BadInput, match=r"sub-NSD101_task-growth_nocensor\.nii\.gz ends at volume \d+ or later"):
         public_fmri.read(GROWTH, broken)
     (broken / "Growth.mp4").unlink()
-    with pytest.raises(BadInput, match=r"Growth\.mp4; run: python -m src\.data fetch savasegal2023-fmri-growth"):
+    with pytest.raises(BadInput, match=r"Growth\.mp4; run: dynamic-vision data fetch savasegal2023-fmri-growth"):
         public_fmri.read(GROWTH, broken)
 
 
@@ -125,7 +125,7 @@ def test_no_usable_run_is_refused(tmp_path, folder):
 
 
 @pytest.mark.slow
-def test_a_score_finds_what_was_planted(monkeypatch, folder, tmp_path):
+def test_a_score_reaches_the_planted_signal(monkeypatch, folder, tmp_path):
     facts = public_fmri.scored(monkeypatch, GROWTH, folder.parent, tmp_path)
     assert facts["best_per_unit"]["test"] > 0.6
     assert facts["ceiling"] > 0.8

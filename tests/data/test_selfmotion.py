@@ -30,7 +30,7 @@ def put(folder, table, shape, condition="sea", frames="short_videos"):
     return folder
 
 
-def test_the_first_batch_by_name_is_kept_frame_by_frame_in_its_colours(folder):
+def test_the_first_batch_by_name_is_stored_without_loss_in_colour(folder):
     record = read(folder)
     assert_counts(record, miniature.EXPECTED["selfmotion"])
     assert record.notes["batches"] == "2 (city_day/batch_0, forest/batch_0)"
@@ -51,13 +51,13 @@ def test_angles_are_sine_and_cosine_or_the_published_columns(folder):
     column = dict(zip(circular.names, circular.values.T, strict=True))
     np.testing.assert_allclose(column["sin heading_yaw"][:60], np.sin(table["heading_yaw"]), atol=1e-6)
     np.testing.assert_allclose(column["cos heading_yaw"][:60], np.cos(table["heading_yaw"]), atol=1e-6)
-    assert circular.notes["targets that never change, left out"] == "sin pitch, cos pitch"
+    assert circular.notes["constant targets, left out"] == "sin pitch, cos pitch"
     assert linear.names == tuple(name for name in (*miniature.ANGLES, "speed") if name != "pitch")
     np.testing.assert_allclose(linear.values[:60, linear.names.index("speed")], table["speed"])
     assert linear.stimuli.digest == circular.stimuli.digest
 
 
-def test_a_turn_past_pi_is_no_jump():
+def test_targets_are_continuous_at_pi():
     values = np.zeros((2, 7))
     values[:, 3] = [np.pi - 0.01, -np.pi + 0.01]
     circular, names = selfmotion.targets(values, "sincos")

@@ -26,7 +26,7 @@ def read(folder):
 
 
 def lists_only(folder):
-    """A release of lists whose films are empty files."""
+    """Return a release of lists whose films are empty files."""
     miniature.write_lists(folder / "labels")
     for identity, _, _ in miniature.clips():
         (folder / "films").mkdir(exist_ok=True)
@@ -47,10 +47,10 @@ def test_the_first_four_seconds_are_shown_and_the_last_frame_is_held(folder):
     stimuli = read(folder).stimuli
     assert set(stimuli.start_ms) == {0.0}
     assert set(stimuli.duration_ms) == {4000.0}
-    lasts = np.array([probe(path).duration_ms for path in stimuli.paths])
-    assert lasts.min() >= 3000
-    assert lasts.max() <= 4500
-    shortest = probe(stimuli.paths[int(lasts.argmin())])
+    lengths_ms = np.array([probe(path).duration_ms for path in stimuli.paths])
+    assert lengths_ms.min() >= 3000
+    assert lengths_ms.max() <= 4500
+    shortest = probe(stimuli.paths[int(lengths_ms.argmin())])
     held = piece(shortest, 0, 4000)
     assert (held.duration_ms, held.n_frames) == (4000, shortest.n_frames)
 
@@ -74,11 +74,11 @@ def test_films_of_the_test_set_have_no_class_and_are_counted(tmp_path):
 def test_a_list_that_is_missing_is_named(tmp_path):
     release = lists_only(tmp_path)
     (tmp_path / "labels" / "validation.json").unlink()
-    with pytest.raises(BadInput, match=r"labels/validation.json; run: python -m src.data fetch smthsmthv2"):
+    with pytest.raises(BadInput, match=r"labels/validation.json; run: dynamic-vision data fetch smthsmthv2"):
         smthsmthv2.items(release, {})
 
 
-def test_lists_that_do_not_fit_together_are_refused(tmp_path):
+def test_inconsistent_lists_are_refused(tmp_path):
     release = lists_only(tmp_path)
     labels = tmp_path / "labels" / "labels.json"
     labels.write_text(json.dumps({"Holding something": "0"}))
@@ -89,7 +89,7 @@ def test_lists_that_do_not_fit_together_are_refused(tmp_path):
         smthsmthv2.items(release, {})
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the shared label map is not here")
+@pytest.mark.skipif(not REAL.is_file(), reason="the shared label map is not available")
 def test_real_templates_give_174_classes():
     names = {smthsmthv2.class_name(line) for line in REAL.read_text().splitlines()}
     assert len(names) == 174

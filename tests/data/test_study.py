@@ -71,7 +71,7 @@ def test_processes_that_come_at_once_render_once(tmp_path):
     assert (tmp_path / "home" / "rendered").read_text() == "x"
 
 
-def test_a_home_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_home_is_named(tmp_path):
     (tmp_path / "home").write_text("a file, not a folder")
-    with pytest.raises(BadInput, match=r"cannot write the embedded dataset to .*study .*; point DATA_HOME at one"):
+    with pytest.raises(BadInput, match=r"cannot write .*study.*; change its rights or set DATA_HOME to another folder"):
         ensure_study(tmp_path / "home" / "study", RECIPE, write_one)

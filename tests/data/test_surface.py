@@ -1,4 +1,4 @@
-"""Volumes and full surfaces to fsaverage5."""
+"""Resampling of volumes and full surfaces to fsaverage5."""
 
 import gzip
 from types import SimpleNamespace
@@ -41,12 +41,12 @@ def test_sampling_is_nilearns_left_first(volumes, monkeypatch):
     assert not np.allclose(ours, ball)
 
 
-def test_a_vertex_sees_where_it_lies(tmp_path):
+def test_a_vertex_samples_its_own_place(tmp_path):
     place = np.indices(SHAPE).reshape(3, -1).T @ AFFINE[:3, :3].T + AFFINE[:3, 3]
     image = nibabel.Nifti1Image(place.reshape(*SHAPE, 3).astype(np.float32), AFFINE)
     nibabel.save(image, tmp_path / "place.nii.gz")
-    seen = surface.sample_volumes(tmp_path / "place.nii.gz")
-    for side, half in (("left", seen[:, :10242]), ("right", seen[:, 10242:])):
+    sampled = surface.sample_volumes(tmp_path / "place.nii.gz")
+    for side, half in (("left", sampled[:, :10242]), ("right", sampled[:, 10242:])):
         pial, white = (load_surf_mesh(surface.fsaverage5()[f"{m}_{side}"]).coordinates for m in ("pial", "white"))
         assert np.abs(half.T - (pial + white) / 2).max() < 1.0
 
@@ -86,31 +86,31 @@ def test_damaged_volumes_are_named(tmp_path, volumes):
         surface.sample_volumes(broken)
 
 
-@pytest.mark.parametrize("how", surface.DOWNSAMPLING)
-def test_fsaverage_to_fsaverage5(release, how):
-    owners = lahner2024.owners()
+@pytest.mark.parametrize("method", surface.DOWNSAMPLING)
+def test_fsaverage_to_fsaverage5(release, method):
+    nearest = lahner2024.nearest()
     of_vertex = rng("of vertex").standard_normal(10242)
     noise = 0.1 * rng("noise").standard_normal((2, 163842))
-    down = surface.Downsampling(release, how)
-    found = down(of_vertex[owners] + noise, "R")
+    down = surface.Downsampling(release, method)
+    found = down(of_vertex[nearest] + noise, "R")
     assert found.shape == (2, 10242)
     assert found.dtype == np.float32
-    if how == "nested":
-        np.testing.assert_allclose(found, (of_vertex[owners] + noise)[:, :10242], rtol=1e-5)
+    if method == "nested":
+        np.testing.assert_allclose(found, (of_vertex[nearest] + noise)[:, :10242], rtol=1e-5)
     else:
         # the miniature's pial neighbours are fewer than ten for some
         share = np.mean(np.abs(found - of_vertex) < 0.15)
-        assert share > (0.95 if how == "sphere" else 0.85)
+        assert share > (0.95 if method == "sphere" else 0.85)
 
 
-def test_the_mean_on_the_sphere_leaves_no_vertex_out(release):
+def test_the_mean_on_the_sphere_uses_every_vertex(release):
     down = surface.Downsampling(release, "sphere")
     weights = down._maps["L"]
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert weights.nnz == 163842
 
 
-def test_missing_meshes_say_what_to_do(tmp_path):
+def test_missing_meshes_are_named_with_the_command(tmp_path):
     release = SimpleNamespace(name="study-fmri", folder=tmp_path / "study")
     with pytest.raises(BadInput, match=r"sphere_left\.gii\.gz of fsaverage is not in .*--downsampling nested"):
         surface.Downsampling(release)

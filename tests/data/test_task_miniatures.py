@@ -1,4 +1,4 @@
-"""Every public task from its release in small to a score, as a user's run makes it."""
+"""Every public task, from the miniature of its release to a score, as in a user's run."""
 
 import importlib
 from unittest import mock
@@ -13,7 +13,7 @@ from src.pipeline.request import Request
 from tests.data.public_tasks import assert_counts
 from tests.data.scored import assert_comes_back, homes
 
-LAYER_OF = {  # the layer of the embedded network that can do the task, and the least that it reaches
+LAYER_OF = {  # layer of the embedded network in which the task is planted, and its least score
     "imagenet2012": ("colour", 0.9),
     "afd2022": ("motion", 0.9),
     "kinetics400": ("motion", 0.9),
@@ -35,19 +35,19 @@ def module_of(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home whose releases are written when they are first asked for."""
+    """Home folder for all releases, each of which is written on first use."""
     return tmp_path_factory.mktemp("home")
 
 
 def declared_of(name, home):
-    """The declaration of a task, its miniature written and an earlier preparation left as it is."""
+    """Return the declaration, miniature and folder of a task; the miniature is written unless it exists."""
     module = importlib.import_module(f"src.data.tasks.{module_of(name)}")
     miniature = importlib.import_module(f"tests.data.miniatures.{module_of(name)}")
     folder = home / "data" / miniature.STUDY
     if not folder.is_dir():
         folder.mkdir(parents=True)
         getattr(miniature, "write_task", miniature.write)(folder)
-    (declared,) = [one for one in module.DATASETS if one.name == name]
+    (declared,) = [found for found in module.DATASETS if found.name == name]
     return declared, miniature, folder
 
 
@@ -63,16 +63,16 @@ def test_a_release_becomes_a_score(name, home):
     assert not wrong, wrong
     assert all(need.found(folder) for need in declared.needs if not need.optional)
     layer, least = LAYER_OF[name]
-    request = Request(benchmark="task", model="fake-net", names=(name,), layers=(layer,), splits=2)
+    request = Request(benchmark="task", model="fake-net", datasets=(name,), layers=(layer,), splits=2)
     with mock.patch.dict(data.TASKS, {name: declared}):
         (result,) = pipeline.score(request, homes(home))
     assert np.nanmean(result.arrays["test"]) > least
 
 
 @pytest.mark.parametrize("name", LAYER_OF)
-def test_a_missing_release_says_how_to_get_it(name, tmp_path):
+def test_a_missing_release_names_the_command_that_fetches_it(name, tmp_path):
     module = importlib.import_module(f"src.data.tasks.{module_of(name)}")
     for declared in module.DATASETS:
         if declared.needs:
-            with pytest.raises(ValueError, match=f"python -m src.data fetch {name}"):
+            with pytest.raises(ValueError, match=f"dynamic-vision data fetch {name}"):
                 declared.read(Release(name, tmp_path, {}))

@@ -1,4 +1,4 @@
-"""Pickles that come from a download: what they hold is read as pickle reads it, nothing in them is run."""
+"""Pickles from a download: the same content as from the pickle module, without executing anything."""
 
 import os
 import pickle
@@ -52,7 +52,7 @@ def test_a_sliced_array_and_names_as_an_array(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_numpys_own_texts_and_numbers(tmp_path, protocol):
+def test_numpy_texts_and_numbers(tmp_path, protocol):
     value = [np.str_("vid0001"), np.float64(2.5), np.int64(7)]
     found = unpickle.read(dumped(tmp_path, value, protocol))
     assert found == ["vid0001", 2.5, 7]
@@ -65,7 +65,7 @@ def test_pickles_of_numpy_2_name_another_module(tmp_path):
     assert np.array_equal(unpickle.read(path)[0], np.arange(9.0))
 
 
-class Runs:
+class RunsCode:
     def __init__(self, call, *arguments):
         self.call, self.arguments = call, arguments
 
@@ -77,14 +77,14 @@ class Runs:
 @pytest.mark.parametrize(
     ("call", "named"), [(os.system, r"(posix|nt)\.system"), (eval, r"builtins\.eval"), (exec, r"builtins\.exec")]
 )
-def test_what_would_run_code_is_refused_by_name(tmp_path, protocol, call, named):
+def test_globals_that_would_run_code_are_refused_by_name(tmp_path, protocol, call, named):
     trap = tmp_path / "ran"
     argument = f"touch {trap}" if call is os.system else f"open({str(trap)!r}, 'w')"
-    value = (np.arange(4.0), [*NAMES, Runs(call, argument)])
+    value = (np.arange(4.0), [*NAMES, RunsCode(call, argument)])
     path = dumped(tmp_path, value, protocol)
     if protocol == 2 and call is not os.system:
         named = named.replace("builtins", "__builtin__")
-    with pytest.raises(BadInput, match=rf"asks for {named}; expected lists, texts and numeric arrays"):
+    with pytest.raises(BadInput, match=rf"contains {named}; expected lists, texts and numeric arrays"):
         unpickle.read(path)
     assert not trap.exists()
 
@@ -108,11 +108,11 @@ def test_other_values_are_refused(tmp_path, value, named):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
-def test_a_file_that_breaks_off_is_named(tmp_path, share):
+def test_a_truncated_file_is_named(tmp_path, share):
     path = dumped(tmp_path, (np.zeros((6, 2, 5000)), NAMES))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(BadInput, match=r"value\.pkl.*(breaks off|is empty).*fetch it again"):
+    with pytest.raises(BadInput, match=r"value\.pkl.*(ends after|ends within|is empty).*fetch it again"):
         unpickle.read(path)
 
 

@@ -1,9 +1,10 @@
-"""A simulated observer who tells six kinds of clips apart by one layer of the embedded network, and errs as it does.
+"""Simulated observer who classifies six kinds of clips from one layer of the embedded network, with its errors.
 
-Each class has a direction of motion and a colour, both of which vary from clip to clip on their own, so that every
-layer that sees one of them can tell the classes, but errs on clips of its own. The observer reads the class off the
-layer `motion` (logistic regression on the time mean, as fitted on the fitting clips), and lapses in one trial of
-twenty. `fake-behaviour` chooses among all six classes; `fake-behaviour-2afc` between the class shown and one other.
+Each class has a direction of motion and a colour, which vary independently from clip to clip. Every layer that
+represents one of them can therefore separate the classes, but with errors on different clips. The observer decodes the
+class from the layer `motion` (logistic regression on the time mean, fitted on the fitting clips), and lapses in one
+trial of twenty. `fake-behaviour` chooses among all six classes; `fake-behaviour-2afc` between the class shown and one
+other.
 """
 
 from functools import partial
@@ -18,13 +19,13 @@ from ..declare import Behaviour
 from ..synthetic import plant
 from ..synthetic.files import FPS, render_films
 from ..synthetic.scenes import Waves, to_uint8
-from ..synthetic.study import CARD, ensure_study
+from ..synthetic.study import ATTRIBUTION, ensure_study
 
 STUDY = "fake-behaviour"
 VERSION = 1
 PLANTED_LAYER = "motion"
 CLASSES = ("ba", "de", "go", "ki", "lu", "mo")
-HUE_OF = (2, 5, 1, 4, 0, 3)  # not in the order of the directions, so that colours confuse other pairs than motion does
+HUE_OF = (2, 5, 1, 4, 0, 3)  # another order than that of the directions, so that colour and motion confuse other pairs
 JITTER_DEG = 24.0
 N_FRAMES = 25
 PER_CLASS = {"fitting": 24, "shown": 16}
@@ -36,57 +37,57 @@ def _rng(*parts: str) -> np.random.Generator:
 
 
 def clips(part: str) -> dict[str, str]:
-    """{file: class} of the "fitting" or the "shown" clips."""
+    """Return {file: class} of the "fitting" or the "shown" clips."""
     return {f"{part}-{c}-{i:02d}.mp4": c for c in CLASSES for i in range(PER_CLASS[part])}
 
 
-def draw(file: str) -> np.ndarray:
-    """A clip, uint8 of shape (25, 64, 64, 3): a coloured texture that drifts."""
+def render_clip(file: str) -> np.ndarray:
+    """Return a clip, uint8 of shape (25, 64, 64, 3): a drifting coloured texture."""
     rng, which = _rng("clip", file), CLASSES.index(file.split("-")[1])
     jitter = rng.normal(0, np.deg2rad(JITTER_DEG), 2)
     heading, hue = np.deg2rad(60) * np.array([which, HUE_OF[which]]) + jitter
     drift = np.arange(N_FRAMES)[:, None] * np.array([np.cos(heading), np.sin(heading)])
     colour = 0.25 * np.cos(hue - np.deg2rad([0, 120, 240]))
-    texture = Waves.draw(rng, 12, 0.5).film(drift)
+    texture = Waves.sample(rng, 12, 0.5).film(drift)
     return to_uint8(texture[..., None], colour)
 
 
-def _observer(answers: np.ndarray, truth: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Class probabilities (n_shown, n_classes) of the observer's read-out, lapses included."""
+def _observer(activations: np.ndarray, truth: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Return the class probabilities (n_shown, n_classes) of the observer's read-out, lapses included."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    read_out = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=3000)).fit(answers, truth)
+    read_out = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=3000)).fit(activations, truth)
     return (1 - LAPSES) * read_out.predict_proba(shown) + LAPSES / len(CLASSES)
 
 
 def render(folder: Path) -> None:
-    """Clips and `probabilities.npy`, what the observer makes of the shown ones, into `folder`."""
+    """Write clips and `probabilities.npy`, the observer's class probabilities of the shown clips, to `folder`."""
     files = [*clips("fitting"), *clips("shown")]
-    films = render_films(draw, [folder / file for file in files])
+    films = render_films(render_clip, [folder / file for file in files])
     bins = [np.array([[0.0, 1000.0 * N_FRAMES / FPS]])] * len(files)
-    means = np.concatenate([answer[PLANTED_LAYER] for answer in plant.binned(films, bins)])
+    means = np.concatenate([film[PLANTED_LAYER] for film in plant.binned(films, bins)])
     n_fitting = len(clips("fitting"))
     truth = np.array(list(clips("fitting").values()))
     np.save(folder / "probabilities.npy", _observer(means[:n_fitting], truth, means[n_fitting:]))
 
 
 def _choose(rng: np.random.Generator, probabilities: np.ndarray) -> np.ndarray:
-    """One choice per row of `probabilities` (n_trials, n_options)."""
+    """Return one sampled choice per row of `probabilities` (n_trials, n_options)."""
     below = np.cumsum(probabilities, axis=1) / probabilities.sum(axis=1, keepdims=True)
     return (rng.random(len(below))[:, None] > below[:, :-1]).sum(axis=1)
 
 
 def all_choices(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Every subject sees every clip twice and names one of the six classes: trials as numbers of clip and class."""
+    """Return trials, as numbers of clip and class, in which every subject names the class of every clip twice."""
     subject, clip = (axis.ravel() for axis in np.indices((2 * N_SUBJECTS, len(truth))))
     choice = _choose(_rng("choices", "all"), probabilities[clip])
     return {"clip": clip, "truth": truth[clip], "choice": choice, "subject": subject % N_SUBJECTS}
 
 
 def two_choices(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Every subject sees every clip with every wrong class and names that or the right one."""
+    """Return trials in which every subject chooses between the class of every clip and each of the other classes."""
     subject, clip, step = (axis.ravel() for axis in np.indices((N_SUBJECTS, len(truth), len(CLASSES) - 1)))
     distractor = (truth[clip] + 1 + step) % len(CLASSES)
     options = np.stack([truth[clip], distractor], axis=1)
@@ -126,7 +127,7 @@ DATASETS = [
         metric="O2",
         note="the observer reads the layer motion of fake-net",
         expected={"stimuli": 96, "trials": 1920, "classes": 6, "subjects": 10, "fitting": 144},
-        **CARD,
+        **ATTRIBUTION,
     ),
     Behaviour(
         name="fake-behaviour-2afc",
@@ -135,6 +136,6 @@ DATASETS = [
         metric="I2n",
         note="as fake-behaviour, between the class shown and one other",
         expected={"stimuli": 96, "trials": 4800, "classes": 6, "subjects": 10, "fitting": 144},
-        **CARD,
+        **ATTRIBUTION,
     ),
 ]

@@ -1,19 +1,17 @@
-"""Han, Wang & Zhang 2024: which of ten actions people saw in films, in a few frames, and in six moving points of light.
+"""Han, Wang & Zhang 2024: recognition of ten actions in films, in a few frames, and in six moving points of light.
 
 Han S, Wang Z, Zhang M (2024). NeurIPS, arXiv:2405.16493. Code and protocols: github.com/ZhangLab-DeepNeuroCogLab/
-MotionPerceiver (MIT), whose page links to the people's answers; RGB films are from NTU RGB+D 120 (ROSE Lab, on request,
-academic use), the others were made from them. Six of the 24 conditions: RGB and J-6P (six points of light), each whole,
-in four frames (-4F) and with its frames shuffled (-S).
+MotionPerceiver (MIT), whose page links to the subjects' answers; RGB films are from NTU RGB+D 120 (ROSE Lab, on
+request, academic use), the others were made from them. Six of the 24 conditions: RGB and J-6P (six points of light),
+each whole, in four frames (-4F) and with its frames shuffled (-S).
 
 Layout: <DATA_HOME>/han2024/qualified_human_data.csv with the columns BMP Condition, Video Path, ID, Ground Truth and
 Human Response; bmp_dataset_mp4/<condition>/<Video Path>; the read-out is fitted on every film of
-bmp_dataset_fitting_mp4/<RGB or J-6P>. The action of a film is the NTU code in its name. An answer's name stands for the
-code that films of that name have in these six conditions, else for the one in NTU's own list; a name that is in neither
-is an error. A fitting film of a recording that is also shown is left out and counted, for the protocol keeps them
-apart.
+bmp_dataset_fitting_mp4/<RGB or J-6P>. The action of a film is the NTU code in its name. The name in an answer is mapped
+to the code that films of that name have in these six conditions, else to the code in NTU's list; a name in neither is
+an error. A fitting film of a recording that is also shown is left out and counted, since the protocol separates them.
 """
 
-import csv
 import re
 from collections.abc import Iterable
 from functools import partial
@@ -26,6 +24,7 @@ from ...utils import BadInput
 from ..declare import Behaviour
 from ..release import ByHand, Need, Release
 from .lengths import film_lengths, named, require_readable
+from .rows import read_csv
 
 CONDITIONS = ("RGB", "RGB-4F", "RGB-S", "J-6P", "J-6P-4F", "J-6P-S")
 ACTIONS = {
@@ -47,7 +46,7 @@ _CODE, _RECORDING = re.compile(r"A\d{3}"), re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}
 
 
 def code_of(file: str) -> str:
-    """The action's code in the name of a film, such as A027; BadInput for a name without one of the ten."""
+    """Return the action's code in the name of a film, such as A027; BadInput for a name without one of the ten."""
     found = _CODE.search(Path(file).name)
     if not found or found[0] not in ACTIONS:
         raise BadInput(f"'{file}' names no action; expected one of {', '.join(ACTIONS)} in it; remove the file")
@@ -55,26 +54,21 @@ def code_of(file: str) -> str:
 
 
 def recording_of(file: str) -> str:
-    """Which recording a film is of, such as S003C001P018R001A027, however it was rendered; else its own name."""
+    """Return the recording of a film, such as S003C001P018R001A027, in any rendering; else the film's name."""
     found = _RECORDING.search(Path(file).name)
     return found[0] if found else Path(file).name
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The csv's trials, all conditions; BadInput where a column is missing."""
-    with open(path, newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle, restval="")
-        absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if absent:
-            has = ", ".join(reader.fieldnames or ())
-            raise BadInput(f"{path}: no column {', '.join(absent)} among {has}; expected the file of the release")
-        return [{column: row[column].strip() for column in COLUMNS} for row in reader]
+    """Return the trials of the csv file, all conditions; BadInput if a column is missing."""
+    rows = read_csv(path, COLUMNS, "the file of the release; get it again")
+    return [{column: row[column].strip() for column in COLUMNS} for row in rows]
 
 
 def codes(rows: Iterable[dict[str, str]]) -> dict[str, str]:
-    """{name of an action, in lower case: code}; BadInput where films of one name have different codes.
+    """Return {name of an action, in lower case: code}; BadInput if films of one name have different codes.
 
-    Other conditions than the six are not asked: a film that runs backwards may well be named otherwise.
+    Only the six conditions are used: in others, such as films shown backwards, names may differ.
     """
     found = {name: code for code, name in ACTIONS.items()}
     shown: dict[str, str] = {}
@@ -82,24 +76,24 @@ def codes(rows: Iterable[dict[str, str]]) -> dict[str, str]:
         name, code = row["Ground Truth"].lower(), code_of(row["Video Path"])
         if shown.setdefault(name, code) != code:
             raise BadInput(
-                f"'{row['Ground Truth']}' stands for {shown[name]} and, in {row['Video Path']}, for {code}; "
-                f"expected one code a name; correct {TRIALS}"
+                f"'{row['Ground Truth']}' has code {shown[name]} and, in {row['Video Path']}, code {code}; "
+                f"expected one code per name; correct {TRIALS}"
             )
     return found | shown
 
 
 def read(release: Release, condition: str) -> Choices:
-    """The trials of one condition; BadInput for missing files, unknown answers, codes that contradict each other."""
+    """Return the trials of one condition; BadInput for missing files, unknown answers and inconsistent codes."""
     rows = read_rows(release.file(TRIALS))
     code = codes(rows)
     rows = [row for row in rows if row["BMP Condition"] == condition]
     if not rows:
         raise BadInput(f"{release.name}: {TRIALS} has no trial of condition {condition}; expected the whole release")
     answered = [row for row in rows if row["Human Response"]]
-    strangers = sorted({row["Human Response"] for row in answered if row["Human Response"].lower() not in code})
-    if strangers:
+    unknown = sorted({row["Human Response"] for row in answered if row["Human Response"].lower() not in code})
+    if unknown:
         raise BadInput(
-            f"{release.name}: {len(strangers)} answers in {TRIALS} name no known action, first '{strangers[0]}'; "
+            f"{release.name}: {len(unknown)} answers in {TRIALS} name no known action, first '{unknown[0]}'; "
             f"expected one of {', '.join(sorted(code))}; correct the file"
         )
     trials = {
@@ -118,11 +112,11 @@ def read(release: Release, condition: str) -> Choices:
 
 
 def _fitting(release: Release, condition: str, shown: list[str]) -> tuple[Labels, dict[str, object]]:
-    """The labelled films that the read-out is fitted on, and which were left out since people saw their recording."""
+    """Return the labelled films for fitting the read-out, and notes on those left out."""
     folder = f"{FITTING}/{family(condition)}"
     found = [path for path in release.files(f"{folder}/*") if path.suffix.lower() in FILMS]
-    taken = {recording_of(file) for file in shown}
-    unseen = [path for path in found if recording_of(path.name) not in taken]
+    seen = {recording_of(file) for file in shown}
+    unseen = [path for path in found if recording_of(path.name) not in seen]
     lengths = film_lengths(release, unseen, "fitting films")
     paths = [path for path, length in zip(unseen, lengths, strict=True) if not np.isnan(length)]
     if not paths:
@@ -138,7 +132,7 @@ def _fitting(release: Release, condition: str, shown: list[str]) -> tuple[Labels
 
 
 def family(condition: str) -> str:
-    """The whole films that a condition was made from."""
+    """Return the kind of whole films that a condition was made from."""
     return "J-6P" if condition.startswith("J-6P") else "RGB"
 
 

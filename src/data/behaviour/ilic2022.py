@@ -1,14 +1,14 @@
-"""Ilic, Pock & Wildes 2022: which of five actions people saw in films of UCF101, and in noise that moves like them.
+"""Ilic, Pock & Wildes 2022: recognition of five actions in films of UCF101, and in noise that moves like them.
 
 Ilic F, Pock T, Wildes RP (2022). ECCV, arXiv:2207.06261. The trial program is github.com/f-ilic/
-AppearanceFreeActionRecognition (MIT); the answers are not public: ask its authors. Films: UCF101 (Soomro, Zamir & Shah
+AppearanceFreeActionRecognition (MIT); the answers are available from its authors. Films: UCF101 (Soomro, Zamir & Shah
 2012, arXiv:1212.0402) and AFD101, of the same names.
 
 Layout: <DATA_HOME>/ilic2022/response/<date>/<user>.csv with the columns GroundTruth, Prediction, Modality (ucf5 or
 ucf5af), UserID, Trainmode, VideoPath and others; ucf101/<Class>/v_<Class>_gNN_cNN.avi and afd101 alike, the latter also
-where the task afd2022 keeps it. Warm-up trials (Trainmode 1, answers marked with an arrow) and trials without an answer
-are left out and counted, and nothing else is. Four fitting films a class, as published, but drawn from a seed and, as
-long as they last, from groups (films of one scene) of which none was shown; option `fitting` takes more.
+in the folder of the task afd2022. Warm-up trials (Trainmode 1, answers marked with an arrow) and trials without an
+answer are left out and counted, and nothing else is. Four fitting films per class, as published, but sampled from a
+seed and first from groups (films of one scene) of which none was shown; option `fitting` sets another number.
 """
 
 import csv
@@ -17,11 +17,13 @@ from pathlib import Path, PureWindowsPath  # the latter splits at both kinds of 
 
 import numpy as np
 
+from ...files import write_atomic
 from ...records import Choices, Labels, Stimuli
-from ...utils import BadInput, seed_from
+from ...utils import BadInput, first_names, seed_from
 from ..declare import Behaviour
-from ..release import ByHand, Need, Release
+from ..release import ByHand, Need, Release, fetch_hint
 from .lengths import film_lengths, named, require_readable
+from .rows import read_csv
 
 CLASSES = ("JumpingJack", "Lunges", "PullUps", "PushUps", "Swing")
 MODALITY = {"ilic2022-ucf5": "ucf5", "ilic2022-afd5": "ucf5af"}
@@ -33,19 +35,15 @@ _GROUP = re.compile(r"_g(\d+)_c\d+")
 
 
 def scene_of(file: str) -> str:
-    """Which scene <Class>/<film> is of: the class and the g number in its name, else its whole name."""
+    """Return the scene of <Class>/<film>: the class and the g number in its name, else the whole name."""
     found = _GROUP.search(file)
     return f"{file.split('/')[0]}/{found[1]}" if found else file
 
 
 def read_rows(path: Path, modality: str) -> tuple[list[dict[str, str]], dict[str, int]]:
-    """A user's trials with films of `modality`, and what was left out; BadInput for a file of another form."""
-    with open(path, newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle, restval="")
-        absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if absent:
-            raise BadInput(f"{path}: no column {', '.join(absent)}; expected the trial program's file; remove it")
-        rows = [row for row in reader if row["Modality"] == modality]
+    """Return a subject's trials with films of `modality`, and counts of those left out; BadInput for another format."""
+    every = read_csv(path, COLUMNS, "the trial program's file; remove it")
+    rows = [row for row in every if row["Modality"] == modality]
     left_out = {"warm-up trials left out": 0, "trials without an answer left out": 0}
     kept = []
     for row in rows:
@@ -67,33 +65,34 @@ def _is_warm_up(path: Path, mode: str) -> bool:
 
 
 def _check(path: Path, row: dict[str, str]) -> None:
+    """Raise BadInput if a class is unknown, or if it differs from the folder of the film."""
     wrong = [row[column] for column in ("GroundTruth", "Prediction") if row[column] not in CLASSES]
     if wrong:
         raise BadInput(f"{path}: '{wrong[0]}' is no class; expected one of {', '.join(CLASSES)}; correct the file")
     if PureWindowsPath(row["VideoPath"]).parent.name != row["GroundTruth"]:
         raise BadInput(
-            f"{path}: {row['VideoPath']} is said to show {row['GroundTruth']}; expected its folder to say the same; "
+            f"{path}: {row['VideoPath']} has GroundTruth {row['GroundTruth']}; expected the name of its folder; "
             f"correct the file"
         )
 
 
 def read(release: Release) -> Choices:
-    """The trials of one kind of film; BadInput for missing films and for files that contradict themselves."""
+    """Return the trials of one kind of film; BadInput for missing films and for inconsistent files."""
     rows, notes = [], {}
     for path in release.files("response/**/*.csv"):
         kept, left_out = read_rows(path, MODALITY[release.name])
         rows += kept
         notes = {what: notes.get(what, 0) + n for what, n in left_out.items()}
     if not rows:
-        raise BadInput(f"{release.name}: no trial of modality {MODALITY[release.name]}; expected the users' files")
+        raise BadInput(f"{release.name}: no trial of modality {MODALITY[release.name]}; expected the subjects' files")
     files = [f"{row['GroundTruth']}/{PureWindowsPath(row['VideoPath']).name}" for row in rows]
     shown = sorted(set(files))
     films = films_home(release)
     missing = [file for file in shown if not (films / file).is_file()]
     if missing:
         raise BadInput(
-            f"{release.name}: {len(missing)} of {len(shown)} films are missing in {films}: {', '.join(missing[:10])}; "
-            f"run: python -m src.data fetch {release.name}"
+            f"{release.name}: {len(missing)} of {len(shown)} films are missing in {films}: "
+            f"{first_names(missing, 10)}; {fetch_hint(release.name)}"
         )
     trials = {
         "stimulus_id": np.array(files),
@@ -109,27 +108,26 @@ def read(release: Release) -> Choices:
 
 
 def films_home(release: Release) -> Path:
-    """Where the films are: the study's own folder or, of AFD101, that of the task afd2022."""
-    own = release.folder / FILMS[release.name]
-    shared = release.folder.parent / "afd2022" / FILMS[release.name]
-    return shared if not own.is_dir() and shared.is_dir() else own
+    """Return the folder of the films: in the study's folder or, for AFD101, in that of the task afd2022."""
+    of_study = release.folder / FILMS[release.name]
+    of_task = release.folder.parent / "afd2022" / FILMS[release.name]
+    return of_task if not of_study.is_dir() and of_task.is_dir() else of_study
 
 
 def _fitting(release: Release, films: Path, shown: list[str]) -> tuple[Labels, dict[str, object]]:
-    """Films that were not shown, so many a class, listed in the manifest, and notes on them."""
+    """Return films that were not shown, as many of each class, as listed in the manifest, and notes on them."""
     manifest = release.manifest(f"{release.name}-fitting")
     wanted = int(release.options.get("fitting", FITTING[0]))
     chosen, broken = _listed(manifest) if manifest.is_file() else [], []
     if len(chosen) != wanted * len(CLASSES) or set(chosen) & set(shown):
-        chosen, broken = draw(release, films, shown, wanted)
-        manifest.parent.mkdir(parents=True, exist_ok=True)
+        chosen, broken = sample_fitting(release, films, shown, wanted)
         lines = [f"{file},{file},{file.split('/')[0]}" for file in chosen]
-        manifest.write_text("\n".join(["stimulus_id,file,class", *lines]) + "\n")
+        write_atomic(manifest, ("\n".join(["stimulus_id,file,class", *lines]) + "\n").encode())
     paths = [films / file for file in chosen]
     lengths = film_lengths(release, paths, "fitting films")
     gone = [file for file, length in zip(chosen, lengths, strict=True) if np.isnan(length)]
     if gone:
-        raise BadInput(f"{manifest} lists {gone[0]}, which {films} has not got; put it back or remove the manifest")
+        raise BadInput(f"{manifest} lists {gone[0]}, which is not in {films}; put it back or remove the manifest")
     seen = {scene_of(file) for file in shown}
     notes = {"fitting films of shown groups": sum(scene_of(file) in seen for file in chosen)}
     notes |= {"fitting films that cannot be read left out": named(broken)}
@@ -142,8 +140,8 @@ def _listed(manifest: Path) -> list[str]:
         return [row["file"] for row in csv.DictReader(handle)]
 
 
-def draw(release: Release, films: Path, shown: list[str], wanted: int) -> tuple[list[str], list[Path]]:
-    """`wanted` films of each class that were not shown, those of unseen scenes first; and films that are broken."""
+def sample_fitting(release: Release, films: Path, shown: list[str], wanted: int) -> tuple[list[str], list[Path]]:
+    """Return `wanted` random films of each class that were not shown, unseen scenes first; and the damaged films."""
     rng = np.random.default_rng(seed_from(release.name, "draw"))
     seen, chosen, broken = {scene_of(file) for file in shown}, [], []
     for name in CLASSES:
@@ -156,7 +154,7 @@ def draw(release: Release, films: Path, shown: list[str], wanted: int) -> tuple[
         if len(whole) < wanted:
             raise BadInput(
                 f"{release.name}: {len(whole)} films of {name} in {films} were not shown; expected at least {wanted} "
-                f"to fit the read-out on; run: python -m src.data fetch {release.name}"
+                f"to fit the read-out on; {fetch_hint(release.name)}"
             )
         chosen += sorted(whole[:wanted])
     return chosen, broken
@@ -170,12 +168,10 @@ def _stimuli(name: str, files: list[str], paths: list[Path], lengths: np.ndarray
 _ANSWERS = Need(
     "people's answers",
     "response/**/*.csv",
-    ByHand(
-        "not public: ask the authors of arXiv:2207.06261; put the users' files at ilic2022/response/<date>/<user>.csv"
-    ),
+    ByHand("not public: ask the authors of arXiv:2207.06261; put their files at ilic2022/response/<date>/<user>.csv"),
 )
 _UCF = ByHand("UCF-101 from www.crcv.ucf.edu/data/UCF101.php, unpacked as ilic2022/ucf101/<Class>/<film>.avi", 6.9)
-_AFD = ByHand("AFD101: run `python -m src.data fetch afd2022`, whose films serve here too", 13.0)
+_AFD = ByHand("AFD101: run `dynamic-vision data fetch afd2022`, whose films are used here too", 13.0)
 DATASETS = [
     Behaviour(
         name=name,

@@ -1,26 +1,20 @@
-"""How long the films of a release last, many at a time."""
+"""Lengths of the films of a release, read in parallel."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from ...utils import BadInput
 from ...video import probe
+from ..notes import number_and_names
+from ..parallel import with_progress
 from ..release import Release
-
-NAMED = 5
 
 
 def film_lengths(release: Release, paths: Sequence[Path], what: str) -> np.ndarray:
-    """Milliseconds (n_films,), NaN for a film that cannot be read; `what` these are, for the progress."""
-    lengths = np.full(len(paths), np.nan)
-    with ThreadPoolExecutor(max(1, release.jobs)) as pool:
-        for k, length in enumerate(pool.map(_length_ms, paths)):
-            lengths[k] = length
-            release.progress(k + 1, len(paths), what)
-    return lengths
+    """Return lengths in ms (n_films,), NaN for a film that cannot be read; what: text of the progress report."""
+    return np.array(with_progress(release, _length_ms, paths, what), dtype=np.float64)
 
 
 def _length_ms(path: Path) -> float:
@@ -31,12 +25,12 @@ def _length_ms(path: Path) -> float:
 
 
 def named(paths: Sequence[Path]) -> str:
-    """How many files, and the first few of them by name."""
-    return f"{len(paths)} ({', '.join(path.name for path in paths[:NAMED])})" if paths else "0"
+    """Return the number of files and the names of the first."""
+    return number_and_names([path.name for path in paths])
 
 
 def require_readable(release: Release, paths: Sequence[Path], lengths: np.ndarray) -> None:
-    """BadInput that names the films that cannot be read."""
+    """Raise BadInput if films cannot be read; names them."""
     broken = [path for path, length in zip(paths, lengths, strict=True) if np.isnan(length)]
     if broken:
-        raise BadInput(f"{release.name}: films that people saw cannot be read: {named(broken)}; get them again")
+        raise BadInput(f"{release.name}: films that the subjects saw cannot be read: {named(broken)}; get them again")

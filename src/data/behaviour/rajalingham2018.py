@@ -1,8 +1,8 @@
-"""Rajalingham et al. 2018: which of two objects people saw in 2,160 images of 24 objects, 585,511 trials.
+"""Rajalingham et al. 2018: choices between two objects in 2,160 images of 24 objects, 585,511 trials.
 
 Rajalingham R, Issa EB, Bashivan P, Kar K, Schmidt K, DiCarlo JJ (2018). J Neurosci 38:7255-7269. The public part, as
-Brain-Score stores it; research use. It has no fitting images of its own: the read-out is fitted on the images that are
-shown and asked about others (out of fold), where the published design fits and tests on the same ones.
+Brain-Score stores it; research use. It has no separate fitting images: the read-out is fitted on the images shown and
+tested on held-out ones (out of fold), where the published design fits and tests on the same images.
 """
 
 from ...records import Choices
@@ -19,12 +19,12 @@ NEEDS = (
 
 
 def read(release: Release) -> Choices:
-    """The trials; BadInput where Brain-Score's files can neither be found nor downloaded."""
+    """Return the trials; BadInput if Brain-Score's files can be neither found nor downloaded."""
     return convert(from_brainscore.assembly(release.name, ASSEMBLY))
 
 
 def convert(assembly) -> Choices:
-    """The record of Brain-Score's assembly, whose stimulus set lies under attrs["stimulus_set"]."""
+    """Return the record of Brain-Score's assembly, whose stimulus set is in attrs["stimulus_set"]."""
     shown = from_brainscore.narrowed(assembly.attrs["stimulus_set"], ("image_label",))
     return from_assembly(assembly, shown, name="rajalingham2018", shown_ms=SHOWN_MS)
 

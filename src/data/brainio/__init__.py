@@ -1,8 +1,8 @@
-"""The only door to BrainIO and xarray: records to and from Brain-Score's assemblies, in memory and on disk.
+"""Conversion between records and Brain-Score's assemblies (BrainIO, xarray), in memory and on disk.
 
 Responses <-> NeuroidAssembly, presentation x neuroid x time_bin, coordinates stimulus_id, repetition, subject;
 neuroid_id and the unit table; time_bin_start, time_bin_end in ms. Choices <-> BehavioralAssembly, one presentation per
-trial, the value being the choice. Labels <-> DataAssembly, presentation x label.
+trial, whose value is the choice. Labels <-> DataAssembly, presentation x label.
 """
 
 from .assemblies import Record, from_assembly, from_stimulus_set, to_assembly, to_stimulus_set

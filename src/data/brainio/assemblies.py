@@ -1,4 +1,4 @@
-"""Records to assemblies and back, in memory."""
+"""Conversion of records to assemblies and back, in memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...records import Choices, Labels, Responses, Stimuli
-from ...utils import BadInput
+from ...utils import BadInput, first_names
 
 if TYPE_CHECKING:
     from brainscore_core.supported_data_standards.brainio.assemblies import DataAssembly
@@ -19,7 +19,7 @@ _OBJECTS = {"truth": "sample_obj", "distractor": "dist_obj"}  # the names that B
 
 
 def to_stimulus_set(stimuli: Stimuli) -> "StimulusSet":
-    """A StimulusSet with the columns stimulus_id, kind, duration_ms and the stimulus table."""
+    """Return a StimulusSet with the columns stimulus_id, kind, duration_ms and the stimulus table."""
     from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
     columns = {"stimulus_id": stimuli.ids, "kind": stimuli.kind, "duration_ms": stimuli.duration_ms}
@@ -31,13 +31,13 @@ def to_stimulus_set(stimuli: Stimuli) -> "StimulusSet":
 
 
 def from_stimulus_set(stimulus_set: "StimulusSet", shown_ms: float, name: str | None = None) -> Stimuli:
-    """The stimuli of a StimulusSet; where it has no kinds or durations, suffixes and files tell.
+    """Return the stimuli of a StimulusSet; missing kinds follow from the suffixes, missing durations from the files.
 
-    shown_ms: how long an image is shown. Raises BadInput where a file is missing or is no film.
+    shown_ms: presentation time of an image. Raises BadInput if a file is missing or is no film.
     """
     ids = tuple(map(str, stimulus_set["stimulus_id"]))
     paths = tuple(Path(stimulus_set.get_stimulus(i)) for i in stimulus_set["stimulus_id"])
-    own = {"stimulus_id", "kind", "duration_ms", "start_ms", "filename"}
+    reserved = {"stimulus_id", "kind", "duration_ms", "start_ms", "filename"}
     if "kind" in stimulus_set:
         kind = tuple(stimulus_set["kind"])
     else:
@@ -46,7 +46,7 @@ def from_stimulus_set(stimulus_set: "StimulusSet", shown_ms: float, name: str | 
         duration_ms = np.asarray(stimulus_set["duration_ms"], dtype=np.float64)
     else:
         duration_ms = np.array([shown_ms if k == "image" else _film_ms(p) for k, p in zip(kind, paths, strict=True)])
-    table = {str(column): list(stimulus_set[column]) for column in stimulus_set.columns if column not in own}
+    table = {str(column): list(stimulus_set[column]) for column in stimulus_set.columns if column not in reserved}
     start_ms = np.asarray(stimulus_set["start_ms"], dtype=np.float64) if "start_ms" in stimulus_set else None
     name = name or getattr(stimulus_set, "identifier", None) or "stimuli"
     return Stimuli(name, ids, paths, duration_ms, kind, table, start_ms)
@@ -59,7 +59,7 @@ def _film_ms(path: Path) -> float:
 
 
 def to_assembly(record: Record) -> "DataAssembly":
-    """The assembly of a record, with its StimulusSet under attrs["stimulus_set"]."""
+    """Return the assembly of a record, with its StimulusSet in attrs["stimulus_set"]."""
     make = {Responses: _neural, Choices: _behavioural, Labels: _labelled}[type(record)]
     assembly = make(record)
     assembly.attrs["stimulus_set"] = to_stimulus_set(record.stimuli)
@@ -132,20 +132,21 @@ def from_assembly(
     fitting: Labels | None = None,
     shown_ms: float | None = None,
 ) -> Record:
-    """The record of an assembly, ours or Brain-Score's: of its dimensions, neuroid and label tell which.
+    """Return the record of an assembly, written by `to_assembly` or by Brain-Score.
 
-    fitting: the fitting stimuli of a behavioural assembly. shown_ms: how long images are shown; None: as long as the
-    recording lasts, else 1,000 ms. Raises BadInput where presentations name stimuli that the set has not got.
+    The dimension "neuroid" makes it Responses, "label" Labels, and neither Choices. fitting: the fitting stimuli of a
+    behavioural assembly. shown_ms: presentation time of images; None: the length of the recording, or 1,000 ms without
+    one. Raises BadInput if presentations name stimuli that are not in the set.
     """
     if shown_ms is None:
         shown_ms = float(assembly["time_bin_end"].values.max()) if "time_bin" in assembly.dims else 1000.0
     presented = np.asarray(assembly["stimulus_id"].values).astype(str)
     known = stimulus_set["stimulus_id"].astype(str)
-    strangers = sorted(set(presented) - set(known))
-    if strangers:
+    unknown = sorted(set(presented) - set(known))
+    if unknown:
         raise BadInput(
-            f"{name or 'assembly'}: {len(strangers)} presented stimuli are not in the stimulus set "
-            f"({', '.join(strangers[:3])}); expected every one of them; pass the matching stimulus set"
+            f"{name or 'assembly'}: {len(unknown)} presented stimuli are not in the stimulus set "
+            f"({first_names(unknown, 3)}); expected every one of them; pass the matching stimulus set"
         )
     paths = stimulus_set.stimulus_paths
     identifier = getattr(stimulus_set, "identifier", None)
@@ -160,7 +161,7 @@ def from_assembly(
 
 
 def _numbered(presented: np.ndarray) -> np.ndarray:
-    """How often each presentation's stimulus came before: (n_presentations,)."""
+    """Return the number of earlier presentations of each presentation's stimulus: (n_presentations,)."""
     number = np.empty(len(presented), dtype=int)
     for stimulus in np.unique(presented):
         at = np.flatnonzero(presented == stimulus)
@@ -203,8 +204,8 @@ def _choices(assembly, stimuli: Stimuli, presented: np.ndarray, fitting: Labels 
         source = next((column for column in (ours, theirs) if column in columns), None)
         if source:
             trials[ours] = columns[source].astype(str)
-    person = next((c for c in ("subject", "worker_id", "WorkerId") if c in columns), None)
-    trials["subject"] = columns[person].astype(str) if person else np.full(len(presented), "unknown")
+    subject = next((c for c in ("subject", "worker_id", "WorkerId") if c in columns), None)
+    trials["subject"] = columns[subject].astype(str) if subject else np.full(len(presented), "unknown")
     seen = {str(c) for name in ("truth", "choice", "distractor") if name in trials for c in np.unique(trials[name])}
     return Choices(stimuli, trials, tuple(assembly.attrs.get("classes", sorted(seen))), fitting)
 

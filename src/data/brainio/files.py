@@ -1,15 +1,14 @@
-"""Prepared datasets on disk: netCDF that Brain-Score can read, a stimulus table and where it all came from."""
+"""Prepared datasets on disk: netCDF that Brain-Score reads, a stimulus table and the provenance."""
 
 import csv
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...files import replacing_folder
 from ...utils import BadInput, file_digest
 from .assemblies import Record, from_assembly, to_assembly
 
@@ -18,28 +17,20 @@ if TYPE_CHECKING:
 
 
 def write(record: Record, folder: Path, provenance: dict | None = None) -> Path:
-    """The record as a folder of assembly.nc, stimuli.csv and provenance.json, put in its place whole.
+    """Store the record as a folder of assembly.nc, stimuli.csv and provenance.json, whole or not at all.
 
-    Stimulus files stay where they are; the table names them relative to `folder`. Where there are fitting stimuli they
-    get a folder of their own in it. provenance: facts to keep beside versions and checksums.
+    Stimulus files are not copied; the table names them relative to `folder`. Fitting stimuli are stored in its folder
+    "fitting". provenance: facts to store beside versions and checksums.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        made = beside / "made"
+    with replacing_folder(folder) as made:
         _write_files(record, made, folder, provenance or {})
-        if folder.exists():
-            os.replace(folder, beside / "old")
-        os.replace(made, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 
 def _write_files(record: Record, made: Path, final: Path, provenance: dict) -> None:
     import xarray
 
-    made.mkdir()
+    made.mkdir(exist_ok=True)
     assembly = to_assembly(record)
     plain = xarray.DataArray(assembly).reset_index(list(assembly.indexes))
     plain.attrs = {name: value for name, value in assembly.attrs.items() if name != "stimulus_set"}
@@ -61,7 +52,7 @@ def _write_files(record: Record, made: Path, final: Path, provenance: dict) -> N
 
 
 def read_array(path: Path) -> "DataArray":
-    """A netCDF array with bare coordinates, whoever wrote it; BadInput where it is damaged, or no array."""
+    """Return a netCDF array with plain coordinates instead of indexes; BadInput if it is damaged or no array."""
     import xarray
 
     try:
@@ -74,7 +65,7 @@ def read_array(path: Path) -> "DataArray":
 
 
 def read(folder: Path) -> Record:
-    """The record that `write` left in `folder`; BadInput where a file is missing or is not the one that was written."""
+    """Return the record that `write` stored in `folder`; BadInput if a file is missing or has changed since."""
     import pandas
     import xarray
     from brainscore_core.supported_data_standards.brainio import assemblies
@@ -85,7 +76,7 @@ def read(folder: Path) -> Record:
         changed = [file for file, checksum in stated["files"].items() if file_digest(folder / file) != checksum]
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
-            f"{folder} holds no prepared dataset ({error}); expected what `write` makes; prepare it"
+            f"{folder} holds no prepared dataset ({error}); expected provenance.json and the files it lists; prepare it"
         ) from error
     if changed:
         raise BadInput(f"{folder / changed[0]} is not the file that was written (checksum differs); prepare it again")
@@ -95,7 +86,7 @@ def read(folder: Path) -> Record:
         folder / "stimuli.csv",
         dtype={"stimulus_id": str, "filename": str},
         keep_default_na=False,
-        float_precision="round_trip",  # pandas' own parser may miss the last bit
+        float_precision="round_trip",  # pandas' default parser may miss the last bit
     )
     stimulus_set = StimulusSet(table)
     paths = [Path(os.path.normpath(folder / file)) for file in table["filename"]]

@@ -1,4 +1,4 @@
-"""Brain-Score's public sets, through its own loaders, which check each file's SHA-1 and keep it in BRAINIO_HOME."""
+"""Brain-Score's public sets, read with its loaders, which check each file's SHA-1 and store it in BRAINIO_HOME."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 def need(what: str, identifier: str, file: str, gigabytes: float = 0.0) -> Need:
-    """A set as something needed; its pattern is below BRAINIO_HOME, where `read` itself puts what is missing."""
+    """Return a set as a Need; its pattern is below BRAINIO_HOME, and reading the dataset downloads missing files."""
     return Need(what, f"*/{file}", BrainScore(identifier, gigabytes), optional=True)
 
 
 def assembly(name: str, identifier: str) -> "DataAssembly":
-    """A recording or behaviour with its stimulus set; BadInput where it can neither be found nor downloaded."""
+    """Return a recording or behaviour with its stimulus set; BadInput if it can be neither found nor downloaded."""
     from brainscore_vision import load_dataset
 
-    return _had(name, identifier, load_dataset)
+    return _loaded(name, identifier, load_dataset)
 
 
 def stimulus_set(name: str, identifier: str) -> "StimulusSet":
-    """A stimulus set; BadInput where it can neither be found nor downloaded."""
+    """Return a stimulus set; BadInput if it can be neither found nor downloaded."""
     from brainscore_vision import load_stimulus_set
 
-    return _had(name, identifier, load_stimulus_set)
+    return _loaded(name, identifier, load_stimulus_set)
 
 
 def get(name: str, identifier: str) -> None:
-    """Have a recording, with its stimuli, or a stimulus set in BRAINIO_HOME; BadInput as above."""
+    """Download a recording with its stimuli, or a stimulus set, to BRAINIO_HOME; BadInput if that fails."""
     from brainscore_core.plugin_management.import_plugin import ImportPlugin
 
-    try:  # some names are both: a recording's, and those of images that it was not made with
+    try:  # some names are both a recording's and those of a stimulus set that does not belong to it
         ImportPlugin("brainscore_vision", "data", identifier)
     except AssertionError:
         stimulus_set(name, identifier)
@@ -48,22 +48,22 @@ def get(name: str, identifier: str) -> None:
         assembly(name, identifier)
 
 
-def _had(name: str, identifier: str, load: Callable[[str], Any]) -> Any:
+def _loaded(name: str, identifier: str, load: Callable[[str], Any]) -> Any:
     try:
         return load(identifier)
     except Exception as error:  # Brain-Score raises the bare class when a download fails
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        advice = "run this once where there is a network, and copy BRAINIO_HOME here"
+        advice = "run this once on a machine with a network, and copy BRAINIO_HOME here"
         if "SHA1" in reason:
             advice = "the file in BRAINIO_HOME is damaged: remove it there and run this again"
         raise BadInput(
-            f"{name} cannot be had from Brain-Score's storage ({reason}); expected {identifier} there or in "
+            f"{name} cannot be read from Brain-Score's storage ({reason}); expected {identifier} there or in "
             f"BRAINIO_HOME; {advice}"
         ) from error
 
 
 def narrowed(stimuli: "StimulusSet", columns: Sequence[str]) -> "StimulusSet":
-    """The stimulus set with its ids and those of the `columns` that it has; files and name stay."""
+    """Return the stimulus set reduced to its ids and those of the `columns` that it has, with its files and name."""
     found = stimuli[["stimulus_id", *(column for column in columns if column in stimuli)]].copy()
     found.stimulus_paths, found.identifier = stimuli.stimulus_paths, stimuli.identifier
     return found
@@ -78,10 +78,10 @@ def responses(
     unit_columns: Sequence[str] = (),
     stimulus_columns: Sequence[str] = (),
 ) -> Responses:
-    """One region of a recording of still images, every repetition kept.
+    """Return one region of a recording of still images, with every repetition.
 
-    window_ms: average the bins from its start to its end into one. An image counts as shown until the last bin ends.
-    Raises BadInput where there is no such region, or the recording does not cover the window.
+    window_ms: average the bins from its start to its end into one. The presentation time of an image is the end of the
+    last bin. Raises BadInput if there is no such region, or if the recording does not cover the window.
     """
     import xarray
 
@@ -95,11 +95,11 @@ def responses(
     plain = plain.drop_vars([coord for coord in plain.coords if coord not in kept])
     plain = plain if "repetition" in plain.coords and distinct(plain) else numbered(plain)
     record = from_assembly(plain, narrowed(found.attrs["stimulus_set"], stimulus_columns), name=name)
-    return replace(record, subjects=(_owner(record),) * len(record.subjects))
+    return replace(record, subjects=(_subject(record),) * len(record.subjects))
 
 
 def averaged(plain: "DataArray", name: str, start_ms: float, end_ms: float) -> "DataArray":
-    """The bins from `start_ms` to `end_ms` averaged into one; BadInput where they do not cover it."""
+    """Return the bins from `start_ms` to `end_ms` averaged into one; BadInput if they do not cover the window."""
     starts, ends = plain["time_bin_start"].values, plain["time_bin_end"].values
     inside = (starts >= start_ms) & (ends <= end_ms)
     if not inside.any() or (starts[inside].min(), ends[inside].max()) != (start_ms, end_ms):
@@ -112,13 +112,13 @@ def averaged(plain: "DataArray", name: str, start_ms: float, end_ms: float) -> "
 
 
 def distinct(plain: "DataArray") -> bool:
-    """Whether no two presentations of a stimulus have the same number: sessions may each have counted from 0."""
+    """Return whether the presentations of a stimulus have distinct numbers; sessions may each have counted from 0."""
     pairs = list(zip(plain["stimulus_id"].values.tolist(), plain["repetition"].values.tolist(), strict=True))
     return len(set(pairs)) == len(pairs)
 
 
 def numbered(plain: "DataArray") -> "DataArray":
-    """The same with each stimulus's presentations numbered from 0, in their order."""
+    """Return the array with each stimulus's presentations numbered from 0, in order."""
     _, stimulus = np.unique(plain["stimulus_id"].values.astype(str), return_inverse=True)
     order = np.argsort(stimulus, kind="stable")
     first = np.searchsorted(stimulus[order], stimulus[order])
@@ -127,7 +127,7 @@ def numbered(plain: "DataArray") -> "DataArray":
     return plain.assign_coords(repetition=("presentation", number))
 
 
-def _owner(record: Responses) -> str:
-    """Whom the repetitions belong to: units of several animals are trials of all of them."""
+def _subject(record: Responses) -> str:
+    """Return the subject of all repetitions; units of several animals make it all of them, "a+b"."""
     animals = record.units.get("animal", ())
     return "+".join(sorted(set(map(str, animals)))) or "all animals"

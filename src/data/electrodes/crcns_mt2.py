@@ -1,19 +1,18 @@
-"""Nishimoto & Gallant 2011 (CRCNS mt-2): single MT neurons of macaques, each with a naturalistic film of its own.
+"""Nishimoto & Gallant 2011 (CRCNS mt-2): single MT neurons of macaques, each with a different naturalistic film.
 
 Nishimoto S, Gallant JL (2011). J Neurosci 31:14551-14564. From crcns.org/data-sets/vc/mt-2 (free account). Layout: one
-MATLAB 7.3 (HDF5) file a cell, <DATA_HOME>/crcns-mt2/**/<cell>_<run>_<px>.mat, with rawStims (grey frames; HDF5 shows
-time x width x height, which is turned here), psths (spikes a frame, at 72 Hz; NaN or negative: the frame does not
-count) and ranges/crange, ranges/vrange (frames to fit and to validate on, from 1; kept in the unit table, not used).
+MATLAB 7.3 (HDF5) file per cell, <DATA_HOME>/crcns-mt2/**/<cell>_<run>_<px>.mat, with rawStims (grey frames; time x
+width x height in HDF5, transposed here), psths (spikes per frame, at 72 Hz; NaN or negative: the frame is not valid)
+and ranges/crange, ranges/vrange (frames to fit and to validate on, from 1; copied to the unit table, not used).
 
-As published, the first 300 s count, in bins of 200 ms. A bin is the mean rate, in spikes a second, over its frames that
-count; with less than half of them it is NaN, where the published reader put the cell's mean; so is what comes after the
-end of a shorter film. Frames become a grey film of 72 Hz without loss.
+As published, the first 300 s are used, in bins of 200 ms. A bin is the mean rate, in spikes per second, over its valid
+frames. With less than half of them valid it is NaN, where the published reader fills in the cell's mean; bins after the
+end of a shorter film are NaN too. The frames are written as a lossless grey film of 72 Hz.
 
 Every cell has a film, so responses are (n_cells, 1, 1500, n_cells), NaN where a cell did not see a film: 6 kB times the
-square of the number of cells, 60 MB for 100 of them and 2 GB for 577; more than that are refused.
+square of the number of cells, 60 MB for 100 cells and 2 GB for 577; more than that are refused.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from ...records import Responses, Stimuli
 from ...utils import BadInput, digest, overlap_weights, regular_bins
 from ..declare import Electrodes
 from ..films import write_lossless
+from ..notes import number_and_names
+from ..parallel import with_progress
 from ..release import ByHand, Need, Release
 
 NAME, FPS, BIN_MS, FILM_MS = "crcns-mt2", 72.0, 200.0, 300_000.0
@@ -35,9 +36,10 @@ RANGES = {"estimation": "crange", "validation": "vrange"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One file: its film and rate (n_bins,) in spikes a second, NaN where nothing counts.
+    """One file: its film and rate (n_bins,) in spikes per second, NaN in bins without a valid response.
 
-    ranges: the file's own, by the names of the unit table; n_more: by how many its frames and its counts differ.
+    ranges: those of the file, by the names of the unit table; n_more: difference between its numbers of frames and of
+    counts.
     """
 
     name: str
@@ -48,44 +50,36 @@ class Cell:
     n_more: int
 
     @property
-    def lost(self) -> int:
-        """How many bins of the film do not count."""
+    def n_invalid(self) -> int:
+        """Number of the film's bins without a valid response."""
         return int(np.isnan(self.rate[: int(self.duration_ms / BIN_MS + 1e-6)]).sum())
 
 
 def read(release: Release) -> Responses:
-    """All cells; BadInput for a damaged file, too many cells, or a cell that has no spike to count."""
+    """Return all cells; BadInput for a damaged file, too many cells, or if no cell has a spike."""
     paths = release.files("**/*.mat")
     check_size(len(paths))
     home = release.folder / "prepared" / f"{NAME}-films"
-    cells: list[Cell] = []
-    with ThreadPoolExecutor(max(1, release.jobs)) as pool:
-        for cell in pool.map(lambda path: read_cell(path, home), paths):
-            cells.append(cell)
-            release.progress(len(cells), len(paths), cell.name)
+    cells = with_progress(release, lambda path: read_cell(path, home), paths, lambda path: path.stem)
     silent = [cell.name for cell in cells if not np.nanmax(cell.rate, initial=0) > 0]
     kept = [cell for cell in cells if cell.name not in silent]
     if not kept:
-        raise BadInput(f"{NAME}: none of {len(cells)} cells has a spike to count; expected the release's files")
+        raise BadInput(f"{NAME}: none of {len(cells)} cells has a spike in a valid frame; expected the release's files")
     notes = {
-        "cells without a spike left out": _named(silent),
-        "cells with more frames or counts, cut": _named([cell.name for cell in kept if cell.n_more]),
-        "bins without a response left out": sum(cell.lost for cell in kept),
+        "cells without a spike left out": number_and_names(silent),
+        "cells with more frames or counts, cut": number_and_names([cell.name for cell in kept if cell.n_more]),
+        "bins without a response left out": sum(cell.n_invalid for cell in kept),
         "response": "spikes/s in 200 ms, first 300 s",
     }
     return Responses(_stimuli(kept), _sparse(kept), regular_bins(FILM_MS, BIN_MS), _units(kept), ("macaque",), notes)
 
 
 def check_size(n_cells: int) -> None:
-    """Raise BadInput where the responses of so many cells to all films would not fit."""
+    """Raise BadInput if the responses of so many cells to all films would be too large."""
     n_bytes = 4 * n_cells**2 * N_BINS
     if n_bytes > MAX_BYTES:
         most = int((MAX_BYTES / 4 / N_BINS) ** 0.5)
         raise BadInput(f"{NAME}: {n_cells} cells; expected at most {most}; move some files out of the folder")
-
-
-def _named(names: list[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:5])})" if names else "0"
 
 
 def _stimuli(cells: list[Cell]) -> Stimuli:
@@ -99,7 +93,7 @@ def _stimuli(cells: list[Cell]) -> Stimuli:
 
 
 def _sparse(cells: list[Cell]) -> np.ndarray:
-    """(n_cells, 1, n_bins, n_cells), NaN but where a cell saw its own film."""
+    """Return the responses (n_cells, 1, n_bins, n_cells), NaN except for each cell's film."""
     values = np.full((len(cells), 1, N_BINS, len(cells)), np.nan, dtype=np.float32)
     for k, cell in enumerate(cells):
         values[k, 0, :, k] = cell.rate
@@ -112,7 +106,7 @@ def _units(cells: list[Cell]) -> dict[str, np.ndarray]:
 
 
 def read_cell(path: Path, home: Path) -> Cell:
-    """One file, and its film in the folder `home`; BadInput where the file is damaged or contradicts itself."""
+    """Return one file as a Cell, with its film in `home`; BadInput if the file is damaged or inconsistent."""
     import h5py
 
     try:
@@ -134,26 +128,26 @@ def read_cell(path: Path, home: Path) -> Cell:
 
 
 def rate(spikes: np.ndarray) -> np.ndarray:
-    """Spikes a frame (n_frames,), NaN or negative where they do not count, as spikes a second in bins (n_bins,)."""
-    counts = np.isfinite(spikes) & (np.nan_to_num(spikes, nan=-1) >= 0)
+    """Return spikes per frame (n_frames,), NaN or negative if not valid, as spikes per second in bins (n_bins,)."""
+    valid = np.isfinite(spikes) & (np.nan_to_num(spikes, nan=-1) >= 0)
     frames_ms = regular_bins(1000 * len(spikes) / FPS, 1000 / FPS)[: len(spikes)]
     bins = regular_bins(frames_ms[-1, 1], BIN_MS)
     weights = overlap_weights(frames_ms, bins)
-    share = weights @ counts
+    share = weights @ valid
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(share >= LEAST_SHARE - 1e-9, weights @ np.where(counts, spikes, 0) / share, np.nan)
+        mean = np.where(share >= LEAST_SHARE - 1e-9, weights @ np.where(valid, spikes, 0) / share, np.nan)
     return np.pad(FPS * mean, (0, N_BINS - len(mean)), constant_values=np.nan)
 
 
 def _film(path: Path, frames, n_frames: int, home: Path) -> Path:
-    """The frames as a grey film, made where it is not there for this file."""
+    """Return the frames as a grey film, written unless it exists for this file."""
     recipe = digest([path.name, path.stat().st_size, n_frames])
     film = home / f"{path.stem}-{recipe[:8]}.mkv"
-    return film if film.is_file() else write_lossless(film, _upright(path, frames, n_frames), FPS)
+    return film if film.is_file() else write_lossless(film, _transposed(path, frames, n_frames), FPS)
 
 
-def _upright(path: Path, frames, n_frames: int):
-    """Frames (height, width), uint8, a few at a time; BadInput where they are no grey levels."""
+def _transposed(path: Path, frames, n_frames: int):
+    """Yield frames (height, width), uint8, read in blocks; BadInput if they are not grey levels."""
     for start in range(0, n_frames, CHUNK):
         block = frames[start : min(start + CHUNK, n_frames)]
         if block.dtype != np.uint8:
@@ -164,7 +158,7 @@ def _upright(path: Path, frames, n_frames: int):
 
 
 def _ranges(group) -> dict[str, int]:
-    """First and last frame to fit and to validate on, -1 where the file does not say."""
+    """Return the first and last frame to fit and to validate on, -1 if the file does not state them."""
     found = {}
     for ours, theirs in RANGES.items():
         given = np.ravel(group[theirs][()]) if group is not None and theirs in group else np.array([-1])
@@ -184,7 +178,7 @@ DATASETS = [
         source="crcns.org/data-sets/vc/mt-2",
         fit="per unit",
         clip_ms=5000.0,
-        note="every cell has a film of its own; rates in 200 ms",
+        note="every cell has a different film; rates in 200 ms",
         expected={"subjects": 1, "repetitions": 1, "bins": 1500},
     )
 ]

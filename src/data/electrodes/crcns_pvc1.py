@@ -5,19 +5,18 @@ redistribution). A Utah array of 10 x 10; four films in 30 segments of about 30 
 
 Layout, in <DATA_HOME>/crcns-pvc1 or a folder crcns-ringach-data there: neurodata/<animal>/<animal>_u<site>_<run>.mat
 (MATLAB 5; pepANA.listOfResults{}: symbols, values (movie, segment), repeat{}.data{electrode}{1}: spike times in s;
-elec_list); movie_frames/movie<MMM>_<SSS>.images/<same>_<FFF>.jpeg and nframes. The frames become one film a segment,
-the JPEG files themselves in a container, with nothing encoded again.
+elec_list); movie_frames/movie<MMM>_<SSS>.images/<same>_<FFF>.jpeg and nframes. The JPEG frames of a segment are put
+into one film as they are, without encoding them again.
 
-Spike counts in bins of 200 ms, from 0 to 30 s or the segment's end, NaN from there on. Every recording is kept: all
-runs and all repeats of a run are repetitions, and one that is missing is NaN. As published, an electrode's number
-stands for one neuron in all runs (option `neurons`: "electrode"; "site" tells the sites of an animal apart), only
-animal ac1 is read (`animal`), and segments and then electrodes go of which more than half have less than two recordings
-(one, by site). Beyond that the emptiest ones go until every electrode has every segment. The published choice of
-electrodes by their reliability, r > 0.065 between the first two recordings of everything, test data included, is
-`units`: "reliable".
+Spike counts in bins of 200 ms, from 0 to 30 s or the segment's end, NaN after it. Every recording is used: all runs and
+all repeats of a run are repetitions, and missing ones are NaN. As published, an electrode number identifies one unit in
+all runs (option `neurons`: "electrode"; "site" separates the sites of an animal), only animal ac1 is read (`animal`),
+and segments, then electrodes, are left out if more than half of their entries have less than two recordings (one, by
+site). Then the emptiest ones are left out until every electrode has every segment. The published selection of
+electrodes by reliability, r > 0.065 between the first two recordings of all data, test data included, is `units`:
+"reliable".
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,8 @@ import numpy as np
 from ...records import Responses, Stimuli
 from ...utils import BadInput, digest, regular_bins
 from ..declare import Electrodes
-from ..release import ByHand, Need, Release
+from ..parallel import with_progress
+from ..release import ByHand, Need, Release, fetch_hint
 from .jpegs import remux_jpegs
 from .pepana import FILM_MS, N_BINS, Session, read_session
 
@@ -36,12 +36,12 @@ Cells = dict[tuple[Segment, str], list[np.ndarray]]
 
 
 def read(release: Release) -> Responses:
-    """Counts of one animal or all; BadInput for missing, damaged or contradictory files."""
+    """Return the counts of one animal or of all; BadInput for missing, damaged or inconsistent files."""
     inner = release.folder / "crcns-ringach-data"
     root = inner if inner.is_dir() else release.folder
     animal = "*" if release.options.get("animal", "ac1") == "all" else "ac1"
     pattern = str((root / "neurodata" / animal / "*.mat").relative_to(release.folder))
-    sessions = [read_session(path) for path in _watched(release, release.files(pattern))]
+    sessions = [read_session(path) for path in _reported(release, release.files(pattern))]
     by_site = release.options.get("neurons", "electrode") == "site"
     cells = gather(sessions, by_site)
     segments, units, left_out = choose(cells, least=1 if by_site else 2)
@@ -53,19 +53,20 @@ def read(release: Release) -> Responses:
     left_out["conditions without a film left out"] = sum(session.n_other for session in sessions)
     left_out["spikes before a film left out"] = sum(session.n_early for session in sessions)
     animals = sorted({session.animal for session in sessions})
-    owner = animals[0] if len(animals) == 1 else "all animals"
+    subject = animals[0] if len(animals) == 1 else "all animals"
     table = {"unit_id": np.array(units), "electrode": np.array([int(unit.rsplit("-e", 1)[1]) for unit in units])}
-    return Responses(stimuli, values, regular_bins(FILM_MS, BIN_MS), table, (owner,) * values.shape[1], left_out)
+    return Responses(stimuli, values, regular_bins(FILM_MS, BIN_MS), table, (subject,) * values.shape[1], left_out)
 
 
-def _watched(release: Release, paths: list[Path]):
+def _reported(release: Release, paths: list[Path]):
+    """Yield the paths and report progress before each."""
     for done, path in enumerate(paths):
         release.progress(done, len(paths), path.name)
         yield path
 
 
 def gather(sessions: list[Session], by_site: bool) -> Cells:
-    """{(segment, unit): counts (n_bins,) of every recording}, in the order of the files and of their repeats."""
+    """Return {(segment, unit): counts (n_bins,) of every recording}, in the order of the files and their repeats."""
     cells: Cells = {}
     for session in sessions:
         place = f"{session.animal}-{session.site}" if by_site else session.animal
@@ -76,16 +77,17 @@ def gather(sessions: list[Session], by_site: bool) -> Cells:
 
 
 def choose(cells: Cells, least: int) -> tuple[list[Segment], list[str], dict[str, int]]:
-    """Segments and units that have all of each other, and how many of either were left out.
+    """Return segments and units with at least one recording of every pair, and the numbers of both left out.
 
-    First, as published, segments and then units go of which more than half have less than `least` recordings; then the
-    emptiest ones, one by one. Raises BadInput where nothing is left.
+    As published, segments and then units are left out if more than half of their entries have less than `least`
+    recordings; then the emptiest ones, one by one. Raises BadInput if nothing remains.
     """
     segments, units = (sorted(set(names)) for names in zip(*cells, strict=True)) if cells else ([], [])
-    there = np.array([[len(cells.get((s, u), ())) for u in units] for s in segments]).reshape(len(segments), len(units))
-    rows = np.flatnonzero((there < least).sum(axis=1) <= len(units) // 2)
-    columns = np.flatnonzero((there[rows] < least).sum(axis=0) <= len(rows) // 2)
-    while rows.size and columns.size and (empty := there[np.ix_(rows, columns)] == 0).any():
+    shape = len(segments), len(units)
+    counts = np.array([[len(cells.get((s, u), ())) for u in units] for s in segments]).reshape(shape)
+    rows = np.flatnonzero((counts < least).sum(axis=1) <= len(units) // 2)
+    columns = np.flatnonzero((counts[rows] < least).sum(axis=0) <= len(rows) // 2)
+    while rows.size and columns.size and (empty := counts[np.ix_(rows, columns)] == 0).any():
         by_row, by_column = empty.mean(axis=1), empty.mean(axis=0)
         if by_row.max() >= by_column.max():
             rows = np.delete(rows, by_row.argmax())
@@ -104,7 +106,7 @@ def choose(cells: Cells, least: int) -> tuple[list[Segment], list[str], dict[str
 
 
 def stack(cells: Cells, segments: list[Segment], units: list[str], lengths_ms: np.ndarray) -> np.ndarray:
-    """Counts (n_segments, n_repetitions, n_bins, n_units), NaN where there is no recording or the film is over."""
+    """Return counts (n_segments, n_repetitions, n_bins, n_units), NaN without a recording or after the film's end."""
     most = max(len(cells[segment, unit]) for segment in segments for unit in units)
     values = np.full((len(segments), most, N_BINS, len(units)), np.nan, dtype=np.float32)
     for i, segment in enumerate(segments):
@@ -116,7 +118,7 @@ def stack(cells: Cells, segments: list[Segment], units: list[str], lengths_ms: n
 
 
 def reliability(values: np.ndarray) -> np.ndarray:
-    """Correlation per unit between its first and its second recordings, over everything: (n_units,)."""
+    """Return the correlation of each unit's first with its second recordings, over all segments: (n_units,)."""
     if values.shape[1] < 2:
         return np.full(values.shape[-1], np.nan)
     pairs = values[:, :2].swapaxes(0, 1).reshape(2, -1, values.shape[-1]).transpose(2, 0, 1)
@@ -125,32 +127,36 @@ def reliability(values: np.ndarray) -> np.ndarray:
 
 
 def most_reliable(values: np.ndarray, units: list[str]) -> tuple[np.ndarray, list[str], int]:
-    """The published choice: values and names of the units above the bound, and how many are not."""
+    """Return the published selection: values and names of the units above the bound, and the number of the others."""
     kept = reliability(values) > RELIABLE_ABOVE
     if not kept.any():
         raise BadInput(f"{NAME}: no electrode is reliable (r > {RELIABLE_ABOVE}); use units all")
     return values[..., kept], [unit for unit, keep in zip(units, kept, strict=True) if keep], int((~kept).sum())
 
 
+def segment_name(segment: Segment) -> str:
+    """Return the name of a segment, such as "movie001_002"."""
+    return "movie{:03d}_{:03d}".format(*segment)
+
+
 def frames_of(release: Release, root: Path, segment: Segment) -> list[Path]:
-    """The frames of a segment in their order; BadInput where there are not as many as its `nframes` says."""
-    folder = root / "movie_frames" / "movie{:03d}_{:03d}.images".format(*segment)
+    """Return the frames of a segment in order; BadInput if their number differs from `nframes`."""
+    folder = root / "movie_frames" / f"{segment_name(segment)}.images"
     frames = sorted(folder.glob("*.jpeg"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
     stated = folder / "nframes"
     expected = int(stated.read_text()) if stated.is_file() else max(1, len(frames))
     if len(frames) != expected:
         raise BadInput(
-            f"{release.name}: {len(frames)} frames in {folder}; expected {expected}; "
-            f"run: python -m src.data fetch {release.name}"
+            f"{release.name}: {len(frames)} frames in {folder}; expected {expected}; {fetch_hint(release.name)}"
         )
     return frames
 
 
 def _stimuli(release: Release, frames: dict[Segment, list[Path]]) -> Stimuli:
-    """The first 30 s of every segment, or all of it."""
+    """Return the segments as films, of which the first 30 s are used."""
     return Stimuli(
         name=NAME,
-        ids=tuple("movie{:03d}_{:03d}".format(*segment) for segment in frames),
+        ids=tuple(map(segment_name, frames)),
         paths=tuple(_films(release, frames)),
         duration_ms=np.array([min(1000 * len(files) / FPS, FILM_MS) for files in frames.values()]),
         kind=("video",) * len(frames),
@@ -160,21 +166,16 @@ def _stimuli(release: Release, frames: dict[Segment, list[Path]]) -> Stimuli:
 
 
 def _films(release: Release, films: dict[Segment, list[Path]]) -> list[Path]:
-    """One film a segment beside the prepared data, made where it is not there for these frames."""
+    """Return one film per segment beside the prepared data, written unless it exists for these frames."""
     home = release.folder / "prepared" / f"{NAME}-films"
 
     def make(segment: Segment) -> Path:
         frames = films[segment]
         recipe = digest([[path.name, path.stat().st_size] for path in frames])
-        path = home / f"movie{segment[0]:03d}_{segment[1]:03d}-{recipe[:8]}.mkv"
+        path = home / f"{segment_name(segment)}-{recipe[:8]}.mkv"
         return path if path.is_file() else remux_jpegs(path, frames, FPS)
 
-    made = []
-    with ThreadPoolExecutor(max(1, release.jobs)) as pool:
-        for path in pool.map(make, films):
-            made.append(path)
-            release.progress(len(made), len(films), path.name)
-    return made
+    return with_progress(release, make, list(films), segment_name)
 
 
 _ORIGIN = ByHand("crcns.org/data-sets/vc/pvc-1 (free account), unpacked in crcns-pvc1", 1.9)

@@ -1,10 +1,10 @@
-"""Simulated electrodes: units that follow one layer of the embedded network each, under noise of known variance.
+"""Simulated electrodes: each unit is a linear map of one layer of the embedded network, plus noise of known variance.
 
-`fake-electrodes`: 100 still scenes and 100 short films, recorded for 400 ms in bins of 50 ms, six
-repetitions of which about a tenth are missing as whole trials (NaN). `fake-mt`: six motion units, each with a film of
-its own, bins of 200 ms, one repetition. A unit's signal is its layer's answer, in blocks of 4 s, in the same bin;
-a still image is a still film. `best_r` of the unit table is the highest correlation that any model can reach with the
-mean over the trials that are there.
+`fake-electrodes`: 100 still scenes and 100 short films, recorded for 400 ms in bins of 50 ms, six repetitions of which
+about a tenth are missing as whole trials (NaN). `fake-mt`: six motion units, each with a different film, bins of
+200 ms, one repetition. A unit's signal follows its layer's activations, in blocks of 4 s, in the same bin; a still
+image is a still film. `best_r` of the unit table is the highest correlation of any model with the mean over the
+recorded trials.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..declare import Electrodes
 from ..synthetic import plant
 from ..synthetic.files import FPS, render_films
 from ..synthetic.scenes import moving_scenes
-from ..synthetic.study import CARD, ensure_study
+from ..synthetic.study import ATTRIBUTION, ensure_study
 
 VERSION = 1
 RECORDING_MS, BIN_MS = 400.0, 50.0
@@ -38,27 +38,27 @@ def _recipe(study: str) -> dict:
 
 
 def _frames_of(file: str) -> int:
-    """Stills have one frame, films 0.4 to 1 s."""
+    """Return the number of frames of a file: one for a still, 0.4 to 1 s for a film."""
     return 1 if file.endswith(".png") else int(_rng("length", file).integers(10, 26))
 
 
 def files() -> list[str]:
-    """The stimulus files in their order: stills, then films."""
+    """Return the stimulus files in order: stills, then films."""
     return [*(f"still-{i:03d}.png" for i in range(N_STILL)), *(f"film-{i:03d}.mp4" for i in range(N_FILMS))]
 
 
-def trials_there() -> np.ndarray:
-    """Which trials were recorded, bool (n_stimuli, n_repetitions): at least three of each stimulus."""
-    there = _rng("missing").random((N_STILL + N_FILMS, N_REPETITIONS)) >= MISSING
-    there[:, :3] = True
-    return _rng("order").permuted(there, axis=1)
+def recorded_trials() -> np.ndarray:
+    """Return the mask of the recorded trials, bool (n_stimuli, n_repetitions): at least three of each stimulus."""
+    recorded = _rng("missing").random((N_STILL + N_FILMS, N_REPETITIONS)) >= MISSING
+    recorded[:, :3] = True
+    return _rng("order").permuted(recorded, axis=1)
 
 
 def units() -> dict[str, np.ndarray]:
-    """The unit table: planted layer, variance of the signal and of a trial's noise, best_r over the recorded trials."""
+    """Return the unit table: planted layer, variance of signal and trial noise, best_r over the recorded trials."""
     layer = np.array([name for name, n in UNITS.items() for _ in range(n)])
     noise = _rng("noise of units").uniform(0.4, 3.0, len(layer))
-    trials = 1 / np.mean(1 / trials_there().sum(axis=1))
+    trials = 1 / np.mean(1 / recorded_trials().sum(axis=1))
     return {
         "unit_id": np.array([f"fake-{name}-{i}" for name, n in UNITS.items() for i in range(n)]),
         "planted_layer": layer,
@@ -69,25 +69,25 @@ def units() -> dict[str, np.ndarray]:
 
 
 def render(folder: Path) -> None:
-    """Stills, films and `responses.npz` into `folder`."""
+    """Write stills, films and `responses.npz` to `folder`."""
     films = render_films(
         lambda f: moving_scenes(_rng("film", f), _frames_of(f), (0.2, 0.6)), [folder / f for f in files()]
     )
     bins = regular_bins(RECORDING_MS, BIN_MS)
-    answers = plant.binned(films, [bins] * len(files()))
-    table, there = units(), trials_there()
-    signal = np.zeros((len(answers) * len(bins), len(table["planted_layer"])))
+    activations = plant.binned(films, [bins] * len(files()))
+    table, recorded = units(), recorded_trials()
+    signal = np.zeros((len(activations) * len(bins), len(table["planted_layer"])))
     for layer in UNITS:
-        rows = np.concatenate([answer[layer] for answer in answers])
+        rows = np.concatenate([film[layer] for film in activations])
         at = table["planted_layer"] == layer
         signal[:, at] = plant.unit_variance(rows @ plant.directions(_rng("map", layer), rows, at.sum(), N_COMPONENTS))
     values = plant.noisy(_rng("noise"), signal, table["noise"], N_REPETITIONS)
-    values = values.reshape(N_REPETITIONS, len(answers), len(bins), -1).swapaxes(0, 1)
-    np.savez(folder / "responses.npz", values=np.where(there[:, :, None, None], values, np.float32(np.nan)))
+    values = values.reshape(N_REPETITIONS, len(activations), len(bins), -1).swapaxes(0, 1)
+    np.savez(folder / "responses.npz", values=np.where(recorded[:, :, None, None], values, np.float32(np.nan)))
 
 
 def load(folder: Path) -> Responses:
-    """The recording, rendered on first use."""
+    """Return the recording, rendered on first use."""
     ensure_study(folder, _recipe("fake-electrodes"), render)
     with np.load(folder / "responses.npz") as stored:
         values = stored["values"]
@@ -103,7 +103,7 @@ def load(folder: Path) -> Responses:
 
 
 def mt_units() -> dict[str, np.ndarray]:
-    """The unit table of fake-mt; `film` is the stimulus of the unit."""
+    """Return the unit table of fake-mt; `film` is the stimulus of the unit."""
     noise = _rng("noise of units", "mt").uniform(0.2, 0.8, MT_UNITS)
     return {
         "unit_id": np.array([f"fake-mt-{i}" for i in range(MT_UNITS)]),
@@ -116,20 +116,20 @@ def mt_units() -> dict[str, np.ndarray]:
 
 
 def render_mt(folder: Path) -> None:
-    """One film per unit and `responses.npz` into `folder`."""
+    """Write one film per unit and `responses.npz` to `folder`."""
     table, bins = mt_units(), regular_bins(1000 * MT_FILM_S, MT_BIN_MS)
     paths = [folder / f"{film}.mp4" for film in table["film"]]
     films = render_films(lambda f: moving_scenes(_rng("film", f), round(MT_FILM_S * FPS), (0.4, 1.2)), paths)
-    answers = [answer["motion"] for answer in plant.binned(films, [bins] * MT_UNITS)]
-    weights = plant.directions(_rng("map", "mt"), np.concatenate(answers), MT_UNITS, MT_COMPONENTS)
-    signal = np.stack([plant.unit_variance(rows @ weights[:, [i]])[:, 0] for i, rows in enumerate(answers)], axis=1)
+    motion = [film["motion"] for film in plant.binned(films, [bins] * MT_UNITS)]
+    weights = plant.directions(_rng("map", "mt"), np.concatenate(motion), MT_UNITS, MT_COMPONENTS)
+    signal = np.stack([plant.unit_variance(rows @ weights[:, [i]])[:, 0] for i, rows in enumerate(motion)], axis=1)
     values = plant.noisy(_rng("noise", "mt"), signal, table["noise"], 1)[0]
-    own = np.where(np.eye(MT_UNITS, dtype=bool)[:, None], values, np.float32(np.nan))
-    np.savez(folder / "responses.npz", values=own[:, None])
+    seen = np.where(np.eye(MT_UNITS, dtype=bool)[:, None], values, np.float32(np.nan))
+    np.savez(folder / "responses.npz", values=seen[:, None])
 
 
 def load_mt(folder: Path) -> Responses:
-    """The recording of fake-mt, rendered on first use."""
+    """Return the recording of fake-mt, rendered on first use."""
     ensure_study(folder, _recipe("fake-mt"), render_mt)
     with np.load(folder / "responses.npz") as stored:
         values = stored["values"]
@@ -151,15 +151,15 @@ DATASETS = [
         load=load,
         note="stills and short films; missing trials are NaN; `best_r` in the unit table",
         expected={"stimuli": 200, "subjects": 1, "repetitions": 6, "bins": 8, "units": 30},
-        **CARD,
+        **ATTRIBUTION,
     ),
     Electrodes(
         name="fake-mt",
         study="fake-mt",
         load=load_mt,
         fit="per unit",
-        note="every unit has its own film; `best_r` in the unit table",
+        note="every unit has a different film; `best_r` in the unit table",
         expected={"stimuli": 6, "subjects": 1, "repetitions": 1, "bins": 450, "units": 6},
-        **CARD,
+        **ATTRIBUTION,
     ),
 ]

@@ -2,8 +2,8 @@
 
 Freeman J, Ziemba CM, Heeger DJ, Simoncelli EP, Movshon JA (2013). Nat Neurosci 16:974-981. The public part, as
 Brain-Score stores it; research use. Images of 320 px (4 degrees), shown 20 times for 100 ms; 300 bins of 1 ms, of which
-those from 50 to 200 ms are averaged into one, as Brain-Score does. A model sees the image until that bin ends. Unit ids
-run on from V1 to V2. Repetitions are trials of all animals, whose names the release does not give.
+those from 50 to 200 ms are averaged into one, as in Brain-Score. A model receives the image until that bin ends. Unit
+ids are consecutive over V1 and V2. Repetitions are trials of all animals, whose names the release does not give.
 """
 
 from dataclasses import replace
@@ -25,12 +25,12 @@ NEEDS = (
 
 
 def read(release: Release, region: str) -> Responses:
-    """One region, one bin; BadInput where Brain-Score's files can neither be found nor downloaded."""
+    """Return one region in one bin; BadInput if Brain-Score's files can be neither found nor downloaded."""
     return convert(from_brainscore.assembly(release.name, ASSEMBLY), region)
 
 
 def convert(assembly, region: str) -> Responses:
-    """The record of Brain-Score's assembly, whose stimulus set lies under attrs["stimulus_set"]."""
+    """Return the record of Brain-Score's assembly, whose stimulus set is in attrs["stimulus_set"]."""
     record = from_brainscore.responses(
         assembly,
         name=f"freemanziemba2013-{region}",

@@ -1,23 +1,22 @@
-"""Folders of JPEG frames as films: the files themselves, one packet each, with nothing encoded again."""
+"""Films made of folders of JPEG frames, one packet per file, without encoding them again."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from ...files import replacing_file
 from ...utils import BadInput
 
 
 def remux_jpegs(path: Path, frames: Sequence[Path], fps: float) -> Path:
-    """JPEG files as a film (Motion JPEG, .mkv), whole or not at all; BadInput for a file that is no JPEG."""
+    """Write JPEG files as a film (Motion JPEG, .mkv), whole or not at all; BadInput for a file that is no JPEG."""
     import av
 
     from ...video import read_image
 
     rate = Fraction(fps).limit_denominator(1001)
     height, width = read_image(frames[0]).shape[:2]
-    beside = path.with_name(f".{path.name}.part.mkv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(beside), "w", format="matroska") as container:
+    with replacing_file(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
         stream = container.add_stream("mjpeg", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
         for number, file in enumerate(frames):
@@ -29,4 +28,4 @@ def remux_jpegs(path: Path, frames: Sequence[Path], fps: float) -> Path:
             packet.pts = packet.dts = number
             packet.duration, packet.is_keyframe = 1, True
             container.mux(packet)
-    return beside.replace(path)
+    return path

@@ -2,8 +2,8 @@
 
 Majaj NJ, Hong H, Solomon EA, DiCarlo JJ (2015). J Neurosci 35:13402-13418. The public part (variations 0 and 3), as
 Brain-Score stores it; research use. 148,480 presentations of images of 8 degrees, 46 an image on average, shown for
-100 ms; one bin from 70 to 170 ms, normalised by site and session, so that values may be negative. A model sees the
-image until that bin ends. A repetition holds the sites of both animals, so halves are drawn over repetitions.
+100 ms; one bin from 70 to 170 ms, normalised by site and session, so that values may be negative. A model receives the
+image until that bin ends. A repetition holds the sites of both animals, so halves are sampled over repetitions.
 """
 
 from dataclasses import replace
@@ -21,17 +21,17 @@ UNIT_COLUMNS = ("region", "subregion", "animal", "hemisphere", "arr", "row", "co
 
 
 def images() -> Need:
-    """The images, for the recording and for the task that reads their poses."""
+    """Return the need of the images, for the recording and for the task that reads their poses."""
     return from_brainscore.need("images", STIMULI, "stimulus_hvm-public.zip")
 
 
 def read(release: Release, region: str) -> Responses:
-    """One region; BadInput where Brain-Score's files can neither be found nor downloaded."""
+    """Return one region; BadInput if Brain-Score's files can be neither found nor downloaded."""
     return convert(from_brainscore.assembly(release.name, ASSEMBLY), region)
 
 
 def convert(assembly, region: str) -> Responses:
-    """The record of Brain-Score's assembly, whose stimulus set lies under attrs["stimulus_set"]."""
+    """Return the record of Brain-Score's assembly, whose stimulus set is in attrs["stimulus_set"]."""
     record = from_brainscore.responses(
         assembly,
         name=f"majajhong2015-{region}",

@@ -1,16 +1,16 @@
-"""Macaque IT during 250 short clips of HACS, shown one after another: a recording that its owners have not published.
+"""Macaque IT during 250 short clips of HACS, shown one after another: an unpublished recording.
 
-No publication; clips from Zhao et al. 2019 (ICCV). Read from what the owners give: in <DATA_HOME>/oleo-hacs250, at any
-depth, oleo.rsvp.hacs250-pclips.experiment_psth.nc, a netCDF array of presentation x neuroid x time_bin with the
+No publication; clips from Zhao et al. 2019 (ICCV). Files from the owners of the recording, in <DATA_HOME>/oleo-hacs250
+at any depth: oleo.rsvp.hacs250-pclips.experiment_psth.nc, a netCDF array of presentation x neuroid x time_bin with the
 coordinates video_identifier (or image_id), image_current_local_file_path and, where there are any, repetition,
 video_label and video_class; neuroid_id; time_bin_start and time_bin_end (or time_bin_stop) in ms; and the clips, each
 of which is found by the longest end of its recorded path.
 
-A clip appears 200 ms into the recording. Bins from there to 500 ms later count, the one that ends there included, and
-time is counted from the clip's first frame on (option `onset`: "200"). The published reader left out that last bin and
-kept the recording's time, so that a model saw the clip 200 ms early: "0" keeps the time, not the omission. Option
+A clip appears 200 ms into the recording. The bins from there to 500 ms later are used, including the one that ends
+there, and time 0 is the clip's first frame (option `onset`: "200"). The published reader leaves out the last bin and
+keeps the recording's time, so that a model receives the clip 200 ms early: "0" keeps the time, not the omission. Option
 `shown`: "stills" is the published variant for image models: each clip's first frame, and the mean of the responses from
-40 to 140 ms after it appears.
+40 to 140 ms after its onset.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from ...records import Responses
-from ...utils import BadInput, digest
+from ...utils import BadInput, digest, first_names
 from ..brainio import from_assembly, read_array
 from ..brainio.from_brainscore import averaged, distinct, numbered
 from ..declare import Electrodes
+from ..films import write_png
 from ..release import ByHand, Need, Release
 
 NAME = "oleo-hacs250"
@@ -36,10 +37,10 @@ FILMS = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif"}
 
 
 def read(release: Release) -> Responses:
-    """The recording from clip onset on; BadInput for missing clips and for a netCDF of another form."""
+    """Return the recording from clip onset on; BadInput for missing clips and for a netCDF of another form."""
     found = release.files(f"**/{RECORDING}")
     if len(found) > 1:
-        raise BadInput(f"{NAME}: {RECORDING} is there {len(found)} times ({found[0]}, {found[1]}); keep one")
+        raise BadInput(f"{NAME}: {RECORDING} exists {len(found)} times ({found[0]}, {found[1]}); keep one")
     plain = opened(found[0])
     stimuli, onset_ms = _stimulus_set(release, plain), float(release.options.get("onset", "200"))
     if release.options.get("shown", "clips") == "stills":
@@ -53,21 +54,16 @@ def read(release: Release) -> Responses:
 
 
 def _first_frame(release: Release, path: Path) -> Path:
-    """The first frame of a clip as PNG beside the prepared data, made where it is not there for this file."""
-    from PIL import Image
-
+    """Return the first frame of a clip as PNG beside the prepared data, written unless it exists for this file."""
     from ...video import read_frames
 
     recipe = digest([str(path.relative_to(release.folder)), path.stat().st_size])
     still = release.folder / "prepared" / f"{NAME}-stills" / f"{path.stem}-{recipe[:8]}.png"
-    if not still.is_file():
-        still.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(next(iter(read_frames(path, np.zeros(1))))).save(still)
-    return still
+    return still if still.is_file() else write_png(still, next(iter(read_frames(path, np.zeros(1)))))
 
 
 def opened(path: Path):
-    """The array with our names for its coordinates; BadInput for a file that is none, or lacks one of them."""
+    """Return the array with the coordinate names of a record; BadInput for another file or a missing coordinate."""
     plain = read_array(path)
     known = [name for name in STIMULUS_NAMES if name in plain.coords]
     plain = plain.rename({"time_bin_stop": "time_bin_end"}) if "time_bin_stop" in plain.coords else plain
@@ -84,7 +80,7 @@ def opened(path: Path):
 
 
 def _tidy(plain):
-    """The array without coordinates that a record has no place for, its presentations numbered."""
+    """Return the array without coordinates that a record does not have, its presentations numbered."""
     kept = {"stimulus_id", "repetition", "subject", "time_bin_start", "time_bin_end"}
     of_units = {name for name, coord in plain.coords.items() if coord.dims == ("neuroid",)}
     plain = plain if "repetition" in plain.coords and distinct(plain) else numbered(plain)
@@ -92,7 +88,7 @@ def _tidy(plain):
 
 
 def _cut(plain, path: Path):
-    """The bins that count."""
+    """Return the bins within the window."""
     starts, ends = plain["time_bin_start"].values, plain["time_bin_end"].values
     inside = (starts >= WINDOW_MS[0]) & (ends <= WINDOW_MS[1])
     if not inside.any():
@@ -118,24 +114,26 @@ def _stimulus_set(release: Release, plain):
 
 
 def find(release: Release, recorded: Sequence[str]) -> list[Path]:
-    """Where each clip is here: the file of its name that shares the longest end of the path it was recorded under.
+    """Return each clip's file: the one of its name whose path shares the longest end with the recorded path.
 
-    Raises BadInput with the first ten that are not there, and where two files fit equally well.
+    Raises BadInput if clips are missing, or if two files fit equally well.
     """
-    here: dict[str, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
     for path in sorted(release.folder.glob("**/*")):
         if path.suffix.lower() in FILMS and "prepared" not in path.relative_to(release.folder).parts:
-            here.setdefault(path.name, []).append(path)
-    missing = [path for path in recorded if Path(path).name not in here]
+            by_name.setdefault(path.name, []).append(path)
+    missing = [Path(path).name for path in recorded if Path(path).name not in by_name]
     if missing:
         raise BadInput(
             f"{release.name}: {len(missing)} of {len(recorded)} clips are missing in {release.folder}: "
-            f"{', '.join(Path(path).name for path in missing[:10])}; ask the owners for them"
+            f"{first_names(missing, 10)}; ask the owners for them"
         )
-    return [_best(here[Path(path).name], path) for path in recorded]
+    return [_best_match(by_name[Path(path).name], path) for path in recorded]
 
 
-def _best(candidates: list[Path], recorded: str) -> Path:
+def _best_match(candidates: list[Path], recorded: str) -> Path:
+    """Return the candidate whose path shares the longest end with `recorded`."""
+
     def shared(path: Path) -> int:
         pairs = zip(reversed(path.parts), reversed(Path(recorded).parts), strict=False)
         return next((k for k, (a, b) in enumerate(pairs) if a != b), len(path.parts))
@@ -147,7 +145,7 @@ def _best(candidates: list[Path], recorded: str) -> Path:
     return fitting[0]
 
 
-_BY_HAND = "not public: ask its owners (DiCarlo lab, MIT; NeuroAI lab, EPFL); put it anywhere in oleo-hacs250"
+_BY_HAND = "not public: ask the owners (DiCarlo lab, MIT; NeuroAI lab, EPFL); put it anywhere in oleo-hacs250"
 DATASETS = [
     Electrodes(
         name=NAME,

@@ -1,4 +1,4 @@
-"""The MATLAB files of CRCNS pvc-1, read by the names of their fields."""
+"""Reader of the MATLAB files of CRCNS pvc-1."""
 
 import re
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ _NAME = re.compile(r"(?P<animal>[A-Za-z]+\d+)_(?P<site>u\d+)_\d+$")
 
 @dataclass(frozen=True)
 class Session:
-    """One file.
+    """Recording session, from one file.
 
-    trials: ((movie, segment), counts (n_electrodes, n_bins)), one per repeat; n_other: conditions that show no film;
-    n_early: spikes before a film began.
+    trials: ((movie, segment), counts (n_electrodes, n_bins)), one per repeat; n_other: number of conditions without a
+    film; n_early: number of spikes before a film's onset.
     """
 
     animal: str
@@ -30,7 +30,7 @@ class Session:
 
 
 def read_session(path: Path) -> Session:
-    """The spike counts of a file in bins of 200 ms; BadInput for another name, a damaged file, or a missing field."""
+    """Return the spike counts of a file in bins of 200 ms; BadInput for another name, damage, or a missing field."""
     name = _NAME.match(path.stem)
     if not name:
         raise BadInput(f"{path}: no name like ac1_u004_000.mat; expected <animal>_u<site>_<run>.mat; remove it")
@@ -52,7 +52,7 @@ def read_session(path: Path) -> Session:
     except (AttributeError, KeyError, ValueError, IndexError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"{path}: {error}; expected pepANA as the release has it; fetch the file again") from error
+        raise BadInput(f"{path}: {error}; expected the release's pepANA; fetch the file again") from error
     return Session(name["animal"], name["site"], electrodes, trials, n_other, n_early)
 
 
@@ -72,28 +72,28 @@ def _loaded(path: Path) -> dict[str, Any]:
 
 
 def _structs(value: Any) -> list[Any]:
-    """The structs in a struct array, or in a cell array of structs."""
+    """Return the structs in a struct array or in a cell array of structs."""
     if not isinstance(value, np.ndarray):
         return [value]
     return [struct for item in value.ravel() for struct in _structs(item)]
 
 
 def _texts(symbols: Any) -> list[str]:
-    """The strings of a cell of strings."""
+    """Return the strings of a cell array."""
     if isinstance(symbols, np.ndarray):
         return [text for item in symbols.ravel() for text in _texts(item)]
     return [str(symbols)]
 
 
 def _counts(path: Path, cells: np.ndarray, n_electrodes: int) -> tuple[np.ndarray, int]:
-    """Spikes a bin (n_electrodes, n_bins) of one repeat, and how many came before 0."""
+    """Return the spikes per bin (n_electrodes, n_bins) of one repeat, and the number of spikes before 0."""
     if len(cells) != n_electrodes:
         raise BadInput(
             f"{path}: {len(cells)} recordings of {n_electrodes} electrodes; expected one each; fetch it again"
         )
     counts, early = np.zeros((n_electrodes, N_BINS), dtype=np.float32), 0
     for row, cell in zip(counts, cells, strict=True):
-        # a cell holds the times and, behind them, the waveforms
+        # a cell array holds the times and then the waveforms
         times = cell.ravel()[0] if cell.dtype == object and cell.size else cell
         times_ms = 1000 * np.ravel(times).astype(np.float64) if np.size(times) else np.empty(0)
         early += int((times_ms < 0).sum())

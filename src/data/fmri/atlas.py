@@ -1,9 +1,9 @@
-"""The vertices of fsaverage5 and the cortical areas that they lie in.
+"""Vertices of fsaverage5 and their cortical areas.
 
-Areas: HCP-MMP1 (Glasser et al. 2016, Nature 536:171), 180 to a hemisphere, on fsaverage as projected by K. Mills
+Areas: HCP-MMP1 (Glasser et al. 2016, Nature 536:171), 180 per hemisphere, on fsaverage as projected by K. Mills
 (figshare 3498446, version 2, CC BY 4.0; use falls under the HCP's terms). fsaverage5 is nested in fsaverage: its
-vertices are the first 10,242 of each hemisphere, and take their labels from there. Other files of the same atlas differ
-(the ENIGMA one agrees in 86 % of the left and 77 % of the right vertices), so the source is pinned by checksum.
+vertices are the first 10,242 of each hemisphere and have the same labels. Other files of the same atlas differ (the
+ENIGMA one agrees in 86 % of the left and 77 % of the right vertices), so the source is pinned by checksum.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ N_HEMI = 10242
 N_VERTICES = 2 * N_HEMI
 HEMISPHERES = ("L", "R")
 NO_AREA, UNKNOWN = "none", "unknown"
-FOLDER = "../atlas"  # beside the study's own folder: all studies share it
+FOLDER = "../atlas"  # beside the folders of the studies, which share it
 FILES = {"L": "lh.HCP-MMP1.annot", "R": "rh.HCP-MMP1.annot"}
 SHA256 = {
     "L": "d4da634644b4c595dbda23963e01752059f0e7714be70169eb84e25e09ba2b44",
@@ -38,10 +38,10 @@ NEED = Need(
 
 
 def units(release: Release) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The unit table of fsaverage5, left hemisphere first, and what a record's notes say of its areas.
+    """Return the unit table of fsaverage5, left hemisphere first, and a record's note on its areas.
 
     Columns: unit_id "0".."20483", hemi "L"/"R", vertex (its number within the hemisphere), region "L_V1", "none" on the
-    medial wall, "unknown" where the atlas is not there.
+    medial wall, "unknown" if the atlas files are absent.
     """
     hemi = np.repeat(HEMISPHERES, N_HEMI)
     region = regions(release.folder / FOLDER)
@@ -54,9 +54,9 @@ def units(release: Release) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def regions(folder: Path) -> np.ndarray | None:
-    """The area of each vertex of fsaverage5, (20484,) left first; None where the two files are not in `folder`.
+    """Return the area of each vertex of fsaverage5, (20484,) left first; None if the two files are not in `folder`.
 
-    Raises BadInput for files that are not the pinned ones.
+    Raises BadInput for files with another checksum.
     """
     paths = {hemi: folder / file for hemi, file in FILES.items()}
     if not all(path.is_file() for path in paths.values()):
@@ -74,7 +74,7 @@ def _areas(hemi: str, path: Path) -> np.ndarray:
     from nibabel.freesurfer import read_annot
 
     label, _, names = read_annot(path)
-    # the names carry their hemisphere, "L_V1_ROI"; the first one, "???", is what has no area
+    # the names include their hemisphere, "L_V1_ROI"; the first one, "???", labels vertices without an area
     area = np.array([name.decode().removesuffix("_ROI") if k else NO_AREA for k, name in enumerate(names)])
     if not all(name.startswith(f"{hemi}_") for name in area[1:]):
         raise BadInput(f"{path}: areas of another hemisphere than {hemi}; fetch the file again")

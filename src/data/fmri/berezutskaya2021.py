@@ -1,18 +1,18 @@
-"""Berezutskaya et al.: 30 people watch 6.5 minutes of a film about Pippi Longstocking, speech and music in turns.
+"""Berezutskaya et al.: 30 subjects watch 6.5 minutes of a film about Pippi Longstocking, speech and music in turns.
 
 Berezutskaya J, Vansteensel MJ, Aarnoutse EJ, ... Ramsey NF (2022). Open multimodal iEEG-fMRI dataset from naturalistic
 stimulation with a short audiovisual film. Sci Data 9:91. Raw data: OpenNeuro ds003688 (CC0); the film is not in it, and
 fMRIPrep has to be run by the user.
 
-Layout below DATA_HOME/berezutskaya2021: `participants.tsv` (63 people, 30 with fMRI),
+Layout below DATA_HOME/berezutskaya2021: `participants.tsv` (63 participants, 30 with fMRI),
 `sub-*/ses-mri3t/func/*_task-film_run-1_{events.tsv,bold.json}` as on OpenNeuro; fMRIPrep's
 `*_hemi-{L,R}_space-fsaverage5_bold.func.gii` and confound tables anywhere below; the film
 `pippi_on_the_run_edited4brain_recordings.avi`. TR 0.608 s (3-D PRESTO); the film starts with the first volume, its
-last block ends at 389.728 s = 641 volumes. Values: (1 film, <= 30 people, 389 s, 20484 vertices).
+last block ends at 389.728 s = 641 volumes. Values: (1 film, <= 30 subjects, 389 s, 20484 vertices).
 
-As in the published loader, volumes are averaged by overlap into seconds; here people with another number of volumes are
-left out by name (they made the stack fail), a last whole second is kept, and confounds are a preset ("pca95" is the
-published one).
+As in the published loader, volumes are averaged by overlap into seconds. Unlike it, subjects with another number of
+volumes are left out by name (there they make the stack fail), a last whole second is kept, and confounds are a preset
+("pca95" is the published one).
 """
 
 from functools import partial
@@ -59,26 +59,26 @@ NEEDS = (
 
 
 def read(release: Release) -> Responses:
-    """Everybody's run of the film in whole seconds."""
+    """Return every subject's run of the film in whole seconds."""
     film = release.file(FILM)
     runs = fmriprep.find_runs(release, TASK)
-    people = scanned(fmriprep.read_table(release.file("participants.tsv")))
-    left_out = dict.fromkeys(sorted(set(people) - {f"sub-{run.subject}" for run in runs}), "no fMRIPrep output")
+    subjects = scanned(fmriprep.read_table(release.file("participants.tsv")))
+    left_out = fmriprep.without_output(subjects, runs)
     release.require([fmriprep.raw_file(release, run, what) for run in runs for what in ("events.tsv", "bold.json")])
     ends_ms = [end_ms(fmriprep.raw_file(release, run, "events.tsv")) for run in runs]
-    # the whole seconds of the film's own events; the film file may hold a little more than was recorded
+    # whole seconds of the events; the film file may be a little longer than the recording
     n_bins = int(min(max(ends_ms), probe(film).duration_ms) // fmriprep.BIN_MS)
     return fmriprep.read_film(release, film, runs, n_bins, partial(timing, release), left_out)
 
 
 def scanned(participants: dict[str, list[str]]) -> list[str]:
-    """The people of `participants.tsv` who have fMRI."""
+    """Return the subjects of `participants.tsv` who have fMRI."""
     rows = zip(participants["participant_id"], participants["fMRI"], strict=True)
-    return [person for person, fmri in rows if fmri == "yes"]
+    return [subject for subject, fmri in rows if fmri == "yes"]
 
 
 def timing(release: Release, run: Run) -> Timing | str:
-    """When a run showed the film; a text where its repetition time is another one."""
+    """Return when a run showed the film; the reason, if its repetition time is not the expected one."""
     tr_ms = fmriprep.sidecar_tr_ms(fmriprep.raw_file(release, run, "bold.json"))
     if abs(tr_ms - TR_MS) >= fmriprep.TR_TOLERANCE_MS:
         return f"TR {tr_ms / 1000:g} s, expected {TR_MS / 1000:g} s"
@@ -88,7 +88,7 @@ def timing(release: Release, run: Run) -> Timing | str:
 
 
 def end_ms(events: Path) -> float:
-    """When the last block of the film ends, in ms since the first volume."""
+    """Return the end of the last block of the film, in ms since the first volume."""
     table = fmriprep.read_table(events)
     try:
         return max(1000 * (float(a) + float(b)) for a, b in zip(table["onset"], table["duration"], strict=True))

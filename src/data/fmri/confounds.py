@@ -1,10 +1,10 @@
-"""What is regressed out of a run of fMRI: presets over fMRIPrep's confound tables, through nilearn's own tools.
+"""Confound regression of an fMRI run: presets over fMRIPrep's confound tables, with nilearn's functions.
 
 Presets: "motion24+acompcor" (six motion parameters, their derivatives and all squares; five components each of white
 matter and CSF, Behzadi et al. 2007, NeuroImage 37:90), "motion24", "motion6", each with fMRIPrep's cosines for slow
-drift; "none"; and "pca95", the published one: all columns of the table, whitened to the components that hold 95 % of
-the variance (about a hundred, the global signal among them), fitted without intercept. Every preset leaves a vertex's
-mean in place.
+drift; "none"; and "pca95", the published one: all columns of the table, whitened to the components that explain 95 % of
+the variance (about a hundred, which include the global signal), fitted without intercept. Every preset preserves the
+mean of a vertex.
 """
 
 from pathlib import Path
@@ -24,10 +24,10 @@ _STRATEGIES = {
 
 
 def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
-    """`series` (n_volumes, n_vertices) without what the confounds explain; volumes before the steady state are NaN.
+    """Return the residuals of `series` (n_volumes, n_vertices) after confound regression.
 
-    table: fMRIPrep's `..._desc-confounds_timeseries.tsv`, its .json beside it for aCompCor. Raises BadInput where it
-    has another number of rows than the series, or lacks what the preset needs.
+    Volumes before the steady state are NaN. table: fMRIPrep's `..._desc-confounds_timeseries.tsv`, its .json beside it
+    for aCompCor. Raises BadInput if it has another number of rows than the series, or lacks columns of the preset.
     """
     if preset == "none":
         return series
@@ -36,7 +36,7 @@ def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
     regressors, steady = _regressors(table, preset, len(series))
     from nilearn.signal import clean as regress
 
-    # nilearn subtracts the fit of centred regressors, and so keeps the mean
+    # nilearn subtracts the fit of centred regressors, which preserves the mean
     fitted = regress(series[steady], confounds=regressors[steady], detrend=False, standardize=None, filter=False)
     found = np.full(series.shape, np.nan, dtype=np.float32)
     found[steady] = fitted
@@ -44,10 +44,10 @@ def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
 
 
 def components(columns: np.ndarray) -> np.ndarray:
-    """The leading principal components that hold 95 % of the variance: (n_volumes, n_columns) -> (n_volumes, n).
+    """Return the leading components (PCA) that explain 95 % of the variance: (n_volumes, n_columns) -> (n_volumes, n).
 
-    As published: NaN to the column's mean, z-scores by the population's standard deviation + 1e-8, and as many
-    components as it takes to reach the share.
+    As published: NaN is replaced by the column's mean, z-scores divide by the population's standard deviation + 1e-8,
+    and the number of components is the smallest that exceeds the share.
     """
     columns = np.asarray(columns, dtype=np.float64)
     columns = np.where(np.isnan(columns), np.nan_to_num(np.nanmean(columns, axis=0)), columns)
@@ -58,12 +58,12 @@ def components(columns: np.ndarray) -> np.ndarray:
 
 
 def regress_components(series: np.ndarray, orthonormal: np.ndarray) -> np.ndarray:
-    """`series` (n_volumes, n_vertices) minus its least-squares fit by orthonormal columns, without intercept."""
+    """Return the residuals of `series` (n_volumes, n_vertices) from a fit by orthonormal columns, without intercept."""
     return (series - orthonormal @ (orthonormal.T @ series)).astype(np.float32)
 
 
 def n_rows(table: Path) -> int:
-    """How many volumes a confound table describes."""
+    """Return the number of volumes that a confound table describes."""
     return sum(1 for line in table.read_text().splitlines() if line.strip()) - 1
 
 
@@ -79,10 +79,10 @@ def _columns(table: Path, n_volumes: int) -> np.ndarray:
 
 
 def _regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n_volumes, n_regressors) and which volumes are in the steady state (n_volumes,)."""
+    """Return the regressors (n_volumes, n_regressors) and a mask of the volumes in the steady state (n_volumes,)."""
     from nilearn.interfaces.fmriprep import load_confounds
 
-    # nilearn derives the table's name from an image's, whose entities fMRIPrep's versions order differently
+    # nilearn derives the table's name from an image's, and fMRIPrep's versions order the entities differently
     image = str(table).replace("_desc-confounds_timeseries.tsv", "_hemi-L_bold.func.gii")
     image = image.replace("_desc-confounds_regressors.tsv", "_hemi-L_bold.func.gii")
     try:
@@ -90,7 +90,7 @@ def _regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, n
     except (ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(
-            f"{table}: confounds '{preset}' cannot be had ({reason}); expected fMRIPrep's table and its .json beside "
+            f"{table}: confounds '{preset}' cannot be read ({reason}); expected fMRIPrep's table and its .json beside "
             f"it; or choose --confounds motion6 or none"
         ) from error
     _check_length(table, len(found), n_volumes)

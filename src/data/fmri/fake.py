@@ -1,9 +1,9 @@
 """Simulated fMRI of a small cortical patch: every region is a known linear map of one layer of the embedded network.
 
-Six subjects watch five films (61 to 182 s) and a hundred clips of 3 s. A unit's signal follows its layer's answers in
-blocks of 4 s, averaged into seconds; for the films it lags by SPM's haemodynamic response, for the clips it is one
-value per clip. Each subject adds independent noise of known variance, so `best_r` of the unit table is the highest
-correlation that any model can reach with the subjects' mean. Units of region "none" have no signal.
+Six subjects watch five films (61 to 182 s) and a hundred clips of 3 s. A unit's signal is a linear map of its layer's
+activations in blocks of 4 s, averaged into seconds; for the films it is convolved with SPM's haemodynamic response, for
+the clips it is one value per clip. Each subject has independent noise of known variance, so that `best_r` of the unit
+table is the highest correlation of any model with the subjects' mean. Units of region "none" have no signal.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ from ..declare import Fmri
 from ..synthetic import plant
 from ..synthetic.files import FPS, render_films
 from ..synthetic.scenes import moving_scenes
-from ..synthetic.study import CARD, ensure_study
+from ..synthetic.study import ATTRIBUTION, ensure_study
 
 STUDY = "fake-fmri"
 VERSION = 1
@@ -28,7 +28,7 @@ SUBJECTS = tuple(f"subject-{i}" for i in range(1, 7))
 REGIONS = {"fake-V1": "colour", "fake-V2": "orientation", "fake-MT": "motion", "fake-LO": "conjunction", "none": ""}
 UNITS_PER_REGION = {"L": 8, "R": 7}
 N_COMPONENTS = 8
-# patches of neighbours on fsaverage5, about where the names would lie
+# patches of neighbouring vertices on fsaverage5, near the areas of these names
 VERTICES = {
     ("L", "fake-V1"): (8554, 34, 1990, 8555, 8556, 9648, 9649, 1991),
     ("L", "fake-V2"): (3794, 304, 1700, 3792, 3793, 3795, 3796, 1699),
@@ -48,7 +48,7 @@ def _rng(*parts: str) -> np.random.Generator:
 
 
 def units() -> dict[str, np.ndarray]:
-    """The unit table, left hemisphere first: place, layer, variance of signal and of a subject's noise, best_r."""
+    """Return the unit table, left hemisphere first: place, layer, variance of signal and subject noise, best_r."""
     rows = [(hemi, region, i) for hemi, n in UNITS_PER_REGION.items() for region in REGIONS for i in range(n)]
     signal = np.array([float(region != "none") for _, region, _ in rows])
     noise = _rng("noise of units").uniform(0.4, 4.0, len(rows))
@@ -65,9 +65,10 @@ def units() -> dict[str, np.ndarray]:
 
 
 def signals(movies: dict[str, np.ndarray], clips: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What every unit says without noise, by one map but for its scale: (n_seconds, n_units), (n_clips, n_units).
+    """Return every unit's noiseless signal, of variance 1: films (n_seconds, n_units) and clips (n_clips, n_units).
 
-    movies: {layer: (n_seconds, n_features)}, lagged; clips: {layer: (n_clips, n_features)}. Variance 1 in each.
+    movies: {layer: (n_seconds, n_features)}, lagged; clips: {layer: (n_clips, n_features)}. Both signals of a unit are
+    the same linear map of its layer, up to scale.
     """
     region = units()["region"]
     seconds, values = (np.zeros((len(rows["colour"]), len(region))) for rows in (movies, clips))
@@ -81,15 +82,15 @@ def signals(movies: dict[str, np.ndarray], clips: dict[str, np.ndarray]) -> tupl
 
 
 def render(folder: Path) -> None:
-    """Films, clips and `responses.npz` with what all subjects' units answered to them, into `folder`."""
+    """Write films, clips and `responses.npz`, the responses of all subjects' units, to `folder`."""
     lengths_s = MOVIES_S | CLIPS_S
     films = render_films(
         lambda file: moving_scenes(_rng("film", file), round(lengths_s[file] * FPS)),
         [folder / file for file in lengths_s],
     )
     bins = [*(regular_bins(1000 * s, 1000) for s in MOVIES_S.values()), *([[[0.0, 3000.0]]] * len(CLIPS_S))]
-    answers = plant.binned(films, map(np.asarray, bins))
-    movies, clips = answers[: len(MOVIES_S)], answers[len(MOVIES_S) :]
+    activations = plant.binned(films, map(np.asarray, bins))
+    movies, clips = activations[: len(MOVIES_S)], activations[len(MOVIES_S) :]
     seconds, values = signals(
         {layer: np.concatenate([plant.lagged(movie[layer]) for movie in movies]) for layer in fakenet.LAYERS},
         {layer: np.concatenate([clip[layer] for clip in clips]) for layer in fakenet.LAYERS},
@@ -118,14 +119,14 @@ def _load(folder: Path, which: str) -> Responses:
 
 
 def _declare(which: str, **traits) -> Fmri:
-    return Fmri(study=STUDY, load=partial(_load, which=which), **CARD, **traits)
+    return Fmri(study=STUDY, load=partial(_load, which=which), **ATTRIBUTION, **traits)
 
 
 DATASETS = [
     _declare(
         "movies",
         name="fake-fmri",
-        note="best possible correlation of every unit in `best_r` of the unit table",
+        note="highest possible correlation of every unit in `best_r` of the unit table",
         expected={"stimuli": 5, "subjects": 6, "repetitions": 6, "bins": 182, "units": 75},
     ),
     _declare(

@@ -1,7 +1,7 @@
-"""Films watched in the scanner, as fMRIPrep leaves them: GIFTI series on fsaverage5 and confound tables, run by run.
+"""fMRI responses to films as preprocessed by fMRIPrep: GIFTI series on fsaverage5 and confound tables, per run.
 
 A run's volumes are averaged by overlap into seconds of the film, from the onset that its events state, so that runs of
-unlike repetition times stand side by side. Runs that cannot be used are left out by name.
+different repetition times have the same time bins. Runs that cannot be used are left out by name.
 """
 
 import json
@@ -15,14 +15,16 @@ import numpy as np
 from ...records import Responses, Stimuli
 from ...utils import BadInput, digest, overlap_weights, regular_bins
 from ...video import probe
+from ..notes import first_reasons, left_out_note
+from ..parallel import with_progress
 from ..release import ByHand, Need, Release
 from . import atlas, confounds
-from .subjects import counted, fill_empty, first_reasons, left_out_note
+from .subjects import fill_empty
 
 BIN_MS = 1000.0
 TR_TOLERANCE_MS = 1.0
 OPTIONS = {"confounds": confounds.PRESETS}
-# entities in the order of fMRIPrep since version 20.2, and in the one before
+# order of the entities since version 20.2 of fMRIPrep, and before it
 _FILE = re.compile(
     r"(?P<run>sub-(?P<subject>[A-Za-z0-9]+)_[A-Za-z0-9_-]+?)_"
     r"(?:hemi-(?P<new>[LR])_space-fsaverage5|space-fsaverage5_hemi-(?P<old>[LR]))_bold\.func\.gii"
@@ -31,7 +33,7 @@ _TABLES = ("timeseries", "regressors")
 
 
 def needs(task: str, n_runs: int, accession: str) -> tuple[Need, ...]:
-    """What fMRIPrep has to leave anywhere below the study's folder, for `n_runs` runs of `task`."""
+    """Return the needed output of fMRIPrep, anywhere below the study's folder, for `n_runs` runs of `task`."""
     made = ByHand(
         f"get the raw data (aws s3 sync --no-sign-request s3://openneuro.org/{accession} {accession}), run fMRIPrep on "
         "them with --output-spaces fsaverage5, and copy its sub-*/ folders (func.gii, desc-confounds tables and their "
@@ -45,7 +47,7 @@ def needs(task: str, n_runs: int, accession: str) -> tuple[Need, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run of one subject; name: the BIDS entities that its files begin with."""
+    """Run of one subject; name: the BIDS entities at the beginning of its file names."""
 
     subject: str
     name: str
@@ -53,21 +55,20 @@ class Run:
 
     @property
     def table(self) -> Path | None:
-        """Its confound table, under either of the names that fMRIPrep has given it; None where there is none."""
-        beside = [
-            next(iter(self.files.values())).with_name(f"{self.name}_desc-confounds_{kind}.tsv") for kind in _TABLES
-        ]
-        return next((path for path in beside if path.is_file()), None)
+        """Confound table, under either of fMRIPrep's names for it; None if there is none."""
+        series = next(iter(self.files.values()))
+        names = [f"{self.name}_desc-confounds_{kind}.tsv" for kind in _TABLES]
+        return next((path for path in map(series.with_name, names) if path.is_file()), None)
 
     @property
     def inputs(self) -> list[Path]:
-        """Its surface series, left first, its confound table and that one's description."""
-        beside = [] if self.table is None else [self.table, self.table.with_suffix(".json")]
-        return [self.files[hemi] for hemi in atlas.HEMISPHERES] + [path for path in beside if path.is_file()]
+        """Surface series, left first, the confound table and its description."""
+        tables = [] if self.table is None else [self.table, self.table.with_suffix(".json")]
+        return [self.files[hemi] for hemi in atlas.HEMISPHERES] + [path for path in tables if path.is_file()]
 
 
 def find_runs(release: Release, task: str) -> list[Run]:
-    """The runs of a task for which there is anything, sorted by name; BadInput for none, and for one found twice."""
+    """Return the runs of a task with any file, sorted by name; BadInput for none, and for a run found twice."""
     runs: dict[str, Run] = {}
     for path in release.files(f"**/sub-*_task-{task}_*_bold.func.gii"):
         match = _FILE.fullmatch(path.name)
@@ -86,10 +87,15 @@ def find_runs(release: Release, task: str) -> list[Run]:
     return [runs[name] for name in sorted(runs)]
 
 
-def read_series(run: Run) -> np.ndarray:
-    """The volumes of both hemispheres, left first: float32 (n_volumes, 20484).
+def without_output(subjects: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
+    """Return {"sub-<subject>": reason} of the subjects without any run."""
+    return dict.fromkeys(sorted(set(subjects) - {f"sub-{run.subject}" for run in runs}), "no fMRIPrep output")
 
-    Raises BadInput for a file that cannot be read, another mesh, and hemispheres of unlike length.
+
+def read_series(run: Run) -> np.ndarray:
+    """Return the volumes of both hemispheres, left first: float32 (n_volumes, 20484).
+
+    Raises BadInput for a damaged file, another mesh, and hemispheres of different length.
     """
     left, right = (_read_gifti(run.files[hemi]) for hemi in atlas.HEMISPHERES)
     if len(left) != len(right):
@@ -118,10 +124,9 @@ def _read_gifti(path: Path) -> np.ndarray:
 
 
 def to_seconds(series: np.ndarray, tr_ms: float, onset_ms: float, n_bins: int) -> np.ndarray:
-    """Volumes (n_volumes, n_vertices) averaged by overlap into seconds from `onset_ms` on: (n_bins, n_vertices).
+    """Return volumes (n_volumes, n_vertices) averaged by overlap into seconds from `onset_ms` on: (n_bins, n_vertices).
 
-    A second that touches a volume that is NaN throughout (not yet in the steady state), or that the run does not
-    cover, is NaN.
+    A second is NaN if it overlaps a volume of NaN only (before the steady state), or if the run does not cover it.
     """
     weights = overlap_weights(
         regular_bins(len(series) * tr_ms, tr_ms), onset_ms + regular_bins(n_bins * BIN_MS, BIN_MS)
@@ -133,13 +138,13 @@ def to_seconds(series: np.ndarray, tr_ms: float, onset_ms: float, n_bins: int) -
 
 
 def raw_file(release: Release, run: Run, what: str) -> Path:
-    """A run's file in the raw BIDS tree, by what its name ends with."""
+    """Return a run's file in the raw BIDS tree, by the end of its name."""
     session = run.name.split("_")[1]
     return release.folder / f"sub-{run.subject}" / session / "func" / f"{run.name}_{what}"
 
 
 def sidecar_tr_ms(path: Path) -> float:
-    """The repetition time that a BIDS sidecar states, in ms; BadInput where it states none."""
+    """Return the repetition time that a BIDS sidecar states, in ms; BadInput if it states none."""
     try:
         return 1000 * float(json.loads(path.read_text())["RepetitionTime"])
     except (ValueError, KeyError, OSError) as error:
@@ -147,7 +152,7 @@ def sidecar_tr_ms(path: Path) -> float:
 
 
 def read_table(path: Path) -> dict[str, list[str]]:
-    """A tab-separated BIDS table as {column: texts}; BadInput where it has none or rows of unlike length."""
+    """Return a tab-separated BIDS table as {column: texts}; BadInput if it is empty or has rows of different length."""
     lines = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not lines or any(len(line) != len(lines[0]) for line in lines):
         raise BadInput(f"{path}: no table of equally long rows; expected BIDS events or participants; fetch it again")
@@ -156,9 +161,9 @@ def read_table(path: Path) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a run showed the film: its repetition time, and the film's onset since the first volume, in ms.
+    """Repetition time of a run, and the film's onset since the first volume, in ms.
 
-    n_volumes: how many volumes the run has to have, None where it only has to cover the film.
+    n_volumes: required number of volumes; None if the run only has to cover the film.
     """
 
     tr_ms: float
@@ -174,18 +179,18 @@ def read_film(
     timing: Callable[[Run], Timing | str],
     left_out: dict[str, str] | None = None,
 ) -> Responses:
-    """Everybody's seconds of one film, a repetition per run.
+    """Return the responses to one film in seconds, one repetition per run.
 
-    timing: when a run showed the film, or why it cannot be used; left_out: {run or subject: why}, to which the runs
-    that cannot be used are added. Raises BadInput where none can.
+    timing: run -> Timing, or the reason why it cannot be used; left_out: {subject: reason} to list beside the runs that
+    cannot be used. Raises BadInput if no run can be used.
     """
     left_out = {} if left_out is None else dict(left_out)
 
     def one(run: Run) -> np.ndarray | str:
         return _unusable(release, run) or _run_seconds(release, run, n_bins, timing)
 
-    found = dict(zip(runs, counted(release, one, {run.name: run for run in runs}), strict=True))
-    left_out |= {run.name: why for run, why in found.items() if isinstance(why, str)}
+    found = dict(zip(runs, with_progress(release, one, runs, lambda run: run.name), strict=True))
+    left_out |= {run.name: reason for run, reason in found.items() if isinstance(reason, str)}
     kept = {run: part for run, part in found.items() if not isinstance(part, str)}
     if not kept:
         raise BadInput(
@@ -201,6 +206,7 @@ def read_film(
 
 
 def _unusable(release: Release, run: Run) -> str:
+    """Return which files of a run are missing, empty if none is."""
     absent = [f"hemi-{hemi}" for hemi in atlas.HEMISPHERES if hemi not in run.files]
     if run.table is None and release.options.get("confounds", confounds.PRESETS[0]) != "none":
         absent.append("confound table")
@@ -208,27 +214,27 @@ def _unusable(release: Release, run: Run) -> str:
 
 
 class _Unusable(Exception):
-    """Why a run cannot be used, found while it was read."""
+    """Reason why a run cannot be used, found while it is read."""
 
 
 def _run_seconds(release: Release, run: Run, n_bins: int, timing: Callable[[Run], Timing | str]) -> np.ndarray | str:
-    when = timing(run)
-    if isinstance(when, str):
-        return when
+    found = timing(run)
+    if isinstance(found, str):
+        return found
 
     def make() -> np.ndarray:
         series = read_series(run)
-        if when.n_volumes not in (None, len(series)):
-            raise _Unusable(f"{len(series)} volumes, expected {when.n_volumes}")
-        end_s, lasts_s = (when.onset_ms + n_bins * BIN_MS) / 1000, len(series) * when.tr_ms / 1000
-        if lasts_s < end_s - 1e-6:
-            raise _Unusable(f"{len(series)} volumes, {lasts_s:.1f} s; the film ends at {end_s:.1f} s")
+        if found.n_volumes not in (None, len(series)):
+            raise _Unusable(f"{len(series)} volumes, expected {found.n_volumes}")
+        end_s, length_s = (found.onset_ms + n_bins * BIN_MS) / 1000, len(series) * found.tr_ms / 1000
+        if length_s < end_s - 1e-6:
+            raise _Unusable(f"{len(series)} volumes, {length_s:.1f} s; the film ends at {end_s:.1f} s")
         preset = release.options.get("confounds", confounds.PRESETS[0])
         if preset != "none" and confounds.n_rows(run.table) != len(series):
             raise _Unusable(f"{confounds.n_rows(run.table)} rows of confounds for {len(series)} volumes")
-        return to_seconds(confounds.clean(series, run.table, preset), when.tr_ms, when.onset_ms, n_bins)
+        return to_seconds(confounds.clean(series, run.table, preset), found.tr_ms, found.onset_ms, n_bins)
 
     try:
-        return release.part(f"{run.name}-{digest([when.tr_ms, when.onset_ms, n_bins])[:8]}", run.inputs, make)
+        return release.part(f"{run.name}-{digest([found.tr_ms, found.onset_ms, n_bins])[:8]}", run.inputs, make)
     except _Unusable as reason:
         return str(reason)

@@ -1,19 +1,19 @@
-"""Lahner et al. 2024, the BOLD Moments Dataset: ten people see 1,102 clips of 3 s, 1,000 three and 102 ten times.
+"""Lahner et al. 2024, the BOLD Moments Dataset: ten subjects see 1,102 clips of 3 s, 1,000 three and 102 ten times.
 
 Lahner B, Dwivedi K, Iamshchinina P, ... Cichy R, Oliva A (2024). Modeling short visual events through the BOLD Moments
-video fMRI dataset and metadata. Nat Commun 15:6241. Betas: OpenNeuro ds005165, version B, fsaverage (CC0), 10.5 GB a
-person; the clips: boldmomentsdataset.csail.mit.edu, by password after agreeing to their terms.
+video fMRI dataset and metadata. Nat Commun 15:6241. Betas: OpenNeuro ds005165, version B, fsaverage (CC0), 10.5 GB
+per subject; the clips: boldmomentsdataset.csail.mit.edu, by password after agreeing to their terms.
 
 Layout below DATA_HOME/lahner2024: `derivatives/versionB/fsaverage/GLM/sub-<NN>/prepared_betas/
 sub-<NN>_organized_betas_task-{test,train}_hemi-{left,right}_normalized.pkl` as on OpenNeuro, each a pickle of (array
 (clips, repeats, 163842), names like "vid0001"); the clips `<NNNN>.mp4` in `stimuli/`; fsaverage's meshes in
-`fsaverage/` (fetched; not needed for `--downsampling nested`). Values: (1,026 clips, 10 people, 1 bin of 3 s, 20484
-vertices), the mean over a person's repeats. The stimulus table's column `part` says train or test.
+`fsaverage/` (fetched; not needed for `--downsampling nested`). Values: (1,026 clips, 10 subjects, 1 bin of 3 s, 20484
+vertices), the mean over a subject's repeats. The stimulus table's column `part` is "train" or "test".
 
 As published, 76 clips are left out by id, for a reason that is not given; `--clips all` keeps them. Unlike the
-published loader: pickles are read by a reader that runs nothing and maps their arrays, so that memory stays below a few
-hundred MB a person; fsaverage5 takes the mean over its vertices' own neighbourhood on the sphere, within a hemisphere
-(the published median of the ten nearest pial vertices mixed sulci and the two sides of the midline).
+published loader, pickles are read by a reader that executes nothing and maps their arrays, so that memory stays below a
+few hundred MB per subject. A vertex of fsaverage5 has the mean over its neighbourhood on the sphere, within its
+hemisphere (the published median of the ten nearest pial vertices mixes sulci and the two sides of the midline).
 """
 
 import re
@@ -26,9 +26,11 @@ from ...records import Responses, Stimuli
 from ...utils import BadInput, regular_bins
 from ...video import probe
 from ..declare import Fmri
-from ..release import ByHand, Need, OpenNeuro, Release
+from ..notes import first_reasons, left_out_note
+from ..parallel import in_parallel
+from ..release import ByHand, Need, OpenNeuro, Release, fetch_hint
 from . import atlas, surface, unpickle
-from .subjects import each, fill_empty, first_reasons, left_out_note, whole
+from .subjects import Files, Part, complete_subjects, fill_empty
 
 NAME = "lahner2024-fmri"
 CLIP_MS = 3000.0
@@ -67,15 +69,15 @@ NEEDS = (
 
 
 def read(release: Release) -> Responses:
-    """Everybody's mean beta of every clip, a repetition per person."""
-    files, left_out = people(release)
-    lists = {person: _ids(betas) for person, betas in files.items()}
+    """Return every subject's mean beta of every clip, one repetition per subject."""
+    files, left_out = subject_files(release)
+    lists = {subject: _ids(betas) for subject, betas in files.items()}
     first = next(iter(lists))
-    for person, listed in lists.items():
+    for subject, listed in lists.items():
         if listed != lists[first]:
             raise BadInput(
-                f"{release.name}: sub-{person} and sub-{first} list other clips, or in another order; expected the "
-                f"same in all pickles; fetch them again"
+                f"{release.name}: sub-{subject} and sub-{first} list different clips or orders; expected the same in "
+                f"all pickles; fetch them again"
             )
     kept, dropped = _kept(release, lists[first])
     stimuli = _stimuli(release, kept)
@@ -86,29 +88,28 @@ def read(release: Release) -> Responses:
     if dropped:
         notes["clips left out"] = f"{dropped} by the published list"
     notes |= left_out_note(left_out)
-    subjects = tuple(f"sub-{person}" for person in files)
+    subjects = tuple(f"sub-{subject}" for subject in files)
     return Responses(stimuli, values, regular_bins(CLIP_MS, CLIP_MS), units, subjects, notes)
 
 
-def people(release: Release) -> tuple[dict[str, dict[tuple[str, str], Path]], dict[str, str]]:
-    """({person: {(part, hemisphere): pickle}} of those who have all four, {person: what is missing} of the others)."""
-    found: dict[str, dict[tuple[str, str], Path]] = {}
+def subject_files(release: Release) -> tuple[Files, dict[str, str]]:
+    """Return ({subject: {(part, hemisphere): pickle}} of the subjects with all four, {subject: missing parts})."""
+    found: Files = {}
     for path in release.files(BETAS.format("*", "*", "*")):
         match = _FILE.fullmatch(path.name)
         if match:
             found.setdefault(match[1], {})[match[2], match[3]] = path
     wanted = [(part, side) for part in PARTS for side in _SIDES.values()]
-    kept, left_out = whole(found, wanted)
+    kept, left_out = complete_subjects(found, wanted)
     if not kept:
         raise BadInput(
-            f"{release.name}: nobody has all four pickles: {first_reasons(left_out)}; "
-            f"run: python -m src.data fetch {release.name}"
+            f"{release.name}: no subject has all four pickles: {first_reasons(left_out)}; {fetch_hint(release.name)}"
         )
     return kept, left_out
 
 
 def read_betas(path: Path) -> tuple[np.ndarray, list[str]]:
-    """The betas (clips, repeats, 163842), memory-mapped, and the clips' ids of four digits."""
+    """Return the betas (clips, repeats, 163842), memory-mapped, and the clips' ids of four digits."""
     content = unpickle.read(path)
     if not isinstance(content, (tuple, list)) or len(content) != 2 or not isinstance(content[0], np.ndarray):
         raise BadInput(f"{path}: holds {type(content).__name__}; expected (array, names); fetch it again")
@@ -124,12 +125,12 @@ def read_betas(path: Path) -> tuple[np.ndarray, list[str]]:
     return array, ids
 
 
-def _ids(betas: dict[tuple[str, str], Path]) -> dict[str, list[str]]:
-    """{part: ids} of one person, the same on both sides."""
+def _ids(betas: dict[Part, Path]) -> dict[str, list[str]]:
+    """Return {part: ids} of one subject, checked to be the same in both hemispheres."""
     listed = {key: read_betas(path)[1] for key, path in betas.items()}
     for part in PARTS:
         if listed[part, "left"] != listed[part, "right"]:
-            raise BadInput(f"{betas[part, 'left']}: names other clips than its right hemisphere; fetch both again")
+            raise BadInput(f"{betas[part, 'left']}: lists other clips than the right hemisphere; fetch both again")
     both = set(listed["test", "left"]) & set(listed["train", "left"])
     if both:
         raise BadInput(
@@ -143,7 +144,7 @@ def _option(release: Release, name: str, values: tuple[str, ...]) -> str:
 
 
 def _kept(release: Release, listed: dict[str, list[str]]) -> tuple[list[tuple[str, int, str]], int]:
-    """((part, row, id) of the clips that are kept, sorted by id, how many are left out)."""
+    """Return ((part, row, id) of the kept clips, sorted by id, and the number of clips left out)."""
     rows = [(part, row, identity) for part in PARTS for row, identity in enumerate(listed[part])]
     excluded = EXCLUDED if _option(release, "clips", CLIPS) == "published" else frozenset()
     kept = sorted((row for row in rows if row[2] not in excluded), key=lambda row: row[2])
@@ -154,33 +155,33 @@ def _stimuli(release: Release, kept: list[tuple[str, int, str]]) -> Stimuli:
     have = {path.stem: path for path in sorted((release.folder / "stimuli").rglob("*.mp4"))}
     ids = tuple(identity for _, _, identity in kept)
     paths = release.require([have.get(i, release.folder / "stimuli" / f"{i}.mp4") for i in ids])
-    lasts_ms = np.array([probe(path).duration_ms for path in paths])
-    return Stimuli(NAME, ids, tuple(paths), lasts_ms, ("video",) * len(ids), {"part": [part for part, _, _ in kept]})
+    films_ms = np.array([probe(path).duration_ms for path in paths])
+    return Stimuli(NAME, ids, tuple(paths), films_ms, ("video",) * len(ids), {"part": [part for part, _, _ in kept]})
 
 
 def _sampled(release: Release, files, listed: dict[str, list[str]], kept) -> list[np.ndarray]:
-    """Each person's betas of the kept clips on fsaverage5: (n_clips, 20484)."""
+    """Return each subject's betas of the kept clips on fsaverage5: (n_clips, 20484)."""
     down = surface.Downsampling(release, _option(release, "downsampling", surface.DOWNSAMPLING))
     n_clips = sum(map(len, listed.values())) * len(_SIDES)
     done = dict.fromkeys(files, 0)
 
-    def one(person: str) -> np.ndarray:
-        def told(n: int) -> None:
-            done[person] = n
-            release.progress(sum(done.values()) / n_clips, len(files), f"sub-{person}")
+    def one(subject: str) -> np.ndarray:
+        def report(n: int) -> None:
+            done[subject] = n
+            release.progress(sum(done.values()) / n_clips, len(files), f"sub-{subject}")
 
-        whole = release.part(
-            f"sub-{person}", list(files[person].values()), lambda: person_betas(files[person], down, told)
+        all_clips = release.part(
+            f"sub-{subject}", list(files[subject].values()), lambda: subject_betas(files[subject], down, report)
         )
-        told(n_clips)
+        report(n_clips)
         start = {"test": 0, "train": len(listed["test"])}
-        return whole[[start[part] + row for part, row, _ in kept]]
+        return all_clips[[start[part] + row for part, row, _ in kept]]
 
-    return list(each(release, one, list(files)))
+    return list(in_parallel(release, one, list(files)))
 
 
-def person_betas(betas: dict[tuple[str, str], Path], down: surface.Downsampling, told=lambda n: None) -> np.ndarray:
-    """One person's mean betas on fsaverage5, test clips first: (n_clips, 20484), read clip by clip."""
+def subject_betas(betas: dict[Part, Path], down: surface.Downsampling, report=lambda n: None) -> np.ndarray:
+    """Return one subject's mean betas on fsaverage5, test clips first: (n_clips, 20484), read clip by clip."""
     sides, done = [], 0
     for hemi, side in _SIDES.items():
         rows = []
@@ -189,13 +190,13 @@ def person_betas(betas: dict[tuple[str, str], Path], down: surface.Downsampling,
             for clip in one_by_one(array):
                 rows.append(down(clip.mean(axis=0, dtype=np.float64)[None], hemi)[0])
                 done += 1
-                told(done)
+                report(done)
         sides.append(np.stack(rows))
     return np.concatenate(sides, axis=1)
 
 
 def one_by_one(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The clips of betas (clips, repeats, vertices), each mapped by itself, so that no more of a file is in memory."""
+    """Yield the clips of betas (clips, repeats, vertices), each mapped separately, which limits memory to one clip."""
     if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
         yield from array
         return

@@ -1,7 +1,7 @@
-"""From volumes, and from the full fsaverage surface, to fsaverage5; hemispheres never mixed.
+"""Resampling of volumes and of the full fsaverage surface to fsaverage5, within each hemisphere.
 
-Volumes are sampled by nilearn on the fsaverage5 meshes that it carries; they must lie in MNI space, which these meshes
-follow but for a few millimetres.
+Volumes are sampled by nilearn on its fsaverage5 meshes; they must be in MNI space, from which these meshes differ by a
+few millimetres.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...utils import BadInput
-from ..release import Http, Need, Release
+from ..release import Http, Need, Release, fetch_hint
 from .atlas import HEMISPHERES, N_HEMI
 
 SAMPLING = ("white-to-pial", "pial-ball")
@@ -35,11 +35,11 @@ NEED = Need(
 
 
 def open_volumes(path: Path):
-    """A 4-D image that is read as it is used; BadInput for a file that is none."""
+    """Return a 4-D image whose data are read on access; BadInput for another file."""
     import nibabel
 
     try:
-        # one handle: a compressed file is then read through once, not from its start for each block
+        # with one handle a compressed file is read once, not from its start for each block
         image = nibabel.load(path, keep_file_open=True)
     except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
         raise BadInput(f"{path} cannot be read as NIfTI ({error}); the file is damaged: get it again") from error
@@ -49,7 +49,7 @@ def open_volumes(path: Path):
 
 
 def tr_ms(image) -> float | None:
-    """The repetition time in a NIfTI header, in ms; None where it states none."""
+    """Return the repetition time in a NIfTI header, in ms; None if it states none."""
     zoom, unit = float(image.header.get_zooms()[3]), image.header.get_xyzt_units()[1]
     if zoom <= 0 or unit not in ("sec", "msec", "usec", "unknown"):
         return None
@@ -57,16 +57,17 @@ def tr_ms(image) -> float | None:
 
 
 def sample_volumes(path: Path, sampling: str = SAMPLING[0]) -> np.ndarray:
-    """Volumes in MNI space at the vertices of fsaverage5: float32 (n_volumes, 20484), left first.
+    """Return volumes in MNI space at the vertices of fsaverage5: float32 (n_volumes, 20484), left first.
 
-    sampling: "white-to-pial", the mean along ten depths between the two surfaces, or "pial-ball", the published mean in
-    a ball of 3 mm around the pial vertices, which takes in CSF and the bank across. Raises BadInput for damaged files.
+    sampling: "white-to-pial", the mean over ten depths between the two surfaces, or "pial-ball", the published mean in
+    a ball of 3 mm around the pial vertices, which includes CSF and the opposite bank. Raises BadInput for damaged
+    files.
     """
     return np.concatenate([_sample(block, sampling) for block in _blocks(path)])
 
 
 def _blocks(path: Path) -> Iterator:
-    """The image in blocks of volumes, so that no more than these are in memory."""
+    """Yield the image in blocks of volumes, which limits memory."""
     import zlib
 
     from nibabel import Nifti1Image
@@ -87,73 +88,73 @@ def _sample(image, sampling: str) -> np.ndarray:
 
     meshes, found = fsaverage5(), []
     for side in _SIDES.values():
-        how = {"kind": "ball", "radius": RADIUS_MM}
+        options = {"kind": "ball", "radius": RADIUS_MM}
         if sampling == "white-to-pial":
-            how = {"inner_mesh": meshes[f"white_{side}"]}
+            options = {"inner_mesh": meshes[f"white_{side}"]}
         with warnings.catch_warnings():
             # a vertex outside the volume is NaN, which is counted later
             warnings.filterwarnings("ignore", "Mean of empty slice")
-            found.append(np.asarray(vol_to_surf(image, meshes[f"pial_{side}"], **how), dtype=np.float32).T)
+            found.append(np.asarray(vol_to_surf(image, meshes[f"pial_{side}"], **options), dtype=np.float32).T)
     return np.concatenate(found, axis=1)
 
 
 @cache
 def fsaverage5() -> dict[str, str]:
-    """The paths of nilearn's fsaverage5 meshes: pial_left, white_right, sphere_left, ..."""
+    """Return the paths of nilearn's fsaverage5 meshes: pial_left, white_right, sphere_left, ..."""
     from nilearn.datasets import fetch_surf_fsaverage
 
     return {name: str(path) for name, path in fetch_surf_fsaverage("fsaverage5").items() if name != "description"}
 
 
 class Downsampling:
-    """From fsaverage (163,842 vertices of a hemisphere) to fsaverage5 (10,242).
+    """Downsampling from fsaverage (163,842 vertices per hemisphere) to fsaverage5 (10,242).
 
-    "sphere": the mean of all vertices whose nearest vertex of fsaverage5 on the sphere is the same (about sixteen);
-    "nested": the first 10,242 vertices, which are fsaverage5's own; "pial-median": the published median of the ten
-    nearest pial vertices, here within a hemisphere. All but "nested" need the meshes of fsaverage, see `NEED`.
+    Methods: "sphere", the mean of all vertices whose nearest vertex of fsaverage5 on the sphere is the same (about
+    sixteen); "nested", the first 10,242 vertices, which are those of fsaverage5; "pial-median", the published median of
+    the ten nearest pial vertices, here within a hemisphere. All but "nested" need the meshes of fsaverage, see `NEED`.
     """
 
-    def __init__(self, release: Release, how: str = DOWNSAMPLING[0]):
-        self.how = how
-        self._maps = {} if how == "nested" else {hemi: self._map(release, hemi) for hemi in HEMISPHERES}
+    def __init__(self, release: Release, method: str = DOWNSAMPLING[0]):
+        self.method = method
+        self._maps = {} if method == "nested" else {hemi: self._map(release, hemi) for hemi in HEMISPHERES}
 
     def __call__(self, values: np.ndarray, hemi: str) -> np.ndarray:
-        """(n, 163842) -> float32 (n, 10242)."""
-        if self.how == "nested":
+        """Return values (n, 163842) of a hemisphere as float32 (n, 10242)."""
+        if self.method == "nested":
             return values[:, :N_HEMI].astype(np.float32)
-        if self.how == "sphere":
+        if self.method == "sphere":
             return (self._maps[hemi] @ values.T).T.astype(np.float32)
         return np.median(values[:, self._maps[hemi]], axis=2).astype(np.float32)
 
     def _map(self, release: Release, hemi: str):
         from scipy.spatial import cKDTree
 
-        surface = "sphere" if self.how == "sphere" else "pial"
+        surface = "sphere" if self.method == "sphere" else "pial"
         fine = full_mesh(release, surface, hemi)
         coarse = fine[:N_HEMI]
-        if self.how == "pial-median":
+        if self.method == "pial-median":
             return cKDTree(fine).query(coarse, k=NEIGHBOURS)[1]
         return _averaging(cKDTree(coarse).query(fine)[1])
 
 
-def _averaging(owner: np.ndarray):
-    """The sparse matrix (n_coarse, n_fine) that averages what each coarse vertex owns; owner: (n_fine,)."""
+def _averaging(nearest: np.ndarray):
+    """Return the sparse matrix (n_coarse, n_fine) that averages over the fine vertices with the same `nearest`."""
     from scipy.sparse import csr_matrix
 
-    size = np.bincount(owner)
-    return csr_matrix((1 / size[owner], (owner, np.arange(len(owner)))), shape=(len(size), len(owner)))
+    size = np.bincount(nearest)
+    return csr_matrix((1 / size[nearest], (nearest, np.arange(len(nearest)))), shape=(len(size), len(nearest)))
 
 
 def full_mesh(release: Release, surface: str, hemi: str) -> np.ndarray:
-    """Coordinates (163842, 3) of a surface of fsaverage; BadInput where it is not there or another mesh."""
+    """Return the coordinates (163842, 3) of a surface of fsaverage; BadInput if it is missing or another mesh."""
     import nibabel
 
     file = f"{surface}_{_SIDES[hemi]}.gii.gz"
     found = sorted((release.folder / MESHES).rglob(file))
     if not found:
         raise BadInput(
-            f"{release.name}: {file} of fsaverage is not in {release.folder / MESHES}; run: python -m src.data fetch "
-            f"{release.name}; or prepare with --downsampling nested, which needs no mesh"
+            f"{release.name}: {file} of fsaverage is not in {release.folder / MESHES}; {fetch_hint(release.name)}; or "
+            f"prepare with --downsampling nested, which needs no mesh"
         )
     points = nibabel.load(found[0]).agg_data("pointset")
     if points.shape != (N_FSAVERAGE, 3):
@@ -162,6 +163,6 @@ def full_mesh(release: Release, surface: str, hemi: str) -> np.ndarray:
 
 
 def check_width(path: Path, n_vertices: int) -> None:
-    """BadInput for betas that are not on a hemisphere of fsaverage."""
+    """Raise BadInput unless betas are on a hemisphere of fsaverage."""
     if n_vertices != N_FSAVERAGE:
         raise BadInput(f"{path}: {n_vertices} vertices; expected {N_FSAVERAGE}, a hemisphere of fsaverage")

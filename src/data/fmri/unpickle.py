@@ -1,8 +1,8 @@
-"""Reading a pickle that comes from a download: nothing in it is run, and its big arrays stay on the disk.
+"""Reader of pickles from a download that executes nothing in them and memory-maps large arrays.
 
-A pickle is a program for a small machine that may call any function of any module. This machine knows only what lists,
-texts, numbers and numpy arrays take; it refuses by name whatever else a file asks for. The bytes of an array are not
-read but mapped from where they lie in the file, so that a file of 4 GB can be read block by block.
+A pickle is a program for a stack machine that can call any function of any module. This machine implements only the
+instructions and globals of lists, texts, numbers and numpy arrays, and refuses all others by name. The bytes of an
+array are not read but mapped from their place in the file, so that a file of 4 GB can be read block by block.
 """
 
 import mmap
@@ -17,14 +17,14 @@ import numpy as np
 
 from ...utils import BadInput
 
-BY_BENCHMARK = "biufSU"
-SMALL_BYTES = 2**26  # what a text may be decoded into, in memory
+DTYPE_KINDS = "biufSU"
+SMALL_BYTES = 2**26  # largest text that is decoded in memory
 _MARK = object()
 
 
 @dataclass(frozen=True)
 class _Bytes:
-    """Bytes that lie in the file."""
+    """Place of bytes in the file."""
 
     start: int
     length: int
@@ -32,7 +32,7 @@ class _Bytes:
 
 @dataclass
 class _Type:
-    """A numpy dtype while it is put together."""
+    """Numpy dtype under construction."""
 
     code: str
     order: str = "="
@@ -43,16 +43,15 @@ class _Type:
 
 @dataclass
 class _Array:
-    """An array while it is put together."""
+    """Array under construction."""
 
     value: np.ndarray | None = None
 
 
 def read(path: Path) -> Any:
-    """What a pickle of lists, tuples, texts, numbers and numeric arrays holds; large arrays are memory-mapped.
+    """Return the content of a pickle of lists, tuples, texts, numbers and numeric arrays, large ones memory-mapped.
 
-    Protocols 2 to 5. Raises BadInput that names the global which a file asks for beside these, and for a file that
-    breaks off.
+    Reads protocols 2 to 5. Raises BadInput for any other global, which it names, and for a truncated file.
     """
     with open(path, "rb") as handle:
         try:
@@ -64,7 +63,7 @@ def read(path: Path) -> Any:
 
 
 class _Machine:
-    """The stack, the memo and the place in the file."""
+    """Stack machine: the stack, the memo and the position in the file."""
 
     def __init__(self, path: Path, content: mmap.mmap):
         self.path, self.content, self.at = path, content, 0
@@ -89,12 +88,12 @@ class _Machine:
         return self.content[self.at - n : self.at]
 
     def skip(self, n: int) -> int:
-        """Go on by n bytes; where they start."""
+        """Advance by n bytes; return their start."""
         start, self.at = self.at, self.at + n
         if n < 0:
             raise ValueError(f"a length of {n}")
         if self.at > len(self.content):
-            raise BadInput(f"{self.path}: breaks off at {len(self.content)} bytes, {self.at} expected; fetch it again")
+            raise BadInput(f"{self.path}: ends after {len(self.content)} bytes; expected {self.at}; fetch it again")
         return start
 
     def number(self, form: str) -> int:
@@ -103,12 +102,12 @@ class _Machine:
     def line(self) -> str:
         end = self.content.find(b"\n", self.at)
         if end < 0:
-            raise BadInput(f"{self.path}: breaks off within a name; fetch it again")
+            raise BadInput(f"{self.path}: ends within a name; fetch it again")
         return self.take(end + 1 - self.at)[:-1].decode()
 
     def refusal(self, what: str) -> BadInput:
         return BadInput(
-            f"{self.path}: the pickle asks for {what}; expected lists, texts and numeric arrays only; do not open it "
+            f"{self.path}: the pickle contains {what}; expected lists, texts and numeric arrays only; do not open it "
             f"otherwise, it may run code: fetch it again"
         )
 
@@ -178,7 +177,7 @@ class _Machine:
         return np.memmap(self.path, made, "r", data.start, shape, order)
 
     def finished(self, value: Any) -> Any:
-        """Arrays and texts in place of what stood for them."""
+        """Return `value` with finished arrays and texts in place of those under construction."""
         if isinstance(value, _Array):
             if value.value is None:
                 raise BadInput(f"{self.path}: an array without content; it is damaged: fetch it again")
@@ -194,7 +193,7 @@ class _Machine:
 
 def _dtype(machine: _Machine, code: Any, *_: Any) -> _Type:
     code = machine._name(code)
-    if not re.fullmatch(rf"[{BY_BENCHMARK}]\d+", code):
+    if not re.fullmatch(rf"[{DTYPE_KINDS}]\d+", code):
         raise machine.refusal(f"an array of dtype '{code}'")
     return _Type(code)
 

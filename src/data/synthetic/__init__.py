@@ -1,1 +1,1 @@
-"""What the embedded datasets share: films drawn from a seed, files written once, responses planted in known layers."""
+"""Shared parts of the embedded datasets: films rendered from a seed, files made once, responses planted in layers."""

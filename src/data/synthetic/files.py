@@ -1,6 +1,6 @@
-"""Frames to files and back through real codecs (PyAV), apart from the decoder that the models use.
+"""Frames written to files and read back through real codecs (PyAV), independent of the models' decoder.
 
-Planted truth is computed from what this module reads, so that it shares no code with what it tests.
+The planted truth is computed from the frames that this module reads, so that it shares no code with the tested reader.
 """
 
 from collections import deque
@@ -55,11 +55,11 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def read_frames(path: Path) -> np.ndarray:
-    """All frames of a film or image file, uint8 of shape (T, H, W, 3), RGB."""
+    """Return all frames of a film or image file, uint8 of shape (T, H, W, 3), RGB."""
     import av
     from av.video.reformatter import VideoReformatter
 
-    # One converter for all frames and one thread: both are several times faster on frames this small.
+    # one converter for all frames and one thread: both are several times faster on frames this small
     reformatter = VideoReformatter()
     with av.open(str(path)) as container:
         container.streams.video[0].thread_count = 1
@@ -67,14 +67,14 @@ def read_frames(path: Path) -> np.ndarray:
     return np.stack([frame.to_ndarray() for frame in frames])
 
 
-def render_films(draw: Callable[[str], np.ndarray], paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Draw, write and read back one film or image after another, a few ahead: yields the frames that a reader sees.
+def render_films(render: Callable[[str], np.ndarray], paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Render, write and read back films and images in order, a few ahead; yield the frames that were read back.
 
-    draw: file name -> frames, uint8 of shape (T, H, W, 3).
+    render: file name -> frames, uint8 of shape (T, H, W, 3).
     """
 
-    def render(path: Path) -> np.ndarray:
-        frames = draw(path.name)
+    def make(path: Path) -> np.ndarray:
+        frames = render(path.name)
         if path.suffix == ".png":
             write_image(path, frames[0])
         else:
@@ -84,7 +84,7 @@ def render_films(draw: Callable[[str], np.ndarray], paths: Sequence[Path]) -> It
     with ThreadPoolExecutor(min(2, granted_cores())) as pool:
         ahead = deque()
         for path in paths:
-            ahead.append(pool.submit(render, path))
+            ahead.append(pool.submit(make, path))
             if len(ahead) > 4:
                 yield ahead.popleft().result()
         while ahead:

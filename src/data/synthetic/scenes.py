@@ -1,7 +1,7 @@
-"""Films of 64 x 64 pixels drawn from a seed: colour fields under drifting gratings, moving textures and moving dots.
+"""Films of 64 x 64 pixels rendered from a seed: colour fields under drifting gratings, moving textures and moving dots.
 
-Colours, orientations and directions of motion are drawn independently of each other, place by place, and change at
-times of their own; that is what keeps the layers of the embedded network apart.
+Colours, orientations and directions of motion are sampled independently of each other at each place, and change at
+independent times, so that the layers of the embedded network stay linearly distinct.
 """
 
 import itertools
@@ -16,14 +16,14 @@ _Y, _X = (np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2).astype(np.float32)
 
 
 def to_uint8(patterns: np.ndarray, field: np.ndarray | float = 0.0) -> np.ndarray:
-    """The sum of two arrays in [-1, 1], of shapes that go together, as levels 0..255; (n_frames, ...) first."""
+    """Return the sum of two broadcastable arrays in [-1, 1] as levels 0..255; the first has shape (n_frames, ...)."""
     background = np.float32(127.5) * np.asarray(field, np.float32) + np.float32(128)
     levels = [np.float32(127.5) * pattern + background for pattern in patterns]
     return np.stack([np.clip(level, 0, 255, out=level).astype(np.uint8) for level in levels])
 
 
 def places(grid: int = 2) -> np.ndarray:
-    """Smooth windows that sum to 1, array of shape (grid * grid, 64, 64)."""
+    """Return smooth windows that sum to 1, array of shape (grid * grid, 64, 64)."""
     edge = np.clip((np.arange(SIZE)[None] + 0.5) / SIZE * grid - np.arange(grid)[:, None], -0.25, 1.25)
     bump = np.clip(1.5 - np.abs(edge - 0.5) * 2, 0, 1)
     bump = (bump / bump.sum(0)).astype(np.float32)
@@ -32,31 +32,31 @@ def places(grid: int = 2) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Waves:
-    """Plane waves that move as one: wave numbers (n, 2) in radians per pixel, phases (n,), amplitudes (n,)."""
+    """Plane waves that move together: wave numbers (n, 2) in radians per pixel, phases (n,), amplitudes (n,)."""
 
     numbers: np.ndarray
     phases: np.ndarray
     amplitudes: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, contrast: float) -> "Waves":
-        """`n` waves of any orientation: one is a grating, many are a texture; root mean square `contrast` / sqrt(2)."""
+    def sample(cls, rng: np.random.Generator, n: int, contrast: float) -> "Waves":
+        """Return `n` waves of random orientation (1: a grating, many: a texture) and RMS `contrast` / sqrt(2)."""
         angle = rng.uniform(0, 2 * np.pi, n)
         number = 2 * np.pi / rng.uniform(*_WAVELENGTHS_PX, n)
         numbers = number[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         return cls(numbers, rng.uniform(0, 2 * np.pi, n), np.full(n, contrast / np.sqrt(n)))
 
     def film(self, shifts: np.ndarray) -> np.ndarray:
-        """The pattern moved by `shifts` (T, 2) pixels: array of shape (T, 64, 64)."""
+        """Return the pattern moved by `shifts` (T, 2) pixels: array of shape (T, 64, 64)."""
         phase = self.phases - shifts @ self.numbers.T
         still = self.numbers[:, 0, None, None] * _X + self.numbers[:, 1, None, None] * _Y
         basis = np.concatenate([np.cos(still), -np.sin(still)]).reshape(2 * len(self.phases), -1)
         course = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * np.tile(self.amplitudes, 2)
         return (course.astype(np.float32) @ basis.astype(np.float32)).reshape(-1, SIZE, SIZE)
 
-    def film_under(self, turned: np.ndarray, zoomed: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        """The pattern turned (T,) radians, zoomed (T,) times about the centre and moved: array (T, 64, 64)."""
-        cos, sin = (f(turned)[:, None, None] / zoomed[:, None, None] for f in (np.cos, np.sin))
+    def film_under(self, rotation: np.ndarray, zoom: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """Return the pattern rotated by (T,) radians, zoomed (T,) times about the centre and moved: (T, 64, 64)."""
+        cos, sin = (f(rotation)[:, None, None] / zoom[:, None, None] for f in (np.cos, np.sin))
         x = (cos * _X + sin * _Y - shifts[:, 0, None, None]).astype(np.float32)
         y = (cos * _Y - sin * _X - shifts[:, 1, None, None]).astype(np.float32)
         film = np.zeros(x.shape, np.float32)
@@ -66,7 +66,7 @@ class Waves:
 
 
 def dots(rng: np.random.Generator, n: int, contrast: float, shifts: np.ndarray) -> np.ndarray:
-    """Bright and dark dots that move by `shifts` (T, 2) pixels and re-enter opposite: array of shape (T, 64, 64)."""
+    """Return bright and dark dots that move by `shifts` (T, 2) pixels and wrap around: array of shape (T, 64, 64)."""
     starts = rng.uniform(0, SIZE, (n, 2))
     signs = rng.permutation(np.resize([contrast, -contrast], n)).astype(np.float32)
     at = (starts[None] + shifts[:, None] + SIZE / 2) % SIZE - SIZE / 2
@@ -76,7 +76,7 @@ def dots(rng: np.random.Generator, n: int, contrast: float, shifts: np.ndarray) 
 
 
 def lengths(rng: np.random.Generator, n_frames: int, shortest_s: float, longest_s: float) -> list[int]:
-    """Random lengths in frames of the scenes that fill `n_frames`."""
+    """Return random lengths, in frames, of scenes that fill `n_frames`."""
     found = []
     while sum(found) < n_frames:
         found.append(int(rng.uniform(shortest_s, longest_s) * FPS))
@@ -90,7 +90,7 @@ def _patch(rng: np.random.Generator, n_frames: int, contrast: float) -> np.ndarr
     drift = np.arange(n_frames)[:, None] * speed * np.array([np.cos(heading), np.sin(heading)])
     if kind == "dots":
         return dots(rng, 16, 2 * contrast, drift)
-    return Waves.draw(rng, 1 if kind == "grating" else 8, contrast).film(drift)
+    return Waves.sample(rng, 1 if kind == "grating" else 8, contrast).film(drift)
 
 
 def _patterns(rng: np.random.Generator, n_frames: int, scene_s: tuple[float, float], contrast: float) -> np.ndarray:
@@ -104,7 +104,7 @@ def _patterns(rng: np.random.Generator, n_frames: int, scene_s: tuple[float, flo
 
 
 def _colours(rng: np.random.Generator, n_frames: int, scene_s: tuple[float, float], spread: float) -> np.ndarray:
-    """The colour of each place over time: (n_frames, n_places, 3)."""
+    """Return the colour of each place over time: (n_frames, n_places, 3)."""
     courses = []
     for _ in places():
         steps = lengths(rng, n_frames, *scene_s)
@@ -115,9 +115,9 @@ def _colours(rng: np.random.Generator, n_frames: int, scene_s: tuple[float, floa
 def moving_scenes(
     rng: np.random.Generator, n_frames: int, scene_s: tuple[float, float] = (1.2, 3.6), contrast: float = 0.45
 ) -> np.ndarray:
-    """A film, uint8 of shape (n_frames, 64, 64, 3), whose colours and whose patterns, place by place, change at random.
+    """Return a film, uint8 of shape (n_frames, 64, 64, 3), with random changes of colour and pattern at each place.
 
-    scene_s: (shortest, longest) time in seconds between two changes. contrast: of patterns; colours are half as strong.
+    scene_s: (shortest, longest) time in seconds between two changes. contrast: of patterns; colours have half of it.
     """
     patterns = _patterns(rng, n_frames, scene_s, contrast)
     colours = _colours(rng, n_frames, scene_s, contrast / 2)

@@ -1,16 +1,15 @@
-"""One folder per embedded study, made on first use: rendered beside its place, then moved there whole."""
+"""Folder of an embedded study, rendered on first use and complete or absent."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ...utils import BadInput, digest
+from ...files import replacing_folder, unchecked_json, writing
+from ...locks import locked
+from ...utils import digest
 
 MANIFEST = "manifest.json"
-CARD = {
+ATTRIBUTION = {
     "citation": "simulated; no publication",
     "licence": "MIT",
     "access": "embedded",
@@ -19,53 +18,33 @@ CARD = {
 
 
 def ensure_study(folder: Path, recipe: dict, render: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `render(temporary folder)` unless its manifest already states this `recipe`.
+    """Return `folder`, filled by `render(temporary folder)` unless its manifest states this `recipe`.
 
-    recipe: what the files follow from (version, seed, network, ...). Several processes may come at once: one renders,
-    the others wait. Raises BadInput where the folder cannot be written.
+    recipe: everything the files depend on (version, seed, network, ...). Of several processes at a time one renders and
+    the others wait. Raises BadInput if the folder cannot be written.
     """
-    if _states(folder, recipe):
+    if _is_complete(folder, recipe):
         return folder
-    from filelock import FileLock
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
-            if not _states(folder, recipe):
-                _render_beside(folder, recipe, render)
-    except OSError as error:
-        raise BadInput(
-            f"cannot write the embedded dataset to {folder} ({error.strerror or error}); "
-            f"expected a writable folder; point DATA_HOME at one"
-        ) from error
+    with writing(folder, "DATA_HOME"), locked(folder.parent / f".{folder.name}.lock", "DATA_HOME"):
+        if not _is_complete(folder, recipe):
+            _render(folder, recipe, render)
     return folder
 
 
-def _states(folder: Path, recipe: dict) -> bool:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return False
+def _is_complete(folder: Path, recipe: dict) -> bool:
+    """Return whether the manifest states this recipe and all its files exist."""
+    manifest = unchecked_json(folder / MANIFEST, {})
     present = all((folder / file).is_file() for file in manifest.get("files", []))
     return present and manifest.get("recipe_digest") == digest(recipe)
 
 
-def _render_beside(folder: Path, recipe: dict, render: Callable[[Path], None]) -> None:
+def _render(folder: Path, recipe: dict, render: Callable[[Path], None]) -> None:
     from threadpoolctl import threadpool_limits
 
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    beside.chmod(0o755)
-    try:
-        made = beside / "made"
-        made.mkdir()
-        # The last bit of a matrix product depends on how many threads share it, and so would files and digests.
+    with replacing_folder(folder) as made:
+        # the last bit of a matrix product depends on the number of threads, and with it files and digests
         with threadpool_limits(limits=1):
             render(made)
         files = sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
         manifest = {"recipe": recipe, "recipe_digest": digest(recipe), "files": files}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        if folder.exists():
-            os.replace(folder, beside / "outdated")
-        os.replace(made, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -1,14 +1,14 @@
-"""Appearance-free actions: which of UCF101's 101 actions moves in films of noise that no single frame gives away.
+"""Appearance-free actions: UCF101's 101 actions in films of noise whose single frames contain no information.
 
 Ilic F, Pock T, Wildes RP (2022). Is Appearance Free Action Recognition Possible? ECCV, arXiv:2207.06261; base videos:
 UCF101, Soomro K, Zamir AR, Shah M (2012), arXiv:1212.0402. From github.com/f-ilic/afd (where its address
 fails: cloud.tugraz.at/index.php/s/BMfNRLPLsXs5qsM); code MIT, videos without a stated licence. Layout:
 <DATA_HOME>/afd2022/afd101/<Class>/v_<Class>_gNN_cNN.avi, 13,320 clips of 320 x 240.
 
-Clips that last 3 to 8 s, 50 per class: a random window of four seconds of longer ones, the last frame held at the end
-of shorter ones. The files are shown as they are, at their own rate; the published loader reads 25 frames per second as
-30 and encodes the noise anew, which noise does not survive. Clips of one gNN are cut from one video: by default no
-split parts them (`--groups source`); `--groups none` splits clip by clip, as published.
+Clips of 3 to 8 s, 50 per class: a random window of four seconds of longer ones, the last frame held at the end of
+shorter ones. The files are shown as they are, at their frame rate; the published loader reads 25 frames per second as
+30 and encodes the noise again, which destroys it. Clips of one gNN are cut from one video: by default they stay in the
+same part of a split (`--groups source`); `--groups none` splits clip by clip, as published.
 """
 
 import re
@@ -31,7 +31,7 @@ _NAME = re.compile(r"(v_.+_g\d+)_c\d+$")
 
 
 def source_video(stem: str) -> str:
-    """The video that a clip was cut from, as UCF101's names say; BadInput for a name of another form."""
+    """Return the video that a clip was cut from, by UCF101's naming; BadInput for a name of another form."""
     found = _NAME.match(stem)
     if not found:
         raise BadInput(f"'{stem}' is no clip of UCF101; expected a name like v_PullUps_g03_c01; remove the file")
@@ -39,17 +39,17 @@ def source_video(stem: str) -> str:
 
 
 def read(release: Release) -> Labels:
-    """Windows of four seconds and their actions."""
-    drawn, notes = sampling.draw(
+    """Return windows of four seconds and their actions."""
+    sampled, notes = sampling.sample(
         release,
         lambda notes: sampling.class_folders(release, PATTERN, (".avi", ".mp4"), notes),
         sampling.film_of(SHORTEST_MS, LONGEST_MS, WINDOW_MS, seed="afd2022"),
         n_items=N_ITEMS,
     )
-    sources = np.array([source_video(Path(one.file).stem) for one in drawn])
+    sources = np.array([source_video(Path(item.file).stem) for item in sampled])
     together = release.options.get("groups", "source") == "source"
     notes |= {"splits": "clips of one video stay together" if together else "clip by clip"}
-    shown = sampling.stimuli(release, drawn, image=False)
+    shown = sampling.stimuli(release, sampled, image=False)
     return sampling.labelled(shown, "action", notes, groups=sources if together else None)
 
 

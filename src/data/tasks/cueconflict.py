@@ -1,12 +1,12 @@
-"""Cue conflict: 1,280 images with the shape of one object and the texture of another, to be told by their shape.
+"""Cue conflict: 1,280 images with the shape of one object and the texture of another; the label is the shape.
 
 Geirhos R, Rubisch P, Michaelis C, Bethge M, Wichmann FA, Brendel W (2019), ICLR, arXiv:1811.12231. Images
 (first published in github.com/rgeirhos/texture-vs-shape) and human trials: github.com/bethgelab/model-vs-human, CC BY
 4.0. Sixteen classes of 80 images; in 80 images shape and texture agree. Layout: <DATA_HOME>/cueconflict/<release>/
-<shape class>/<content>-<style>.png, for example bird3-cat2.png, the release's folder named as it is unpacked. One
-content image gives several stimuli, which no split parts. The task measures how well shape can be read off a layer, not
-its shape bias.
-`--images all` is published; `conflicts` leaves out the 80 images in which shape and texture agree.
+<shape class>/<content>-<style>.png, for example bird3-cat2.png, the release's folder named as it is unpacked. The
+stimuli made from one content image stay in the same part of a split. The task measures how well shape can be decoded
+from a layer, not its shape bias. `--images all` is published; `conflicts` leaves out the 80 images in which shape and
+texture agree.
 """
 
 import csv
@@ -32,9 +32,9 @@ _NAME = re.compile(r"(?:^|_)(([a-z]+)\d+)-(([a-z]+)\d+)\.png$")
 
 
 def parse_name(file: str) -> dict[str, str]:
-    """What a file name says: stimulus_id, shape, texture (classes), content, style (with numbers).
+    """Return stimulus_id, shape, texture (classes), content and style (with numbers) from a file name.
 
-    The human trials put session and trial in front of it. Raises BadInput for a name of another form.
+    In the human trials, session and trial precede the name. Raises BadInput for a name of another form.
     """
     found = _NAME.search(file)
     if not found or not {found[2], found[4]} <= set(CLASSES):
@@ -50,19 +50,19 @@ def parse_name(file: str) -> dict[str, str]:
 
 
 def _images(release: Release) -> list[Path]:
-    """The images of whichever release is unpacked, sorted by class and name; those outside its classes do not count."""
+    """Return the images of the unpacked release, sorted by class and name, without those outside the class folders."""
     home = next((name for name in RELEASES if (release.folder / name).is_dir()), RELEASES[0])
     release.files(f"{home}/*/*.png")
     return sorted(path for c in CLASSES for path in (release.folder / home / c).glob("*.png"))
 
 
 def read(release: Release) -> Labels:
-    """The images and their shape."""
+    """Return the images and their shape."""
     images = [(parse_name(path.name), path) for path in _images(release)]
     misplaced = [path for row, path in images if row["shape"] != path.parent.name]
     if misplaced:
         raise BadInput(
-            f"{len(misplaced)} images lie in the folder of another shape, first {misplaced[0]}; expected "
+            f"{len(misplaced)} images are in the folder of another shape, first {misplaced[0]}; expected "
             f"<shape>/<shape>3-cat2.png; unpack the release again"
         )
     every = release.options.get("images", "all") == "all"
@@ -82,25 +82,25 @@ def read(release: Release) -> Labels:
 
 
 def read_trials(paths: Iterable[Path]) -> dict[str, np.ndarray]:
-    """Human trials from the release's csv files: stimulus_id, subject, truth, texture, choice ("na": no answer)."""
+    """Return human trials from csv files of the release: stimulus_id, subject, truth, texture, choice ("na": none)."""
     columns: dict[str, list[str]] = {name: [] for name in ("stimulus_id", "subject", "truth", "texture", "choice")}
     for path in paths:
         with open(path, newline="", encoding="utf-8") as handle:
             for row in csv.DictReader(handle):
                 image = parse_name(row["imagename"])
-                told = (image["stimulus_id"], row["subj"], row["category"], image["texture"], row["object_response"])
-                for column, value in zip(columns.values(), told, strict=True):
+                trial = (image["stimulus_id"], row["subj"], row["category"], image["texture"], row["object_response"])
+                for column, value in zip(columns.values(), trial, strict=True):
                     column.append(value)
     return {name: np.array(values) for name, values in columns.items()}
 
 
 def shape_accuracy(trials: dict[str, np.ndarray]) -> float:
-    """Share of all trials, no answers included, in which the shape was named."""
+    """Return the share of all trials, including those without an answer, in which the shape was named."""
     return float(np.mean(trials["choice"] == trials["truth"]))
 
 
 def shape_bias(trials: dict[str, np.ndarray]) -> float:
-    """Where shape and texture differ: shape answers over shape and texture answers (Geirhos et al. 2019)."""
+    """Return shape answers over shape and texture answers, for images with a conflict (Geirhos et al. 2019)."""
     conflict = trials["truth"] != trials["texture"]
     shape = np.sum(conflict & (trials["choice"] == trials["truth"]))
     texture = np.sum(conflict & (trials["choice"] == trials["texture"]))

@@ -19,7 +19,7 @@ SHOWN_MS = 1000.0
 
 
 def render(folder: Path) -> None:
-    """The images and `labels.npy` into `folder`."""
+    """Write the images and `labels.npy` to `folder`."""
     from sklearn.datasets import load_digits
 
     images, classes = load_digits(return_X_y=True)
@@ -30,7 +30,7 @@ def render(folder: Path) -> None:
 
 
 def load(folder: Path) -> Labels:
-    """Images and the digit that each one shows."""
+    """Return the images and their digits."""
     ensure_study(folder, {"study": STUDY, "version": VERSION}, render)
     classes = np.load(folder / "labels.npy")
     ids = tuple(f"digit-{i:04d}" for i in range(len(classes)))

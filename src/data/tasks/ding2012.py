@@ -1,15 +1,16 @@
-"""Moving dots: do they drift to the right or to the left, at five shares of dots that move together.
+"""Random-dot motion: discrimination of rightward and leftward drift at five coherences.
 
-After the stimulus of Ding L, Gold JI (2012), Cerebral Cortex 22:1052-1067; drawn here from a seed, no recordings are
-read and no licence applies. 2 directions x 5 coherences x 100 films of 2 s at 60 Hz: white dots on black in a round
-aperture. Three sets of dots take turns, each shown every third frame; a coherent dot has then moved on by three frames'
-way, any other one has been drawn anew. Positions wrap in the square around the aperture.
+After the stimulus of Ding L, Gold JI (2012), Cerebral Cortex 22:1052-1067; rendered here from a seed, so that no
+recordings are read and no licence applies. 2 directions x 5 coherences x 100 films of 2 s at 60 Hz: white dots on black
+in a round aperture. Three sets of dots alternate, each shown every third frame; when its set is shown again, a coherent
+dot has moved by the distance of three frames, and any other dot has a new random position. Positions wrap in the square
+around the aperture.
 
 In every frame the share of coherent dots is the nominal one: their number follows the running sum of coherence x dots,
-so that it is off by less than one dot in a frame and in the whole film. Dots that were coherent least often go first.
-The published loader draws the coherent dots from all three sets, unseeded, so that their share varies.
+so that the error is less than one dot in a frame and in the whole film. Dots that were coherent least often are chosen
+first. The published loader samples the coherent dots from all three sets, unseeded, so that their share varies.
 
-A manifest prepared/ding2012.csv that is there chooses films by stimulus_id, <100 x coherence>_<direction>_<number>.
+A manifest prepared/ding2012.csv, if any, selects films by stimulus_id, <100 x coherence>_<direction>_<number>.
 """
 
 import csv
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ...records import Labels, Stimuli
-from ...utils import BadInput, seed_from
+from ...utils import BadInput, first_names, seed_from
 from ..declare import Task
 from ..films import write_lossless
 from ..release import Release
@@ -35,7 +36,7 @@ FPS, N_FRAMES, LIMIT_MS = 60.0, 120, 2000.0
 
 @dataclass(frozen=True)
 class Geometry:
-    """The picture: lengths in the published units, speed in units per second; a film is `size_px` pixels wide."""
+    """Geometry of the films: lengths in the published units, speed in units per second, width `size_px` in pixels."""
 
     aperture: float = 5.0
     half_field: float = 8.0
@@ -51,19 +52,19 @@ GEOMETRY = Geometry()
 
 
 def all_films() -> dict[str, tuple[int, float]]:
-    """{stimulus_id: (direction in degrees, coherence)}."""
+    """Return {stimulus_id: (direction in degrees, coherence)} of all films."""
     conditions = itertools.product(COHERENCES, DIRECTIONS, range(N_SAMPLES))
     return {f"{100 * c:g}_{direction}_{i}": (direction, c) for c, direction, i in conditions}
 
 
 def coherent_counts(coherence: float, sizes: np.ndarray, phase: float) -> np.ndarray:
-    """How many dots of each update (n_updates,) of `sizes` dots move together; phase in [0, 1) shifts the rounding."""
+    """Return the number of coherent dots per update (n_updates,) of `sizes` dots; phase in [0, 1) of the rounding."""
     upto = np.floor(np.cumsum(coherence * sizes) + phase)
     return np.diff(upto, prepend=np.floor(phase)).astype(int)
 
 
 def dot_frames(identity: str, geometry: Geometry = GEOMETRY) -> Iterator[np.ndarray]:
-    """Frame by frame the dots of the set that is shown, (n, 2) as (right, up), those outside the aperture included."""
+    """Yield, per frame, the dots of the set shown, (n, 2) as (right, up), including those outside the aperture."""
     direction, coherence = all_films()[identity]
     rng = np.random.default_rng(seed_from("ding2012", identity))
     half = geometry.aperture
@@ -83,8 +84,8 @@ def dot_frames(identity: str, geometry: Geometry = GEOMETRY) -> Iterator[np.ndar
         yield sets[k].copy()
 
 
-def draw_film(identity: str, geometry: Geometry = GEOMETRY) -> Iterator[np.ndarray]:
-    """The frames of a film, each uint8 (size_px, size_px)."""
+def render_film(identity: str, geometry: Geometry = GEOMETRY) -> Iterator[np.ndarray]:
+    """Yield the frames of a film, each uint8 (size_px, size_px)."""
     per_unit = geometry.size_px / (2 * geometry.half_field)
     for dots in dot_frames(identity, geometry):
         shown = dots[np.hypot(*dots.T) <= geometry.aperture]
@@ -93,28 +94,28 @@ def draw_film(identity: str, geometry: Geometry = GEOMETRY) -> Iterator[np.ndarr
 
 
 def chosen(release: Release) -> list[str]:
-    """The films that the manifest names, or all of them; BadInput for a name that is none."""
+    """Return the films that the manifest names, or all without a manifest; BadInput for an unknown name."""
     known, manifest = all_films(), release.manifest(release.name)
     if not manifest.is_file():
         return list(known)
     with open(manifest, newline="", encoding="utf-8") as handle:
         named = [row.get("stimulus_id", "") for row in csv.DictReader(handle)]
-    strangers = [identity for identity in named if identity not in known]
-    if strangers or not named:
+    unknown = [identity for identity in named if identity not in known]
+    if unknown or not named:
         raise BadInput(
-            f"{manifest}: {len(strangers)} of {len(named)} names are no films ({', '.join(strangers[:3])}); expected "
+            f"{manifest}: {len(unknown)} of {len(named)} names are no films ({first_names(unknown, 3)}); expected "
             f"names like 51.2_180_0; remove it for all {len(known)} films"
         )
     return named
 
 
 def read(release: Release) -> Labels:
-    """Films, rendered where they are not there, and the direction of their dots in degrees."""
+    """Return films, rendered unless they exist, and the direction of their dots in degrees."""
     identities = chosen(release)
     direction, coherence = zip(*(all_films()[identity] for identity in identities), strict=True)
 
     def make(index: int, path: Path) -> None:
-        write_lossless(path, draw_film(identities[index]), FPS)
+        write_lossless(path, render_film(identities[index]), FPS)
 
     files = [f"{identity}.mkv" for identity in identities]
     paths = rendered(release, "ding2012-films", {**asdict(GEOMETRY), "fps": FPS, "frames": N_FRAMES}, files, make)
@@ -139,7 +140,7 @@ DATASETS = [
         access="rendered",
         source="rendered from a seed when it is prepared",
         limit_ms=LIMIT_MS,
-        note="chance where few dots move together is the truth",
+        note="at low coherence, accuracy near chance is expected",
         expected={
             "stimuli": len(DIRECTIONS) * len(COHERENCES) * N_SAMPLES,
             "labels": 1,

@@ -1,18 +1,18 @@
-"""Point-light actions: which action a cloud of dots performs, seen from four sides.
+"""Point-light actions: motion-captured actions shown as dots from four views.
 
 Mueller M, Roeder T, Clausen M, Eberhardt B, Krueger B, Weber A (2007). Documentation Mocap Database HDM05. Tech. Report
 CG-2007-2, Universitaet Bonn. resources.mpi-inf.mpg.de/HDM05, CC BY-SA 3.0. Layout:
 <DATA_HOME>/hdm05/HDM05_cut_c3d/<class>/HDM_<actor>_<class>_<take>_120.C3D: 2,337 clips of five actors at 120 Hz.
 
-Each clip is shown from 0, 30, 60 and 90 degrees for four seconds, repeated where it is shorter; 50 films per class, the
-class being the folder's name up to its first digit. What differs from the published films, and why:
+Each clip is shown from 0, 30, 60 and 90 degrees for four seconds, and repeated if it is shorter; 50 films per class.
+The class is the folder's name up to its first digit. Differences from the published films:
 
-- real time (`--pace real`): 25 frames per second of the recording, between its samples; `published` shows every fourth
-  sample at 25 frames per second, which is 1.2 times slower;
-- a marker that was lost is not drawn and does not count for the scale; there it is drawn at the origin;
-- one scale for all axes and views, from the clip's own extent: bodies keep their proportions and stay in the picture;
-- the static random dots behind the body (`--background dots`) are drawn from a seed; `none` leaves them out;
-- the views of a clip are never parted by a split (`--groups clip`); `actor` keeps an actor's clips of a class together.
+- real time (`--pace real`): 25 frames per second of the recording, interpolated between its samples; `published` shows
+  every fourth sample at 25 frames per second, which is 1.2 times slower;
+- a lost marker is not painted and does not affect the scale; in the published films it is at the origin;
+- one scale for all axes and views, from the clip's extent: bodies keep their proportions and stay in the picture;
+- the static random dots behind the body (`--background dots`) are sampled from a seed; `none` leaves them out;
+- the views of a clip stay in one part of a split (`--groups clip`); `actor` keeps an actor's clips of a class together.
 """
 
 import re
@@ -27,6 +27,7 @@ from ...records import Labels
 from ...utils import BadInput, seed_from
 from ..declare import Task
 from ..films import write_lossless
+from ..notes import number_and_names
 from ..release import Http, Need, Release
 from . import sampling
 from .rendering import paint_boxes, rendered
@@ -49,14 +50,14 @@ _NAME = re.compile(r"HDM_([a-z]{2})_.+_\d+_120$")
 
 @dataclass(frozen=True)
 class Recording:
-    """Marker positions (n_samples, n_markers, 3) as (depth, right, up), NaN where a marker was lost."""
+    """Marker positions (n_samples, n_markers, 3) as (depth, right, up), NaN for a lost marker."""
 
     positions: np.ndarray
 
 
 @lru_cache(maxsize=16)
 def read_c3d(path: Path) -> Recording:
-    """A clip; BadInput for a file that is damaged, of another rate, or almost without markers."""
+    """Return a clip; BadInput for a damaged file, another sampling rate, or too few markers."""
     import ezc3d
 
     try:
@@ -65,21 +66,21 @@ def read_c3d(path: Path) -> Recording:
         raise BadInput(f"{path}: cannot be read as C3D ({error}); get it again") from error
     points, residuals = file["data"]["points"][:3], file["data"]["meta_points"]["residuals"][0]
     rate = float(file["parameters"]["POINT"]["RATE"]["value"][0])
-    promised = _promised_samples(path)
+    expected = _header_samples(path)
     if not np.isclose(rate, SAMPLE_HZ):
         raise BadInput(f"{path}: {rate:g} samples per second; expected {SAMPLE_HZ:g}; remove it")
-    if points.shape[2] < promised:
-        raise BadInput(f"{path}: {points.shape[2]} of {promised} samples; it is truncated, get it again")
+    if points.shape[2] < expected:
+        raise BadInput(f"{path}: {points.shape[2]} of {expected} samples; it is truncated, get it again")
     lost = (residuals < 0) | ~np.isfinite(points).all(axis=0) | (points == 0).all(axis=0)
     positions = np.where(lost, np.nan, points).transpose(2, 1, 0)
     seen = np.isfinite(positions[..., 0]).any(axis=0)
     if seen.sum() < FEWEST_MARKERS:
-        raise BadInput(f"{path}: {seen.sum()} markers were ever seen; expected at least {FEWEST_MARKERS}; remove it")
+        raise BadInput(f"{path}: {seen.sum()} markers with a position; expected at least {FEWEST_MARKERS}; remove it")
     return Recording(positions[:, seen])
 
 
-def _promised_samples(path: Path) -> int:
-    """How many samples the header announces; the reader goes by how many there are."""
+def _header_samples(path: Path) -> int:
+    """Return the number of samples in the header; the reader does not check it."""
     with open(path, "rb") as handle:
         header = handle.read(512)
         handle.seek((header[0] - 1) * 512 + 3)
@@ -89,8 +90,10 @@ def _promised_samples(path: Path) -> int:
 
 
 def frames_of(recording: Recording, step: float) -> np.ndarray:
-    """Marker positions at the frames of a film, (N_FRAMES, n_markers, 3): linear between samples, from the start again
-    where the clip ends; a marker counts as lost between two samples if it was in either."""
+    """Return marker positions at the frames of a film, (N_FRAMES, n_markers, 3), linear between samples.
+
+    The clip repeats after its end. A marker is lost between two samples if it is lost in either.
+    """
     n = len(recording.positions)
     at = (np.arange(N_FRAMES) * step) % n
     before = np.floor(at).astype(int)
@@ -101,7 +104,7 @@ def frames_of(recording: Recording, step: float) -> np.ndarray:
 
 
 def projected(positions: np.ndarray, view_deg: float) -> np.ndarray:
-    """Where markers (..., 3) are seen after a turn about the vertical axis: (..., 2) as (right, down) in pixels.
+    """Return markers (..., 3) rotated about the vertical axis and projected: (..., 2) as (right, down) in pixels.
 
     The scale follows from the extent of all positions: the larger of their height and of the diagonal of their ground
     plan, which no view exceeds. The middle of the extent is the middle of the picture.
@@ -115,8 +118,8 @@ def projected(positions: np.ndarray, view_deg: float) -> np.ndarray:
     return np.stack([across * width, -up * width], axis=-1) + (SIZE_PX - 1) / 2
 
 
-def draw_film(path: Path, identity: str, view_deg: float, pace: str, background: str):
-    """The frames of a clip from one side, each uint8 (224, 224); a marker looks like a dot of the background."""
+def render_film(path: Path, identity: str, view_deg: float, pace: str, background: str):
+    """Yield the frames of a clip in one view, each uint8 (224, 224); markers look like the background's dots."""
     still = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
     if background == "dots":
         rng = np.random.default_rng(seed_from("hdm05", "background", identity))
@@ -128,7 +131,7 @@ def draw_film(path: Path, identity: str, view_deg: float, pace: str, background:
 
 
 def items(release: Release, notes: sampling.Notes) -> sampling.Items:
-    """{class: {"<folder>-<view>-<clip>": path}}: every clip once for each view."""
+    """Return {class: {"<folder>-<view>-<clip>": path}}, with every clip once per view."""
     found: dict[str, dict[str, Path]] = {}
     others = []
     for path in release.files(PATTERN):
@@ -138,7 +141,7 @@ def items(release: Release, notes: sampling.Notes) -> sampling.Items:
             found.setdefault(label, {}).update(views)
         else:
             others.append(path.name)
-    notes |= {"clips of another name": sampling.named(others)} if others else {}
+    notes |= {"clips of another name": number_and_names(others)} if others else {}
     return found
 
 
@@ -148,26 +151,26 @@ def _fit(identity: str, path: Path) -> tuple[float, float]:
 
 
 def read(release: Release) -> Labels:
-    """Films, rendered where they are not there, and their actions."""
-    drawn, notes = sampling.draw(release, lambda notes: items(release, notes), _fit, n_items=N_ITEMS)
+    """Return films, rendered unless they exist, and their actions."""
+    sampled, notes = sampling.sample(release, lambda notes: items(release, notes), _fit, n_items=N_ITEMS)
     pace, background = release.options.get("pace", "real"), release.options.get("background", "dots")
-    views = [int(one.stimulus_id.split("-", 2)[1]) for one in drawn]
+    views = [int(item.stimulus_id.split("-", 2)[1]) for item in sampled]
 
     def make(index: int, path: Path) -> None:
-        one = drawn[index]
-        clip = release.folder / one.file
-        write_lossless(path, draw_film(clip, one.stimulus_id, views[index], pace, background), FPS)
+        item = sampled[index]
+        clip = release.folder / item.file
+        write_lossless(path, render_film(clip, item.stimulus_id, views[index], pace, background), FPS)
 
     recipe = {"version": VERSION, "pace": pace, "background": background}
-    files = [f"{one.stimulus_id}.mkv" for one in drawn]
+    files = [f"{item.stimulus_id}.mkv" for item in sampled]
     paths = rendered(release, f"hdm05-films-{pace}-{background}", recipe, files, make)
     by = release.options.get("groups", "clip")
-    clips = [Path(one.file).stem for one in drawn]
+    clips = [Path(item.file).stem for item in sampled]
     actors = [_NAME.match(clip)[1] for clip in clips]
-    groups = clips if by == "clip" else [f"{one.label}/{actor}" for one, actor in zip(drawn, actors, strict=True)]
-    stimuli = sampling.stimuli(release, drawn, image=False, paths=paths)
+    groups = clips if by == "clip" else [f"{item.label}/{a}" for item, a in zip(sampled, actors, strict=True)]
+    stimuli = sampling.stimuli(release, sampled, image=False, paths=paths)
     stimuli.table.update({"view": views, "actor": actors, "clip": clips})
-    notes |= {"pace": pace, "background": background, "never parted": f"films of one {by}"}
+    notes |= {"pace": pace, "background": background, "kept together by splits": f"films of one {by}"}
     return sampling.labelled(stimuli, "action", notes, groups=np.array(groups))
 
 
@@ -182,7 +185,7 @@ DATASETS = [
         licence="CC BY-SA 3.0",
         access="download",
         source="resources.mpi-inf.mpg.de/HDM05, cut C3D clips",
-        note="where its server refuses a fetch, a browser gets HDM05_cut_c3d.zip: unpack it in the folder",
+        note="if its server refuses a fetch, download HDM05_cut_c3d.zip with a browser and unpack it in the folder",
         expected={"labels": 1},
     )
 ]

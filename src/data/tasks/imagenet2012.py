@@ -1,15 +1,15 @@
-"""ImageNet: which of 100 objects an image of the validation set shows.
+"""ImageNet: classification of 100 objects in images of the validation set.
 
 Russakovsky O, Deng J, Su H, ... Fei-Fei L (2015). ImageNet Large Scale Visual Recognition Challenge. Int J Comput Vis
 115:211-252. From image-net.org with an account, for non-commercial research. Layout: <DATA_HOME>/imagenet2012/, at any
-depth, ILSVRC2012_val_00000001.JPEG to ..50000.JPEG, and what says their class, the first of these that is there:
+depth, ILSVRC2012_val_00000001.JPEG to ..50000.JPEG, and their classes, from the first of these that exists:
 
 - a csv at the top with the columns filename and synset or label, or Kaggle's LOC_val_solution.csv,
 - the development kit: ILSVRC2012_validation_ground_truth.txt and meta.mat, which names the synset of each number,
 - one folder per synset, as many copies are sorted.
 
-100 of the 1,000 synsets, drawn after sorting, with all their 50 images; the manifest names them. The published loader
-draws from the order of a csv file that is not public.
+100 of the 1,000 synsets, sampled after sorting, with all their 50 images; the manifest names them. The published loader
+samples in the order of a csv file that is not public.
 """
 
 import csv
@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 
 from ...records import Labels
-from ...utils import BadInput
+from ...utils import BadInput, first_names
 from ..declare import Task
 from ..release import ByHand, Need, Release
 from . import sampling
@@ -41,15 +41,15 @@ _SYNSET = re.compile(r"n\d{8}")
 
 
 def items(release: Release) -> sampling.Items:
-    """{synset: {id: path}} of all validation images."""
+    """Return {synset: {id: path}} of all validation images."""
     paths = {path.stem: path for path in release.files(PATTERN)}
     labels = _from_csv(release.folder) or _from_devkit(release.folder) or _from_folders(paths)
     unlabelled = sorted(set(paths) - set(labels))
     if unlabelled:
         raise BadInput(
             f"{release.name}: {len(unlabelled)} of {len(paths)} images in {release.folder} have no class "
-            f"({', '.join(unlabelled[:3])}); expected a csv with the columns filename and label, the development kit, "
-            f"or folders of synsets; run: python -m src.data list {release.name}"
+            f"({first_names(unlabelled, 3)}); expected a csv with the columns filename and label, the development kit, "
+            f"or folders of synsets; run: dynamic-vision data list {release.name}"
         )
     found: dict[str, dict[str, Path]] = {}
     for stem, path in paths.items():
@@ -63,7 +63,7 @@ def _from_csv(folder: Path) -> dict[str, str]:
             rows = csv.DictReader(handle)
             for file, label in CSV_COLUMNS:
                 if {file, label} <= set(rows.fieldnames or ()):
-                    # Kaggle's column goes on with the boxes around the objects
+                    # Kaggle's column also lists the boxes around the objects
                     boxes = label == "PredictionString"
                     return {Path(row[file]).stem: row[label].split()[0] if boxes else row[label] for row in rows}
     return {}
@@ -74,18 +74,16 @@ def _from_devkit(folder: Path) -> dict[str, str]:
     if truth is None:
         return {}
     if meta is None:
-        raise BadInput(f"{truth} is here, but no meta.mat that names its numbers; expected both; unpack the kit again")
+        raise BadInput(f"{truth} exists, but no meta.mat that names its numbers; expected both; unpack the kit again")
     names, numbers = read_synsets(meta), [int(number) for number in truth.read_text().split()]
-    strange = next((number for number in numbers if number not in names), None)
-    if strange is not None:
-        raise BadInput(
-            f"{truth} names {strange}, which {meta} does not know; expected both of one kit; unpack it again"
-        )
+    unknown = next((number for number in numbers if number not in names), None)
+    if unknown is not None:
+        raise BadInput(f"{truth} lists {unknown}, which is not in {meta}; expected both of one kit; unpack it again")
     return {f"ILSVRC2012_val_{k:08d}": names[number] for k, number in enumerate(numbers, start=1)}
 
 
 def read_synsets(meta: Path) -> dict[int, str]:
-    """{ILSVRC2012 number: synset} of the development kit's meta.mat; BadInput where it is another file."""
+    """Return {ILSVRC2012 number: synset} of the development kit's meta.mat; BadInput for another file."""
     import zlib
 
     from scipy.io import loadmat
@@ -106,11 +104,11 @@ def _from_folders(paths: dict[str, Path]) -> dict[str, str]:
 
 
 def read(release: Release) -> Labels:
-    """Images and synsets."""
-    drawn, notes = sampling.draw(
+    """Return images and their synsets."""
+    sampled, notes = sampling.sample(
         release, lambda notes: items(release), sampling.whole_image, n_items=N_ITEMS, n_classes=N_CLASSES
     )
-    return sampling.labelled(sampling.stimuli(release, drawn, image=True), "object", notes)
+    return sampling.labelled(sampling.stimuli(release, sampled, image=True), "object", notes)
 
 
 DATASETS = [

@@ -1,13 +1,13 @@
-"""Kinetics-400: which of 100 human actions a four-second clip shows, and the same from the clip's middle frame.
+"""Kinetics-400: classification of 100 human actions in clips of four seconds, and in their middle frames.
 
 Kay W, Carreira J, Simonyan K, Zhang B, ... Zisserman A (2017). The Kinetics Human Action Video Dataset,
-arXiv:1705.06950. The annotations are CC BY 4.0; the videos belong to who uploaded them. The CVD Foundation's mirror
+arXiv:1705.06950. The annotations are CC BY 4.0; the videos belong to their uploaders. The CVD Foundation's mirror
 keeps the test set: <DATA_HOME>/kinetics400/test/<id>_<start>_<end>.mp4 with annotations/test.csv (label, youtube_id,
 time_start, time_end, split); clips sorted into test/<class>/*.mp4 are read as well.
 
 100 classes with 50 clips of at least four seconds, one window of four seconds of each at a random start; a window is a
-piece of the file at its own frame rate, where the published loader writes it anew at 25 frames per second. The static
-task takes the middle frames of the very same windows, by the dynamic task's manifest.
+piece of the file at the file's frame rate, where the published loader writes it again at 25 frames per second. The
+static task uses the middle frames of the same windows, from the dynamic task's manifest.
 """
 
 import csv
@@ -18,9 +18,11 @@ import numpy as np
 from ...records import Labels
 from ...video import read_frames
 from ..declare import Task
+from ..films import write_png
+from ..notes import number_and_names
 from ..release import Http, Need, Release
 from . import sampling
-from .rendering import rendered, write_png
+from .rendering import rendered
 
 N_CLASSES, N_ITEMS = 100, 50
 WINDOW_MS = 4000.0
@@ -38,50 +40,50 @@ NEEDS = (
 
 
 def items(release: Release, notes: sampling.Notes) -> sampling.Items:
-    """{class: {id: path}} of the test clips, by their folders or else by the annotations."""
+    """Return {class: {id: path}} of the test clips, by their folders or else by the annotations."""
     if any(release.folder.glob("test/*/*.mp4")):
         return sampling.class_folders(release, "test/*/*.mp4", (".mp4",), notes)
-    there = {path.name: path for path in release.files("test/*.mp4")}
+    clips = {path.name: path for path in release.files("test/*.mp4")}
     found: dict[str, dict[str, Path]] = {}
     with open(release.file(ANNOTATIONS), newline="", encoding="utf-8-sig") as handle:
         for row in csv.DictReader(handle):
             file = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
-            if file in there:
-                found.setdefault(row["label"], {})[f"{row['label']}/{file}"] = there.pop(file)
-    notes |= {"clips that are not annotated": sampling.named(sorted(there))} if there else {}
+            if file in clips:
+                found.setdefault(row["label"], {})[f"{row['label']}/{file}"] = clips.pop(file)
+    notes |= {"clips that are not annotated": number_and_names(sorted(clips))} if clips else {}
     return found
 
 
-def draw(release: Release) -> tuple[list[sampling.Drawn], sampling.Notes]:
-    """The windows of both tasks, from the manifest of the dynamic one."""
+def sample(release: Release) -> tuple[list[sampling.Sampled], sampling.Notes]:
+    """Return the windows of both tasks, from the manifest of the dynamic one."""
     fit = sampling.film_of(WINDOW_MS, np.inf, WINDOW_MS, seed="kinetics400")
-    return sampling.draw(
+    return sampling.sample(
         release, lambda notes: items(release, notes), fit, n_items=N_ITEMS, n_classes=N_CLASSES, name="kinetics400"
     )
 
 
 def read(release: Release) -> Labels:
-    """Windows of four seconds and their actions."""
-    drawn, notes = draw(release)
-    return sampling.labelled(sampling.stimuli(release, drawn, image=False), "action", notes)
+    """Return windows of four seconds and their actions."""
+    sampled, notes = sample(release)
+    return sampling.labelled(sampling.stimuli(release, sampled, image=False), "action", notes)
 
 
 def read_static(release: Release) -> Labels:
-    """The frames in the middle of the windows, and their actions."""
-    drawn, notes = draw(release)
+    """Return the middle frames of the windows and their actions."""
+    sampled, notes = sample(release)
 
     def make(index: int, path: Path) -> None:
-        one = drawn[index]
-        middle_ms = one.start_ms + one.duration_ms / 2
-        write_png(path, next(read_frames(release.folder / one.file, np.array([middle_ms]))))
+        item = sampled[index]
+        middle_ms = item.start_ms + item.duration_ms / 2
+        write_png(path, next(read_frames(release.folder / item.file, np.array([middle_ms]))))
 
     recipe = {"version": 1, "frame": "middle of the window"}
-    files = [f"{one.stimulus_id}@{one.start_ms:.0f}.png" for one in drawn]
+    files = [f"{item.stimulus_id}@{item.start_ms:.0f}.png" for item in sampled]
     frames = rendered(release, "kinetics400-frames", recipe, files, make)
-    return sampling.labelled(sampling.stimuli(release, drawn, image=True, paths=frames), "action", notes)
+    return sampling.labelled(sampling.stimuli(release, sampled, image=True, paths=frames), "action", notes)
 
 
-_CARD = {
+_COMMON = {
     "study": "kinetics400",
     "needs": NEEDS,
     "citation": "Kay et al. 2017, arXiv:1705.06950",
@@ -91,6 +93,6 @@ _CARD = {
     "expected": {"stimuli": N_CLASSES * N_ITEMS, "labels": 1, "classes": N_CLASSES},
 }
 DATASETS = [
-    Task(name="kinetics400", read=read, note="windows of 4 s", **_CARD),
-    Task(name="kinetics400-static", read=read_static, static=True, note="middle frames of kinetics400", **_CARD),
+    Task(name="kinetics400", read=read, note="windows of 4 s", **_COMMON),
+    Task(name="kinetics400-static", read=read_static, static=True, note="middle frames of kinetics400", **_COMMON),
 ]

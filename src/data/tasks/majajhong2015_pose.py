@@ -1,10 +1,10 @@
-"""Pose in the images of Majaj, Hong et al. 2015: size, three rotations and the place of an object, read off a layer.
+"""Pose in the images of Majaj, Hong et al. 2015: size, three rotations and the place of an object.
 
 The images of majajhong2015 (hvm-public, Brain-Score), of which 2,560 vary in pose (variation 3) and 640 do not
 (variation 0). Labels: s (size), rxy, ryz, rxz (rotations about three axes, in degrees), tz and ty (place, as a share of
-the image). The published task used all images; those of variation 0 have one pose, which any layer tells apart by
-their look, so they are left out unless `variation` is "all". Rotations are linear, or sine and cosine on demand. Every
-split has equal shares of the 64 objects.
+the image). The published task used all images; those of variation 0 have one pose and are recognisable by their look,
+so they are left out unless `variation` is "all". Rotations are linear, or sine and cosine with `rotations` "circular".
+Every split has equal shares of the 64 objects.
 """
 
 import numpy as np
@@ -21,13 +21,13 @@ VARIED = 3
 
 
 def read(release: Release) -> Labels:
-    """The images and their poses; BadInput where Brain-Score's files can neither be found nor downloaded."""
+    """Return the images and their poses; BadInput if Brain-Score's files can be neither found nor downloaded."""
     found = from_brainscore.stimulus_set(release.name, STIMULI)
     return convert(found, release.options.get("variation", "3"), release.options.get("rotations", "linear"))
 
 
 def convert(stimulus_set, variation: str = "3", rotations: str = "linear") -> Labels:
-    """The record of Brain-Score's stimulus set."""
+    """Return the record of Brain-Score's stimulus set."""
     absent = [column for column in (*POSE, "variation", "object_name") if column not in stimulus_set]
     if absent:
         raise BadInput(f"majajhong2015-pose: {STIMULI} has no column {', '.join(absent)}; fetch it again")
@@ -45,7 +45,7 @@ def convert(stimulus_set, variation: str = "3", rotations: str = "linear") -> La
 
 
 def _labels(pose: dict[str, np.ndarray], rotations: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and columns (n_images, n_labels) of the targets."""
+    """Return the names and columns (n_images, n_labels) of the targets."""
     columns: dict[str, np.ndarray] = {}
     for name, values in pose.items():
         if rotations == "circular" and name.startswith("r"):

@@ -1,11 +1,10 @@
-"""Mechanical tools: which of eight tools a photograph shows.
+"""Mechanical tools: classification of eight tools in photographs.
 
 "Mechanical Tools Classification Dataset" by Salma Eunus on Kaggle (salmaneunus/mechanical-tools-dataset); no paper;
 licence as stated there. Layout: <DATA_HOME>/mechanical_tools/train_data/train_data/<class>/, as the archive unpacks;
-the folders of its second version, train_data_V2/train_data_V2, are read where these are not there. jpg, jpeg and png of
-either case count.
+without them, the folders of its second version, train_data_V2/train_data_V2. Suffixes jpg, jpeg and png in either case.
 
-All classes, 50 images of each, drawn after sorting.
+All classes, 50 images of each, sampled after sorting.
 """
 
 from ...records import Labels
@@ -25,15 +24,15 @@ NEEDS = (
 
 
 def read(release: Release) -> Labels:
-    """Images and tools."""
+    """Return images and their tools."""
     version = next((v for v in VERSIONS if (release.folder / v).is_dir()), VERSIONS[0])
-    drawn, notes = sampling.draw(
+    sampled, notes = sampling.sample(
         release,
         lambda notes: sampling.class_folders(release, f"{version}/*/*.*", (".jpg", ".jpeg", ".png"), notes),
         sampling.whole_image,
         n_items=N_ITEMS,
     )
-    return sampling.labelled(sampling.stimuli(release, drawn, image=True), "tool", notes)
+    return sampling.labelled(sampling.stimuli(release, sampled, image=True), "tool", notes)
 
 
 DATASETS = [

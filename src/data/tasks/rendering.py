@@ -1,16 +1,17 @@
-"""Films and images that are made of a release, kept beside the prepared data while their recipe stays the same."""
+"""Films and images made from a release, stored beside the prepared data as long as their recipe is the same."""
 
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...files import unchecked_json
 from ...utils import digest
+from ..parallel import with_progress
 from ..release import Release
 
 RECIPE = "recipe.json"
@@ -22,54 +23,34 @@ def rendered(
     recipe: Any,
     files: Sequence[str],
     make: Callable[[int, Path], object],
-    jobs: int | None = None,
 ) -> list[Path]:
-    """The `files` in `folder` beside the prepared data; those that are not there are made by make(index, path).
+    """Return the `files` in `folder` beside the prepared data; missing ones are made by make(index, path).
 
-    recipe: what all files follow from, as JSON; files of another recipe are removed first. make: writes its file whole
-    or not at all. jobs: threads, by default the release's.
+    recipe: everything that all files depend on, as JSON; files of another recipe are removed first. make: writes its
+    file whole or not at all.
     """
     home = release.folder / "prepared" / folder
-    if not _states(home, recipe):
+    if digest(unchecked_json(home / RECIPE)) != digest(recipe):
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         (home / RECIPE).write_text(json.dumps(recipe, indent=1))
     paths = [home / file for file in files]
     missing = [index for index, path in enumerate(paths) if not path.is_file()]
-    with ThreadPoolExecutor(jobs or release.jobs) as pool:
-        for done, _ in enumerate(pool.map(lambda index: make(index, paths[index]), missing)):
-            release.progress(done + 1, len(missing), f"rendering {folder}")
+    with_progress(release, lambda index: make(index, paths[index]), missing, f"rendering {folder}")
     return paths
-
-
-def _states(home: Path, recipe: Any) -> bool:
-    try:
-        return digest(json.loads((home / RECIPE).read_text())) == digest(recipe)
-    except (OSError, ValueError):
-        return False
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """An image, uint8 of shape (height, width, 3), as PNG, whole or not at all."""
-    from PIL import Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    Image.fromarray(image).save(beside, format="PNG")
-    beside.replace(path)
 
 
 @lru_cache(maxsize=8)
 def _around(radius_px: float) -> np.ndarray:
-    """Offsets (2, n) of the pixels that a dot of this radius may touch."""
+    """Return the offsets (2, n) of the pixels that a dot of this radius may touch."""
     reach = int(np.ceil(radius_px + 1))
     return np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 2, indexing="ij")).reshape(2, -1)
 
 
 def paint_dots(at_px: np.ndarray, size_px: int, radius_px: float) -> np.ndarray:
-    """White discs with soft edges on black: at_px (n, 2) as (right, down) -> uint8 (size_px, size_px).
+    """Return white discs with soft edges on black: at_px (n, 2) as (right, down) -> uint8 (size_px, size_px).
 
-    The centre of the first pixel is at 0; a pixel is as bright as the disc covers it, to first order.
+    The centre of the first pixel is at 0; the brightness of a pixel is its covered area, to first order.
     """
     image = np.zeros((size_px, size_px), np.uint8)
     right, down = at_px.T[..., None]
@@ -84,7 +65,7 @@ def paint_dots(at_px: np.ndarray, size_px: int, radius_px: float) -> np.ndarray:
 
 
 def paint_boxes(at_px: np.ndarray, size_px: int) -> np.ndarray:
-    """White boxes of 3 x 3 whole pixels on black about at_px (n, 2), (right, down): uint8 (size_px, size_px)."""
+    """Return white boxes of 3 x 3 pixels on black around at_px (n, 2), (right, down): uint8 (size_px, size_px)."""
     image = np.zeros((size_px, size_px), np.uint8)
     column, row = (np.rint(at_px).astype(int).T[..., None] + np.array([-1, 0, 1])).clip(0, size_px - 1)
     image[row[:, :, None], column[:, None, :]] = 255

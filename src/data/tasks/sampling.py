@@ -1,11 +1,12 @@
-"""Which classes and items of a release a task uses: drawn once, and from then on read from the manifest of that draw.
+"""Random sample of the classes and items of a release that a task uses, stored in a manifest.
 
-Names are sorted, then drawn from a seed that follows from the dataset's name alone, class by class and item by item, so
-that neither the file system nor an unreadable file of one class changes what is drawn of another. The manifest keeps
-the draw: a release that gains files gives the same set, and one that loses a drawn file is an error by name.
+Names are sorted and then sampled from a seed that depends on the dataset's name alone, class by class and item by item,
+so that neither the file system nor an unreadable file of one class changes the sample of another. The manifest stores
+the sample: a release that gains files gives the same set, and a sampled file that is lost is an error by name.
 """
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files import unchecked_json, write_atomic
 from ...records import Labels, Stimuli
 from ...utils import BadInput, seed_from
 from ...video import probe, read_image
-from ..release import Release
+from ..notes import number_and_names
+from ..release import Release, fetch_hint
 
 STILL_MS = 1000.0
-NAMED = 5
 
 Notes = dict[str, str | int]
 Items = Mapping[str, Mapping[str, Path]]
@@ -32,8 +34,8 @@ Fit = Callable[[str, Path], tuple[float, float] | None]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A row of the manifest: file, below the release's folder; class; the piece of a film, NaN for a whole file."""
+class Sampled:
+    """Row of the manifest: file below the release's folder, class, and the piece of a film, NaN for a whole file."""
 
     stimulus_id: str
     file: str
@@ -42,13 +44,7 @@ class Drawn:
     duration_ms: float = nan
 
 
-def named(items: Sequence[str]) -> str:
-    """How many, and the first few by name; empty where there are none."""
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return f"{len(items)} ({', '.join(items[:NAMED])}{more})" if items else ""
-
-
-def draw(
+def sample(
     release: Release,
     items: Find,
     fit: Fit,
@@ -56,25 +52,25 @@ def draw(
     n_items: int,
     n_classes: int | None = None,
     name: str | None = None,
-) -> tuple[list[Drawn], Notes]:
-    """The drawn stimuli in the order of (class, id), and notes on what was left out.
+) -> tuple[list[Sampled], Notes]:
+    """Return the sampled stimuli, sorted by class and id, and notes on those left out.
 
-    items: (notes) -> {class: {stimulus_id: path}}, called only where there is no manifest; it adds to the notes what it
-    leaves out. fit: (stimulus_id, path) -> (start_ms, duration_ms) of what is shown of the file, None where it has an
-    unfit length; BadInput where it cannot be read. n_items: of each class; classes with fewer that fit are left out.
-    n_classes: None for all that there are. name: whose draw it is, the release's by default. Raises BadInput where
-    fewer than two classes are complete.
+    items: (notes) -> {class: {stimulus_id: path}}, called only without a manifest; it adds to the notes what it leaves
+    out. fit: (stimulus_id, path) -> (start_ms, duration_ms) of the piece to show, None for a file of unfit length;
+    raises BadInput for a damaged one. n_items: of each class; classes with fewer are left out. n_classes: None for all.
+    name: of the dataset whose sample it is, by default the release's. Raises BadInput if fewer than two classes are
+    complete.
     """
     name = name or release.name
     manifest = release.manifest(name)
     if manifest.is_file():
-        return read_manifest(release, manifest), _read_notes(manifest)
+        return read_manifest(release, manifest), unchecked_json(_notes_path(manifest), {})
     notes: Notes = {}
     found = items(notes)
-    under_way = _Draw(release, name, fit, n_items)
-    drawn = under_way.classes(found, n_classes)
-    notes |= under_way.notes()
-    complete = len(drawn) // n_items
+    sampler = _Sampler(release, name, fit, n_items)
+    sampled = sampler.classes(found, n_classes)
+    notes |= sampler.notes()
+    complete = len(sampled) // n_items
     if complete < 2:
         raise BadInput(
             f"{name}: {complete} of {len(found)} classes in {release.folder} have {n_items} items that can be used; "
@@ -82,14 +78,14 @@ def draw(
         )
     if n_classes is not None and complete < n_classes:
         notes["classes"] = f"{complete} where {n_classes} were wanted"
-    drawn.sort(key=lambda one: (one.label, one.stimulus_id))
-    write_manifest(manifest, drawn, notes)
-    return drawn, notes
+    sampled.sort(key=lambda item: (item.label, item.stimulus_id))
+    write_manifest(manifest, sampled, notes)
+    return sampled, notes
 
 
 @dataclass
-class _Draw:
-    """A draw under way, and what it has left out so far."""
+class _Sampler:
+    """Sampling of classes and items, with the names of those left out so far."""
 
     release: Release
     name: str
@@ -99,86 +95,84 @@ class _Draw:
     unreadable: list[str] = field(default_factory=list)
     unfit: int = 0
 
-    def classes(self, items: Items, n_classes: int | None) -> list[Drawn]:
-        """The items of the first `n_classes` drawn classes that are complete."""
-        names, drawn = sorted(items), []
+    def classes(self, items: Items, n_classes: int | None) -> list[Sampled]:
+        """Return the items of the first `n_classes` complete classes, in random order."""
+        names, sampled = sorted(items), []
         wanted = self.n_items * (len(names) if n_classes is None else n_classes)
         with ThreadPoolExecutor(self.release.jobs) as pool:
+            # the word "draw" belongs to the seed: another word would give another sample
             for k in np.random.default_rng(seed_from(self.name, "draw")).permutation(len(names)):
-                if len(drawn) == wanted:
+                if len(sampled) == wanted:
                     break
-                self.release.progress(len(drawn), wanted, names[k])
-                drawn += self._items(pool, names[k], items[names[k]])
-        return drawn
+                self.release.progress(len(sampled), wanted, names[k])
+                sampled += self._items(pool, names[k], items[names[k]])
+        return sampled
 
-    def _items(self, pool: ThreadPoolExecutor, label: str, items: Mapping[str, Path]) -> list[Drawn]:
-        """The first `n_items` of a class that fit, in their drawn order; none where there are fewer."""
+    def _items(self, pool: ThreadPoolExecutor, label: str, items: Mapping[str, Path]) -> list[Sampled]:
+        """Return the first `n_items` of a class that fit, in random order; none if there are fewer."""
         identities = sorted(items)
         order = np.random.default_rng(seed_from(self.name, "draw", label)).permutation(len(identities))
         waiting, found = (identities[k] for k in order), []
         while len(found) < self.n_items and (batch := list(islice(waiting, self.n_items - len(found)))):
-            looks = pool.map(lambda identity: self._look(identity, items[identity], label), batch)
-            found += [one for one in map(self._counted, looks) if one]
+            examined = pool.map(lambda identity: self._examine(identity, items[identity], label), batch)
+            found += [item for item in map(self._counted, examined) if item]
         if len(found) < self.n_items:
             self.small.append(label)
             return []
         return found
 
-    def _look(self, identity: str, path: Path, label: str) -> Drawn | Path | None:
-        """The stimulus, None where it does not fit, the path where it cannot be read."""
+    def _examine(self, identity: str, path: Path, label: str) -> Sampled | Path | None:
+        """Return the stimulus, None if it does not fit, or the path if it cannot be read."""
         try:
             shown = self.fit(identity, path)
         except BadInput:
             return path
         file = Path(os.path.relpath(path, self.release.folder)).as_posix()
-        return None if shown is None else Drawn(identity, file, label, *shown)
+        return None if shown is None else Sampled(identity, file, label, *shown)
 
-    def _counted(self, looked: Drawn | Path | None) -> Drawn | None:
-        if isinstance(looked, Path):
-            self.unreadable.append(looked.name)
-        self.unfit += looked is None
-        return looked if isinstance(looked, Drawn) else None
+    def _counted(self, examined: Sampled | Path | None) -> Sampled | None:
+        """Return the stimulus, or count a file that is unfit or unreadable."""
+        if isinstance(examined, Path):
+            self.unreadable.append(examined.name)
+        self.unfit += examined is None
+        return examined if isinstance(examined, Sampled) else None
 
     def notes(self) -> Notes:
-        """What was left out."""
-        found = {"classes left out": named(sorted(self.small)), "unreadable files": named(self.unreadable)}
-        notes: Notes = {what: text for what, text in found.items() if text}
+        """Return notes on the classes and files left out."""
+        found = {"classes left out": sorted(self.small), "unreadable files": self.unreadable}
+        notes: Notes = {what: number_and_names(names) for what, names in found.items() if names}
         return notes | ({"files of unfit length": self.unfit} if self.unfit else {})
 
 
-def write_manifest(path: Path, drawn: Sequence[Drawn], notes: Notes | None = None) -> None:
-    """The draw as csv, and its notes as json beside it, each whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # two datasets may draw the same manifest at a time
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(json.dumps(notes or {}, indent=1))
-    beside.replace(_notes_path(path))
-    with open(beside, "w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow([column.name if column.name != "label" else "class" for column in fields(Drawn)])
-        for one in drawn:
-            times = ["" if isnan(ms) else ms for ms in (one.start_ms, one.duration_ms)]
-            writer.writerow([one.stimulus_id, one.file, one.label, *times])
-    beside.replace(path)
+def write_manifest(path: Path, sampled: Sequence[Sampled], notes: Notes | None = None) -> None:
+    """Write the sample as csv and its notes as json beside it, each whole or not at all."""
+    write_atomic(_notes_path(path), json.dumps(notes or {}, indent=1).encode())
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([column.name if column.name != "label" else "class" for column in fields(Sampled)])
+    for item in sampled:
+        times = ["" if isnan(ms) else ms for ms in (item.start_ms, item.duration_ms)]
+        writer.writerow([item.stimulus_id, item.file, item.label, *times])
+    write_atomic(path, text.getvalue().encode())
 
 
-def read_manifest(release: Release, path: Path) -> list[Drawn]:
-    """The draw that a manifest keeps; BadInput where it is damaged, or a file that it names is gone."""
+def read_manifest(release: Release, path: Path) -> list[Sampled]:
+    """Return the sample of a manifest; BadInput if it is damaged, or if a file that it names is missing."""
     try:
         with open(path, newline="", encoding="utf-8") as handle:
-            drawn = [
-                Drawn(row["stimulus_id"], row["file"], row["class"], *(float(row[t] or nan) for t in _TIMES))
+            sampled = [
+                Sampled(row["stimulus_id"], row["file"], row["class"], *(float(row[t] or nan) for t in _TIMES))
                 for row in csv.DictReader(handle)
             ]
     except (KeyError, ValueError, TypeError) as error:
         raise BadInput(
-            f"{path}: no manifest of a draw ({type(error).__name__}: {error}); expected the columns stimulus_id, file, "
-            f"class, start_ms, duration_ms; remove it to draw again"
+            f"{path}: no manifest of sampled stimuli ({type(error).__name__}: {error}); expected the columns "
+            f"stimulus_id, file, class, start_ms, duration_ms; remove it to sample again"
         ) from error
-    if not drawn:
-        raise BadInput(f"{path}: an empty manifest; expected one row per stimulus; remove it to draw again")
-    release.require(sorted({release.folder / one.file for one in drawn}))
-    return drawn
+    if not sampled:
+        raise BadInput(f"{path}: an empty manifest; expected one row per stimulus; remove it to sample again")
+    release.require(sorted({release.folder / item.file for item in sampled}))
+    return sampled
 
 
 _TIMES = ("start_ms", "duration_ms")
@@ -188,18 +182,10 @@ def _notes_path(manifest: Path) -> Path:
     return manifest.with_suffix(".json")
 
 
-def _read_notes(manifest: Path) -> Notes:
-    try:
-        return json.loads(_notes_path(manifest).read_text())
-    except (OSError, ValueError):
-        return {}
-
-
 def class_folders(release: Release, pattern: str, suffixes: Sequence[str], notes: Notes) -> Items:
-    """{class: {"class/file": path}} of the files that match, the class being the folder that a file lies in.
+    """Return {class: {"class/file": path}} of the matching files, with a file's folder as its class.
 
-    Suffixes of either case count; files with another are noted. Raises BadInput with the command that gets them where
-    there is no such file.
+    Suffixes match in either case; files with another suffix are noted. Raises BadInput if there is no such file.
     """
     found: dict[str, dict[str, Path]] = {}
     others = []
@@ -208,52 +194,55 @@ def class_folders(release: Release, pattern: str, suffixes: Sequence[str], notes
             found.setdefault(path.parent.name, {})[f"{path.parent.name}/{path.name}"] = path
         else:
             others.append(path.name)
-    notes |= {"files of another kind": named(others)} if others else {}
+    notes |= {"files of another kind": number_and_names(others)} if others else {}
     if not found:
         raise BadInput(
             f"{release.name}: no file in {release.folder / pattern} ends on {', '.join(suffixes)}; "
-            f"run: python -m src.data fetch {release.name}"
+            f"{fetch_hint(release.name)}"
         )
     return found
 
 
 def whole_image(identity: str, path: Path) -> tuple[float, float]:
-    """Every image that can be read fits."""
+    """Return the times of an image, which fits if it can be read."""
     read_image(path)
     return nan, STILL_MS
 
 
 def film_of(shortest_ms: float, longest_ms: float, shown_ms: float, seed: str | None) -> Fit:
-    """Films of a length in [shortest_ms, longest_ms], of which `shown_ms` are shown, the last frame held at the end.
+    """Return the fit of films with lengths in [shortest_ms, longest_ms], of which `shown_ms` are shown.
 
-    seed: the dataset whose windows start at random in films that are longer; None: at the start.
+    The last frame of a shorter film is held. seed: name of the dataset whose windows start at random in longer films;
+    None: at the start.
     """
 
     def fit(identity: str, path: Path) -> tuple[float, float] | None:
-        lasts_ms = probe(path).duration_ms
-        if not shortest_ms <= lasts_ms <= longest_ms:
+        film_ms = probe(path).duration_ms
+        if not shortest_ms <= film_ms <= longest_ms:
             return None
-        free_ms = max(0.0, lasts_ms - shown_ms)
+        free_ms = max(0.0, film_ms - shown_ms)
         share = 0.0 if seed is None else np.random.default_rng(seed_from(seed, "window", identity)).random()
         return round(share * free_ms, 3), shown_ms
 
     return fit
 
 
-def stimuli(release: Release, drawn: Sequence[Drawn], *, image: bool, paths: Sequence[Path] | None = None) -> Stimuli:
-    """The drawn stimuli; paths: what was made of them, where the files themselves are not shown."""
-    n = len(drawn)
+def stimuli(
+    release: Release, sampled: Sequence[Sampled], *, image: bool, paths: Sequence[Path] | None = None
+) -> Stimuli:
+    """Return the sampled stimuli; paths: files made from theirs, which are shown in their place."""
+    n = len(sampled)
     return Stimuli(
         name=release.name,
-        ids=tuple(one.stimulus_id for one in drawn),
-        paths=tuple(paths or [release.folder / one.file for one in drawn]),
-        duration_ms=np.full(n, STILL_MS) if image else np.array([one.duration_ms for one in drawn]),
+        ids=tuple(item.stimulus_id for item in sampled),
+        paths=tuple(paths or [release.folder / item.file for item in sampled]),
+        duration_ms=np.full(n, STILL_MS) if image else np.array([item.duration_ms for item in sampled]),
         kind=("image" if image else "video",) * n,
-        table={"class": [one.label for one in drawn]},
-        start_ms=None if image or paths else np.array([one.start_ms for one in drawn]),
+        table={"class": [item.label for item in sampled]},
+        start_ms=None if image or paths else np.array([item.start_ms for item in sampled]),
     )
 
 
 def labelled(shown: Stimuli, label: str, notes: Notes, groups: np.ndarray | None = None) -> Labels:
-    """The classes of the stimuli's table as the one label."""
+    """Return the stimuli with the classes of their table as the one label."""
     return Labels(shown, np.array(shown.table["class"])[:, None], (label,), groups=groups, notes=dict(notes))

@@ -1,4 +1,4 @@
-"""Self-motion: how a camera flies and turns through simulated places, from the first second of what it sees.
+"""Self-motion: velocity and rotation of a camera in simulated scenes, from the first second of its view.
 
 Mineault PJ, Bakhtiari S, Richards BA, Pack CC (2021). Your head is there to move you around: goal-driven models of the
 primate dorsal pathway. NeurIPS, bioRxiv 2021.07.09.451701. The authors' AirSim flights, "batch2", by way of
@@ -6,9 +6,9 @@ github.com/patrickmineault/your-head-is-there-to-move-you-around (MIT); the data
 <DATA_HOME>/selfmotion/batch2/<condition>/<batch>/output.h5 with `labels`, a table of angles in radians and of speed,
 and `short_videos` (clips, 10 frames, 3 colours, 112, 112).
 
-Of every condition the first batch by name and its first 500 clips, shown at 10 frames per second as published; frames
-are kept without loss and in their own colours. By default an angle gives two targets, its sine and its cosine, so that
-a turn past pi is no jump (`--angles sincos`); `--angles linear` keeps the published seven columns.
+The first batch by name of every condition and its first 500 clips, shown at 10 frames per second as published; frames
+are stored without loss and in colour. By default an angle gives two targets, its sine and its cosine, which are
+continuous at pi (`--angles sincos`); `--angles linear` keeps the published seven columns.
 """
 
 from pathlib import Path
@@ -19,9 +19,9 @@ from ...records import Labels, Stimuli
 from ...utils import BadInput
 from ..declare import Task
 from ..films import write_lossless
+from ..notes import number_and_names
 from ..release import ByHand, Need, Release
 from .rendering import rendered
-from .sampling import named
 
 N_CLIPS, N_FRAMES, FPS, LIMIT_MS = 500, 10, 10.0, 1000.0
 ANGLES = ("rotation_pitch", "rotation_yaw", "heading_pitch", "heading_yaw", "pitch", "yaw")
@@ -37,7 +37,7 @@ NEEDS = (
 
 
 def first_batches(release: Release) -> dict[str, Path]:
-    """{condition: file} of the first batch by name of each condition."""
+    """Return {condition: file} of the first batch by name of each condition."""
     found: dict[str, Path] = {}
     for path in release.files("batch2/*/*/output.h5"):
         condition = path.parent.parent.name
@@ -47,7 +47,7 @@ def first_batches(release: Release) -> dict[str, Path]:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """The published seven columns of a batch's first clips, (n_clips, 7); BadInput where the file is another."""
+    """Return the published seven columns of a batch's first clips, (n_clips, 7); BadInput for another file."""
     import h5py
 
     columns = (*ANGLES, SPEED)
@@ -69,16 +69,16 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def targets(values: np.ndarray, angles: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The seven columns as targets (n, n_targets), and their names; angles: "sincos" or "linear"."""
+    """Return the seven columns as targets (n, n_targets), and their names; angles: "sincos" or "linear"."""
     if angles == "linear":
         return values, (*ANGLES, SPEED)
-    turned = [f(values[:, k]) for k in range(len(ANGLES)) for f in (np.sin, np.cos)]
+    circular = [f(values[:, k]) for k in range(len(ANGLES)) for f in (np.sin, np.cos)]
     names = [f"{f} {angle}" for angle in ANGLES for f in ("sin", "cos")]
-    return np.stack([*turned, values[:, -1]], axis=1), (*names, SPEED)
+    return np.stack([*circular, values[:, -1]], axis=1), (*names, SPEED)
 
 
 def read(release: Release) -> Labels:
-    """Clips, written where they are not there, and how the camera moves in them."""
+    """Return clips, written unless they exist, and the motion of the camera in them."""
     batches = first_batches(release)
     tables = {condition: read_labels(path) for condition, path in batches.items()}
     clips = [(c, k) for c, table in tables.items() for k in np.flatnonzero(np.isfinite(table).all(axis=1)).tolist()]
@@ -87,11 +87,11 @@ def read(release: Release) -> Labels:
     rows = np.stack([tables[condition][k] for condition, k in clips])
     Y, names = targets(rows, release.options.get("angles", "sincos"))
     varied = np.ptp(Y, axis=0) > 0
-    notes: dict[str, object] = {"batches": named([f"{c}/{p.parent.name}" for c, p in batches.items()])}
+    notes: dict[str, object] = {"batches": number_and_names([f"{c}/{p.parent.name}" for c, p in batches.items()])}
     if unlabelled := sum(map(len, tables.values())) - len(clips):
         notes["clips without labels, left out"] = unlabelled
     if not varied.all():
-        notes["targets that never change, left out"] = ", ".join(np.array(names)[~varied])
+        notes["constant targets, left out"] = ", ".join(np.array(names)[~varied])
     kept = tuple(np.array(names)[varied].tolist())
     strata = np.array([condition for condition, _ in clips])
     return Labels(_stimuli(release, batches, clips), Y[:, varied], kept, strata=strata, notes=notes)

@@ -1,4 +1,4 @@
-"""Something-Something v2: which of 100 things people do with objects, told by the motion rather than by the objects.
+"""Something-Something v2: classification of 100 actions with objects, by their motion rather than by the objects.
 
 Goyal R, Kahou SE, Michalski V, ... Memisevic R (2017). The "something something" video database for learning and
 evaluating visual common sense. ICCV, arXiv:1706.04261. From Qualcomm after registration, for research. 174 classes.
@@ -7,7 +7,7 @@ validation.json; or films sorted into videos/<class>/<number>.webm.
 
 A clip's class is its template without brackets ("Putting [something] on [something]" is Putting something on
 something). 100 classes with 50 clips that last 3 to 4.5 s; four seconds from the start are shown, the last frame held.
-Classes and clips are drawn after sorting; the published loader takes them in the order of the directory.
+Classes and clips are sampled after sorting; the published loader takes them in the order of the directory.
 """
 
 import json
@@ -37,33 +37,33 @@ NEEDS = (
 
 
 def class_name(template: str) -> str:
-    """The class of a template: its words without the brackets around what stands for an object."""
+    """Return the class of a template: its words without the brackets around the placeholders of objects."""
     return re.sub(r"[\[\]]", "", template).strip()
 
 
 def items(release: Release, notes: sampling.Notes) -> sampling.Items:
-    """{class: {id: path}}, of the official lists where they are there, else of the folders."""
+    """Return {class: {id: path}}, from the official lists if they exist, else from the folders."""
     lists = {name: _list_file(release.folder, name) for name in (*LISTS, "labels")}
     if not any(lists.values()):
         folders = sampling.class_folders(release, "videos/*/*.webm", (".webm",), notes)
         return {class_name(name): {path.stem: path for path in of.values()} for name, of in folders.items()}
     release.require([path or release.folder / f"labels/{name}.json" for name, path in lists.items()])
-    there = {path.stem: path for path in release.files(PATTERN)}
+    clips = {path.stem: path for path in release.files(PATTERN)}
     found: dict[str, dict[str, Path]] = {name: {} for name in map(class_name, _json(lists["labels"]))}
     for name in LISTS:
         for clip in _json(lists[name]):
             label = class_name(clip["template"])
             if label not in found:
                 raise BadInput(f"{lists[name]}: class '{label}' is not in {lists['labels']}; fetch the labels again")
-            if clip["id"] in there:
-                found[label][clip["id"]] = there.pop(clip["id"])
-    # the test set's films come in the same archive
-    notes |= {"clips of no class": len(there)} if there else {}
+            if clip["id"] in clips:
+                found[label][clip["id"]] = clips.pop(clip["id"])
+    # the archive also contains the films of the test set
+    notes |= {"clips of no class": len(clips)} if clips else {}
     return found
 
 
 def _list_file(folder: Path, name: str) -> Path | None:
-    """labels.json and the like, at the top or in a folder, with or without the name of the dataset before it."""
+    """Return the file <name>.json or <dataset>-<name>.json, at the top or in a folder; None if there is none."""
     found = {
         path for depth in ("", "*/") for end in (f"{name}.json", f"*-{name}.json") for path in folder.glob(depth + end)
     }
@@ -78,15 +78,15 @@ def _json(path: Path):
 
 
 def read(release: Release) -> Labels:
-    """The first four seconds of clips, and what is done in them."""
-    drawn, notes = sampling.draw(
+    """Return the first four seconds of clips and their actions."""
+    sampled, notes = sampling.sample(
         release,
         lambda notes: items(release, notes),
         sampling.film_of(SHORTEST_MS, LONGEST_MS, SHOWN_MS, seed=None),
         n_items=N_ITEMS,
         n_classes=N_CLASSES,
     )
-    return sampling.labelled(sampling.stimuli(release, drawn, image=False), "action", notes)
+    return sampling.labelled(sampling.stimuli(release, sampled, image=False), "action", notes)
 
 
 DATASETS = [

@@ -1,10 +1,10 @@
-"""VGGFace2: whose face it is, 100 of the test set's identities.
+"""VGGFace2: recognition of 100 identities of the test set from their faces.
 
 Cao Q, Shen L, Xie W, Parkhi OM, Zisserman A (2018). VGGFace2: A dataset for recognising faces across pose and age. FG,
 arXiv:1710.08092. The official site has been withdrawn; mirrors state CC BY-NC 4.0. These are photographs of real
 people: check consent and ethics rules before using them. Layout: <DATA_HOME>/vggface2/test/<identity>/*.jpg.
 
-100 identities and 50 images of each, drawn after sorting; identities with fewer are left out and counted.
+100 identities and 50 images of each, sampled after sorting; identities with fewer are left out and counted.
 """
 
 from ...records import Labels
@@ -26,15 +26,15 @@ NEEDS = (
 
 
 def read(release: Release) -> Labels:
-    """Images and identities."""
-    drawn, notes = sampling.draw(
+    """Return images and their identities."""
+    sampled, notes = sampling.sample(
         release,
         lambda notes: sampling.class_folders(release, PATTERN, (".jpg", ".jpeg", ".png"), notes),
         sampling.whole_image,
         n_items=N_ITEMS,
         n_classes=N_CLASSES,
     )
-    return sampling.labelled(sampling.stimuli(release, drawn, image=True), "identity", notes)
+    return sampling.labelled(sampling.stimuli(release, sampled, image=True), "identity", notes)
 
 
 DATASETS = [

@@ -1,7 +1,7 @@
-"""Brain-Score's storage in small: sets packaged as BrainIO packages them, served by an S3 server on this machine.
+"""Miniature of Brain-Score's storage: sets packaged by BrainIO, on an S3 server on this machine.
 
-Everything between `load_dataset` and the bytes is Brain-Score's own; only the checksums and versions that its plugins
-pin are those of the small files.
+Everything between `load_dataset` and the bytes is Brain-Score's code; only the checksums and versions that its plugins
+pin are replaced by those of the small files.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ FAKE_KEYS = {
 
 
 def pack_stimuli(folder: Path, identifier: str, table: dict, paths: dict) -> None:
-    """A stimulus set as csv and zip in `folder`/packaged; table: with stimulus_id or, as older sets, image_id."""
+    """Write a stimulus set as csv and zip to `folder`/packaged; table: with stimulus_id or (older sets) image_id."""
     from brainscore_core.supported_data_standards.brainio import packaging
     from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 
@@ -40,16 +40,16 @@ def pack_stimuli(folder: Path, identifier: str, table: dict, paths: dict) -> Non
 
 
 def pack_assembly(folder: Path, identifier: str, assembly) -> None:
-    """An assembly, without what its stimulus set says, as netCDF in `folder`/packaged."""
+    """Write an assembly, without the columns of its stimulus set, as netCDF to `folder`/packaged."""
     from brainscore_core.supported_data_standards.brainio import packaging
 
     packaging.write_netcdf(assembly, folder / PACKAGED / f"assy_{identifier.replace('.', '_')}.nc")
 
 
 def planted(images: list, layer: str, bin_ms: tuple[float, float], n_units: int, rng) -> np.ndarray:
-    """Signals (n_images, n_units) of variance 1 that follow a layer's answers to still images in one bin."""
+    """Return signals (n_images, n_units) of variance 1, planted in a layer's activations to still images in one bin."""
     bins = np.array([bin_ms], dtype=float)
-    rows = np.concatenate([answer[layer] for answer in plant.binned([i[None] for i in images], [bins] * len(images))])
+    rows = np.concatenate([film[layer] for film in plant.binned([i[None] for i in images], [bins] * len(images))])
     return plant.unit_variance(rows @ plant.directions(rng, rows, n_units, 4))
 
 
@@ -59,7 +59,7 @@ def _sha1(path: Path) -> str:
 
 @contextmanager
 def hosted(folder: Path, plugin: str, brainio_home: Path | None = None):
-    """While it lasts, Brain-Score's storage holds what is packaged in `folder`, a study's.
+    """Serve the sets packaged in a study's `folder` as Brain-Score's storage until the block ends.
 
     Downloads go to `brainio_home`, by default `brainio` in that folder.
     """
@@ -69,8 +69,8 @@ def hosted(folder: Path, plugin: str, brainio_home: Path | None = None):
     module = importlib.import_module(f"brainscore_vision.data.{plugin}")
     packaged = folder / PACKAGED
 
-    def own(load):
-        def with_own_checksums(**pinned):
+    def repinned(load):
+        def with_actual_checksums(**pinned):
             stem = pinned["identifier"].replace(".", "_")
             if "sha1" in pinned:
                 pinned |= {"sha1": _sha1(packaged / f"assy_{stem}.nc"), "version_id": None}
@@ -80,7 +80,7 @@ def hosted(folder: Path, plugin: str, brainio_home: Path | None = None):
                     pinned |= {f"{kind}_sha1": sha1, f"{kind}_version_id": None}
             return load(**pinned)
 
-        return with_own_checksums
+        return with_actual_checksums
 
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
@@ -93,7 +93,7 @@ def hosted(folder: Path, plugin: str, brainio_home: Path | None = None):
         stack.enter_context(mock.patch.object(fetch, "_local_data_path", str(brainio_home or folder / "brainio")))
         for loader in ("load_assembly_from_s3", "load_stimulus_set_from_s3"):
             if hasattr(module, loader):
-                stack.enter_context(mock.patch.object(module, loader, own(getattr(module, loader))))
+                stack.enter_context(mock.patch.object(module, loader, repinned(getattr(module, loader))))
         _upload(packaged)
         yield
 

@@ -1,6 +1,7 @@
-"""CRCNS mt-2 in small: three cells with films of 60 to 70 s, of unlike sizes, MATLAB 7.3, and one that never fires.
+"""Miniature of CRCNS mt-2: three cells with films of 60 to 70 s, different sizes, MATLAB 7.3; one without spikes.
 
-A cell's spikes follow the layer motion of the embedded network; a stretch is marked as invalid by -1, another by NaN.
+A cell's rate is planted in the layer motion of the embedded network; one stretch is marked as invalid by -1, another by
+NaN.
 """
 
 from pathlib import Path
@@ -19,30 +20,30 @@ NEGATIVE, MISSING = slice(720, 864), slice(2000, 2015)
 EXPECTED = {"crcns-mt2": {"stimuli": 3, "subjects": 1, "repetitions": 1, "bins": 1500, "units": 3}}
 
 
-def draw(seconds: float, seed: int) -> np.ndarray:
-    """Grey frames (n_frames, 48, 64): wider than high, so that a turned film would be seen."""
+def render(seconds: float, seed: int) -> np.ndarray:
+    """Return grey frames (n_frames, 48, 64): wider than high, so that a transposed film is detected."""
     slow = moving_scenes(np.random.default_rng([seed, 2]), round(seconds * 25) + 1, (0.4, 1.2))
     at = (np.arange(round(seconds * FPS)) * 25 / FPS).astype(int)
     return slow[at, 8:56].mean(axis=3).astype(np.uint8)
 
 
 def write(folder: Path) -> None:
-    """One file a cell."""
+    """Write one file per cell."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (seconds, seed) in CELLS.items():
-        frames = draw(seconds, seed)
+        frames = render(seconds, seed)
         spikes = _spikes(frames, seed).astype(np.float64)
         if seed == 0:
             spikes[NEGATIVE], spikes[MISSING] = -1, np.nan
         _save(folder / f"{name}.mat", frames, spikes, floats=seed == 1)
-    short = draw(2.0, 9)
+    short = render(2.0, 9)
     _save(folder / f"{SILENT}.mat", short, np.zeros(len(short)), floats=False)
 
 
 def _spikes(frames: np.ndarray, seed: int) -> np.ndarray:
-    """A count a frame, whose rate follows the layer's answers in bins of 200 ms."""
+    """Return spike counts per frame, with a rate planted in the layer's activations in bins of 200 ms."""
     rng = np.random.default_rng(seed)
-    # the network sees 25 square frames a second, as a model is shown them
+    # the network receives 25 square frames per second, as models do
     at = (np.arange(int(len(frames) * 25 / FPS)) * FPS / 25).astype(int)
     film = _square(frames[at])
     bins = regular_bins(1000 * len(frames) / FPS, 200)
@@ -62,12 +63,13 @@ def _square(frames: np.ndarray) -> np.ndarray:
 
 
 def _save(path: Path, frames: np.ndarray, spikes: np.ndarray, floats: bool) -> None:
-    """As MATLAB 7.3 writes (height, width, time) arrays: HDF5 with the axes reversed."""
+    """Write (height, width, time) arrays as MATLAB 7.3 does: HDF5 with the axes reversed."""
     import h5py
 
     with h5py.File(path, "w", userblock_size=512) as file:
-        turned = frames.transpose(0, 2, 1)
-        file.create_dataset("rawStims", data=turned.astype(np.float64) if floats else turned, chunks=(64, 64, 48))
+        transposed = frames.transpose(0, 2, 1)
+        values = transposed.astype(np.float64) if floats else transposed
+        file.create_dataset("rawStims", data=values, chunks=(64, 64, 48))
         file.create_dataset("psths", data=spikes[None])
         file.create_dataset("cellid", data=np.array([[ord(c)] for c in path.stem[:6]], np.uint16))
         file.create_dataset("ranges/crange", data=np.array([[1.0], [0.9 * len(frames)]]).round())

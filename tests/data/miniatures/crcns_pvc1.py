@@ -1,7 +1,7 @@
-"""CRCNS pvc-1 in small: eight segments of 3 to 4 s, three runs at two sites, seven electrodes, MATLAB 5 and JPEG.
+"""Miniature of CRCNS pvc-1: eight segments of 3 to 4 s, three runs at two sites, seven electrodes, MATLAB 5 and JPEG.
 
-The spikes of an electrode follow the layer orientation of the embedded network. One run has noise stimuli besides, one
-repeats its films, one lacks an electrode and half of the segments; electrode 9 never fires for a reason.
+The rate of an electrode is planted in the layer orientation of the embedded network. One run also has noise stimuli,
+one repeats its films, one lacks an electrode and half of the segments; the rate of electrode 9 is constant.
 """
 
 from pathlib import Path
@@ -21,17 +21,17 @@ EXPECTED = {"crcns-pvc1": {"stimuli": 8, "subjects": 1, "repetitions": 4, "bins"
 
 
 def n_frames(segment: tuple[int, int]) -> int:
-    """The last segment of a film is shorter."""
+    """Return the number of frames of a segment; the last one of a film is shorter."""
     return 90 if segment[1] == 3 else 120
 
 
-def draw(segment: tuple[int, int]) -> np.ndarray:
-    """Frames of a segment, uint8 (n_frames, 64, 64, 3)."""
+def render(segment: tuple[int, int]) -> np.ndarray:
+    """Return the frames of a segment, uint8 (n_frames, 64, 64, 3)."""
     return moving_scenes(np.random.default_rng(segment), n_frames(segment), (0.2, 0.5))
 
 
 def write(folder: Path) -> None:
-    """`neurodata` and `movie_frames` of the release."""
+    """Write `neurodata` and `movie_frames` of the release."""
     for segment in SEGMENTS:
         _write_frames(folder, segment)
     rates = _rates()
@@ -49,22 +49,22 @@ def _write_frames(folder: Path, segment: tuple[int, int]) -> None:
     name = "movie{:03d}_{:03d}".format(*segment)
     home = folder / "movie_frames" / f"{name}.images"
     home.mkdir(parents=True, exist_ok=True)
-    for k, frame in enumerate(draw(segment)):
+    for k, frame in enumerate(render(segment)):
         Image.fromarray(frame).save(home / f"{name}_{k:03d}.jpeg", quality=95)
     (home / "nframes").write_text(f"{n_frames(segment)}\n")
 
 
 def _rates() -> dict[tuple[int, int], np.ndarray]:
-    """Spikes a bin that are expected of each electrode in each segment: (n_bins, n_electrodes)."""
-    # the network sees 25 frames a second
-    films = [draw(s)[(np.arange(int(n_frames(s) / FPS * 25)) * FPS / 25).astype(int)] for s in SEGMENTS]
+    """Return the expected spikes per bin of each electrode in each segment: (n_bins, n_electrodes)."""
+    # the network receives 25 frames per second
+    films = [render(s)[(np.arange(int(n_frames(s) / FPS * 25)) * FPS / 25).astype(int)] for s in SEGMENTS]
     bins = [regular_bins(1000 * n_frames(s) / FPS, 200) for s in SEGMENTS]
-    answers = [answer[LAYER] for answer in plant.binned(films, bins)]
-    rows = np.concatenate(answers)
+    activations = [film[LAYER] for film in plant.binned(films, bins)]
+    rows = np.concatenate(activations)
     signal = plant.unit_variance(rows @ plant.directions(np.random.default_rng(1), rows, len(ELECTRODES), 4))
     signal[:, ELECTRODES.index(9)] = 0
     rate = np.clip(RATE_HZ / 5 * (1 + GAIN * signal), 0, None)
-    ends = np.cumsum([len(a) for a in answers])[:-1]
+    ends = np.cumsum([len(a) for a in activations])[:-1]
     return dict(zip(SEGMENTS, np.split(rate, ends), strict=True))
 
 

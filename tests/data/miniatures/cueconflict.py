@@ -1,4 +1,4 @@
-"""Cue conflict in small: three shapes in three textures, of which the class's colour stands for the shape."""
+"""Miniature of cue conflict: three shapes in three textures, with the shape coded by the colour."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ EXPECTED = {"cueconflict": {"stimuli": 180, "labels": 1, "classes": 3}}
 
 
 def names() -> list[str]:
-    """The files, <content>-<style>.png."""
+    """Return the file names, <content>-<style>.png."""
     contents = [f"{shape}{k + 1}" for shape in SHAPES for k in range(N_CONTENTS)]
     return [f"{content}-{style}{m + 1}.png" for content in contents for style in SHAPES for m in range(N_STYLES)]
 
 
 def write(folder: Path) -> None:
-    """cue-conflict/<shape>/<content>-<style>.png."""
+    """Write cue-conflict/<shape>/<content>-<style>.png."""
     for seed, name in enumerate(names()):
         shape = name.rstrip("0123456789").split("-")[0].rstrip("0123456789")
         write_image(folder / "cue-conflict" / shape / name, image_of(SHAPES.index(shape), seed))

@@ -1,4 +1,4 @@
-"""Ding & Gold's dots in small: a manifest that asks for 48 of the 1,000 films."""
+"""Miniature of the random dots after Ding & Gold: a manifest of 48 of the 1,000 films."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ EXPECTED = {"ding2012": {"stimuli": 48, "labels": 1, "classes": 2}}
 
 
 def write(folder: Path) -> None:
-    """The manifest."""
+    """Write the manifest."""
     manifest = folder / "prepared" / "ding2012.csv"
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_text("stimulus_id\n" + "".join(f"{identity}\n" for identity in FILMS))

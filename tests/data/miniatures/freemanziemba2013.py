@@ -1,7 +1,7 @@
-"""Freeman & Ziemba et al. 2013 in small: 60 textures and noises, six V1 and five V2 units, four repetitions, 300 bins.
+"""Miniature of Freeman & Ziemba et al. 2013: 60 images, six V1 and five V2 units, four repetitions, 300 bins.
 
-V1 follows the layer orientation of the embedded network, V2 its layer colour, from 50 to 200 ms; outside of that there
-is only noise.
+V1 is planted in the layer orientation of the embedded network, V2 in its layer colour, from 50 to 200 ms; outside this
+window the responses are noise.
 """
 
 from functools import partial
@@ -25,7 +25,7 @@ around = partial(brainscore_bucket.hosted, plugin="freemanziemba2013")
 
 
 def write(folder: Path) -> None:
-    """The packaged files of the public assembly and its images, as Brain-Score's bucket holds them."""
+    """Write the packaged files of the public assembly and its images, as in Brain-Score's bucket."""
     rows = [(family, kind, k) for family in FAMILIES for kind in TYPES for k in range(1, SAMPLES + 1)]
     images = [moving_scenes(np.random.default_rng(i), 1)[0] for i in range(len(rows))]
     ids = [f"{i:040x}" for i in range(len(rows))]
@@ -41,7 +41,7 @@ def write(folder: Path) -> None:
 
 
 def assembly(ids: list[str], images: list[np.ndarray]):
-    """Every image four times, in a shuffled order."""
+    """Return the recording of every image four times, in a shuffled order."""
     from brainscore_core.supported_data_standards.brainio.assemblies import NeuronRecordingAssembly
 
     rng = np.random.default_rng(102)

@@ -1,6 +1,6 @@
-"""Han et al. 2024 in small: ten actions, 30 films in each of six conditions, eight people, 60 fitting films.
+"""Miniature of Han et al. 2024: ten actions, 30 films in each of six conditions, eight subjects, 60 fitting films.
 
-People go by the layer motion of the embedded network; the other conditions are copies of the films of RGB.
+Subjects decide by the layer motion of the embedded network; the other conditions are copies of the films of RGB.
 """
 
 import csv
@@ -15,7 +15,7 @@ from tests.data.miniatures import drifting
 STUDY = "han2024"
 CODES = tuple(ACTIONS)
 NAMES = {**{code: name.capitalize() for code, name in ACTIONS.items()}, "A043": "Falling"}
-PEOPLE, PER_ACTION = 8, {SHOWN: 3, FITTING: 6}
+N_SUBJECTS, PER_ACTION = 8, {SHOWN: 3, FITTING: 6}
 UNANSWERED = 2
 EXPECTED = {
     f"han2024-{condition}": {"stimuli": 30, "trials": 240 - UNANSWERED, "classes": 10, "subjects": 8, "fitting": 60}
@@ -24,13 +24,13 @@ EXPECTED = {
 
 
 def file_name(place: str, code: str, k: int, family: str) -> str:
-    """A film's name as the protocols have it: recordings of the two places differ."""
+    """Return a film's name as in the protocols; recordings of the two places differ."""
     recording = f"S{1 if place == SHOWN else 2:03d}C001P{k + 1:03d}R001{code}"
     return f"{'AlphaPose_' if family == 'J-6P' else ''}{recording}_rgb.mp4"
 
 
 def films(folder: Path, place: str, condition: str) -> dict[Path, int]:
-    """{file: number of its action}."""
+    """Return {file: number of its action}."""
     family = "J-6P" if condition.startswith("J-6P") else "RGB"
     return {
         folder / place / condition / file_name(place, code, k, family): number
@@ -40,7 +40,7 @@ def films(folder: Path, place: str, condition: str) -> dict[Path, int]:
 
 
 def write(folder: Path) -> None:
-    """The csv of answers and the films of all six conditions."""
+    """Write the csv of answers and the films of all six conditions."""
     for seed, place in enumerate((SHOWN, FITTING)):
         first = films(folder, place, "RGB")
         drifting.write_films(first, len(CODES), seed)
@@ -60,10 +60,10 @@ def write(folder: Path) -> None:
 def _rows(folder: Path, condition: str, probabilities: np.ndarray) -> list[list[str]]:
     rng = np.random.default_rng(len(condition))
     rows = []
-    for person in range(PEOPLE):
+    for subject in range(N_SUBJECTS):
         choices = drifting.choose(rng, probabilities)
         for (path, number), choice in zip(films(folder, SHOWN, condition).items(), choices, strict=True):
-            rows.append([condition, path.name, f"p{person}", NAMES[CODES[number]], NAMES[CODES[choice]]])
+            rows.append([condition, path.name, f"p{subject}", NAMES[CODES[number]], NAMES[CODES[choice]]])
     for row in rows[:UNANSWERED]:
         row[-1] = ""
     return rows

@@ -1,6 +1,6 @@
-"""HDM05's cut clips in small: two classes in three folders, three actors, 80 markers at 120 Hz, some of them lost.
+"""Miniature of HDM05's cut clips: two classes in three folders, three actors, 80 markers at 120 Hz, some of them lost.
 
-One class rises and the other sinks, which looks alike from every side.
+One class rises and the other sinks, which is visible in every view.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ EXPECTED = {"hdm05": {"stimuli": 100, "labels": 1, "classes": 2}}
 
 
 def motion(folder: str, seed: int, n_samples: int) -> np.ndarray:
-    """Marker positions (3, 80, n_samples) in mm, the third axis up."""
+    """Return marker positions (3, 80, n_samples) in mm, the third axis up."""
     rng = np.random.default_rng(seed)
     body = rng.uniform(-1, 1, (3, N_MARKERS)) * np.array([[400], [400], [600]])
     t = np.arange(n_samples) / RATE
@@ -24,7 +24,7 @@ def motion(folder: str, seed: int, n_samples: int) -> np.ndarray:
 
 
 def write_c3d(path: Path, positions: np.ndarray, rate: float = RATE, lost: np.ndarray | None = None) -> None:
-    """Positions (3, n_markers, n_samples) as a C3D file; lost (n_markers, n_samples): marked so, and at the origin."""
+    """Write positions (3, n_markers, n_samples) as C3D; lost (n_markers, n_samples): flagged and at the origin."""
     import ezc3d
 
     file = ezc3d.c3d()
@@ -38,13 +38,13 @@ def write_c3d(path: Path, positions: np.ndarray, rate: float = RATE, lost: np.nd
     file["data"]["points"] = points
     file["data"]["meta_points"]["residuals"] = residuals
     path.parent.mkdir(parents=True, exist_ok=True)
-    # the writer adds a suffix of lower case where it is not there
+    # the writer appends the suffix in lower case unless it is given so
     file.write(str(path.with_suffix(".c3d")))
     path.with_suffix(".c3d").rename(path)
 
 
 def write(folder: Path) -> None:
-    """HDM05_cut_c3d/<class>/HDM_<actor>_<class>_<take>_120.C3D."""
+    """Write HDM05_cut_c3d/<class>/HDM_<actor>_<class>_<take>_120.C3D."""
     for number, (label, n) in enumerate(SIZES.items()):
         for k in range(n):
             name = f"HDM_{ACTORS[k % 3]}_{label}_{k + 1:03d}_120.C3D"

@@ -1,4 +1,4 @@
-"""ImageNet's validation set in small: three synsets of 50 images, flat, with the development kit's two files."""
+"""Miniature of ImageNet's validation set: three synsets of 50 images in one folder, and the kit's two files."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ EXPECTED = {"imagenet2012": {"stimuli": 150, "labels": 1, "classes": 3}}
 
 
 def truth() -> list[int]:
-    """The number of the synset of every image."""
+    """Return the number of the synset of every image."""
     return np.random.default_rng(2012).permutation(np.repeat(list(SYNSETS), N_ITEMS)).tolist()
 
 
 def write_devkit(folder: Path) -> None:
-    """data/ of the development kit."""
+    """Write data/ of the development kit."""
     from scipy.io import savemat
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def write_devkit(folder: Path) -> None:
 
 
 def write(folder: Path) -> None:
-    """Images and development kit."""
+    """Write images and development kit."""
     for k, number in enumerate(truth(), start=1):
         image = image_of(list(SYNSETS).index(number), k)
         write_image(folder / "val" / f"ILSVRC2012_val_{k:08d}.JPEG", image)

@@ -1,4 +1,4 @@
-"""Keles et al. 2024 in small: three people, one at TR 0.7 s, both orders of entities, a run that breaks off."""
+"""Miniature of Keles et al. 2024: three subjects, one at TR 0.7 s, both orders of entities, a truncated run."""
 
 import json
 from pathlib import Path
@@ -17,26 +17,26 @@ EXPECTED = {"keles2024-fmri": {"stimuli": 1, "subjects": 3, "repetitions": 4, "b
 
 
 def write(folder: Path) -> None:
-    """The release; run 2 of p42cs ends before the film does, and p99cs was never preprocessed."""
-    people = "".join(f"sub-{person}\t30\tF\tcontrol\n" for person in [*TRS_S, "p99cs"])
+    """Write the release; run 2 of p42cs ends before the film does, and p99cs was never preprocessed."""
+    rows = "".join(f"sub-{subject}\t30\tF\tcontrol\n" for subject in [*TRS_S, "p99cs"])
     (folder / "sub-p41cs").mkdir(parents=True, exist_ok=True)
-    (folder / "participants.tsv").write_text(f"participant_id\tage\tsex\tgroup\n{people}")
-    for person, tr_s in TRS_S.items():
-        for number in (1,) if person == "p60cs" else (1, 2):
-            lasts_s = 60 if (person, number) == ("p42cs", 2) else FILM_S + 14
-            _write_run(folder, person, number, tr_s, round(lasts_s / tr_s))
+    (folder / "participants.tsv").write_text(f"participant_id\tage\tsex\tgroup\n{rows}")
+    for subject, tr_s in TRS_S.items():
+        for number in (1,) if subject == "p60cs" else (1, 2):
+            run_s = 60 if (subject, number) == ("p42cs", 2) else FILM_S + 14
+            _write_run(folder, subject, number, tr_s, round(run_s / tr_s))
 
 
-def _write_run(folder: Path, person: str, number: int, tr_s: float, n_volumes: int) -> None:
-    onset_s = ONSETS_S[person] + 0.02 * number
-    name = f"sub-{person}_ses-001_task-movie_run-{number}"
+def _write_run(folder: Path, subject: str, number: int, tr_s: float, n_volumes: int) -> None:
+    onset_s = ONSETS_S[subject] + 0.02 * number
+    name = f"sub-{subject}_ses-001_task-movie_run-{number}"
     bins_ms = regular_bins(n_volumes * tr_s * 1000, tr_s * 1000) - onset_s * 1000
     signals = film_signals(folder / "short.avi", FILM_S, bins_ms)
-    raw = folder / f"sub-{person}" / "ses-001" / "func"
+    raw = folder / f"sub-{subject}" / "ses-001" / "func"
     raw.mkdir(parents=True, exist_ok=True)
     (raw / f"{name}_bold.json").write_text(json.dumps({"RepetitionTime": tr_s, "TaskName": "movie"}))
     frames = onset_s + 0.04 * np.arange(int(FILM_S * 25))
     rows = "".join(f"{at:.9f}\tn/a\t{k}\n" for k, at in enumerate(frames, 1))
     (raw / f"{name}_events.tsv").write_text(f"onset\tduration\tframe_number\n{rows}")
-    made = folder / "derivatives" / "fmriprep" / f"sub-{person}" / "ses-001" / "func"
-    write_run(made, name, signals, new_order=person != "p42cs")
+    made = folder / "derivatives" / "fmriprep" / f"sub-{subject}" / "ses-001" / "func"
+    write_run(made, name, signals, new_order=subject != "p42cs")

@@ -1,6 +1,6 @@
-"""Kinetics-400's test set in small, as the mirror keeps it: flat clips and annotations.
+"""Miniature of Kinetics-400's test set as in the mirror: clips in one folder, and annotations.
 
-Two classes of 52 clips, each with a clip that is too short and one that is cut off, and a class with too few.
+Two classes of 52 clips, each with a clip that is too short and a truncated one, and a class with too few clips.
 """
 
 import csv
@@ -15,7 +15,7 @@ EXPECTED = {name: {"stimuli": 100, "labels": 1, "classes": 2} for name in ("kine
 
 
 def clips() -> list[tuple[str, str, int]]:
-    """(file, class, number) of every clip."""
+    """Return (file, class, number) of every clip."""
     return [
         (f"id-{kind}_{k:02d}abcd_{k:06d}_{k + 10:06d}.mp4", label, k)
         for kind, (label, n) in enumerate(SIZES.items())
@@ -24,7 +24,7 @@ def clips() -> list[tuple[str, str, int]]:
 
 
 def write(folder: Path) -> None:
-    """Clips and annotations, one annotated clip missing from the mirror."""
+    """Write clips and annotations; one annotated clip is missing."""
     for file, label, k in clips():
         kind = list(SIZES).index(label)
         n_frames = 30 if k == 7 else 49 + k % 7

@@ -1,7 +1,7 @@
-"""Majaj & Hong et al. 2015 in small: 92 images of a blob on a background, eight V4 and six IT sites, four repetitions.
+"""Miniature of Majaj & Hong et al. 2015: 92 images of a blob on a background, eight V4 and six IT sites, 4 repetitions.
 
-The V4 sites follow the layer colour of the embedded network, the IT sites its layer orientation. The blob's place and
-size are the pose, its colour the rotations.
+The V4 sites are planted in the layer colour of the embedded network, the IT sites in its layer orientation. The blob's
+place and size are the pose, its colour the rotations.
 """
 
 from functools import partial
@@ -28,7 +28,7 @@ around = partial(brainscore_bucket.hosted, plugin="majajhong2015")
 
 
 def table() -> dict[str, list]:
-    """The stimulus set's columns: which object, at which variation, in which pose."""
+    """Return the stimulus set's columns: object, variation and pose."""
     rng = np.random.default_rng(2015)
     rows = [(name, variation) for name in OBJECTS for variation, n in IMAGES_OF.items() for _ in range(n)]
     pose = rng.uniform(-1, 1, (len(rows), 6)) * np.array([[variation > 0] for _, variation in rows])
@@ -43,20 +43,20 @@ def table() -> dict[str, list]:
     return columns | {name: (0.3 * pose[:, k]).tolist() for k, name in enumerate(("tz", "ty"), start=4)}
 
 
-def draw(columns: dict[str, list], index: int) -> np.ndarray:
-    """One image, uint8 (64, 64, 3)."""
+def render(columns: dict[str, list], index: int) -> np.ndarray:
+    """Return one image, uint8 (64, 64, 3)."""
     s, ty, tz = (columns[name][index] for name in ("s", "ty", "tz"))
     rotation = np.array([columns[name][index] for name in ("rxy", "ryz", "rxz")]) / 45
     y, x = np.mgrid[:64, :64] / 32 - 1
     blob = np.exp(-((x - ty) ** 2 + (y - tz) ** 2) / (0.25 * s**2))
-    texture = Waves.draw(np.random.default_rng(index), 3, 0.3).film(np.zeros((1, 2)))
+    texture = Waves.sample(np.random.default_rng(index), 3, 0.3).film(np.zeros((1, 2)))
     return to_uint8(texture[..., None], blob[..., None] * (0.4 + 0.3 * rotation))[0]
 
 
 def write(folder: Path) -> None:
-    """The packaged files of the public assembly and its images, as Brain-Score's bucket holds them."""
+    """Write the packaged files of the public assembly and its images, as in Brain-Score's bucket."""
     columns = table()
-    images = [draw(columns, i) for i in range(len(columns["image_id"]))]
+    images = [render(columns, i) for i in range(len(columns["image_id"]))]
     files = folder / "images"
     files.mkdir(parents=True, exist_ok=True)
     paths = {name: files / f"{name}.png" for name in columns["image_id"]}
@@ -67,7 +67,7 @@ def write(folder: Path) -> None:
 
 
 def assembly(ids: list[str], images: list[np.ndarray]):
-    """Presentations in a shuffled order, of which one in ten is missing."""
+    """Return presentations in a shuffled order, of which one in ten is missing."""
     from brainscore_core.supported_data_standards.brainio.assemblies import NeuronRecordingAssembly
 
     rng = np.random.default_rng(40)

@@ -1,4 +1,4 @@
-"""McMahon et al. 2023 in small: two people with odd and even betas, a third without test; lists, ratings, events."""
+"""Miniature of McMahon et al. 2023: two subjects with odd and even betas, a third without test; lists and events."""
 
 from pathlib import Path
 
@@ -11,31 +11,31 @@ EXPECTED = {"mcmahon2023-fmri": {"stimuli": 50, "subjects": 2, "repetitions": 4,
 
 
 def names(part: str) -> list[str]:
-    """The clips of a part, in an order that is not the alphabet's."""
+    """Return the clips of a part, not in alphabetical order."""
     return [f"yt-{part}{k:03d}_{k % 7}.mp4" for k in rng("order", part).permutation(N_CLIPS[part])]
 
 
 def write(folder: Path) -> None:
-    """The release, person 2's volumes in a folder that sorts before person 1's."""
+    """Write the release, with subject 2's volumes in a folder that sorts before subject 1's."""
     clips = {part: names(part) for part in N_CLIPS}
     every = [name for listed in clips.values() for name in listed]
     signals = clip_signals([folder / "dyad_videos_3000ms" / name for name in every])
     (folder / "train.csv").write_text("video_name\n" + "\n".join(clips["train"]) + "\n")
     (folder / "test.csv").write_bytes(b"\xef\xbb\xbf" + ("video_name\n" + "\n".join(clips["test"])).encode())
-    drawn = rng("ratings").random((len(every), len(RATINGS)))
-    rows = [f"{name},{','.join(f'{x:.4f}' for x in row)}" for name, row in zip(sorted(every), drawn, strict=True)]
+    values = rng("ratings").random((len(every), len(RATINGS)))
+    rows = [f"{name},{','.join(f'{x:.4f}' for x in row)}" for name, row in zip(sorted(every), values, strict=True)]
     (folder / "annotations.csv").write_text("\n".join([f"video_name,{','.join(RATINGS)}", *rows]))
     split = {"train": signals[: N_CLIPS["train"]], "test": signals[N_CLIPS["train"] :]}
-    for person, place in {"01": "z", "02": "a", "03": "m"}.items():
+    for subject, place in {"01": "z", "02": "a", "03": "m"}.items():
         for part, half in [(p, h) for p in N_CLIPS for h in ("odd", "even")]:
-            if (person, part) != ("03", "test"):
-                file = f"sub-{person}_space-T1w_desc-{part}-fracridge-{half}_data_MNI152NLin2009cAsym.nii.gz"
+            if (subject, part) != ("03", "test"):
+                file = f"sub-{subject}_space-T1w_desc-{part}-fracridge-{half}_data_MNI152NLin2009cAsym.nii.gz"
                 write_volumes(folder / "betas" / place / file, split[part], tr_s=None)
     _write_events(folder / "sub-01" / "ses-02" / "func", clips)
 
 
 def _write_events(folder: Path, clips: dict[str, list[str]]) -> None:
-    """A run that showed the test clips and two catch trials, with a row without onset for each clip it did not show."""
+    """Write the events of a run with the test clips and two catch trials, and a row without onset for other clips."""
     folder.mkdir(parents=True)
     rows = [f"{4.5 * k + 3:.6f}\t2.97\t{name}\t0\t{name}" for k, name in enumerate(clips["test"])]
     rows += [f"{4.5 * k + 100:.6f}\t2.97\t{k}.mp4\t1\tcrowd" for k in range(2)]

@@ -1,4 +1,4 @@
-"""McMahon et al. 2023 in small with twelve ratings, of which two follow the layer colour of the embedded network."""
+"""Miniature of McMahon et al. 2023 with twelve ratings, two of them planted in the layer colour."""
 
 import csv
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ EXPECTED = {"mcmahon2023-social": {"stimuli": sum(mcmahon2023.N_CLIPS.values()),
 
 
 def names() -> list[str]:
-    """All films, the train list first."""
+    """Return all films, the train list first."""
     return [name for part in mcmahon2023.N_CLIPS for name in mcmahon2023.names(part)]
 
 
 def rate(folder: Path) -> None:
-    """annotations.csv, its rows in the order of the alphabet."""
+    """Write annotations.csv, with its rows in alphabetical order."""
     films = (read_frames(folder / "dyad_videos_3000ms" / name) for name in names())
     bins = [regular_bins(3000, 3000)] * len(names())
     colour = np.concatenate([film["colour"] for film in plant.binned(films, bins)])
@@ -41,27 +41,27 @@ def rate(folder: Path) -> None:
 
 
 def write_lists(folder: Path) -> None:
-    """train.csv, and test.csv with its byte order mark."""
+    """Write train.csv, and test.csv with its byte order mark."""
     listed = {part: "video_name\n" + "\n".join(mcmahon2023.names(part)) for part in mcmahon2023.N_CLIPS}
     (folder / "train.csv").write_text(listed["train"] + "\n")
     (folder / "test.csv").write_bytes(b"\xef\xbb\xbf" + listed["test"].encode())
 
 
 def write_task(folder: Path) -> None:
-    """What the task needs: lists, films and ratings, no volumes."""
+    """Write lists, films and ratings, the files that the task needs."""
     clip_signals([folder / "dyad_videos_3000ms" / name for name in names()])
     write_lists(folder)
     rate(folder)
 
 
 def write(folder: Path) -> None:
-    """The whole study."""
+    """Write the whole study."""
     mcmahon2023.write(folder)
     rate(folder)
 
 
 @contextmanager
 def around(folder: Path) -> Iterator[None]:
-    """Ratings that can be told, in the study's folder, whichever of its datasets it was written for."""
+    """Write the planted ratings to the study's folder, which may have been written for another of its datasets."""
     rate(folder)
     yield

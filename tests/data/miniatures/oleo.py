@@ -1,6 +1,6 @@
-"""oleo-hacs250 in small: 60 clips of half a second, six sites, three repetitions, 45 bins of 20 ms from 0 ms on.
+"""Miniature of oleo-hacs250: 60 clips of half a second, six sites, three repetitions, 45 bins of 20 ms from 0 ms on.
 
-The sites follow the layer colour of the embedded network, from 200 ms on, when the clip appears.
+The sites are planted in the layer colour of the embedded network, from 200 ms on, when the clip appears.
 """
 
 from pathlib import Path
@@ -20,12 +20,12 @@ EXPECTED = {"oleo-hacs250": {"stimuli": 60, "subjects": 1, "repetitions": 3, "bi
 
 
 def place(k: int) -> str:
-    """Where a clip lies: two classes have files of the same names."""
+    """Return the path of a clip; two classes have files of the same names."""
     return f"stimuli/hacs250/class{k // 30}/clip{k % 30:03d}.mp4"
 
 
 def write(folder: Path) -> None:
-    """The netCDF in a folder of its own, and the clips."""
+    """Write the netCDF, in a separate folder, and the clips."""
     import xarray
 
     paths = [folder / place(k) for k in range(CLIPS)]
@@ -35,8 +35,8 @@ def write(folder: Path) -> None:
     for k, path in enumerate(paths):
         films += render_films(lambda _, k=k: moving_scenes(np.random.default_rng([k, 3]), 13, (0.1, 0.3)), [path])
     rng = np.random.default_rng(250)
-    answers = [answer[LAYER] for answer in plant.binned(films, [regular_bins(500, 20)] * CLIPS)]
-    rows = np.concatenate(answers)
+    activations = [film[LAYER] for film in plant.binned(films, [regular_bins(500, 20)] * CLIPS)]
+    rows = np.concatenate(activations)
     signal = plant.unit_variance(rows @ plant.directions(rng, rows, SITES, 4)).reshape(CLIPS, SHOWN, SITES)
     clip, repetition = (axis.ravel() for axis in np.indices((CLIPS, REPETITIONS)))
     order = rng.permutation(len(clip))

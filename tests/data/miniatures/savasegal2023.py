@@ -1,4 +1,4 @@
-"""Sava-Segal et al. 2023 in small: two people per film, one who left early, one at another TR, a trap folder."""
+"""Miniature of Sava-Segal et al. 2023: two subjects per film, a short run, one at another TR, a misleading folder."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ EXPECTED = {
 
 
 def write(folder: Path) -> None:
-    """The release; the volumes of two films lie in a folder that is called like a third."""
+    """Write the release; the volumes of two films are in a folder with the name of a third."""
     for film, seconds in FILMS_S.items():
         n_volumes = int(seconds) + BEFORE + AFTER[film]
         bins_ms = regular_bins(n_volumes * 1000, 1000) - BEFORE * 1000
         signals = film_signals(folder / f"{film}.mp4", seconds, bins_ms)
         place = folder / ("defeat" if film in ("Growth", "Iteration") else "volumes")
-        for person in ("NSD101", "NSD102"):
-            write_volumes(place / f"sub-{person}_task-{film.lower()}_nocensor.nii.gz", signals)
+        for subject in ("NSD101", "NSD102"):
+            write_volumes(place / f"sub-{subject}_task-{film.lower()}_nocensor.nii.gz", signals)
         if film == "Growth":
             write_volumes(place / "sub-NSD103_task-growth_nocensor.nii.gz", signals[:50])
             write_volumes(place / "sub-NSD104_task-growth_nocensor.nii.gz", signals, tr_s=2.0)

@@ -1,4 +1,4 @@
-"""AirSim's flights in small: two conditions of two batches, whose films drift with heading and speed."""
+"""Miniature of the AirSim flights: two conditions of two batches, whose films drift with heading and speed."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ EXPECTED = {"selfmotion": {"stimuli": 120, "labels": 11}}
 
 
 def labels(condition: str, batch: str) -> np.ndarray:
-    """The table of a batch; pitch stays 0, as of a camera that looks ahead."""
+    """Return the table of a batch; pitch is 0, as for a camera that looks ahead."""
     rng = np.random.default_rng([ord(letter) for letter in condition + batch])
     table = np.zeros(N_CLIPS, dtype=[(name, "<f4") for name in (*ANGLES, "speed")])
     heading = rng.uniform(-np.pi, np.pi, N_CLIPS)
@@ -24,16 +24,16 @@ def labels(condition: str, batch: str) -> np.ndarray:
 
 
 def film(table: np.ndarray, k: int) -> np.ndarray:
-    """Clip k, uint8 (10, 3, 64, 64): it drifts to where `heading_yaw` points; its colour tells that it is no BGR."""
+    """Return clip k, uint8 (10, 3, 64, 64), that drifts along `heading_yaw`; its tint differs in RGB and BGR."""
     rng = np.random.default_rng([k, int(1e6 * table["speed"][k])])
     angle = table["heading_yaw"][k]
     shifts = np.arange(N_FRAMES)[:, None] * 2.0 * np.array([np.cos(angle), np.sin(angle)])
-    grey = Waves.draw(rng, 10, 0.5).film(shifts)[:, None]
+    grey = Waves.sample(rng, 10, 0.5).film(shifts)[:, None]
     return to_uint8(grey.repeat(3, axis=1), np.array([0.3, 0, -0.3])[:, None, None])
 
 
 def write(folder: Path) -> None:
-    """batch2/<condition>/<batch>/output.h5, and the folder of films that is no condition."""
+    """Write batch2/<condition>/<batch>/output.h5."""
     import h5py
 
     for condition in CONDITIONS:

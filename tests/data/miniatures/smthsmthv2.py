@@ -1,4 +1,4 @@
-"""Something-Something v2 in small, as it is released: flat webm films at 12 frames per second, and the three lists."""
+"""Miniature of Something-Something v2 as released: webm films at 12 frames per second in one folder, and the lists."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ EXPECTED = {"smthsmthv2": {"stimuli": 100, "labels": 1, "classes": 2}}
 
 
 def clips() -> list[tuple[str, str, int]]:
-    """(number, template, place in its class) of every film."""
+    """Return (number, template, place in its class) of every film."""
     return [
         (str(100 * kind + k + 1), template, k) for kind, (template, n) in enumerate(TEMPLATES.items()) for k in range(n)
     ]
 
 
 def write_lists(folder: Path) -> None:
-    """labels.json, train.json and validation.json, every fifth clip in the latter."""
+    """Write labels.json, train.json and validation.json, with every fifth clip in the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(t.replace("[", "").replace("]", "") for t in TEMPLATES)
     (folder / "labels.json").write_text(json.dumps({name: str(k) for k, name in enumerate(names)}))
@@ -32,7 +32,7 @@ def write_lists(folder: Path) -> None:
 
 
 def write(folder: Path) -> None:
-    """Films and lists; one film of a class lasts 2 s, one 5 s."""
+    """Write films and lists; in each class one film lasts 2 s and one 5 s."""
     for identity, template, k in clips():
         kind = list(TEMPLATES).index(template)
         n_frames = {4: 24, 9: 60}.get(k, 38 + k % 14)

@@ -1,4 +1,4 @@
-"""VGGFace2 in small: two identities of 52 images, of which one is cut off, and one with too few."""
+"""Miniature of VGGFace2: two identities of 52 images, of which one is truncated, and one with too few."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ BROKEN = "test/n000029/0003_01.jpg"
 
 
 def write(folder: Path) -> None:
-    """The test set."""
+    """Write the test set."""
     write_classes(folder / "test", {"n000001": 52, "n000029": 52, "n000078": 4})
     (folder / BROKEN).write_bytes((folder / BROKEN).read_bytes()[:400])
