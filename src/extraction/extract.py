@@ -1,4 +1,14 @@
-"""Stimuli through a model into binned, projected activations, stimulus by stimulus, in memory that does not grow."""
+"""Extraction of binned, projected layer activations, stimulus by stimulus, in memory that does not grow.
+
+Examples
+--------
+>>> import numpy as np
+>>> sink = ArraySink(n_stimuli=1, n_bins=3)
+>>> sink.write(0, "fc", 0, np.ones((2, 4), dtype=np.float32))
+>>> sink.finish(0, n_valid=2)
+>>> sink.values["fc"].shape, bool(sink.done.all()), int(sink.n_valid[0])
+((1, 3, 4), True, 2)
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -8,33 +18,74 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..models.spec import Model
+from ..models.spec import DEFAULT_CONTEXT_MS, Model
 from ..records import Stimuli
-from ..utils import BadInput, granted_cores
+from ..utils import BadInput, first_names, granted_cores
 from .batching import Batch, Batcher, out_of_memory
-from .hooks import Share, Taps, listening
-from .loader import Plan, Request, feed
+from .hooks import Contribution, HookedModel, hooked
+from .loader import Plan, Settings, load_packs
 from .windows import Mode, context_limits
 
 FRAMES_PER_PACK = 16
 SHORT_FRAMES = 16
-WHOLE = 1 - 1e-5  # the summed weight at which a bin is complete
+COMPLETE = 1 - 1e-5  # summed weight at which a bin is complete
 
 
 class Sink(Protocol):
-    """Where activations go. done: (n_stimuli,) bool, which stimuli need not be computed."""
+    """Destination of activations.
+
+    Attributes
+    ----------
+    done : array of shape (n_stimuli,), bool
+        True for stimuli that are not computed.
+    """
 
     done: np.ndarray
 
     def write(self, stimulus: int, layer: str, first_bin: int, values: np.ndarray) -> None:
-        """Take bins first_bin, first_bin + 1, ... of a stimulus: values (n_bins, n_outputs), float32."""
+        """Store consecutive bins of one layer.
+
+        Parameters
+        ----------
+        stimulus : int
+            Index of the stimulus.
+        layer : str
+            Module path of the layer.
+        first_bin : int
+            Index of the first of the bins.
+        values : array of shape (n_bins, n_outputs), float32
+            Activations in the bins first_bin, first_bin + 1, ...
+        """
 
     def finish(self, stimulus: int, n_valid: int) -> None:
-        """All layers of a stimulus have been written; its leading `n_valid` bins are covered."""
+        """Mark a stimulus as done, after all its layers have been written.
+
+        Parameters
+        ----------
+        stimulus : int
+            Index of the stimulus.
+        n_valid : int
+            Number of leading bins that the stimulus covers.
+        """
 
 
 class ArraySink:
-    """A sink in memory: values {layer: (n_stimuli, n_bins, n_outputs)}, NaN where not covered; n_valid (n_stimuli,)."""
+    """Sink in memory.
+
+    Parameters
+    ----------
+    n_stimuli, n_bins : int
+        Size of the arrays.
+
+    Attributes
+    ----------
+    values : dict of {str: array of shape (n_stimuli, n_bins, n_outputs)}, float32
+        Activations of each layer, NaN where a bin is not covered.
+    n_valid : array of shape (n_stimuli,), int
+        Number of leading bins that each stimulus covers.
+    done : array of shape (n_stimuli,), bool
+        True for stimuli whose layers are complete.
+    """
 
     def __init__(self, n_stimuli: int, n_bins: int):
         self.done = np.zeros(n_stimuli, dtype=bool)
@@ -43,54 +94,70 @@ class ArraySink:
         self._n_bins = n_bins
 
     def write(self, stimulus: int, layer: str, first_bin: int, values: np.ndarray) -> None:
+        """Store consecutive bins of one layer; see `Sink.write`."""
         if layer not in self.values:
             shape = (len(self.done), self._n_bins, values.shape[1])
             self.values[layer] = np.full(shape, np.nan, dtype=np.float32)
         self.values[layer][stimulus, first_bin : first_bin + len(values)] = values
 
     def finish(self, stimulus: int, n_valid: int) -> None:
+        """Mark a stimulus as done; see `Sink.finish`."""
         self.done[stimulus], self.n_valid[stimulus] = True, n_valid
 
 
 def feature_sizes(
-    model: Model, device="cpu", *, context_ms: float = 4000.0, frame_size: tuple[int, int] = (224, 224)
+    model: Model, device="cpu", *, context_ms: float = DEFAULT_CONTEXT_MS, frame_size: tuple[int, int] = (224, 224)
 ) -> dict[str, int]:
-    """Flattened features per time step of each layer, without projection, from one pass over a short black film.
+    """Return the number of features of each layer, without projection, from one pass over a short black video.
 
-    context_ms: length of the windows to come: where tokens may hold time, the pass is as long as these; frame_size:
-    (height, width) of the films, which matters only to a model that does not resize them.
+    Parameters
+    ----------
+    model : Model
+        The model, in eval mode; it is moved to `device`.
+    device : str or torch.device, default "cpu"
+        Device of the pass.
+    context_ms : float, default 4000
+        Window length of the extraction, ms. The pass is as long as a window if a layer has tokens (axis K) without a
+        time axis, whose number may depend on the length; else it is short.
+    frame_size : (int, int), default (224, 224)
+        Height and width of the stimuli, px. They matter only for a model that does not resize its input.
+
+    Returns
+    -------
+    dict of {str: int}
+        Flattened features per time step of each layer.
     """
     n_frames = 1
     if model.kind == "video":
-        least, context = (round(ms * model.fps / 1000) for ms in context_limits(model, min(context_ms, 60_000)))
-        timeless = all("T" in axes or "K" not in axes for axes in model.layers.values())
-        n_frames = max(1, least, min(context, SHORT_FRAMES) if timeless else context)
+        minimum, context = (round(ms * model.fps / 1000) for ms in context_limits(model, min(context_ms, 60_000)))
+        without_time = all("T" in axes or "K" not in axes for axes in model.layers.values())
+        n_frames = max(1, minimum, min(context, SHORT_FRAMES) if without_time else context)
     tensor = model.preprocess(np.zeros((n_frames, *frame_size, 3), dtype=np.uint8))
     tensor, sizes = tensor[None] if model.kind == "video" else tensor, {}
 
-    def note(layer: str, output: torch.Tensor) -> None:
+    def record(layer: str, output: torch.Tensor) -> None:
         axis = model.layers[layer].find("T") + 1
         sizes[layer] = output[0].numel() // (output.shape[axis] if axis else 1)
 
     model.module.to(device)
-    with torch.inference_mode(), listening(model, note):
+    with torch.inference_mode(), hooked(model, record):
         model.module(tensor.to(device))
     return {layer: sizes[layer] for layer in model.layers}
 
 
-def make_request(bins_ms: np.ndarray, mode: Mode, context_ms: float, partial: bool) -> Request:
-    """The checked form of these arguments of `extract`."""
+def make_settings(bins_ms: np.ndarray, mode: Mode, context_ms: float, partial: bool) -> Settings:
+    """Return these arguments of `extract` as Settings; raise BadInput for a value that is not allowed."""
     bins_ms = np.asarray(bins_ms, dtype=np.float64)
     if bins_ms.ndim != 2 or bins_ms.shape[1] != 2 or len(bins_ms) == 0:
         raise BadInput(f"bins_ms has shape {bins_ms.shape}; expected (n_bins, 2) with at least one bin")
     decreasing = len(bins_ms) > 1 and (np.diff(bins_ms[:, 0]).min() < 0 or np.any(bins_ms[1:, 1] < bins_ms[:-1, 1]))
     if decreasing or bins_ms[0, 0] < 0 or np.any(bins_ms[:, 1] <= bins_ms[:, 0]):
-        raise BadInput("bins_ms: expected half-open bins in their order, in ms, none before 0 and none empty")
+        raise BadInput("bins_ms: expected half-open bins in increasing order, in ms, none before 0 and none empty")
     if mode not in ("block", "causal"):
         raise BadInput(f"inference mode '{mode}'; expected block or causal")
     if not context_ms > 0:
         raise BadInput(f"context of {context_ms} ms; expected a positive length")
-    return Request(bins_ms, mode, float(context_ms), partial)
+    return Settings(bins_ms, mode, float(context_ms), partial)
 
 
 def extract(
@@ -100,7 +167,7 @@ def extract(
     sink: Sink,
     *,
     mode: Mode = "block",
-    context_ms: float = 4000.0,
+    context_ms: float = DEFAULT_CONTEXT_MS,
     device="cpu",
     batch_size: int | None = None,
     precision: str = "fp32",
@@ -110,39 +177,79 @@ def extract(
     stop: Callable[[], bool] | None = None,
     n_workers: int | None = None,
 ) -> None:
-    """Compute every stimulus that `sink` has not, and write its bins there as they are completed.
+    """Write the activations of every stimulus that is not done into `sink`, bin by bin as bins are completed.
 
-    bins_ms: (n_bins, 2), starts and ends not decreasing; an end of inf is the end of the stimulus. partial: a bin that
-    the stimulus covers in part counts with that part; otherwise it is invalid, like all behind it. batch_size: windows
-    (static models: frames) per pass, None = by memory; halved where memory runs out, which loses nothing.
-    progress(seconds done, seconds in all, stimulus id) and stop() are called between batches; after stop() is true
-    the stimuli under way stay undone. n_workers: threads that read and preprocess ahead, None = the granted cores.
-    Raises BadInput for a file that cannot be read, naming the stimulus and the file.
+    A layer's time steps are averaged into the time bins first and projected afterwards, on the device of the model.
+    Both maps are linear, so that the result is the projection of the full activations.
+
+    Parameters
+    ----------
+    model : Model
+        The model, in eval mode; it is moved to `device`.
+    stimuli : Stimuli
+        Videos and images; an image is a video of equal frames.
+    bins_ms : array of shape (n_bins, 2)
+        Half-open time bins from the start of a stimulus, ms; starts and ends must not decrease. An end of inf is the
+        end of the stimulus.
+    sink : Sink
+        Destination of the activations.
+    mode : "block" or "causal", default "block"
+        Windows of a video model: consecutive ("block"), or one that ends with each frame ("causal").
+    context_ms : float, default 4000
+        Window length of a video model, ms, clipped to the limits of the model.
+    device : str or torch.device, default "cpu"
+        Device of the forward passes and of the projection.
+    batch_size : int, optional
+        Windows (image models: frames) per forward pass; by default chosen by the free memory. It is halved when
+        memory is exhausted, and the batch is repeated.
+    precision : "fp32", "tf32", "bf16" or "fp16", default "fp32"
+        Floating-point arithmetic of the forward passes.
+    n_components : int or None, default 5000
+        Dimensions of the sparse random projection; layers with fewer features are not projected. None: no projection.
+    partial : bool, default False
+        True: a bin that a stimulus covers in part is the mean over that part. False: such a bin is invalid.
+    progress : callable, optional
+        Called between batches with (seconds done, seconds in total, stimulus id).
+    stop : callable, optional
+        Called between batches; the extraction ends when it returns True. Stimuli that are not complete stay undone.
+    n_workers : int, optional
+        Threads that decode and preprocess ahead; by default the granted cores, at most 16.
+
+    Raises
+    ------
+    BadInput
+        For an argument that is not allowed, a model in training mode, an output that does not have the declared axes,
+        and a file that cannot be read, with the stimulus and the file.
+
+    References
+    ----------
+    Li, Hastie and Church (2006), Very sparse random projections, KDD.
     """
-    request = make_request(bins_ms, mode, context_ms, partial)
+    settings = make_settings(bins_ms, mode, context_ms, partial)
     if model.module.training:
         raise BadInput(f"model {model.name} is in training mode; expected eval mode; call module.eval()")
-    taps = Taps(model, mode, n_components, device, precision)
+    network = HookedModel(model, mode, n_components, device, precision)
     model.module.to(device)
     collector = _Collector(sink, stimuli, progress)
     todo = np.flatnonzero(~np.asarray(sink.done)).tolist()
     batcher = Batcher(batch_size, torch.device(device))
-    fed = feed(model, stimuli, todo, request, FRAMES_PER_PACK, n_workers or min(granted_cores(), 16))
-    with closing(fed):
-        under_way = None
-        for batch in _batches(fed, batcher, collector):
-            for launched in _launch(taps, batch, batcher):
-                if under_way is not None:
-                    collector.take(under_way)
-                under_way = launched
+    items = load_packs(model, stimuli, todo, settings, FRAMES_PER_PACK, n_workers or min(granted_cores(), 16))
+    with closing(items):
+        pending = None
+        for batch in _batches(items, batcher, collector):
+            for results in _run(network, batch, batcher):
+                if pending is not None:
+                    collector.add(pending)
+                pending = results
             if stop is not None and stop():
                 break
-        if under_way is not None:
-            collector.take(under_way)
+        if pending is not None:
+            collector.add(pending)
 
 
-def _batches(fed, batcher: Batcher, collector: "_Collector") -> Iterator[Batch]:
-    for item in fed:
+def _batches(items, batcher: Batcher, collector: "_Collector") -> Iterator[Batch]:
+    """Yield the batches of the loaded packs; pass every plan to the collector."""
+    for item in items:
         if isinstance(item, Plan):
             collector.open(item)
         else:
@@ -151,33 +258,35 @@ def _batches(fed, batcher: Batcher, collector: "_Collector") -> Iterator[Batch]:
 
 
 @dataclass(frozen=True)
-class _Launched:
+class _Results:
+    """Results of one forward pass; on a GPU they may be read after the event `copied`."""
+
     batch: Batch
-    results: dict[str, tuple[torch.Tensor, list[Share]]]
+    layers: dict[str, tuple[torch.Tensor, list[Contribution]]]
     copied: "torch.cuda.Event | None"
 
 
-def _launch(taps: Taps, batch: Batch, batcher: Batcher) -> Iterator[_Launched]:
-    """Run a batch, in smaller pieces once memory has run out; the batches to come are then as small."""
+def _run(network: HookedModel, batch: Batch, batcher: Batcher) -> Iterator[_Results]:
+    """Yield the results of a batch, in smaller pieces after memory is exhausted; later batches stay as small."""
     done = 0
     while done < len(batch.rows):
         piece = batch[done : done + batcher.size]
-        results = _results_or_none(taps, piece)
-        if results is None:
+        layers = _layers_or_none(network, piece)
+        if layers is None:
             batcher.shrink(piece)
             continue
         copied = None
-        if taps.device.type == "cuda":
+        if network.device.type == "cuda":
             copied = torch.cuda.Event()
             copied.record()
         done += len(piece.rows)
-        yield _Launched(piece, results, copied)
+        yield _Results(piece, layers, copied)
 
 
-def _results_or_none(taps: Taps, batch: Batch):
-    """What the taps give, or None where memory runs out."""
+def _layers_or_none(network: HookedModel, batch: Batch):
+    """Return the results of all layers, or None if memory is exhausted."""
     try:
-        return taps.run(batch.tensor, batch.rows)
+        return network.run(batch.tensor, batch.rows)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -186,15 +295,15 @@ def _results_or_none(taps: Taps, batch: Batch):
 
 @dataclass
 class _Progress:
-    """How far one stimulus is: windows still to come, and per layer the bins {bin: (weight, sum)} begun."""
+    """Progress of one stimulus: remaining windows, and per layer the incomplete bins {bin: (weight, sum)}."""
 
     plan: Plan
     windows_left: int
-    begun: dict[str, dict[int, tuple[float, np.ndarray]]] = field(default_factory=dict)
+    incomplete: dict[str, dict[int, tuple[float, np.ndarray]]] = field(default_factory=dict)
 
 
 class _Collector:
-    """Adds up bins that several windows share, hands whole ones to the sink, and finishes stimuli."""
+    """Sum of the contributions to each bin: complete bins are written to the sink, complete stimuli finished."""
 
     def __init__(self, sink: Sink, stimuli: Stimuli, progress):
         self._sink, self._stimuli, self._report = sink, stimuli, progress
@@ -204,53 +313,56 @@ class _Collector:
         self._done_s = float(seconds[np.asarray(sink.done)].sum())
 
     def open(self, plan: Plan) -> None:
+        """Start a stimulus, or finish it if none of its windows is needed."""
         if len(plan.needed):
             self._open[plan.stimulus] = _Progress(plan, len(plan.needed))
         else:
             self._done_s += self._seconds[plan.stimulus]
             self._sink.finish(plan.stimulus, plan.time_map.n_valid)
 
-    def take(self, launched: _Launched) -> None:
-        """Add a batch's results."""
-        if launched.copied is not None:
-            launched.copied.synchronize()
-        for layer, (rows, shares) in launched.results.items():
+    def add(self, results: _Results) -> None:
+        """Add the results of a forward pass and report the progress."""
+        if results.copied is not None:
+            results.copied.synchronize()
+        for layer, (rows, contributions) in results.layers.items():
             rows = rows.numpy()
-            for share in shares:
-                values = rows[share.rows]
-                self._add(layer, share, values if share.mix is None else share.mix @ values)
-        for plan, first, last in launched.batch.rows:
+            for part in contributions:
+                values = rows[part.rows]
+                self._add(layer, part, values if part.mix is None else part.mix @ values)
+        for plan, first, last in results.batch.rows:
             self._advance(plan, last - first + 1)
         if self._report is not None:
             self._report(min(self._done_s, self._total_s), self._total_s, self._stimuli.ids[plan.stimulus])
 
-    def _add(self, layer: str, share: Share, values: np.ndarray) -> None:
-        begun = self._open[share.plan.stimulus].begun.setdefault(layer, {})
-        whole = {}
-        for bin_, weight, value in zip(share.bins.tolist(), share.weights.tolist(), values, strict=True):
-            if weight < WHOLE:
-                before, total = begun.pop(bin_, (0.0, 0.0))
+    def _add(self, layer: str, part: Contribution, values: np.ndarray) -> None:
+        """Add a contribution to the bins of a layer and write the bins that it completes."""
+        incomplete = self._open[part.plan.stimulus].incomplete.setdefault(layer, {})
+        complete = {}
+        for bin_, weight, value in zip(part.bins.tolist(), part.weights.tolist(), values, strict=True):
+            if weight < COMPLETE:
+                before, total = incomplete.pop(bin_, (0.0, 0.0))
                 weight, value = weight + before, total + value.astype(np.float64)
-            if weight < WHOLE:
-                begun[bin_] = (weight, value)
+            if weight < COMPLETE:
+                incomplete[bin_] = (weight, value)
             else:
-                whole[bin_] = value
-        for first, run in _runs(whole):
-            self._sink.write(share.plan.stimulus, layer, first, np.asarray(run, dtype=np.float32))
+                complete[bin_] = value
+        for first, run in _runs(complete):
+            self._sink.write(part.plan.stimulus, layer, first, np.asarray(run, dtype=np.float32))
 
     def _advance(self, plan: Plan, n_windows: int) -> None:
+        """Count finished windows of a stimulus; finish it with the last one."""
         state = self._open[plan.stimulus]
         state.windows_left -= n_windows
         self._done_s += self._seconds[plan.stimulus] * n_windows / len(plan.needed)
         if state.windows_left == 0:
-            left = sorted({bin_ for begun in state.begun.values() for bin_ in begun})
-            assert not left, f"{plan.label}: bins {left[:5]} were never completed"
+            left = sorted({bin_ for bins in state.incomplete.values() for bin_ in bins})
+            assert not left, f"{plan.label}: bins {first_names(left)} were never completed"
             self._sink.finish(plan.stimulus, plan.time_map.n_valid)
             del self._open[plan.stimulus]
 
 
 def _runs(rows: dict[int, np.ndarray]) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Stretches of consecutive bins: (first bin, their rows)."""
+    """Yield the stretches of consecutive bins: (first bin, their rows)."""
     first, run = None, []
     for bin_ in sorted(rows):
         if run and bin_ != first + len(run):

@@ -1,29 +1,31 @@
-"""Forward passes with hooks that bin and project each layer's output at once: full activations never pile up."""
+"""Forward passes whose hooks bin and project the output of each layer at once, so that no full activation is kept."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..models.inspect import outputs
 from ..models.spec import Model
 from ..utils import BadInput
 from .loader import Plan
-from .projection import make_projection
+from .projection import Projection, make_projection
 from .windows import Mode
 
 PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-Row = tuple[Plan, int, int]  # one row of a batch: its plan and the windows first..last that it answers for
+Row = tuple[Plan, int, int]  # one row of a batch: its plan and the windows first..last that it represents
 
 
 @dataclass(frozen=True)
-class Share:
-    """What some rows of a layer's result add to one stimulus.
+class Contribution:
+    """Contribution of output rows to the time bins of one stimulus.
 
-    bins (n_bins,); weights (n_bins,): the part of each bin that is added; rows: where it lies in the result;
-    mix (n_bins, n_rows): how these rows make the bins, or None where each row is one bin.
+    bins (n_bins,); weights (n_bins,): fraction of each bin that is added; rows: slice of the output rows;
+    mix (n_bins, n_rows): matrix from these rows to the bins, or None where each row is one bin.
     """
 
     plan: Plan
@@ -35,47 +37,41 @@ class Share:
 
 @dataclass(frozen=True)
 class Binning:
-    """How a batch's time steps become rows: a matrix to apply before the projection, or None where the steps are
-    fewer than the bins and are therefore projected themselves and mixed afterwards."""
+    """Reduction of a batch's time steps to output rows.
+
+    matrix: applied before the projection, or None where the steps are fewer than the bins, so that the steps are
+    projected and the rows are mixed afterwards; contributions: of the rows to the bins, stimulus by stimulus.
+    """
 
     matrix: torch.Tensor | None
-    shares: list[Share]
+    contributions: list[Contribution]
 
 
-@contextmanager
-def listening(model: Model, heard: Callable[[str, torch.Tensor], None]) -> Iterator[None]:
-    """While open, `heard(layer, output)` is called for every layer, with the axes that the model declares."""
+def hooked(model: Model, record: Callable[[str, torch.Tensor], None]) -> AbstractContextManager[None]:
+    """Call `record(layer, output)` in every forward pass within the block, with the axes that the model declares.
 
-    def hook_for(layer: str):
-        def hook(_module, _inputs, output):
-            output = model.process_output(layer, output) if model.process_output else output
-            expected = len(model.layers[layer]) + 1
-            if not isinstance(output, torch.Tensor) or output.ndim != expected:
-                got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-                raise BadInput(
-                    f"model {model.name}, layer {layer}: output is {got}; expected a tensor of {expected} axes "
-                    f"(batch, {', '.join(model.layers[layer])}); correct the layer's axes"
-                )
-            heard(layer, output)
+    Raises BadInput, in the forward pass, for an output that has not these axes.
+    """
 
-        return hook
+    def check_and_record(layer: str, output: Any) -> None:
+        output = model.process_output(layer, output) if model.process_output else output
+        expected = len(model.layers[layer]) + 1
+        if not isinstance(output, torch.Tensor) or output.ndim != expected:
+            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise BadInput(
+                f"model {model.name}, layer {layer}: output is {got}; expected a tensor of {expected} axes "
+                f"(batch, {', '.join(model.layers[layer])}); correct the layer's axes"
+            )
+        record(layer, output)
 
-    with ExitStack() as stack:
-        for layer in model.layers:
-            stack.enter_context(_removing(model.submodule(layer).register_forward_hook(hook_for(layer))))
-        yield
+    return outputs.hooked(model.module, list(model.layers), check_and_record)
 
 
-@contextmanager
-def _removing(handle):
-    try:
-        yield
-    finally:
-        handle.remove()
+class HookedModel:
+    """A model on one device whose batches are binned and projected layer by layer.
 
-
-class Taps:
-    """Runs batches of one model on one device; `sizes` fills with the features per step of each layer."""
+    `sizes`, filled by the first pass: {layer: features per time step}.
+    """
 
     def __init__(self, model: Model, mode: Mode, n_components: int | None, device, precision: str):
         if precision not in PRECISIONS:
@@ -85,22 +81,22 @@ class Taps:
         self._channels_last = True
         self._last_step_only = mode == "causal"
         self._n_components = n_components
-        self._projections = {}
+        self._projections: dict[str, Projection | None] = {}
         self._results, self._binnings, self._rows = {}, {}, []
 
     @torch.inference_mode()
-    def run(self, tensor: torch.Tensor, rows: list[Row]) -> dict[str, tuple[torch.Tensor, list[Share]]]:
-        """One forward pass of tensor (n_rows, ...): per layer, rows (n, n_outputs) on the CPU and what they add.
+    def run(self, tensor: torch.Tensor, rows: list[Row]) -> dict[str, tuple[torch.Tensor, list[Contribution]]]:
+        """Run one forward pass of tensor (n_rows, ...); return per layer rows (n, n_outputs) and contributions.
 
-        On a GPU the copies may still be under way: synchronise before reading.
+        The rows are on the CPU. After a pass on a GPU the copies may be incomplete: synchronise before reading.
         """
         self._results, self._binnings, self._rows = {}, {}, rows
-        with arithmetic(self.device, self.precision), listening(self.model, self._reduce):
+        with arithmetic(self.device, self.precision), hooked(self.model, self._reduce):
             self._forward(_moved(tensor, self.device))
         return self._results
 
     def _forward(self, tensor: torch.Tensor) -> None:
-        """With the channels innermost, unless the network has proved to take its tensors apart with `view`."""
+        """Run the network with channels innermost, or with contiguous input once a `view` has failed on that layout."""
         if self._channels_last:
             try:
                 self.model.module(channels_last(tensor))
@@ -112,7 +108,7 @@ class Taps:
         self.model.module(tensor.contiguous())
 
     def _reduce(self, layer: str, output: torch.Tensor) -> None:
-        """Bin and project one layer's output (n_rows, *axes) and start its copy to the CPU."""
+        """Bin and project the output (n_rows, *axes) of a layer and start its copy to the CPU."""
         if len(output) != len(self._rows):
             raise BadInput(
                 f"model {self.model.name}, layer {layer}: {len(output)} outputs for {len(self._rows)} inputs; "
@@ -127,14 +123,15 @@ class Taps:
         binning = self._binnings[n_steps]
         with torch.autocast(self.device.type, enabled=False):
             values = self._project(layer, bin_steps(output.float(), time, binning.matrix))
-            self._results[layer] = (values.to("cpu", non_blocking=True), binning.shares)
+            self._results[layer] = (values.to("cpu", non_blocking=True), binning.contributions)
 
     def _project(self, layer: str, rows: torch.Tensor) -> torch.Tensor:
+        """Project rows (n, n_features); raise BadInput if their size differs from that of earlier passes."""
         n_features = rows.shape[1]
         if self.sizes.setdefault(layer, n_features) != n_features:
             raise BadInput(
                 f"model {self.model.name}, layer {layer}: {n_features} features, {self.sizes[layer]} before; expected "
-                f"one size; the model must bring all films to one size, and a layer's tokens must not hold time"
+                f"one size; resize all videos to one size in preprocess, and keep time out of a layer's tokens"
             )
         if layer not in self._projections:
             self._projections[layer] = make_projection(layer, n_features, self._n_components, self.device)
@@ -143,29 +140,29 @@ class Taps:
 
 
 def make_binning(rows: Sequence[Row], n_steps: int, device) -> Binning:
-    """The binning of a batch whose layers give `n_steps` time steps for every row."""
+    """Return the binning of a batch whose layers have `n_steps` time steps in every row."""
     parts = [(plan, *plan.time_map.weights(first, last, n_steps)) for plan, first, last in rows]
     if n_steps == 1:
         return _across_rows(parts, device)
-    most = max(len(bins) for _, bins, _ in parts)
-    if most > n_steps:
+    n_bins = max(len(bins) for _, bins, _ in parts)
+    if n_bins > n_steps:
         return Binning(None, [_mixed(part, i * n_steps, n_steps) for i, part in enumerate(parts)])
-    matrix = np.zeros((len(parts), 1, most, n_steps), dtype=np.float32)
+    matrix = np.zeros((len(parts), 1, n_bins, n_steps), dtype=np.float32)
     for i, (_, bins, weights) in enumerate(parts):
         matrix[i, 0, : len(bins)] = weights
-    shares = [
-        Share(plan, bins, weights.sum(axis=1), slice(i * most, i * most + len(bins)))
+    contributions = [
+        Contribution(plan, bins, weights.sum(axis=1), slice(i * n_bins, i * n_bins + len(bins)))
         for i, (plan, bins, weights) in enumerate(parts)
     ]
-    return Binning(torch.from_numpy(matrix).to(device), shares)
+    return Binning(torch.from_numpy(matrix).to(device), contributions)
 
 
 def _across_rows(parts, device) -> Binning:
-    """One step per row: rows of one stimulus that fall into the same bin are averaged before they are projected."""
+    """Return a binning of one step per row that averages the rows of a stimulus in one bin before the projection."""
     columns_of: dict[int, list[int]] = {}
     for column, (plan, _, _) in enumerate(parts):
         columns_of.setdefault(plan.stimulus, []).append(column)
-    blocks, shares, top = [], [], 0
+    blocks, contributions, top = [], [], 0
     for columns in columns_of.values():
         plan = parts[columns[0]][0]
         bins = np.unique(np.concatenate([parts[c][1] for c in columns]))
@@ -176,53 +173,60 @@ def _across_rows(parts, device) -> Binning:
             block[places, c] = parts[c][2][:, 0]
             exact[places] += parts[c][2][:, 0]
         blocks.append(block)
-        shares.append(Share(plan, bins, exact, slice(top, top + len(bins))))
+        contributions.append(Contribution(plan, bins, exact, slice(top, top + len(bins))))
         top += len(bins)
     if top > len(parts):
         return Binning(None, [_mixed(part, i, 1) for i, part in enumerate(parts)])
-    return Binning(torch.from_numpy(np.concatenate(blocks)).to(device), shares)
+    return Binning(torch.from_numpy(np.concatenate(blocks)).to(device), contributions)
 
 
-def _mixed(part, first_row: int, n_steps: int) -> Share:
+def _mixed(part, first_row: int, n_steps: int) -> Contribution:
+    """Return the contribution of one batch row whose steps are projected before they are mixed into bins."""
     plan, bins, weights = part
-    return Share(plan, bins, weights.sum(axis=1), slice(first_row, first_row + n_steps), weights.astype(np.float32))
+    rows = slice(first_row, first_row + n_steps)
+    return Contribution(plan, bins, weights.sum(axis=1), rows, weights.astype(np.float32))
 
 
 def bin_steps(output: torch.Tensor, time: int, matrix: torch.Tensor | None) -> torch.Tensor:
     """Average the steps of output (n_rows, *axes), whose axis `time` is time (0: none), by the matrix of a Binning.
 
-    Returns (n, features), the other axes flattened in their order. The large tensor is read in the order in which it
-    lies in memory (channels may be innermost); only the small result is brought into the order of the axes.
+    Returns (n, features), the other axes flattened in their order. The large tensor is read in its memory order
+    (channels may be innermost); only the small result is permuted to the order of the axes.
     """
     axes = sorted(range(1, output.ndim), key=lambda axis: -output.stride(axis))
-    laid, others = output.permute(0, *axes), [axis for axis in axes if axis != time]
+    by_stride, others = output.permute(0, *axes), [axis for axis in axes if axis != time]
     if time:
         before = int(np.prod([output.shape[axis] for axis in axes[: axes.index(time)]]))
-        laid = laid.reshape(len(laid), before, output.shape[time], -1)
-        laid = (laid if matrix is None else matrix @ laid).movedim(2, 1)
+        by_stride = by_stride.reshape(len(by_stride), before, output.shape[time], -1)
+        by_stride = (by_stride if matrix is None else matrix @ by_stride).movedim(2, 1)
     elif matrix is not None:
-        laid = torch.tensordot(matrix, laid, 1)
-    laid = laid.reshape(-1, *(output.shape[axis] for axis in others))
+        by_stride = torch.tensordot(matrix, by_stride, 1)
+    by_stride = by_stride.reshape(-1, *(output.shape[axis] for axis in others))
     back = [others.index(axis) + 1 for axis in sorted(others)]
-    return laid.permute(0, *back).reshape(len(laid), -1)
+    return by_stride.permute(0, *back).reshape(len(by_stride), -1)
 
 
 def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return the tensor on the device, copied from pinned memory to a GPU."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """Frames and clips with their channels innermost: the same numbers, faster through 2-D convolutions.
+    """Return images or clips with their channels innermost in memory.
 
-    1.1 to 1.3 times on a CPU, and nothing lost elsewhere (benchmarks/RESULTS.md).
+    The values are the same. 2-D convolutions are 1.1 to 1.3 times faster on a CPU, and nothing is slower elsewhere
+    (benchmarks/RESULTS.md).
     """
-    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return tensor.contiguous(memory_format=layouts.get(tensor.ndim, torch.contiguous_format))
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return tensor.contiguous(memory_format=formats.get(tensor.ndim, torch.contiguous_format))
 
 
 @contextmanager
 def arithmetic(device: torch.device, precision: str) -> Iterator[None]:
-    """fp32 is honest: cuDNN's default, 10-bit mantissas in convolutions, is called tf32 here."""
+    """Set the floating-point arithmetic in the block; restore torch's settings afterwards.
+
+    "fp32" is IEEE single precision: cuDNN's default, which rounds to 10-bit mantissas in convolutions, is "tf32".
+    """
     dtype = PRECISIONS[precision]
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:

@@ -1,8 +1,9 @@
-"""Which windows of a film a model is shown, and where in time its answers belong.
+"""Windows of a stimulus that a model takes as input, and the linear map from a layer's time steps to time bins.
 
-The semantic is Brain-Score's (BlockInferencer, CausalInferencer): a model's time steps lie evenly spaced over a
-window; they are averaged by overlap into bins of one model frame, and these into the target bins. All of it is linear:
-`TimeMap` composes it into one small matrix per window. A static model's windows are single frames.
+The scheme is that of Brain-Score's BlockInferencer and CausalInferencer. A layer's time steps are evenly spaced over
+a window. They are averaged by overlap into frame bins (bins of one model frame), and these into the target bins. Both
+steps are linear: `TimeMap` composes them into one small matrix per window. The windows of an image model are single
+frames.
 """
 
 from collections.abc import Iterable
@@ -19,42 +20,42 @@ TINY = 1e-6  # of a frame or a millisecond: less than any time that matters, mor
 
 
 def context_limits(model: Model, context_ms: float) -> tuple[float, float]:
-    """(least, used) length in ms of the windows: `context_ms` within what the model's frames and durations allow."""
+    """Return (minimum, used) window length in ms: `context_ms` clipped to the model's limits on frames and duration."""
     interval = 1000 / model.fps
-    least = max(model.num_frames[0] * interval, model.duration_ms[0])
-    most = min(model.num_frames[1] * interval, model.duration_ms[1])
-    if least > most + TINY:
+    minimum = max(model.num_frames[0] * interval, model.duration_ms[0])
+    maximum = min(model.num_frames[1] * interval, model.duration_ms[1])
+    if minimum > maximum + TINY:
         raise BadInput(
             f"model {model.name}: {model.num_frames} frames at {model.fps} fps and {model.duration_ms} ms exclude "
-            f"each other; expected ranges that overlap"
+            f"each other; expected ranges that overlap; correct num_frames or duration_ms"
         )
-    return least, float(min(max(context_ms, least), most))
+    return minimum, float(min(max(context_ms, minimum), maximum))
 
 
 def framewise(model: Model, mode: Mode) -> bool:
-    """Whether each window stands for one bin of one model frame: static models, and causal inference."""
+    """Return True if each window corresponds to one frame bin: image models, and causal inference."""
     return model.kind == "image" or mode == "causal"
 
 
 def n_frame_bins(duration_ms: float, fps: float) -> int:
-    """How many bins of one model frame begin within a stimulus."""
+    """Return the number of frame bins that begin within a stimulus."""
     return max(1, int(np.ceil(duration_ms * fps / 1000 - TINY)))
 
 
 def make_windows(model: Model, mode: Mode, context_ms: float, duration_ms: float) -> np.ndarray:
-    """The windows of a stimulus, array (n_windows, 2) of half-open times in ms; they may reach outside the stimulus.
+    """Return the windows of a stimulus, (n_windows, 2), half-open, in ms; they may extend outside the stimulus.
 
-    Static: one window per frame. Block: consecutive windows of the context. Causal: for each frame the window that
-    ends with it, as long as the context or as the film so far, and never shorter than the model's least.
+    Image model: one window per frame. Block: consecutive windows of the context. Causal: for each frame the window
+    that ends with it, of the length of the context or of the stimulus so far, at least the minimum of the model.
     """
     interval = 1000 / model.fps
     frames = np.arange(n_frame_bins(duration_ms, model.fps)) * interval
     if model.kind == "image":
         return np.stack([frames, frames + interval], axis=1)
-    least, context = context_limits(model, context_ms)
+    minimum, context = context_limits(model, context_ms)
     if mode == "causal":
         ends = interval + frames
-        starts = np.where(ends >= context, ends - context, np.where(ends < least, ends - least, 0.0))
+        starts = np.where(ends >= context, ends - context, np.where(ends < minimum, ends - minimum, 0.0))
         return np.stack([starts, ends], axis=1)
     if np.isinf(context):
         return np.array([[0.0, duration_ms]])
@@ -63,10 +64,11 @@ def make_windows(model: Model, mode: Mode, context_ms: float, duration_ms: float
 
 
 class TimeMap:
-    """The way of one stimulus' time steps into target bins.
+    """Linear map from the time steps of one stimulus to its target bins.
 
-    Times are measured in frame bins ("phase"): bin f runs from f to f + 1. The last one is repeated once, so that a
-    target bin which ends less than one frame behind the stimulus is covered.
+    Times are converted to phases, in units of frame bins: frame bin f covers [f, f + 1). The last frame bin is
+    repeated once, so that a target bin that ends less than one frame after the stimulus is covered.
+    `n_valid` is the number of leading target bins that are covered.
     """
 
     def __init__(
@@ -98,52 +100,53 @@ class TimeMap:
         self._ends = self._phase(ends[: self.n_valid])
 
     def needed(self) -> Iterable[int]:
-        """The windows that some valid bin needs, in their order."""
+        """Return the indices of the windows that overlap a valid bin, in increasing order."""
         return (w for w in range(len(self._windows_ms)) if len(self._bins(*self._frames(w))))
 
     def weights(self, first: int, last: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """What the windows first..last, all of which gave the same `n_steps` time steps, add to which bins.
+        """Return the weights of `n_steps` time steps, common to the windows first..last, in the target bins.
 
-        Returns bins (n_bins,) and weights (n_bins, n_steps); over all windows the weights of a bin sum to 1.
+        Returns bins (n_bins,) and weights (n_bins, n_steps). Over all windows the weights of a bin sum to 1.
         """
         low, high = self._frames(first)[0], self._frames(last)[1]
         bins = self._bins(low, high)
         if self._framewise:
-            return bins, self._share(bins, np.array([low]), self._reach(np.array([high])))
+            return bins, self._fraction(bins, np.array([low]), self._reach(np.array([high])))
         return bins, sum(self._block_weights(w, bins, n_steps) for w in range(first, last + 1))
 
     def _block_weights(self, window: int, bins: np.ndarray, n_steps: int) -> np.ndarray:
         steps_ms = np.linspace(*self._windows_ms[window], n_steps + 1)
         frames = np.arange(*self._frames(window))
-        to_bins = self._share(bins, frames, self._reach(frames + 1))
-        return to_bins @ _overlap_share(self._edges_ms[frames], self._edges_ms[frames + 1], steps_ms)
+        to_bins = self._fraction(bins, frames, self._reach(frames + 1))
+        return to_bins @ _overlap_fraction(self._edges_ms[frames], self._edges_ms[frames + 1], steps_ms)
 
     def _frames(self, window: int) -> tuple[int, int]:
-        """The frame bins, from and to, that a window has a part in."""
+        """Return the half-open range of frame bins that a window overlaps."""
         if self._framewise:
             return window, window + 1
         low, high = self._phase(self._windows_ms[window])
         return int(np.floor(low + TINY)), min(int(np.ceil(high - TINY)), self._n_frames)
 
     def _reach(self, high: np.ndarray) -> np.ndarray:
-        """Ends of frame bins as phases: the last one also stands for its repetition."""
+        """Return the ends of frame bins as phases; the end of the last one includes its repetition."""
         return np.where(high >= self._n_frames, self._n_frames + 1, high)
 
-    def _share(self, bins: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """The part of each bin that lies within the phases [low, high): (n_bins, n_phases)."""
+    def _fraction(self, bins: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Return the fraction of each bin within the phases [low, high), shape (n_bins, n_phases)."""
         start, end = self._starts[bins][:, None], self._ends[bins][:, None]
         return np.maximum(np.minimum(end, high) - np.maximum(start, low), 0) / (end - start)
 
     def _bins(self, low: int, high: int) -> np.ndarray:
-        """The valid bins that overlap the frame bins from `low` to `high`."""
+        """Return the valid bins that overlap the frame bins from `low` to `high`."""
         first = np.searchsorted(self._ends, low + TINY, side="right")
         return np.arange(first, max(first, np.searchsorted(self._starts, self._reach(high) - TINY, side="left")))
 
     def _phase(self, times_ms: np.ndarray) -> np.ndarray:
+        """Return times in ms as phases."""
         return np.interp(times_ms, self._edges_ms, np.arange(len(self._edges_ms)))
 
 
-def _overlap_share(starts_ms: np.ndarray, ends_ms: np.ndarray, steps_ms: np.ndarray) -> np.ndarray:
-    """The share that each step (edges `steps_ms`) has in each frame bin: (n_frame_bins, n_steps)."""
+def _overlap_fraction(starts_ms: np.ndarray, ends_ms: np.ndarray, steps_ms: np.ndarray) -> np.ndarray:
+    """Return the fraction of each frame bin that each step (edges `steps_ms`) covers: (n_frame_bins, n_steps)."""
     overlap = np.minimum(ends_ms[:, None], steps_ms[None, 1:]) - np.maximum(starts_ms[:, None], steps_ms[None, :-1])
     return np.maximum(overlap, 0) / (ends_ms - starts_ms)[:, None]

@@ -1,53 +1,105 @@
-"""Models by name: listed, resolved and loaded. Importing this loads neither torch nor Brain-Score.
+"""Models by name: listed, resolved and loaded. Importing the package loads neither torch nor Brain-Score.
 
-A name is one of MODELS, any other Brain-Score plugin's, `hf:<repository or folder>` of Hugging Face, `timm:<name>`,
-`path/to/file.py:function` or `package.module:function`. Before it may stand `Random-` (drawn anew from a seed in the
-name, no weights needed), `NoDownsample-` (features not projected) or `Finetune-`, and then behind it `=` and the path
-of a state dict that is put on top of the network's own weights: `Finetune-r3d_18=runs/best.pt`.
-Each source of models is one module with `load(argument, device)`, `source_files(argument)`, `packages(argument)` and
-`ready(argument)`; only `load` may import torch.
+A name is one of `MODELS`, a Brain-Score plugin, `hf:<repository or folder>` of Hugging Face, `timm:<name>`,
+`path/to/file.py:function` or `package.module:function`. It may have prefixes: `Random-` (weights sampled from a seed in
+the name, no weight file needed), `NoDownsample-` (no projection of the features), and `Finetune-`, which takes the path
+of a state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
+
+Every source of models is one module of `sources` with `load(argument, device, weights)`, `source_files(argument)`,
+`packages(argument)` and `ready(argument)`; only `load` imports torch. With `weights` False it builds the network with
+its initial values and reads no weight file.
+
+Examples
+--------
+>>> entry = resolve("Random-r3d_18")
+>>> entry.name, entry.kind, entry.random
+('Random-r3d_18', 'video', True)
+>>> GROUPS["control"][:2]
+('pixels', 'motion-energy')
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..utils import BadInput, unknown_name
-from .catalogue import GROUPS, MODELS, ModelEntry
+from .catalogue import MODELS, ModelEntry
 from .catalogue.entry import SOURCES
+from .groups import GROUPS
 from .weights import SUFFIXES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .spec import Model
 
-__all__ = ["MODELS", "PREFIXES", "SOURCES", "ModelEntry", "all_names", "grouped", "load", "load_watched", "resolve"]
+__all__ = [
+    "GROUPS",
+    "MODELS",
+    "PREFIXES",
+    "SOURCES",
+    "ModelEntry",
+    "all_names",
+    "grouped",
+    "load",
+    "load_watched",
+    "resolve",
+    "source_files",
+    "table",
+    "versions",
+]
 
 PREFIXES = ("Random-", "NoDownsample-", "Finetune-")
 SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
+EXTRA_OF = {"huggingface": "transformers", "timm": "timm"}
 
 
 def all_names() -> list[str]:
-    """Every name without prefixes: the groups', then Brain-Score's other plugins' in alphabetical order."""
+    """Return every name without prefixes.
+
+    Returns
+    -------
+    list of str
+        The names of the catalogue in the order of its groups, then those of Brain-Score's other plugins in
+        alphabetical order.
+    """
     from .sources.brainscore import plugin_names
 
     return [*MODELS, *sorted(set(plugin_names()) - set(MODELS), key=str.lower)]
 
 
 def grouped() -> dict[str, list[str]]:
-    """{group: names}: the groups, then "brainscore" with the plugins that are in none."""
-    return {
-        **{group: [entry.name for entry in entries] for group, entries in GROUPS.items()},
-        "brainscore": all_names()[len(MODELS) :],
-    }
+    """Return the names of every group.
+
+    Returns
+    -------
+    dict of {str: list of str}
+        The groups of the catalogue, then "brainscore" with the plugins that are in no group.
+    """
+    return {**{group: list(names) for group, names in GROUPS.items()}, "brainscore": all_names()[len(MODELS) :]}
 
 
 def resolve(name: str) -> ModelEntry:
-    """The entry of a model's name, without loading it.
+    """Return the entry of a model's name, without loading the model.
 
-    Raises BadInput for a name that no source knows, naming the nearest ones, and for a file or function of the
-    user's that does not exist.
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+
+    Returns
+    -------
+    ModelEntry
+        The catalogue's entry, or one made from the name; its prefixes set `random`, `full_features` and `finetuned`.
+
+    Raises
+    ------
+    BadInput
+        For an unknown name, with the nearest names, and for a user's file or function that does not exist.
     """
     base, prefixes = name, set()
     while base.startswith(PREFIXES):
@@ -63,10 +115,10 @@ def resolve(name: str) -> ModelEntry:
 
 
 def _finetuned(name: str, base: str, prefixes: Iterable[str]) -> tuple[str, str]:
-    """The name and the state dict of `NAME=path`."""
+    """Return the name and the path of the state dict in `NAME=path`."""
     base, _, path = base.partition("=")
     if "Random-" in prefixes:
-        raise BadInput(f"'{name}' asks for drawn and for fine-tuned weights; choose one of Random- and Finetune-")
+        raise BadInput(f"'{name}' has both random and fine-tuned weights; expected one of Random- and Finetune-")
     if not path:
         raise BadInput(f"'{name}' names no state dict; expected Finetune-NAME=path/to/weights.pt")
     if not Path(path).expanduser().is_file() or not path.endswith(SUFFIXES):
@@ -77,15 +129,16 @@ def _finetuned(name: str, base: str, prefixes: Iterable[str]) -> tuple[str, str]
 
 
 def _base_entry(base: str, prefix: str) -> ModelEntry:
+    """Return the entry of a name without prefixes; `prefix` is put before the names in the error message."""
     if base in MODELS:
         return MODELS[base]
     for scheme, source in SCHEMES.items():
         if base.startswith(scheme):
             argument = base.removeprefix(scheme)
-            known = (entry for entry in MODELS.values() if (entry.source, entry.argument) == (source, argument))
-            extra = {"huggingface": "transformers", "timm": "timm"}[source]
-            bare = ModelEntry(name=base, group="own", kind="?", source=source, argument=argument, extra=extra)
-            return replace(next(known, bare), name=base)
+            listed = (entry for entry in MODELS.values() if (entry.source, entry.argument) == (source, argument))
+            extra = EXTRA_OF[source]
+            unlisted = ModelEntry(name=base, group="own", kind="?", source=source, argument=argument, extra=extra)
+            return replace(next(listed, unlisted), name=base)
     names = all_names()
     if base in names:
         return ModelEntry(name=base, group="brainscore", kind="?", source="brainscore", argument=base)
@@ -94,23 +147,67 @@ def _base_entry(base: str, prefix: str) -> ModelEntry:
 
         check_reference(base)
         return ModelEntry(name=base, group="own", kind="?", source="own", argument=base)
-    raise unknown_name("model", prefix + base, [prefix + known for known in names])
+    raise unknown_name("model", prefix + base, [prefix + name for name in names])
 
 
 def load(name: str, device: str = "cpu", limit: int = 15) -> "Model":
-    """The network of that name on `device`, in eval mode, with at most `limit` of its layers."""
+    """Return the model of that name.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+    device : str, default "cpu"
+        Device of the network.
+    limit : int, default 15
+        Maximum number of layers; more are thinned to evenly spaced ones, first and last kept.
+
+    Returns
+    -------
+    Model
+        The network in eval mode.
+
+    Raises
+    ------
+    BadInput
+        For an unknown name, a missing package or weight file, and a network that cannot be used.
+    """
     return load_watched(name, device, limit)[0]
 
 
 def load_watched(name: str, device: str = "cpu", limit: int = 15) -> "tuple[Model, tuple[Path, ...]]":
-    """`load` and the weight files that were opened for it."""
+    """Return the model of that name and the weight files that were opened for it.
+
+    Parameters
+    ----------
+    name, device, limit
+        As in `load`.
+
+    Returns
+    -------
+    model : Model
+        The network in eval mode.
+    files : tuple of Path
+        Weight files; the model's digest may change if one of them does.
+    """
     from .loading import load_entry
 
     return load_entry(resolve(name), device, limit)
 
 
 def source_files(name: str) -> tuple[Path, ...]:
-    """The Python files that say how the model is built, fed and read; one of them changed, its digest may have."""
+    """Return the Python files that define the network, its preprocessing and its layers.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+
+    Returns
+    -------
+    tuple of Path
+        Sorted; the model's digest may change if one of them does.
+    """
     entry = resolve(name)
     here = Path(__file__).parent
     ours = [here / part for part in ("loading.py", "inspect/axes.py", "spec.py", "weights.py")]
@@ -118,14 +215,67 @@ def source_files(name: str) -> tuple[Path, ...]:
 
 
 def versions(name: str) -> dict[str, str]:
-    """{package: version} of the installed packages that the model is built from."""
+    """Return the versions of the installed packages that the model is built from.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+
+    Returns
+    -------
+    dict of {str: str}
+        Version by package; packages that are not installed are left out.
+    """
     entry = resolve(name)
     found = {package: _version(package) for package in sorted({"torch", *entry.module.packages(entry.argument)})}
     return {package: version for package, version in found.items() if version}
 
 
 def _version(package: str) -> str:
+    """Return the version of a package, "" if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def table(group: str | None = None) -> "pd.DataFrame":
+    """Return the models of the catalogue, all of them or those of one group.
+
+    Parameters
+    ----------
+    group : str, optional
+        One of GROUPS.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per model, indexed by name: group, kind, millions of parameters, fps, layers, source.
+
+    Raises
+    ------
+    BadInput
+        For a group that does not exist.
+    """
+    import pandas as pd
+
+    if group is not None and group not in GROUPS:
+        raise unknown_name("group", group, GROUPS)
+    columns = ("name", "group", "kind", "millions", "fps", "layers", "source")
+    rows = [[getattr(entry, c) for c in columns] for entry in MODELS.values() if group in (None, entry.group)]
+    return pd.DataFrame(rows, columns=list(columns)).set_index("name")
+
+
+class _CallableModule(ModuleType):
+    """Module that can be called, as `dynamic_vision.models()`.
+
+    The package has an attribute `models` as soon as the module is imported, so that no function can have this name.
+    """
+
+    def __call__(self, group: str | None = None) -> "pd.DataFrame":
+        """Return the models of the catalogue; see `table`."""
+        return table(group)
+
+
+sys.modules[__name__].__class__ = _CallableModule

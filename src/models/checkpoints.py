@@ -1,4 +1,4 @@
-"""Published state dicts: where they lie, how they are read (safetensors, or torch's without code), how they fit."""
+"""Published state dicts: their files, reading them without running code, and loading them into networks."""
 
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
-from ..utils import BadInput, file_digest
+from ..utils import BadInput, file_digest, first_names
 from .catalogue.entry import ModelEntry, Weights
-from .weights import explained, note_weights
+from .errors import error_line
+from .weights import explain_weight_errors, record_weight_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,20 +18,22 @@ WRAPPERS = ("module.", "_orig_mod.")
 
 
 def checkpoint_path(weights: Weights) -> Path:
-    """Where the file belongs: in TORCH_HOME/hub/checkpoints, as torch.hub has it."""
+    """Return the path of the file in TORCH_HOME/hub/checkpoints, the folder of torch.hub."""
     return Config.from_env().weights_home / "hub" / "checkpoints" / weights.file
 
 
 def ready_text(entry: ModelEntry) -> str:
-    """ "yes", or the weight file that loading fetches, or that someone has to get."""
+    """Return "yes", or the weight file that loading fetches or that is missing."""
     weights = entry.weights
     if weights is None or checkpoint_path(weights).is_file():
         return "yes"
-    return f"fetches {weights.file}" if weights.url else f"needs {weights.file} by hand: check {entry.name} says how"
+    if weights.url:
+        return f"fetches {weights.file}"
+    return f"needs {weights.file}: see `dynamic-vision models check {entry.name}`"
 
 
 def fetched(entry: ModelEntry) -> Path:
-    """The entry's weight file, downloaded if it has an address and is not here; BadInput says where to put it."""
+    """Return the entry's weight file, downloaded if it is missing and has an address; BadInput if it has none."""
     import torch
 
     weights = entry.weights
@@ -40,50 +43,51 @@ def fetched(entry: ModelEntry) -> Path:
         return path
     if not weights.url:
         raise BadInput(
-            f"{entry.name}: its weights are not here; {weights.how or 'get them'}; put {path.name} at {path}"
+            f"{entry.name}: no weight file {path}; {weights.how or 'get it from its publisher and put it there'}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with explained(entry.name, str(path.parent), "pip install torch"):
+    with explain_weight_errors(entry.name, str(path.parent), "pip install torch"):
         torch.hub.download_url_to_file(weights.url, str(path), progress=False)
     _check_digest(entry.name, path, weights)
     return path
 
 
 def _check_digest(name: str, path: Path, weights: Weights) -> None:
+    """Raise BadInput if the file does not have the published SHA-256."""
     if weights.sha256 and not (found := file_digest(path)).startswith(weights.sha256.lower()):
         expected = weights.sha256[:12]
         raise BadInput(
-            f"{name}: the weight file {path} has SHA-256 {found[:12]}, expected {expected}; delete it to fetch it anew"
+            f"{name}: the weight file {path} has SHA-256 {found[:12]}, expected {expected}; delete it to fetch it again"
         )
 
 
 def read_state(path: Path, key: str = "") -> dict[str, Any]:
-    """The state dict in a file: safetensors, or torch's format read without running code; `key` is its entry in it.
+    """Return the state dict in a file (safetensors, or torch's format), or its entry `key`.
 
-    Raises BadInput for a file that is damaged, holds more than tensors and plain values, or lacks the key.
+    No code in the file is run. Raises BadInput for a file that is damaged, holds more than tensors and plain values,
+    or lacks the key.
     """
     try:
         content = _content(path)
     except ModuleNotFoundError as error:
         raise BadInput(f"{path} needs the package '{error.name}' to be read; pip install {error.name}") from error
-    except Exception as error:  # damaged files fail in as many ways as there are formats
-        reason = " ".join(str(error).split())[:160]
-        raise BadInput(f"{path} cannot be read as weights ({type(error).__name__}: {reason}); replace it") from error
+    except Exception as error:  # the exception of a damaged file depends on its format
+        raise BadInput(f"{path} cannot be read as weights ({error_line(error)}); replace it") from error
     if not isinstance(content, Mapping):
         raise BadInput(
             f"{path} holds {type(content).__name__}; expected a state dict; replace it by the published file"
         )
     if key and key not in content:
-        known = ", ".join(map(str, list(content)[:5]))
-        raise BadInput(f"{path} has no entry '{key}'; found {known}; replace it by the published file")
+        raise BadInput(f"{path} has no entry '{key}'; found {first_names(content)}; replace it by the published file")
     return content[key] if key else content
 
 
 def _content(path: Path) -> Any:
+    """Return the content of a weight file, read without running code."""
     import numpy as np
     import torch
 
-    note_weights(path)
+    record_weight_file(path)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -96,7 +100,7 @@ def _content(path: Path) -> Any:
 
 
 def plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors of a state dict without what a training wrapper put before every name."""
+    """Return a state dict without the prefix that a training wrapper puts before every name."""
     state = dict(state)
     for prefix in WRAPPERS:
         if state and all(name.startswith(prefix) for name in state):
@@ -105,9 +109,10 @@ def plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put(module: "nn.Module", state: Mapping[str, Any], what: str, partial: bool = False) -> None:
-    """Load `state` strictly into the module; BadInput counts and names what does not fit.
+    """Load `state` strictly into the module; raise BadInput with the names that do not fit.
 
-    partial: some may lack. Counters of batches, which older files do not have and nothing reads, always may.
+    what: the state dict's name in the message; partial: tensors may be missing. The batch counters of normalisations,
+    which older files do not have and nothing uses, may always be missing.
     """
     own = module.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith(".num_batches_tracked")}
@@ -119,14 +124,14 @@ def put(module: "nn.Module", state: Mapping[str, Any], what: str, partial: bool 
             name for name in own.keys() & state.keys() if own[name].shape != getattr(state[name], "shape", None)
         },
     }
-    told = "; ".join(f"{len(names)} {fault} ({_few(names)})" for fault, names in faults.items() if names)
-    if told:
-        raise BadInput(f"{what} does not fit the network: {told}; expected the published names and shapes")
+    found = "; ".join(f"{len(names)} {fault} ({_first(names)})" for fault, names in faults.items() if names)
+    if found:
+        raise BadInput(f"{what} does not fit the network: {found}; expected the published names and shapes")
     if not (own.keys() - counters.keys()) & state.keys():
-        raise BadInput(f"{what} holds no tensor of the network; expected names such as {_few(own)}")
+        raise BadInput(f"{what} holds no tensor of the network; expected names such as {_first(own)}")
     module.load_state_dict(state, strict=not partial)
 
 
-def _few(names: Iterable[str]) -> str:
-    names = sorted(names)
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def _first(names: Iterable[str]) -> str:
+    """Return the first three of the sorted names as text."""
+    return first_names(sorted(names), 3)

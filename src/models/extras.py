@@ -1,4 +1,4 @@
-"""Optional families of models: the packages that each extra of this project installs."""
+"""Optional families of models, and the packages that each extra of this project installs."""
 
 import importlib.util
 
@@ -12,12 +12,12 @@ EXTRAS = {
 
 
 def missing(extra: str) -> str:
-    """The command that installs what the extra lacks here; "" where nothing lacks."""
-    lacks = [package for package in EXTRAS.get(extra, ()) if importlib.util.find_spec(package) is None]
-    return f"pip install -e .[{extra}]" if lacks else ""
+    """Return the command that installs the missing packages of an extra, "" if none is missing."""
+    absent = [package for package in EXTRAS.get(extra, ()) if importlib.util.find_spec(package) is None]
+    return f"pip install 'dynamic-vision[{extra}]'" if absent else ""
 
 
 def require(name: str, extra: str) -> None:
-    """Raise BadInput with the command where the model's extra is not installed."""
+    """Raise BadInput with the command if the model's extra is not installed."""
     if command := missing(extra):
         raise BadInput(f"{name} needs the extra '{extra}', which is not installed; {command}")

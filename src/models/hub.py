@@ -1,4 +1,4 @@
-"""Files of Hugging Face repositories: from HF_HOME, or fetched by the hub's own client, or from a folder."""
+"""Files of Hugging Face repositories, read from HF_HOME or a folder, or fetched by the client of the hub."""
 
 import json
 import os
@@ -10,29 +10,32 @@ from urllib.request import getproxies
 
 from ..utils import BadInput
 from .checkpoints import plain_state, read_state
+from .errors import error_line
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def weights_here(repository: str) -> bool:
-    """Whether the repository's weights lie under HF_HOME, or it is a folder with weights."""
+    """Return True if the repository's weights are under HF_HOME, or it is a folder with weights."""
     snapshots = [Path(repository), *_cached_folder(repository).glob("snapshots/*")]
     return any((snapshot / name).exists() for snapshot in snapshots for name in FILES)
 
 
 def _hub_home() -> Path:
+    """Return the folder of the hub's cache."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
 
 
 def _cached_folder(repository: str) -> Path:
+    """Return the folder of a repository in the hub's cache."""
     return _hub_home() / ("models--" + repository.replace("/", "--"))
 
 
 def hub_file(repository: str, names: tuple[str, ...]) -> Path:
-    """The first of the files that the repository has, from HF_HOME or else fetched; BadInput says how to get it.
+    """Return the first of the files that the repository has, from HF_HOME or else fetched.
 
-    A repository may also be a folder as `save_pretrained` writes it.
+    A repository may also be a folder written by `save_pretrained`. Raises BadInput with the remedy if there is none.
     """
     if Path(repository).is_dir():
         return _in_folder(Path(repository), names)
@@ -51,28 +54,29 @@ def hub_file(repository: str, names: tuple[str, ...]) -> Path:
 
 
 def _fetched(repository: str, names: tuple[str, ...]) -> Path | str:
-    """The first of the files that the repository offers, or why there is none."""
+    """Return the first of the files that the hub has, or the reason why none was fetched."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     for name in names:
         try:
             return Path(hf_hub_download(repository, name, cache_dir=_hub_home()))
-        except Exception as error:  # offline, gated, renamed: the hub's client has an error for each
+        except Exception as error:  # offline, gated or renamed: the client raises a different error for each
             if not isinstance(error, EntryNotFoundError) or isinstance(error, LocalEntryNotFoundError):
-                return _line(error)
+                return error_line(error)
     return "no such file in it"
 
 
 def _in_folder(folder: Path, names: tuple[str, ...]) -> Path:
+    """Return the first of the files in a local folder; BadInput if there is none."""
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
-        raise BadInput(f"{folder} has no {names[0]}; expected a folder as transformers' save_pretrained writes it")
+        raise BadInput(f"{folder} has no {names[0]}; expected a folder written by transformers' save_pretrained")
     return found
 
 
 def _unreachable() -> str:
-    """Why the hub cannot be asked, "" where it may answer: its client would try for half a minute."""
+    """Return the reason why the hub cannot be reached, "" if it may be; the client retries for half a minute."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -82,16 +86,12 @@ def _unreachable() -> str:
     try:
         socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
     except OSError as error:
-        return _line(error)
+        return error_line(error)
     return ""
 
 
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-
-
 def state_of(repository: str, keys: str = "") -> dict[str, Any] | None:
-    """The repository's state dict, or the part of it whose names begin with `keys`, these taken away."""
+    """Return the repository's state dict, or the part of it with the prefix `keys`, without that prefix."""
     path = hub_file(repository, FILES)
     if path.name.endswith(".index.json"):
         shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"]

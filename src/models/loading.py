@@ -1,9 +1,9 @@
-"""From an entry to a network ready to run: built reproducibly, drawn anew where asked, thinned, digested."""
+"""Loading of an entry: the network is built reproducibly, reinitialised for Random-, thinned and digested."""
 
 import hashlib
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from ..utils import BadInput, canonical_json, digest, seed_from, thin
 from .checkpoints import plain_state, put, read_state
 from .extras import require
 from .spec import Model
-from .weights import opened_weights, without_weights
+from .weights import opened_weights
 
 if TYPE_CHECKING:
     from . import ModelEntry
@@ -25,19 +25,19 @@ STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model")
 
 
 def load_entry(entry: "ModelEntry", device: str, limit: int) -> tuple[Model, tuple[Path, ...]]:
-    """The entry's model on `device` with at most `limit` layers, and the weight files that were opened for it.
+    """Return the entry's model on `device` with at most `limit` layers, and the weight files opened for it.
 
-    Whatever its builder draws at random comes from a seed in the name, so that two processes build the same.
-    Raises BadInput for a model that cannot be had and for an optional extra that is not installed.
+    The random initial values of a builder come from a seed in the name, so that two processes build the same network.
+    Raises BadInput for a model that is unavailable and for an optional extra that is not installed.
     """
     if entry.unavailable:
         raise BadInput(entry.unavailable)
     require(entry.name, entry.extra)
     with opened_weights() as files:
         state = plain_state(_users_state(entry.finetuned)) if entry.finetuned else {}
-        model, recipe = _built(entry, device, bare=entry.random or bool(state))
+        model, recipe = _built(entry, device, weights=not (entry.random or state))
         if state and model.module.state_dict().keys() - state.keys():
-            model, recipe = _built(entry, device, bare=False)
+            model, recipe = _built(entry, device, weights=True)
         if entry.random:
             _check_weights(entry.name, model.module)
             reinitialise(model.module, seed_from(f"Random-{_seed_name(entry)}"))
@@ -50,33 +50,32 @@ def load_entry(entry: "ModelEntry", device: str, limit: int) -> tuple[Model, tup
     return replace(model, name=entry.name.removeprefix("NoDownsample-"), layers=layers), tuple(files)
 
 
-def _built(entry: "ModelEntry", device: str, bare: bool) -> tuple[Model, str | None]:
-    """What its source loads; `bare`: without the published weights."""
-    source = entry.module
-    weights = without_weights(getattr(source, "WEIGHT_DOORS", {})) if bare else nullcontext()
-    with seeded(seed_from("build", _seed_name(entry))), weights:
-        return source.load(entry.argument, device)
+def _built(entry: "ModelEntry", device: str, weights: bool) -> tuple[Model, str | None]:
+    """Return the model of the entry's source and its recipe, with its published weights or its initial values."""
+    with seeded(seed_from("build", _seed_name(entry))):
+        return entry.module.load(entry.argument, device, weights)
 
 
 def _users_state(path: str) -> dict:
-    """The state dict in a file of the user's, also where a training loop stored it beside other things."""
+    """Return the state dict in a user's file, also if a training loop has stored it beside other entries."""
     content = read_state(Path(path))
     return next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), content)
 
 
 def _check_weights(name: str, module: nn.Module) -> None:
+    """Raise BadInput for a network without parameters."""
     if not any(True for _ in module.parameters()):
-        raise BadInput(f"{name}: this model has no weights that could be drawn; choose it without Random-")
+        raise BadInput(f"{name}: this model has no weights to sample; expected its name without Random-")
 
 
 def _seed_name(entry: "ModelEntry") -> str:
-    """The name that seeds a model: for a user's file without its folder, so that it is the same elsewhere."""
+    """Return the name that seeds a model: the argument without its folder, so that it is the same on every machine."""
     return entry.argument.rsplit("/", 1)[-1]
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's global generators start from `seed` in the block and are put back behind it."""
+    """Seed the global generators of Python, numpy and torch in the block; restore their states afterwards."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         random.seed(seed)
@@ -90,13 +89,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def reinitialise(module: nn.Module, seed: int) -> None:
-    """Draw every parameter anew, in the modules' order, from one generator; nothing else of the program is touched.
+    """Sample every parameter from one seeded generator, in the order of the modules.
 
     Convolutions: Kaiming normal (fan out, ReLU; He et al. 2015), bias 0; linear layers: torch's default (Kaiming
     uniform, a = sqrt(5)); normalisations: scale 1, shift 0, running statistics reset; embeddings: normal; recurrent
-    layers: uniform in +-1/sqrt(hidden). Parameters that a module holds itself (position embeddings, class tokens):
-    normal with s.d. 0.02, cut at 2, but a scale that is built constant and not 0 stays so: drawn around zero it would
-    shut its branch off.
+    layers: uniform in +-1/sqrt(hidden). Other parameters (position embeddings, class tokens): normal with s.d. 0.02,
+    truncated at 2 s.d.; a scale whose initial values are constant and not 0 keeps them, because values around zero
+    would remove its branch.
     """
     generator = torch.Generator().manual_seed(seed)
     done: set[int] = set()
@@ -107,11 +106,11 @@ def reinitialise(module: nn.Module, seed: int) -> None:
             for name, parameter in part.named_parameters(recurse=False):
                 if id(parameter) not in done:
                     done.add(id(parameter))
-                    parameter.copy_(_drawn(part, name, parameter, generator))
+                    parameter.copy_(_sampled(part, name, parameter, generator))
 
 
-def _drawn(part: nn.Module, name: str, old: Tensor, generator: torch.Generator) -> Tensor:
-    """New values for one parameter of a module, float32 on the CPU so that every device gets the same."""
+def _sampled(part: nn.Module, name: str, old: Tensor, generator: torch.Generator) -> Tensor:
+    """Return new values of one parameter of a module, float32 on the CPU so that every device has the same."""
     value, init = torch.zeros(old.shape), nn.init
     if isinstance(part, nn.modules.conv._ConvNd):
         return init.kaiming_normal_(value, mode="fan_out", generator=generator) if name == "weight" else value
@@ -132,12 +131,13 @@ def _drawn(part: nn.Module, name: str, old: Tensor, generator: torch.Generator) 
 
 
 def _is_norm(part: nn.Module) -> bool:
+    """Return True for a normalisation layer of torch."""
     kinds = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.RMSNorm)
     return isinstance(part, kinds)
 
 
 def model_digest(model: Model, recipe: str) -> str:
-    """SHA-256 over weights, architecture, layers, limits and `recipe`, which stands for how frames are prepared."""
+    """Return the SHA-256 of weights, architecture, layers, limits and `recipe`, a digest of the preprocessing."""
     parts = [[name, type(part).__name__] for name, part in model.module.named_modules()]
     limits = [str(limit) for limit in (*model.num_frames, *model.duration_ms)]
     weights = state_digest(model.module)
@@ -145,7 +145,7 @@ def model_digest(model: Model, recipe: str) -> str:
 
 
 def state_digest(module: nn.Module) -> str:
-    """SHA-256 over the state dict: name, dtype, shape and bytes of each tensor, in the network's order."""
+    """Return the SHA-256 of a state dict: name, dtype, shape and bytes of each tensor, in the network's order."""
     total = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         if not isinstance(tensor, Tensor):

@@ -1,4 +1,4 @@
-"""Frames to the tensor that a network takes, as a catalogue's `Preprocessing` says."""
+"""Preprocessing of frames as the catalogue declares it (`Preprocessing`)."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,20 +10,21 @@ from .catalogue.entry import Preprocessing
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 8  # frames that are resized at once: large films would take gigabytes as floats
+CHUNK = 8  # frames resized at once; large videos would take gigabytes as floats
 AXES = {"CHW": (0, 1, 2, 3), "TCHW": (0, 1, 2, 3), "CTHW": (1, 0, 2, 3)}
 
 
-def preparation(preprocessing: Preprocessing) -> "Callable[[np.ndarray], torch.Tensor]":
-    """A preprocessing of frames, uint8 (n_frames, height, width, 3), RGB.
+def preprocessor(preprocessing: Preprocessing) -> "Callable[[np.ndarray], torch.Tensor]":
+    """Return the function that preprocesses frames, uint8 (n_frames, height, width, 3), RGB.
 
-    Bilinear resizing with antialiasing (torch's), of the short side to `preprocessing.resize` px with its aspect kept and
-    then a central crop of `preprocessing.shape`, or straight to that shape; scaled to [0, 1]; normalised. The result is
-    float32, (n_frames, 3, height, width) for the axes "CHW" and "TCHW", (3, n_frames, height, width) for "CTHW".
+    Bilinear resizing with antialiasing (torch's): the short side to `preprocessing.resize` px, aspect ratio kept, and
+    a central crop of `preprocessing.shape`; or directly to that shape. Values are scaled to [0, 1] and normalised. The
+    result is float32, (n_frames, 3, height, width) for the axes "CHW" and "TCHW", (3, n_frames, height, width) for
+    "CTHW".
     """
     order = AXES[preprocessing.axes]
 
-    def prepared(frames: np.ndarray) -> "torch.Tensor":
+    def preprocess(frames: np.ndarray) -> "torch.Tensor":
         import torch
 
         mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
@@ -32,10 +33,11 @@ def preparation(preprocessing: Preprocessing) -> "Callable[[np.ndarray], torch.T
         pixels = (torch.cat(parts) / 255 - mean) / std
         return (pixels.flip(1) if preprocessing.bgr else pixels).permute(order).contiguous()
 
-    return prepared
+    return preprocess
 
 
 def _resized(frames: np.ndarray, preprocessing: Preprocessing) -> "torch.Tensor":
+    """Return the frames as float tensor (n_frames, 3, height, width) in [0, 255], resized before the crop."""
     import torch
     from torch.nn.functional import interpolate
 
@@ -49,6 +51,6 @@ def _resized(frames: np.ndarray, preprocessing: Preprocessing) -> "torch.Tensor"
 
 
 def _cropped(pixels: "torch.Tensor", shape: tuple[int, int]) -> "torch.Tensor":
-    """The centre, of (height, width) px."""
+    """Return the centre, (height, width) px."""
     top, left = ((side - kept) // 2 for side, kept in zip(pixels.shape[-2:], shape, strict=True))
     return pixels[..., top : top + shape[0], left : left + shape[1]]

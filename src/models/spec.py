@@ -1,4 +1,4 @@
-"""What the extractor needs to know of a model; no Brain-Score, no weights, no data here."""
+"""The Model record: a network with its input and its layers, as the extraction takes it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,20 +10,48 @@ if TYPE_CHECKING:
     import torch
 
 
+DEFAULT_CONTEXT_MS = 4000.0  # window length of a video model where none is given
+
+
 @dataclass(frozen=True)
 class Model:
-    """A network ready to run, and how to feed and read it.
+    """A network ready to run, with its preprocessing and the axes of its layers.
 
-    module: in eval mode. kind "image": takes a batch of frames, and each layer's output has the batch of frames first;
-        kind "video": takes a batch of clips.
-    preprocess: frames, uint8 array of shape (n_frames, height, width, 3), RGB -> tensor. Kind "image": one row per
-        frame, (n_frames, ...); kind "video": the input of one clip, without the batch axis.
-    layers: {module path: axes of one sample's output without the batch axis}, letters T (time), C (channel), H, W
-        (space), K (token), in the network's order; an "image" layer has no T.
-    fps: frame rate at which the model samples the film.
-    num_frames, duration_ms: (least, most) that one forward pass takes; most may be inf.
-    process_output: (layer, output of the module) -> tensor with the declared axes behind the batch axis, or None.
-    digest: SHA-256 over weights, architecture and preprocessing.
+    Parameters
+    ----------
+    name : str
+        Name of the model in messages and results.
+    module : torch.nn.Module
+        The network, in eval mode. It takes a batch of images (kind "image") or of clips (kind "video").
+    preprocess : callable
+        Frames, uint8 array of shape (n_frames, height, width, 3), RGB -> float tensor. Kind "image": one row per
+        frame, (n_frames, ...). Kind "video": the input of one clip, without the batch axis.
+    layers : mapping of {str: str}
+        Axes of each layer's output for one sample, by module path, in the network's order. Letters without the batch
+        axis: T (time), C (channel), H and W (space), K (token). A layer of kind "image" has no T.
+    kind : "image" or "video"
+        Input of the network.
+    fps : float
+        Rate at which the model samples a stimulus, frames per second.
+    digest : str
+        SHA-256 of weights, architecture and preprocessing, in hex. A model that is returned by a user's function may
+        leave it "": it is then computed.
+    num_frames : (float, float), default (1, inf)
+        Minimum and maximum number of frames of one forward pass.
+    duration_ms : (float, float), default (0, inf)
+        Minimum and maximum duration of one forward pass, ms.
+    process_output : callable, optional
+        (layer, output of its module) -> tensor of the batch axis and the declared axes. By default the output itself.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.ReLU()).eval()
+    >>> def preprocess(frames):
+    ...     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    >>> model = Model("small", network, preprocess, {"0": "CHW", "1": "CHW"}, kind="image", fps=25.0, digest="")
+    >>> model.num_frames
+    (1, inf)
     """
 
     name: str
@@ -36,7 +64,3 @@ class Model:
     num_frames: tuple[float, float] = (1, np.inf)
     duration_ms: tuple[float, float] = (0.0, np.inf)
     process_output: "Callable[[str, Any], torch.Tensor] | None" = None
-
-    def submodule(self, layer: str) -> "torch.nn.Module":
-        """The module whose output is `layer`; "" names the network itself."""
-        return self.module.get_submodule(layer)

@@ -14,7 +14,7 @@ from src.extraction.projection import make_projection
 from src.records import Stimuli
 from src.utils import BadInput, regular_bins
 from src.video import VideoInfo, decode
-from tests.models.films import as_pixels, clip_model, draw, frame_model, make_films, write_film
+from tests.models.films import as_pixels, clip_model, drifting_frames, frame_model, make_films, write_film
 
 CLIPS = sorted((Path(__file__).resolve().parents[2] / "../shared/realdata/kinetics400/videos").glob("*.*"))
 
@@ -41,7 +41,7 @@ def count_inputs(model) -> list[int]:
 def pictures(folder: Path, n: int, shown_ms: float) -> Stimuli:
     paths = tuple(folder / f"{i}.png" for i in range(n))
     for i, path in enumerate(paths):
-        Image.fromarray(draw(1, seed=i)[0]).save(path)
+        Image.fromarray(drifting_frames(1, seed=i)[0]).save(path)
     return Stimuli("pictures", tuple(map(str, range(n))), paths, np.full(n, shown_ms), ("image",) * n)
 
 
@@ -71,8 +71,8 @@ def test_static_model_is_the_mean_over_frames(films):
 
 @pytest.mark.parametrize("make", [frame_model, clip_model])
 @pytest.mark.parametrize("mode", ["block", "causal"])
-def test_a_piece_of_a_film_is_answered_like_the_film_that_was_cut_there(tmp_path, make, mode):
-    frames, names, lasts = draw(60), ("whole.mkv", "cut.mkv"), np.array([1000.0])
+def test_a_piece_of_a_video_equals_a_video_cut_there(tmp_path, make, mode):
+    frames, names, lasts = drifting_frames(60), ("whole.mkv", "cut.mkv"), np.array([1000.0])
     whole, cut = (write_lossless(tmp_path / n, f, 25) for n, f in zip(names, (frames, frames[10:35]), strict=True))
     piece = Stimuli("film", ("a",), (whole,), lasts, ("video",), start_ms=np.array([400.0]))
     film = Stimuli("film", ("a",), (cut,), lasts, ("video",))
@@ -124,7 +124,7 @@ def test_two_runs_are_identical_to_the_last_bit(films):
     assert_same(*(run(clip_model(), films, BINS_MS, mode="causal", n_components=50) for _ in range(2)), 0)
 
 
-def test_a_limit_or_an_open_end_is_the_mean_over_what_is_there(films):
+def test_a_limit_or_an_open_end_is_the_mean_over_the_covered_part(films):
     whole = run(frame_model(), films, np.array([[0, np.inf]]), partial=True)
     limited = run(frame_model(), films, np.array([[0, 1000.0]]), partial=True)
     fine = run(frame_model(), films, regular_bins(2000, 40.0))
@@ -135,14 +135,14 @@ def test_a_limit_or_an_open_end_is_the_mean_over_what_is_there(films):
         np.testing.assert_allclose(limited.values["early"][i, 0], frames[:n_limited].mean(axis=0), atol=1e-5)
 
 
-def test_windows_behind_the_last_bin_are_not_computed(films):
+def test_windows_after_the_last_bin_are_not_computed(films):
     model = clip_model(25.0)
     seen = count_inputs(model)
     run(model, films, np.array([[0, 400.0]]), partial=True, context_ms=400.0)
     assert sum(seen) == 3
 
 
-def test_a_film_shorter_than_one_bin_is_done_with_no_valid_bin(films):
+def test_a_video_shorter_than_one_bin_has_no_valid_bin(films):
     model = frame_model()
     seen = count_inputs(model)
     sink = run(model, films, regular_bins(1000, 1000.0))
@@ -154,7 +154,7 @@ def test_a_film_shorter_than_one_bin_is_done_with_no_valid_bin(films):
 def test_distinct_frames_are_computed_once(tmp_path):
     slow = make_films(tmp_path, [24], fps=12, name="slow")
     frozen = Stimuli(
-        "frozen", ("f",), (write_film(tmp_path / "f.mp4", draw(1).repeat(50, axis=0)),), [2000.0], ("video",)
+        "frozen", ("f",), (write_film(tmp_path / "f.mp4", drifting_frames(1).repeat(50, axis=0)),), [2000.0], ("video",)
     )
     for stimuli, most in ((slow, 23), (frozen, 10), (pictures(tmp_path, 2, 1500.0), 2)):
         model = frame_model()
@@ -165,28 +165,28 @@ def test_distinct_frames_are_computed_once(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["block", "causal"])
-def test_a_still_image_is_a_still_film(tmp_path, mode):
+def test_a_still_image_is_a_still_video(tmp_path, mode):
     stimuli, model = pictures(tmp_path, 2, 1600.0), clip_model(25.0)
     seen = count_inputs(model)
     sink = run(model, stimuli, BINS_MS, mode=mode, context_ms=400.0)
     assert sum(seen) == 2 * {"block": 1, "causal": 10}[mode]
     assert sink.n_valid.tolist() == [8, 8]
     with torch.inference_mode():
-        clip = model.preprocess(draw(1, seed=1).repeat(10, axis=0))[None]
+        clip = model.preprocess(drifting_frames(1, seed=1).repeat(10, axis=0))[None]
         expected = model.module(clip)[0].numpy()
     np.testing.assert_allclose(sink.values["readout"][1, 2:8], np.tile(expected, (6, 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["block", "causal"])
 @pytest.mark.parametrize("make", [frame_model, clip_model])
-def test_each_film_is_decoded_once(films, monkeypatch, mode, make):
+def test_each_video_is_decoded_once(films, monkeypatch, mode, make):
     opened = []
     monkeypatch.setattr(loader, "decode", lambda path, *rest: opened.append(path) or decode(path, *rest))
     run(make(), films, BINS_MS, mode=mode, context_ms=400.0)
     assert sorted(opened) == sorted(map(str, films.paths))
 
 
-def test_bins_are_handed_over_while_the_film_runs(tmp_path):
+def test_bins_are_written_during_the_video(tmp_path):
     stimuli, model = make_films(tmp_path, [200]), frame_model()
     events = []
     model.module.register_forward_pre_hook(lambda *_: events.append("forward"))
@@ -261,7 +261,7 @@ def test_a_window_too_large_for_the_memory_is_named(films):
         run(model, films, BINS_MS)
 
 
-def test_other_errors_pass_and_leave_no_hook_and_no_thread(films):
+def test_other_errors_are_raised_and_remove_hooks_and_threads(films):
     model, before = clip_model(), threading.active_count()
 
     def broken(*_):
@@ -275,7 +275,7 @@ def test_other_errors_pass_and_leave_no_hook_and_no_thread(films):
     assert threading.active_count() == before
 
 
-def test_a_broken_film_is_named_with_its_stimulus(films, tmp_path):
+def test_a_damaged_video_is_reported_with_its_stimulus(films, tmp_path):
     broken = films.paths[1]
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(BadInput, match=rf"stimulus 'films-1' of films: .*{broken.name}: cannot be read"):
@@ -286,7 +286,7 @@ def test_a_broken_film_is_named_with_its_stimulus(films, tmp_path):
         run(frame_model(), stimuli, np.array([[0, 100.0]]))
 
 
-def test_progress_counts_seconds_of_film(films):
+def test_progress_counts_seconds_of_video(films):
     reports = []
     run(frame_model(), films, BINS_MS, batch_size=8, progress=lambda *report: reports.append(report))
     done, total, names = zip(*reports, strict=True)
@@ -309,7 +309,7 @@ def test_precision(films, precision, tolerance):
     assert_same(rough, exact, tolerance)
 
 
-def test_a_network_that_needs_channels_first_gets_them(films):
+def test_a_network_that_requires_channels_first_is_run_with_them(films):
     class Viewing(torch.nn.Module):
         def forward(self, maps):
             return maps.view(len(maps), -1)
@@ -335,19 +335,19 @@ def replaced(model, **fields):
         ({}, {"precision": "fp8"}, "precision 'fp8'; expected one of fp32"),
         ({}, {"batch_size": 0}, "batch size 0"),
         ({}, {"context_ms": 0}, "context of 0 ms"),
-        ({}, {"bins_ms": np.array([[100.0, 200], [0, 100]])}, "in their order"),
+        ({}, {"bins_ms": np.array([[100.0, 200], [0, 100]])}, "in increasing order"),
         ({}, {"bins_ms": np.array([[-100.0, 0]])}, "none before 0"),
         ({}, {"bins_ms": np.zeros((0, 2))}, "at least one bin"),
     ],
 )
-def test_what_is_asked_for_is_checked(films, change, options, message):
+def test_arguments_are_checked(films, change, options, message):
     options = {"bins_ms": BINS_MS, **options}
     with pytest.raises(BadInput, match=message):
         run(replaced(frame_model(), **change), films, **options)
 
 
 def test_a_layer_whose_size_changes_is_named(tmp_path):
-    paths = tuple(write_film(tmp_path / f"{h}.mp4", draw(10, height=h)) for h in (48, 64))
+    paths = tuple(write_film(tmp_path / f"{h}.mp4", drifting_frames(10, height=h)) for h in (48, 64))
     stimuli = Stimuli("sizes", ("a", "b"), paths, np.array([400.0, 400.0]), ("video", "video"))
     with pytest.raises(BadInput, match="layer early: 1024 features, 768 before; expected one size"):
         run(frame_model(), stimuli, np.array([[0, 400.0]]))

@@ -74,19 +74,19 @@ def test_rows_do_not_depend_on_their_neighbours():
     np.testing.assert_allclose(torch.cat([made(row[None]) for row in rows]), made(rows), atol=1e-5)
 
 
-def test_few_features_are_left_as_they_are():
+def test_few_features_are_not_projected():
     assert (n_outputs(4999, 5000), n_outputs(5001, 5000), n_outputs(10**6, None)) == (4999, 5000, 10**6)
     assert make_projection("layer", 5000, 5000) is None
     assert make_projection("layer", 10**6, None) is None
 
 
-def test_layers_have_matrices_of_their_own():
+def test_layers_have_different_matrices():
     one, other = (make_projection(layer, 6000, 300) for layer in ("a", "b"))
     assert len(one.columns) != len(other.columns) or not torch.equal(one.columns, other.columns)
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "77"])
-def test_the_matrix_is_the_same_everywhere_for_ever(hash_seed):
+def test_the_matrix_is_the_same_in_every_process(hash_seed):
     env = os.environ | {"PYTHONHASHSEED": hash_seed}
     done = subprocess.run([sys.executable, "-c", FINGERPRINT], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.strip() == "8cb8facdaae776e83c723575ab7c46bf3fda90dfd0e635e62e55784cf4d52047"

@@ -49,7 +49,7 @@ def brainscore_map(net, mode, windows, duration_ms, bins_ms, n_steps):
     overlapping=st.booleans(),
     n_steps=st.sampled_from([1, 2, 7, 16]),
 )
-def test_windows_composed_equal_brainscores_two_steps(
+def test_composed_windows_equal_brainscores_two_steps(
     kind, mode, fps, duration_ms, context_ms, width_ms, overlapping, n_steps
 ):
     net = model(kind, fps)
@@ -63,14 +63,14 @@ def test_windows_composed_equal_brainscores_two_steps(
 
 
 @given(duration_ms=st.floats(100, 5000), width_ms=st.sampled_from([20.0, 250.0]))
-def test_bins_that_end_less_than_a_frame_behind_the_stimulus_are_valid(duration_ms, width_ms):
+def test_bins_that_end_less_than_a_frame_after_the_stimulus_are_valid(duration_ms, width_ms):
     bins_ms = regular_bins(duration_ms + 1000, width_ms)
     _, n_valid, _ = whole_map(model(), "block", 4000.0, duration_ms, bins_ms, 1)
     assert np.all(bins_ms[:n_valid, 1] < duration_ms + 40)
     assert np.all(bins_ms[n_valid:, 1] > duration_ms + 40 - 1e-5)
 
 
-def test_partial_bins_count_with_what_is_covered():
+def test_partial_bins_are_the_mean_over_the_covered_part():
     bins_ms = np.array([[0, 1000.0], [500, 1500], [2000, 3000]])
     _, n_valid, matrix = whole_map(model("image"), "block", 4000.0, 800.0, bins_ms, 1, partial=True)
     assert n_valid == 2
@@ -79,7 +79,7 @@ def test_partial_bins_count_with_what_is_covered():
 
 
 @pytest.mark.parametrize("partial", [True, False])
-def test_an_endless_bin_ends_with_the_stimulus(partial):
+def test_an_open_bin_ends_with_the_stimulus(partial):
     _, n_valid, matrix = whole_map(model("image"), "block", 1e3, 800.0, np.array([[0, np.inf]]), 1, partial=partial)
     assert n_valid == 1
     np.testing.assert_allclose(matrix, np.full((1, 20), 1 / 20))
@@ -105,12 +105,12 @@ def test_merged_windows_add_up():
         assert not np.delete(together, bins, axis=0).any()
 
 
-def test_block_windows_follow_each_other_and_cover_the_film():
+def test_block_windows_are_consecutive_and_cover_the_video():
     windows = make_windows(model(), "block", 1500.0, 4000.0)
     np.testing.assert_array_equal(windows, [[0, 1500], [1500, 3000], [3000, 4500]])
 
 
-def test_causal_windows_end_with_each_frame_and_are_never_shorter_than_the_least():
+def test_causal_windows_end_with_each_frame_and_have_the_minimum_length():
     windows = make_windows(model(num_frames=(4, 8)), "causal", 4000.0, 400.0)
     np.testing.assert_allclose(windows[:, 1], 40.0 * np.arange(1, 11))
     np.testing.assert_allclose(windows[:, 1] - windows[:, 0], 40.0 * np.array([4, 4, 4, 4, 5, 6, 7, 8, 8, 8]))
@@ -125,7 +125,7 @@ def test_causal_windows_end_with_each_frame_and_are_never_shorter_than_the_least
         ({"duration_ms": (500.0, 2000.0)}, 4000.0, (500.0, 2000.0)),
     ],
 )
-def test_the_models_own_limits_win(limits, context_ms, expected):
+def test_the_limits_of_the_model_apply(limits, context_ms, expected):
     assert context_limits(model(**limits), context_ms) == pytest.approx(expected)
 
 

@@ -1,4 +1,4 @@
-"""Small films and networks for the tests of extraction: drawn from a seed, encoded for real."""
+"""Small encoded videos and networks for the tests of extraction, sampled from a seed."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -14,7 +14,7 @@ from src.records import Stimuli
 from src.video import probe
 
 
-def draw(n_frames: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+def drifting_frames(n_frames: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
     """A drifting random texture, uint8 (n_frames, height, width, 3); every frame differs from its neighbours."""
     texture = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     texture = texture.repeat(8, axis=0).repeat(8, axis=1)
@@ -40,8 +40,8 @@ def write_film(path: Path, frames: np.ndarray, fps=25, codec: str = "libx264", s
 
 
 def make_films(folder: Path, lengths: list[int], fps=25, name: str = "films") -> Stimuli:
-    """One film per entry of `lengths` (frames)."""
-    paths = [write_film(folder / f"{name}{i}.mp4", draw(n, seed=i), fps) for i, n in enumerate(lengths)]
+    """One video per entry of `lengths` (frames)."""
+    paths = [write_film(folder / f"{name}{i}.mp4", drifting_frames(n, seed=i), fps) for i, n in enumerate(lengths)]
     durations = np.array([probe(path).duration_ms for path in paths])
     ids = tuple(f"{name}-{i}" for i in range(len(paths)))
     return Stimuli(name, ids, tuple(paths), durations, ("video",) * len(paths))
@@ -90,6 +90,6 @@ def clip_model(fps: float = 12.5, **limits) -> Model:
 
 
 def frame_model(fps: float = 25.0, preprocess: Callable = as_pixels) -> Model:
-    """A static model."""
+    """An image model."""
     torch.manual_seed(0)
     return Model("frame-net", FrameNet().eval(), preprocess, {"early": "CHW", "readout": "C"}, "image", fps, "0")

@@ -1,10 +1,10 @@
-"""Axes are found by probing: every way that a network may lay out its output, on networks of a few weights."""
+"""Detection of axes for every order that an output may have, on networks of a few weights."""
 
 import pytest
 import torch
 from torch import nn
 
-from src.models.inspect.axes import InputAxes, Layout, arrange, detect, mismatches, plain, reader
+from src.models.inspect.axes import InputAxes, OutputAxes, arrange, batch_first, detect, mismatches, reader
 from src.models.inspect.outputs import blocks, first_tensor, run
 
 CLIP = InputAxes(T=2, H=3, W=4)
@@ -20,10 +20,10 @@ def images(samples: int, _frames: int) -> torch.Tensor:
     return torch.randn(samples, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(samples))
 
 
-def found(module: nn.Module, layers: list[str], probe=clips, where=CLIP, frames=FRAMES) -> dict[str, Layout]:
-    layouts, refused = detect(module.eval(), layers, probe, where, frames)
+def found(module: nn.Module, layers: list[str], probe=clips, where=CLIP, frames=FRAMES) -> dict[str, OutputAxes]:
+    axes, refused = detect(module.eval(), layers, probe, where, frames)
     assert not refused
-    return layouts
+    return axes
 
 
 class Frames(nn.Module):
@@ -93,20 +93,20 @@ class FixedLength(nn.Module):
 
 def test_channels_then_time_then_space():
     network = nn.Sequential(nn.Conv3d(3, 4, 3, stride=(2, 2, 2), padding=1), nn.ReLU())
-    assert found(network, ["0", "1"]) == {"0": Layout("CTHW"), "1": Layout("CTHW")}
-    assert plain(found(network, ["0"]))
+    assert found(network, ["0", "1"]) == {"0": OutputAxes("CTHW"), "1": OutputAxes("CTHW")}
+    assert batch_first(found(network, ["0"]))
 
 
 def test_time_then_channels_and_frames_folded_into_the_batch():
-    layouts = found(Frames(), ["conv", "back"])
-    assert layouts == {"conv": Layout("TCHW", 0, "inner"), "back": Layout("TCHW")}
-    assert not plain(layouts)
+    axes = found(Frames(), ["conv", "back"])
+    assert axes == {"conv": OutputAxes("TCHW", 0, "inner"), "back": OutputAxes("TCHW")}
+    assert not batch_first(axes)
 
 
 def test_batch_folded_into_the_frames():
     assert found(Frames(time_first=True), ["conv", "back"]) == {
-        "conv": Layout("TCHW", 0, "batch"),
-        "back": Layout("TCHW"),
+        "conv": OutputAxes("TCHW", 0, "batch"),
+        "back": OutputAxes("TCHW"),
     }
 
 
@@ -114,12 +114,12 @@ def test_batch_folded_into_the_frames():
 @pytest.mark.parametrize("fixed", [False, True])
 def test_tokens_at_any_and_at_one_input_size(class_token, fixed):
     torch.manual_seed(0)
-    layouts = found(Tokens(class_token, fixed), ["patches", "block", "head"], images, IMAGE, (1,))
-    assert {layer: layout.axes for layer, layout in layouts.items()} == {"patches": "CHW", "block": "KC", "head": "C"}
+    axes = found(Tokens(class_token, fixed), ["patches", "block", "head"], images, IMAGE, (1,))
+    assert {layer: output.axes for layer, output in axes.items()} == {"patches": "CHW", "block": "KC", "head": "C"}
 
 
 def test_batch_second():
-    assert found(Recurrent(), ["rnn", "last"]) == {"rnn": Layout("TC", 1), "last": Layout("C")}
+    assert found(Recurrent(), ["rnn", "last"]) == {"rnn": OutputAxes("TC", 1), "last": OutputAxes("C")}
 
 
 def test_channels_only():
@@ -129,11 +129,11 @@ def test_channels_only():
 
 def test_time_is_found_by_content_where_the_number_of_frames_is_fixed():
     torch.manual_seed(0)
-    layouts = found(FixedLength(), ["conv", "shifted"])
-    assert {layer: layout.axes for layer, layout in layouts.items()} == {"conv": "CTHW", "shifted": "THWC"}
+    axes = found(FixedLength(), ["conv", "shifted"])
+    assert {layer: output.axes for layer, output in axes.items()} == {"conv": "CTHW", "shifted": "THWC"}
 
 
-def test_what_cannot_be_read_is_refused_with_the_shape():
+def test_unreadable_outputs_are_reported_with_the_shape():
     class Odd(nn.Module):
         def __init__(self):
             super().__init__()
@@ -144,8 +144,8 @@ def test_what_cannot_be_read_is_refused_with_the_shape():
             self.pairs(series.transpose(1, 2) @ series)
             return self.pooled(series.mean(dim=0))
 
-    layouts, refused = detect(Odd(), ["pooled", "pairs", "unused"], clips, CLIP, FRAMES)
-    assert not layouts
+    axes, refused = detect(Odd(), ["pooled", "pairs", "unused"], clips, CLIP, FRAMES)
+    assert not axes
     assert "(3, 6)" in refused["pooled"]
     assert "one batch axis expected" in refused["pooled"]
     assert "two axes of time" in refused["pairs"]
@@ -154,20 +154,20 @@ def test_what_cannot_be_read_is_refused_with_the_shape():
 
 @pytest.mark.parametrize(("module", "layer"), [(Frames(), "conv"), (Frames(True), "conv"), (Recurrent(), "rnn")])
 def test_arranged_output_of_a_batch_is_that_of_each_sample(module, layer):
-    layouts = found(module, [layer])
-    read = reader(module, layouts)
+    axes = found(module, [layer])
+    read = reader(module, axes)
     batch = clips(3, 6)
     with torch.no_grad():
         together = run(module, [layer], batch, read)[layer][-1]
         alone = [run(module, [layer], batch[i : i + 1], read)[layer][-1] for i in range(3)]
     assert together.shape[0] == 3
-    assert together.ndim == len(layouts[layer].axes) + 1
+    assert together.ndim == len(axes[layer].axes) + 1
     torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_arranging_only_moves_values():
     x = torch.arange(2 * 3 * 4).reshape(6, 4)
-    inner, outer = arrange(x, Layout("TC", 0, "inner"), 2), arrange(x, Layout("TC", 0, "batch"), 2)
+    inner, outer = arrange(x, OutputAxes("TC", 0, "inner"), 2), arrange(x, OutputAxes("TC", 0, "batch"), 2)
     assert inner.shape == outer.shape == (2, 3, 4)
     assert torch.equal(inner[1, 0], x[3])
     assert torch.equal(outer[1, 0], x[1])
@@ -213,7 +213,7 @@ def test_declared_axes_that_do_not_fit(axes, fewer, more):
     assert str(fewer) in line
 
 
-def test_layers_of_a_network_that_names_none():
+def test_default_layers_of_a_network():
     block = [nn.TransformerEncoderLayer(8, 2) for _ in range(2)]
     encoder = nn.TransformerEncoder(block[0], 2, enable_nested_tensor=False)
     network = nn.Sequential(nn.Sequential(nn.Linear(8, 8), nn.Dropout()), encoder, nn.Identity(), nn.Linear(8, 2))

@@ -1,4 +1,4 @@
-"""Every entry of the catalogue: complete, resolvable, and its facts those of the network that is built."""
+"""Every entry of the catalogue: complete, resolvable, and consistent with the network that is built."""
 
 import subprocess
 import sys
@@ -10,16 +10,18 @@ import pytest
 import torch
 
 from src import models
-from src.models.catalogue import FAMILIES, GROUPS, MODELS, ORDER
+from src.models.catalogue import FAMILIES, MODELS
+from src.models.catalogue.entry import GROUP_ORDER
 from src.models.catalogue.huggingface import ARCHITECTURES
 from src.models.extras import EXTRAS, missing
+from src.models.groups import GROUPS
 from src.models.sources import huggingface, published, pytorchvideo
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = list(MODELS.values())
-FED = ("network", "huggingface", "pytorchvideo")
+WITH_PREPROCESSING = ("network", "huggingface", "pytorchvideo")
 TORCHVISION = {"vgg_16": "vgg16", "resnet_50_v1": "resnet50"}
-SEED = """
+FIRST_LIST = """
 pixels motion-energy hmax MotionNet alexnet AlexNet_SIN vgg_16 resnet_50_v1 CORnet-S voneresnet-50 efficientnet_b0
 deit_base_imagenet_full_seed-0 convnext_base_imagenet_full_seed-0 resnext101_32x8d_wsl resnext101_32x16d_wsl
 resnext101_32x32d_wsl r3d_18 r2plus1d_18 mc3_18 s3d mvit_v1_b mvit_v2_s I3D I3D-nonlocal SlowFast X3D TimeSformer
@@ -40,18 +42,18 @@ def of(*sources):
 def test_no_name_is_given_twice_and_every_group_is_listed():
     everyone = [entry for family in FAMILIES for entry in family.ENTRIES]
     assert {name: n for name, n in Counter(entry.name for entry in everyone).items() if n > 1} == {}
-    assert {entry.group for entry in everyone} <= set(ORDER)
-    assert sum(len(entries) for entries in GROUPS.values()) == len(everyone) == len(MODELS)
+    assert {entry.group for entry in everyone} <= set(GROUP_ORDER)
+    assert sum(len(names) for names in GROUPS.values()) == len(everyone) == len(MODELS)
 
 
-def test_every_name_that_the_benchmark_had_is_there():
-    assert set(SEED.split()) - set(MODELS) == set()
+def test_every_name_of_the_first_list_is_in_the_catalogue():
+    assert set(FIRST_LIST.split()) - set(MODELS) == set()
     assert any(name.startswith("MViT-V2-B") for name in MODELS)
     assert any(name.startswith("VideoChat") for name in MODELS)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=named)
-def test_an_entry_says_all_that_is_known_or_why_it_cannot_be_had(entry):
+def test_an_entry_is_complete_or_has_the_reason_why_it_is_unavailable(entry):
     assert models.resolve(entry.name) == entry
     assert models.resolve(f"Random-{entry.name}") == replace(entry, name=f"Random-{entry.name}", random=True)
     assert entry.source in models.SOURCES
@@ -63,14 +65,14 @@ def test_an_entry_says_all_that_is_known_or_why_it_cannot_be_had(entry):
     assert 0 < entry.frames[0] <= entry.frames[1]
     assert entry.layers > 0
     assert entry.millions >= 0
-    if entry.source in FED:
+    if entry.source in WITH_PREPROCESSING:
         assert entry.preprocessing.axes in (("CHW",) if entry.kind == "image" else ("CTHW", "TCHW"))
         assert not entry.preprocessing.resize or entry.preprocessing.resize >= entry.preprocessing.size
     if entry.weights is not None:
         assert entry.weights.url.startswith("https://") or entry.weights.how
 
 
-@pytest.mark.parametrize("entry", of(*FED), ids=named)
+@pytest.mark.parametrize("entry", of(*WITH_PREPROCESSING), ids=named)
 def test_facts_are_those_of_the_network_at_full_size(entry):
     if missing(entry.extra):
         pytest.skip(missing(entry.extra))
@@ -107,7 +109,7 @@ def test_facts_are_those_of_the_loaded_model(name):
     entry = MODELS[name]
     if missing(entry.extra):
         pytest.skip(missing(entry.extra))
-    model = models.load(f"Random-{name}" if entry.source in FED else name, limit=1000)
+    model = models.load(f"Random-{name}" if entry.source in WITH_PREPROCESSING else name, limit=1000)
     assert (model.kind, model.fps, model.num_frames) == (entry.kind, entry.fps, entry.frames)
     assert len(model.layers) == entry.layers
 

@@ -1,4 +1,4 @@
-"""A user's own model, the promises of a Model, and `python -m src.models`."""
+"""Users' models, the checks of a Model, and the command `dynamic-vision models`."""
 
 import subprocess
 import sys
@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from src import models
-from src.extraction.check import broken_in_extraction
+from src.cli import run_command
+from src.extraction.check import failed_extraction_checks
 from src.models import extras
-from src.models.__main__ import main
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.spec import Model
 from src.utils import BadInput
 
@@ -79,7 +79,7 @@ def test_a_network_of_images_from_a_file(file):
     assert (model.kind, model.fps, model.num_frames) == ("image", 25.0, (1, np.inf))
     assert model.layers == {"0": "CHW", "1": "CHW", "3": "CCC", "4": "C", "5": "C"}
     assert model.preprocess(np.zeros((2, 30, 40, 3), np.uint8)).shape == (2, 3, 224, 224)
-    assert broken_promises(model) == []
+    assert failed_checks(model) == []
     assert file in models.source_files(f"{file}:build")
     assert file.with_name("helper.py") in models.source_files(f"{file}:build")
 
@@ -89,15 +89,15 @@ def test_a_network_of_clips_from_a_file(file):
     assert (model.kind, model.num_frames) == ("video", (1, np.inf))
     assert model.layers == {"0": "CTHW", "1": "CTHW"}
     assert model.preprocess(np.zeros((5, 30, 40, 3), np.uint8)).shape == (3, 5, 224, 224)
-    assert broken_promises(model) == []
+    assert failed_checks(model) == []
 
 
 def test_the_digest_follows_weights_and_file(file):
     first = models.load(f"{file}:build")
     assert models.load(f"{file}:build").digest == first.digest
-    twin = models.load(f"Random-{file}:build")
-    assert twin.digest != first.digest
-    assert models.load(f"Random-{file}:build").digest == twin.digest
+    variant = models.load(f"Random-{file}:build")
+    assert variant.digest != first.digest
+    assert models.load(f"Random-{file}:build").digest == variant.digest
     file.write_text(IMAGES.replace("manual_seed(1)", "manual_seed(2)"))
     assert models.load(f"{file}:build").digest != first.digest
 
@@ -107,10 +107,10 @@ def test_a_model_from_a_module_on_the_path(file, monkeypatch):
     model = models.load("spec:model")
     assert (model.name, model.fps, model.layers) == ("spec:model", 10.0, {"pool": "CTHW"})
     assert len(model.digest) == 64
-    assert broken_promises(model) == []
+    assert failed_checks(model) == []
 
 
-def test_a_digest_that_the_user_gives_stands(file):
+def test_a_digest_given_by_the_user_is_kept(file):
     (file.parent / "spec.py").write_text(SPEC + f"\ndef named():\n    return model(digest='{'a' * 64}')\n")
     assert models.load(f"{file.with_name('spec.py')}:named").digest == "a" * 64
 
@@ -119,12 +119,12 @@ def test_a_digest_that_the_user_gives_stands(file):
     ("function", "message"),
     [
         ("bulid", "unknown function in .*mine.py: 'bulid'; did you mean build"),
-        ("number", "returned int; expected a torch.nn.Module or a src.models.spec.Model"),
+        ("number", "is of type int; expected a torch.nn.Module or a Model record"),
         ("picky", r"takes none of images \(batch, 3, 224, 224\) \(RuntimeError"),
         ("unbuilt", "needs the package 'no_such_package'"),
     ],
 )
-def test_what_is_no_model_is_refused(function, message, file):
+def test_other_results_than_models_are_refused(function, message, file):
     with pytest.raises(BadInput, match=message):
         models.load(f"{file}:{function}")
 
@@ -135,11 +135,11 @@ def test_a_file_that_is_not_python_is_refused(tmp_path):
         models.resolve(f"{tmp_path / 'bad.py'}:build")
 
 
-def test_a_broken_model_of_the_users_lists_its_promises(file):
-    with pytest.raises(BadInput, match="breaks 4 promises of a model") as error:
+def test_a_users_model_lists_its_failed_checks(file):
+    with pytest.raises(BadInput, match="fails 4 checks of a model") as error:
         models.load(f"{file.with_name('spec.py')}:broken")
-    for promise in ("fps is 0", "layer hafl is no module", "axes 'CTTX'", r"num_frames is (9, 3)"):
-        assert promise in str(error.value)
+    for failure in ("fps is 0", "layer hafl is no module", "axes 'CTTX'", r"num_frames is (9, 3)"):
+        assert failure in str(error.value)
 
 
 class Faulty(nn.Module):
@@ -182,7 +182,7 @@ def faulty(fault: str, **changes) -> Model:
 
 
 @pytest.mark.parametrize(
-    ("fault", "promise"),
+    ("fault", "failure"),
     [
         ("infinite", "layer out has values that are not finite"),
         ("noisy", "layer out differs between two equal passes"),
@@ -192,13 +192,13 @@ def faulty(fault: str, **changes) -> Model:
         ("crash", "the network fails on noise: RuntimeError: no such size"),
     ],
 )
-def test_each_broken_promise_is_named(fault, promise):
-    (line,) = broken_promises(faulty(fault))
-    assert promise in line
+def test_each_failed_check_is_named(fault, failure):
+    (line,) = failed_checks(faulty(fault))
+    assert failure in line
 
 
 @pytest.mark.parametrize(
-    ("changes", "promise"),
+    ("changes", "failure"),
     [
         ({"digest": ""}, "digest is ''"),
         ({"module": Faulty("none").train()}, "not in eval mode"),
@@ -212,22 +212,22 @@ def test_each_broken_promise_is_named(fault, promise):
         ({"module": 3}, "module is int"),
     ],
 )
-def test_each_broken_form_is_named(changes, promise):
-    lines = broken_promises(replace(faulty("none"), **changes))
-    assert any(promise in line for line in lines), lines
+def test_each_failed_record_check_is_named(changes, failure):
+    lines = failed_checks(replace(faulty("none"), **changes))
+    assert any(failure in line for line in lines), lines
 
 
-def test_a_model_that_keeps_its_promises_has_none_broken():
-    assert broken_promises(faulty("none")) == []
+def test_a_correct_model_passes_all_checks():
+    assert failed_checks(faulty("none")) == []
 
 
 @pytest.mark.parametrize("name", ["fake-net", "fake-image-net"])
-def test_a_sound_model_passes_the_rehearsal(name):
-    assert broken_in_extraction(models.load(name)) == []
+def test_a_correct_model_passes_the_extraction_checks(name):
+    assert failed_extraction_checks(models.load(name)) == []
 
 
-class Forgetful(nn.Module):
-    """A clip network that gives no number for a film's last frame, or that refuses clips of one length."""
+class FaultyVideo(nn.Module):
+    """A clip network whose output is NaN for the last frame, or that refuses clips of other lengths."""
 
     def __init__(self, fault: str):
         super().__init__()
@@ -243,18 +243,18 @@ class Forgetful(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("fault", "promise"),
+    ("fault", "failure"),
     [("hole", "layer out lacks"), ("length", "block inference fails: ValueError: 16 frames, please")],
 )
-def test_a_fault_in_extraction_is_named(fault, promise):
-    facts = {"kind": "video", "layers": {"out": "TC"}, "module": Forgetful(fault).eval()}
-    broken = broken_in_extraction(faulty(fault, **facts))
-    assert any(promise in line for line in broken), broken
+def test_a_fault_in_extraction_is_named(fault, failure):
+    facts = {"kind": "video", "layers": {"out": "TC"}, "module": FaultyVideo(fault).eval()}
+    broken = failed_extraction_checks(faulty(fault, **facts))
+    assert any(failure in line for line in broken), broken
 
 
 def test_list_is_fast_and_loads_no_torch():
     code = (
-        "import sys, time\nfrom src.models.__main__ import main\nmain(['list'])\n"
+        "import sys, time\nfrom src.cli import run_command\nrun_command('models', ['list', '--all'])\n"
         "assert not {'torch', 'brainscore_vision', 'pandas'} & set(sys.modules)\n"
         "print(time.process_time(), file=sys.stderr)"
     )
@@ -267,36 +267,36 @@ def test_list_is_fast_and_loads_no_torch():
     assert pixels.split() == ["pixels", "control", "image", "0.0M", "25", "1+", "1", "control", "yes"]
 
 
-def test_list_says_what_is_missing(capsys, monkeypatch, tmp_path):
+def test_list_names_what_is_missing(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setitem(extras.EXTRAS, "pytorchvideo", ("no_such_package",))
     gone = replace(models.MODELS["X3D"], name="gone", unavailable="lost; nearest: X3D")
     monkeypatch.setitem(models.MODELS, "gone", gone)
-    assert main(["list", "--groups"]) == 0
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert run_command("models", ["list"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert rows["alexnet"].endswith("fetches alexnet-owt-7be5be79.pth")
     assert rows["TimeSformer"].endswith("fetches facebook/timesformer-base-finetuned-k400")
-    assert rows["SlowFast"].endswith("needs pip install -e .[pytorchvideo]")
-    assert rows["hmax"].endswith("needs hmax_universal_patch_set.safetensors by hand: check hmax says how")
+    assert rows["SlowFast"].endswith("needs pip install 'dynamic-vision[pytorchvideo]'")
+    assert rows["hmax"].endswith("needs hmax_universal_patch_set.safetensors: see `dynamic-vision models check hmax`")
     assert rows["gone"].endswith("unavailable: lost; nearest: X3D")
     assert rows["fake-net"].endswith("yes")
 
 
 def test_check_exits_0_or_2(capsys, file):
-    assert main(["check", "fake-image-net"]) == 0
-    out, told = capsys.readouterr()
-    assert [line.split(": ")[1][:3] for line in told.splitlines()] == ["1/4", "2/4", "3/4", "4/4"]
-    assert "all promises kept (conv1 CHW" in out
+    assert run_command("models", ["check", "fake-image-net"]) == 0
+    out, log = capsys.readouterr()
+    assert [line.split(": ")[1][:3] for line in log.splitlines()] == ["1/4", "2/4", "3/4", "4/4"]
+    assert "all checks passed (conv1 CHW" in out
     assert f"digest {models.load('fake-image-net').digest}" in out
     noisy = "import torch\n\nclass Noisy(torch.nn.Conv2d):\n    def forward(self, x):\n"
     noisy += "        return super().forward(x) + torch.rand(1)\n\n"
     noisy += "def build():\n    return torch.nn.Sequential(Noisy(3, 2, 9, stride=16), torch.nn.ReLU())\n"
     file.write_text(noisy)
-    assert main(["check", f"{file}:build"]) == 2
-    out, told = capsys.readouterr()
-    assert "3/4" not in told
+    assert run_command("models", ["check", f"{file}:build"]) == 2
+    out, log = capsys.readouterr()
+    assert "3/4" not in log
     assert "layer 0 differs between two equal passes" in out
-    assert "2 promises broken" in out
-    assert main(["check", "alexnett"]) == 2
+    assert "2 checks failed" in out
+    assert run_command("models", ["check", "alexnett"]) == 2
     assert "did you mean alexnet" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Weight files: read without running code, checked by digest, put into a network strictly."""
+"""Weight files: read without running code, checked by digest, loaded strictly into a network."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_training_scripts_leave_beside_the_weights_is_read(tmp_path):
+def test_other_entries_of_training_scripts_are_read(tmp_path):
     content = {"model": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=0.1), "best": np.float64(0.3)}
     torch.save(content, tmp_path / "a.pt")
     assert torch.equal(read_state(tmp_path / "a.pt", "model")["a"], torch.ones(2))
@@ -61,7 +61,7 @@ def test_a_missing_entry_is_named_with_what_was_found(tmp_path):
         read_state(tmp_path / "a.pt", "model")
 
 
-def test_what_is_no_state_dict_is_refused(tmp_path):
+def test_other_content_than_state_dicts_is_refused(tmp_path):
     torch.save(torch.ones(3), tmp_path / "a.pt")
     with pytest.raises(BadInput, match=r"a.pt holds Tensor; expected a state dict"):
         read_state(tmp_path / "a.pt")
@@ -75,15 +75,13 @@ def test_a_file_of_another_digest_is_refused(home):
         fetched(replace(ENTRY, weights=Weights(file="net.pt", sha256="00000000")))
 
 
-def test_a_file_without_address_says_how_to_get_it(home):
+def test_a_missing_file_without_address_is_reported_with_the_remedy(home):
     entry = replace(ENTRY, weights=Weights(file="net.pt", how="ask its authors"))
-    with pytest.raises(
-        BadInput, match=r"net: its weights are not here; ask its authors; put net.pt at .*checkpoints/net"
-    ):
+    with pytest.raises(BadInput, match=r"net: no weight file .*checkpoints/net.pt; ask its authors"):
         fetched(entry)
 
 
-def test_wrappers_of_training_are_taken_off():
+def test_wrapper_prefixes_are_removed():
     assert list(plain_state({"module.a": 1, "module.b": 2})) == ["a", "b"]
     assert list(plain_state({"module.a": 1, "b": 2})) == ["module.a", "b"]
 

@@ -1,4 +1,4 @@
-"""The controls against what they stand for: PIL's resized pixels, pymoten's pyramid, the embedded networks."""
+"""The controls against their references: PIL's resized pixels, pymoten's pyramid, the embedded networks."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from src import fakenet, models
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.sources.controls import CONTROLS
 from src.utils import BadInput
@@ -36,8 +36,8 @@ def grating(direction: int, n_frames: int = 40, size: int = 64) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_every_control_keeps_the_promises_of_a_model(name):
-    assert broken_promises(models.load(name)) == []
+def test_every_control_passes_the_checks(name):
+    assert failed_checks(models.load(name)) == []
 
 
 def test_pixels_are_the_frames_resized_by_pil():
@@ -61,7 +61,7 @@ def test_motion_energy_equals_pymoten_away_from_the_ends(motion_energy):
     np.testing.assert_allclose(ours[8:-7], expected[8:-7], atol=2e-3)
 
 
-def test_motion_energy_tells_directions_apart(motion_energy):
+def test_motion_energy_separates_directions(motion_energy):
     right, left = (
         values(motion_energy, motion_energy.preprocess(grating(way))[None])["motion-energy"][0, 10:-10].mean(dim=0)
         for way in (1, -1)
@@ -70,7 +70,7 @@ def test_motion_energy_tells_directions_apart(motion_energy):
     assert (right - left).abs().max() > 1
 
 
-def test_motion_energy_of_a_still_film_is_the_same_at_its_ends(motion_energy):
+def test_motion_energy_of_a_still_video_is_the_same_at_its_ends(motion_energy):
     still = np.repeat(grating(1)[:1], 20, axis=0)
     energy = values(motion_energy, motion_energy.preprocess(still)[None])["motion-energy"][0]
     assert torch.isfinite(energy).all()
@@ -85,15 +85,15 @@ def test_motion_energy_window_holds_one_filter(motion_energy):
     assert window.shape[1] == least
 
 
-def test_the_embedded_network_is_itself():
+def test_the_embedded_network_has_its_digest_and_layers():
     model = models.load("fake-net")
     assert model.digest == fakenet.digest()
     assert dict(model.layers) == fakenet.LAYERS
     assert models.load("Random-fake-net").digest != model.digest
 
 
-def test_a_control_without_weights_has_no_random_twin():
-    with pytest.raises(BadInput, match="Random-motion-energy: this model has no weights that could be drawn"):
+def test_a_control_without_weights_has_no_random_variant():
+    with pytest.raises(BadInput, match="Random-motion-energy: this model has no weights to sample"):
         models.load("Random-motion-energy")
 
 

@@ -1,4 +1,4 @@
-"""Transformers' networks: held configurations at reduced depth, published key layouts, token order, what lacks."""
+"""Transformers' networks: configurations at reduced depth, published names, token order, missing files."""
 
 import json
 from dataclasses import replace
@@ -12,10 +12,10 @@ pytest.importorskip("transformers")
 from safetensors.torch import save_file
 
 from src import models
-from src.extraction.check import broken_in_extraction
+from src.extraction.check import failed_extraction_checks
 from src.models.catalogue.huggingface import ARCHITECTURES
 from src.models.hub import FILES, hub_file
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.sources import huggingface
 from src.utils import BadInput
@@ -32,7 +32,7 @@ NAMES = {
     "Hiera-B": ("facebook/hiera-base-224-hf", {"embed_dim": 16, "depths": [1, 1, 2, 1]}),
     "Video-LLaVA": ("LanguageBind/Video-LLaVA-7B-hf", {**SMALL, "intermediate_size": 64}),
 }
-# what the published files call the parts that transformers 5 calls otherwise: {in the network: in the file}
+# names in the published files that differ from those of transformers 5: {in the network: in the file}
 SPLIT = {
     "attention.q_proj": "attention.attention.query",
     "attention.k_proj": "attention.attention.key",
@@ -64,7 +64,7 @@ HEADS = {
 
 @pytest.fixture
 def reduced(monkeypatch, request):
-    """The name of a catalogue's network whose held configuration is smaller for the test."""
+    """The name of a network of the catalogue whose configuration is smaller for the test."""
     name = request.param
     repository, changes = NAMES[name]
     architecture = ARCHITECTURES[repository]
@@ -76,7 +76,7 @@ def reduced(monkeypatch, request):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """An empty HF_HOME without a network."""
+    """An empty HF_HOME without network access."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -84,7 +84,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def publish(hub, repository: str, state: dict, shards: int = 1) -> None:
-    """Write a state dict as the hub's cache has it."""
+    """Write a state dict in the format of the hub's cache."""
     folder = hub / "hub" / ("models--" + repository.replace("/", "--"))
     snapshot = folder / "snapshots" / "0123abc"
     snapshot.mkdir(parents=True)
@@ -100,7 +100,7 @@ def publish(hub, repository: str, state: dict, shards: int = 1) -> None:
 
 
 def published(name: str, state: dict) -> dict:
-    """A network's state dict under the names of its published file, with some of the heads that this has beside it."""
+    """A network's state dict under its published names, with some of the other heads of the published file."""
     renamed = {}
     for key, value in state.items():
         for new, old in OLDER.get(name, {}).items():
@@ -110,19 +110,19 @@ def published(name: str, state: dict) -> dict:
 
 
 @pytest.mark.parametrize("reduced", NAMES, indirect=True)
-def test_keeps_every_promise_without_weights_or_network(reduced, hub):
+def test_passes_every_check_without_weights_or_network(reduced, hub):
     model = models.load(f"Random-{reduced}")
     entry = models.MODELS[reduced]
     assert (model.kind, model.fps, model.num_frames) == (entry.kind, entry.fps, entry.frames)
-    assert broken_promises(model) == []
-    assert broken_in_extraction(model) == []
+    assert failed_checks(model) == []
+    assert failed_extraction_checks(model) == []
 
 
 @pytest.mark.parametrize("reduced", NAMES, indirect=True)
-def test_loads_the_published_layout(reduced, hub):
-    twin = models.load(f"Random-{reduced}").module.state_dict()
+def test_loads_the_published_names(reduced, hub):
+    variant = models.load(f"Random-{reduced}").module.state_dict()
     sharded = reduced == "Video-LLaVA"  # in half precision, too
-    state = {key: (value + 0.125).half().float() if sharded else value + 0.125 for key, value in twin.items()}
+    state = {key: (value + 0.125).half().float() if sharded else value + 0.125 for key, value in variant.items()}
     content = published(reduced, {key: value.half() for key, value in state.items()} if sharded else state)
     publish(hub, NAMES[reduced][0], content, shards=2 if sharded else 1)
     model, files = models.load_watched(reduced)
@@ -135,7 +135,7 @@ def test_loads_the_published_layout(reduced, hub):
 
 
 @pytest.mark.parametrize("reduced", ["TimeSformer", "ViViT", "VideoMAE-V1-B", "V-JEPA2-L"], indirect=True)
-def test_tokens_lie_where_they_are_declared(reduced, hub):
+def test_tokens_have_the_declared_order(reduced, hub):
     model = models.load(f"Random-{reduced}")
     least, most = model.num_frames
     side, n_frames = model.preprocess(np.zeros((1, 8, 8, 3), np.uint8)).shape[-1], least if least == most else 16
@@ -161,7 +161,7 @@ def test_weights_that_do_not_fit_are_refused(reduced, hub):
         models.load(reduced)
 
 
-def test_absent_weights_are_named_with_the_command_that_fetches_them(hub):
+def test_missing_weights_are_reported_with_the_command_that_fetches_them(hub):
     with pytest.raises(BadInput) as error:
         models.load("TimeSformer")
     assert "\n" not in str(error.value)
@@ -170,25 +170,25 @@ def test_absent_weights_are_named_with_the_command_that_fetches_them(hub):
     assert models.resolve("TimeSformer").module.ready(NAMES["TimeSformer"][0]) == f"fetches {NAMES['TimeSformer'][0]}"
 
 
-def outside(hub, network, told: dict | None = None, config=None) -> None:
-    """Publish a network with the files that describe it as someone's repository."""
+def outside(hub, network, settings: dict | None = None, config=None) -> None:
+    """Publish a network and its configuration files as a repository outside the catalogue."""
     publish(hub, "someone/net", {key: value.contiguous() for key, value in network.state_dict().items()})
     snapshot = hub / "hub" / "models--someone--net" / "snapshots" / "0123abc"
     (snapshot / "config.json").write_text(json.dumps((config or network.config).to_dict()))
-    (snapshot / "preprocessor_config.json").write_text(json.dumps(told or {}))
+    (snapshot / "preprocessor_config.json").write_text(json.dumps(settings or {}))
 
 
-def test_a_repository_outside_the_catalogue_is_read_from_its_own_files(hub):
+def test_a_repository_outside_the_catalogue_is_read_from_its_files(hub):
     from transformers import ViTConfig, ViTModel
 
     network = ViTModel(ViTConfig(**SMALL, intermediate_size=64, image_size=64), add_pooling_layer=True)
-    told = {"do_center_crop": True, "size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}}
-    outside(hub, network, {**told, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]})
+    settings = {"do_center_crop": True, "size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}}
+    outside(hub, network, {**settings, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]})
     model = models.load("hf:someone/net")
     assert (model.name, model.kind, model.fps) == ("hf:someone/net", "image", 25.0)
     assert model.preprocess(np.full((1, 90, 120, 3), 255, np.uint8)).eq(1).all()
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in model.module.state_dict().items())
-    assert broken_promises(model) == []
+    assert failed_checks(model) == []
     assert models.load("Random-hf:someone/net").digest != model.digest
 
 
@@ -200,10 +200,10 @@ def test_clips_are_recognised_by_the_configuration(hub):
     model = models.load("hf:someone/net")
     assert (model.kind, model.fps, model.num_frames) == ("video", 8.0, (4, 4))
     assert model.preprocess(np.zeros((4, 40, 60, 3), np.uint8)).shape == (4, 3, 32, 32)
-    assert broken_promises(model) == []
+    assert failed_checks(model) == []
 
 
-def test_a_folder_of_the_users_is_a_repository_too(hub):
+def test_a_users_folder_is_a_repository_too(hub):
     from transformers import ViTConfig, ViTModel
 
     network = ViTModel(ViTConfig(**SMALL, intermediate_size=64, image_size=32))
@@ -212,11 +212,13 @@ def test_a_folder_of_the_users_is_a_repository_too(hub):
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in model.module.state_dict().items())
     assert files == (hub / "mine" / "model.safetensors",)
     (hub / "empty").mkdir()
-    with pytest.raises(BadInput, match=r"empty has no config.json; expected a folder as transformers' save_pretrained"):
+    with pytest.raises(
+        BadInput, match=r"empty has no config.json; expected a folder written by transformers' save_pretrained"
+    ):
         models.load(f"hf:{hub / 'empty'}")
 
 
-def test_of_a_network_for_images_and_words_the_eyes_are_taken(hub):
+def test_the_vision_part_of_a_network_of_images_and_text_is_loaded(hub):
     from transformers import SiglipConfig, SiglipModel
 
     part = {**SMALL, "intermediate_size": 64}
@@ -230,7 +232,7 @@ def test_of_a_network_for_images_and_words_the_eyes_are_taken(hub):
     assert not any("text" in layer for layer in model.layers)
 
 
-def test_held_layers_exist_and_paths_follow_the_depth():
+def test_layer_paths_follow_the_depth():
     paths = huggingface.layer_paths(ARCHITECTURES["facebook/hiera-base-224-hf"])
     assert len(paths) == 24
     assert paths[-1] == "encoder.stages.3.layers.2"
@@ -244,7 +246,7 @@ def test_held_layers_exist_and_paths_follow_the_depth():
         ((), "no such file"),
     ],
 )
-def test_safetensors_come_first_and_torchs_format_where_there_is_nothing_else(hub, monkeypatch, offered, found):
+def test_safetensors_are_preferred_to_torchs_format(hub, monkeypatch, offered, found):
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError
 

@@ -1,4 +1,4 @@
-"""Names, Brain-Score's own networks on generated checkpoints, random twins, and what is said when something lacks."""
+"""Names, Brain-Score's networks on generated checkpoints, Random- variants, and errors for missing files."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from src import models
 from src.models import extras, loading
 from src.models.inspect.outputs import run
 from src.models.inspect.probe import noise, verify
-from src.models.sources.frames import Clip
+from src.models.sources.frames import FramesVideo
 from src.models.sources.plugins import plugin_names
 from src.utils import BadInput
 from tests.models import checkpoints
@@ -42,11 +42,11 @@ def loaded(torch_home):
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory):
-    """{name: model} of the random twins, made without weights and without a network."""
+def variants(tmp_path_factory):
+    """{name: model} of the Random- variants, loaded without weight files and without network access."""
 
     def refused(*_, **__):
-        raise AssertionError("a random twin asked for the network")
+        raise AssertionError("a Random- variant accessed the network")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("empty")))
@@ -57,7 +57,7 @@ def twins(tmp_path_factory):
 
 
 @pytest.fixture
-def no_network(monkeypatch):
+def offline(monkeypatch):
     def refused(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -88,14 +88,14 @@ def test_all_names_are_found_fast_and_the_groups_come_first():
     assert len(names) == len(set(names)) > 500
 
 
-def test_groups_hold_every_name_once():
+def test_groups_contain_every_name_once():
     grouped = models.grouped()
     assert [name for names in grouped.values() for name in names] == models.all_names()
     assert next(iter(grouped)) == "control"
     assert list(grouped)[-1] == "brainscore"
 
 
-def test_prefixes_are_understood_in_any_order():
+def test_prefixes_may_have_any_order():
     entry = models.resolve("NoDownsample-Random-alexnet")
     assert (entry.argument, entry.random, entry.full_features) == ("alexnet", True, True)
     assert models.resolve("Random-NoDownsample-alexnet").random
@@ -121,9 +121,9 @@ def test_wrong_names_are_refused_with_help(name, message):
         models.resolve(name)
 
 
-def test_what_to_watch_for_a_stored_digest():
+def test_source_files_and_versions_of_a_digest():
     files, versions = models.source_files("r3d_18"), models.versions("r3d_18")
-    assert {"loading.py", "layouts.py", "from_brainscore.py", "model.py"} <= {path.name for path in files}
+    assert {"loading.py", "axes.py", "brainscore.py", "model.py"} <= {path.name for path in files}
     assert all(path.is_file() for path in files)
     assert versions["torch"] == torch.__version__.split("+")[0]
     assert {"torchvision", "brainscore-vision"} <= set(versions)
@@ -132,7 +132,7 @@ def test_what_to_watch_for_a_stored_digest():
 # Brain-Score's networks
 
 
-def test_layers_axes_and_limits_are_the_plugins_own(loaded):
+def test_layers_axes_and_limits_are_those_of_the_plugin(loaded):
     alexnet, r3d = loaded["alexnet"][0], loaded["r3d_18"][0]
     assert alexnet.layers == {
         **dict.fromkeys(["features.2", "features.5", "features.7", "features.9", "features.12"], "CHW"),
@@ -154,7 +154,7 @@ def test_weights_are_the_checkpoints_and_the_file_is_reported(name, loaded, torc
     assert not any(part.training for part in model.module.modules())
 
 
-def test_alexnet_equals_brain_scores_own_extraction(loaded, tmp_path, monkeypatch):
+def test_alexnet_equals_brain_scores_extraction(loaded, tmp_path, monkeypatch):
     from PIL import Image
 
     monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
@@ -172,7 +172,7 @@ def test_alexnet_equals_brain_scores_own_extraction(loaded, tmp_path, monkeypatc
         np.testing.assert_allclose(ours[layer][-1], values, atol=1e-5)
 
 
-def test_r3d_18_equals_brain_scores_own_extraction(loaded, tmp_path, monkeypatch):
+def test_r3d_18_equals_brain_scores_extraction(loaded, tmp_path, monkeypatch):
     from PIL import Image
 
     monkeypatch.setenv("BS_INSTALL_DEPENDENCIES", "no")
@@ -192,8 +192,8 @@ def test_r3d_18_equals_brain_scores_own_extraction(loaded, tmp_path, monkeypatch
         np.testing.assert_allclose(ours[layer][-1], values, atol=1e-4)
 
 
-def test_a_clip_offers_what_a_video_offers():
-    clip = Clip(noise(10), 25.0)
+def test_frames_in_memory_have_the_interface_of_a_video():
+    clip = FramesVideo(noise(10), 25.0)
     assert (clip.num_frames, clip.duration, clip.frame_size) == (10, 400.0, (128, 96))
     assert clip.set_size((64, 48)).to_numpy().shape == (10, 48, 64, 3)
     assert clip.set_fps(12.5).num_frames == 5
@@ -215,7 +215,7 @@ def test_layers_are_thinned(torch_home):
     assert model.digest == models.load("NoDownsample-alexnet").digest
 
 
-def test_loading_leaves_the_generators_and_the_environment_alone(torch_home, monkeypatch):
+def test_loading_does_not_change_the_generators_and_the_environment(torch_home, monkeypatch):
     monkeypatch.delenv("BS_INSTALL_DEPENDENCIES", raising=False)
     torch.manual_seed(3), np.random.seed(3)
     expected = torch.rand(2), np.random.rand(2)
@@ -227,10 +227,10 @@ def test_loading_leaves_the_generators_and_the_environment_alone(torch_home, mon
     assert "BS_INSTALL_DEPENDENCIES" not in os.environ
 
 
-# random twins
+# Random- variants
 
 
-def test_random_twins_are_the_same_in_another_process(twins, tmp_path):
+def test_random_variants_are_the_same_in_another_process(variants, tmp_path):
     code = (
         "import socket\n"
         "socket.getaddrinfo = None\n"
@@ -241,24 +241,24 @@ def test_random_twins_are_the_same_in_another_process(twins, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [twins[name].digest for name in NAMES]
+    assert done.stdout.split() == [variants[name].digest for name in NAMES]
     assert not list(tmp_path.rglob("*.pth"))
 
 
-def test_random_twins_differ_from_the_network_and_from_each_other(twins, loaded):
-    digests = {model.digest for model in twins.values()} | {loaded[name][0].digest for name in NAMES}
+def test_random_variants_differ_from_the_network_and_from_each_other(variants, loaded):
+    digests = {model.digest for model in variants.values()} | {loaded[name][0].digest for name in NAMES}
     assert len(digests) == 4
     for name in NAMES:
-        assert twins[name].layers == loaded[name][0].layers
-        assert twins[name].name == f"Random-{name}"
+        assert variants[name].layers == loaded[name][0].layers
+        assert variants[name].name == f"Random-{name}"
 
 
-def test_a_random_twin_leaves_later_loads_whole(twins, loaded, torch_home):
+def test_a_random_variant_does_not_change_later_loads(variants, loaded, torch_home):
     assert models.load("alexnet").digest == loaded["alexnet"][0].digest
     assert torch.load.__module__ == "torch.serialization"
 
 
-def test_drawing_follows_the_kind_of_each_module():
+def test_reinitialised_weights_follow_the_kind_of_each_module():
     class Parts(nn.Module):
         def __init__(self):
             super().__init__()
@@ -283,18 +283,18 @@ def test_drawing_follows_the_kind_of_each_module():
     assert parts.scale.eq(1e-4).all()
 
 
-def test_drawing_depends_on_the_seed_alone():
-    def drawn(seed, noise_before):
+def test_reinitialised_weights_depend_on_the_seed_alone():
+    def digest_of(seed, noise_before):
         torch.manual_seed(noise_before)
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(5, 6))
         loading.reinitialise(network, seed)
         return loading.state_digest(network)
 
     with torch.random.fork_rng():
-        assert drawn(1, 0) == drawn(1, 9) != drawn(2, 0)
+        assert digest_of(1, 0) == digest_of(1, 9) != digest_of(2, 0)
 
 
-def test_the_digest_sees_every_value_name_and_type():
+def test_the_digest_depends_on_every_value_name_and_type():
     base = nn.Linear(3, 2)
     digests = {loading.state_digest(base)}
     base.weight.data[0, 0] += 1e-6
@@ -304,7 +304,7 @@ def test_the_digest_sees_every_value_name_and_type():
     assert len(digests) == 4
 
 
-# what lacks
+# missing files and packages
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_the_digest_sees_every_value_name_and_type():
         ("resnet18", r"put resnet18-f37072fd.pth .* at .*hub/checkpoints/resnet18-f37072fd.pth"),
     ],
 )
-def test_a_missing_weight_file_is_named_with_its_place(name, message, no_network, tmp_path, monkeypatch, capsys):
+def test_a_missing_weight_file_is_named_with_its_place(name, message, offline, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(BadInput, match=f"{name}: its weights are not here and cannot be fetched .*{message}") as error:
         models.load(name)
@@ -327,10 +327,10 @@ def test_a_damaged_weight_file_is_named(tmp_path, monkeypatch):
     file = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
     file.parent.mkdir(parents=True)
     torch.save({"features.0.weight": torch.zeros(2)}, file)
-    with pytest.raises(BadInput, match=r"alexnet-owt-7be5be79.pth does not hold what is expected .*replace it"):
+    with pytest.raises(BadInput, match=r"alexnet-owt-7be5be79.pth does not contain the expected weights .*replace it"):
         models.load("alexnet")
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(BadInput, match=r"alexnet-owt-7be5be79.pth does not hold what is expected"):
+    with pytest.raises(BadInput, match=r"alexnet-owt-7be5be79.pth does not contain the expected weights"):
         models.load("alexnet")
 
 
@@ -343,15 +343,15 @@ def test_a_missing_package_is_named():
 def test_a_missing_extra_is_named_with_the_command(monkeypatch):
     monkeypatch.setitem(extras.EXTRAS, "transformers", ("no_such_package",))
     with pytest.raises(
-        BadInput, match=r"TimeSformer needs the extra 'transformers'.*; pip install -e .\[transformers\]"
+        BadInput, match=r"TimeSformer needs the extra 'transformers'.*; pip install 'dynamic-vision\[transformers\]'"
     ):
         models.load("TimeSformer")
 
 
-def test_a_model_that_cannot_be_had_says_why_and_what_comes_nearest(monkeypatch):
-    gone = replace(models.MODELS["alexnet"], unavailable="its authors took it back; nearest: vgg_16")
+def test_an_unavailable_model_is_reported_with_the_reason_and_the_nearest(monkeypatch):
+    gone = replace(models.MODELS["alexnet"], unavailable="its authors withdrew it; nearest: vgg_16")
     monkeypatch.setitem(models.MODELS, "alexnet", gone)
-    with pytest.raises(BadInput, match=r"^its authors took it back; nearest: vgg_16$"):
+    with pytest.raises(BadInput, match=r"^its authors withdrew it; nearest: vgg_16$"):
         models.load("Random-alexnet")
 
 
@@ -360,7 +360,7 @@ def test_a_model_that_cannot_be_had_says_why_and_what_comes_nearest(monkeypatch)
 
 @pytest.fixture
 def tuned(tmp_path):
-    """A state dict of fake-image-net with other values, saved as a training loop does, and the network's own."""
+    """A state dict of fake-image-net with other values, saved as by a training loop, and the original network."""
     own = models.load("fake-image-net")
     state = {name: value + 0.5 for name, value in own.module.state_dict().items()}
     torch.save(
@@ -379,7 +379,7 @@ def test_a_fine_tuned_variant_has_the_users_weights_and_another_digest(tuned):
     assert models.resolve(f"NoDownsample-Finetune-fake-image-net={path}").full_features
 
 
-def test_a_partial_state_dict_changes_only_what_it_holds(tuned, tmp_path):
+def test_a_partial_state_dict_changes_only_its_tensors(tuned, tmp_path):
     _, state, own = tuned
     torch.save({"conv1.0.weight": state["conv1.0.weight"]}, tmp_path / "part.pt")
     module = models.load(f"Finetune-fake-image-net={tmp_path / 'part.pt'}").module
@@ -392,7 +392,7 @@ def test_a_partial_state_dict_changes_only_what_it_holds(tuned, tmp_path):
     [
         ("Finetune-alexnet", "names no state dict; expected Finetune-NAME=path"),
         ("Finetune-alexnet=no/such.pt", "no weight file no/such.pt"),
-        ("Random-Finetune-alexnet=x.pt", "choose one of Random- and Finetune-"),
+        ("Random-Finetune-alexnet=x.pt", "expected one of Random- and Finetune-"),
         (f"Finetune-alexnet={__file__}", r"expected a file that ends in .pth, .pt"),
     ],
 )

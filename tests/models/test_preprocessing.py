@@ -1,4 +1,4 @@
-"""Frames to tensors against torchvision's own transforms, and what each field of a Preprocessing changes."""
+"""Preprocessing against torchvision's transforms, and the effect of each field of a Preprocessing."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from torchvision import transforms
 from torchvision.transforms.functional import center_crop, resize
 
 from src.models.catalogue.entry import Preprocessing
-from src.models.preprocessing import preparation
+from src.models.preprocessing import preprocessor
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 60, 90, 3), dtype=np.uint8)
 
@@ -21,11 +21,11 @@ def test_equals_torchvisions_transforms():
             transforms.Normalize(preprocessing.mean, preprocessing.std),
         ]
     )(torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255)
-    torch.testing.assert_close(preparation(preprocessing)(FRAMES), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(preprocessor(preprocessing)(FRAMES), expected, atol=1e-5, rtol=0)
 
 
 def test_without_a_short_side_the_whole_frame_becomes_the_square():
-    made = preparation(Preprocessing(size=32, mean=(0, 0, 0), std=(1, 1, 1), axes="CHW"))(FRAMES)
+    made = preprocessor(Preprocessing(size=32, mean=(0, 0, 0), std=(1, 1, 1), axes="CHW"))(FRAMES)
     expected = resize(torch.from_numpy(FRAMES).permute(0, 3, 1, 2) / 255, [32, 32], antialias=True)
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
 
@@ -34,7 +34,7 @@ def test_without_a_short_side_the_whole_frame_becomes_the_square():
     ("axes", "shape"), [("CHW", (11, 3, 32, 32)), ("TCHW", (11, 3, 32, 32)), ("CTHW", (3, 11, 32, 32))]
 )
 def test_axes(axes, shape):
-    made = preparation(Preprocessing(size=32, resize=40, axes=axes))(FRAMES)
+    made = preprocessor(Preprocessing(size=32, resize=40, axes=axes))(FRAMES)
     assert made.shape == shape
     assert made.dtype == torch.float32
     assert made.is_contiguous()
@@ -42,13 +42,13 @@ def test_axes(axes, shape):
 
 def test_a_frame_of_the_right_size_is_only_scaled():
     frames = FRAMES[:, :32, :32]
-    made = preparation(Preprocessing(size=32, resize=32, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(frames)
+    made = preprocessor(Preprocessing(size=32, resize=32, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(frames)
     np.testing.assert_allclose(made.numpy(), frames.transpose(0, 3, 1, 2) / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("short_side", [0, 40])
 def test_the_input_need_not_be_square(short_side):
-    made = preparation(Preprocessing(size=(24, 32), resize=short_side, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(
+    made = preprocessor(Preprocessing(size=(24, 32), resize=short_side, mean=(0, 0, 0), std=(1, 1, 1), axes="TCHW"))(
         FRAMES
     )
     shape = short_side or [24, 32]
@@ -57,7 +57,7 @@ def test_the_input_need_not_be_square(short_side):
     assert torch.allclose(made, center_crop(expected, [24, 32]), atol=1e-5)
 
 
-def test_bgr_turns_the_channels_behind_their_normalisation():
+def test_bgr_reverses_the_channels_after_their_normalisation():
     preprocessing = Preprocessing(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW")
-    turned = Preprocessing(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW", bgr=True)
-    torch.testing.assert_close(preparation(turned)(FRAMES), preparation(preprocessing)(FRAMES).flip(1))
+    reversed_ = Preprocessing(size=32, mean=(0.1, 0.2, 0.3), std=(1, 1, 1), axes="CHW", bgr=True)
+    torch.testing.assert_close(preprocessor(reversed_)(FRAMES), preprocessor(preprocessing)(FRAMES).flip(1))

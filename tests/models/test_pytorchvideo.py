@@ -1,4 +1,4 @@
-"""pytorchvideo's networks: the slow pathway's frames, the published layout, and the contract."""
+"""pytorchvideo's networks: the frames of the slow pathway, published names, and declared axes."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def shapes(name, *size):
         return sizes(network.module.eval(), list(network.layers), torch.zeros(size))
 
 
-def test_x3d_gives_what_its_layers_declare():
+def test_x3d_has_the_declared_axes():
     seen = shapes("x3d_m", 2, 3, 16, 256, 256)
     assert list(seen) == [*(f"blocks.{i}" for i in range(5)), "blocks.5.proj"]
     assert seen["blocks.0"] == (2, 24, 16, 128, 128)

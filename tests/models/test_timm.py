@@ -1,4 +1,4 @@
-"""timm's networks by name: fed as their configuration says, weights from the hub's cache, random twins without."""
+"""timm's networks by name: preprocessing of their configuration, weights of the hub's cache, Random- variants."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from src import models
 from src.models.catalogue.entry import Preprocessing
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.sources.timm import described
 from src.utils import BadInput
 
@@ -24,9 +24,9 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "hub"
 
 
-def test_weights_come_from_the_hubs_cache_and_twins_need_none(hub):
-    twin = models.load(f"Random-timm:{NAME}")
-    assert broken_promises(twin) == []
+def test_weights_are_read_from_the_hubs_cache_and_random_variants_need_none(hub):
+    variant = models.load(f"Random-timm:{NAME}")
+    assert failed_checks(variant) == []
     with pytest.raises(
         BadInput, match=rf"timm/{NAME}: model.safetensors is not under HF_HOME .*hf download timm/{NAME}"
     ):
@@ -35,13 +35,13 @@ def test_weights_come_from_the_hubs_cache_and_twins_need_none(hub):
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0123abc")
-    state = {key: value + 1 for key, value in twin.module.state_dict().items()}
+    state = {key: value + 1 for key, value in variant.module.state_dict().items()}
     save_file(state, str(snapshot / "model.safetensors"))
     model, files = models.load_watched(f"timm:{NAME}")
     assert [file.name for file in files] == ["model.safetensors"]
     assert all(torch.equal(value, state[key]) for key, value in model.module.state_dict().items())
-    assert model.digest != twin.digest
-    assert model.layers == twin.layers
+    assert model.digest != variant.digest
+    assert model.layers == variant.layers
     assert models.load(f"timm:{NAME}").digest == model.digest
 
 
@@ -53,11 +53,11 @@ def test_weights_come_from_the_hubs_cache_and_twins_need_none(hub):
         ({"crop_pct": 1.0}, Preprocessing(size=96, resize=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
     ],
 )
-def test_the_feeding_is_timms_own(changes, preprocessing):
+def test_the_preprocessing_is_that_of_timm(changes, preprocessing):
     configuration = {"input_size": (3, 96, 96), "mean": [0.5] * 3, "std": [0.1] * 3, "crop_pct": 0.875}
     assert described({**configuration, **changes}) == preprocessing
 
 
-def test_an_unknown_name_offers_the_nearest():
+def test_an_unknown_name_is_reported_with_the_nearest():
     with pytest.raises(BadInput, match=r"unknown model of timm 'resnet81'; did you mean"):
         models.load("Random-timm:resnet81")

@@ -1,4 +1,4 @@
-"""Every model that is known by name, in groups by what the networks were trained to do. Plain data, no network here."""
+"""Catalogue of the models that are known by name, in the order of their groups; plain data, no network library."""
 
 from . import (
     audiovideo,
@@ -11,21 +11,10 @@ from . import (
     torchvision_video,
     transformers_own,
 )
-from .entry import SOURCES, ModelEntry, Preprocessing, Weights
+from .entry import GROUP_ORDER, SOURCES, ModelEntry, Preprocessing, Weights
 
-__all__ = ["GROUPS", "MODELS", "SOURCES", "Preprocessing", "ModelEntry", "Weights", "entry_of"]
+__all__ = ["MODELS", "SOURCES", "ModelEntry", "Preprocessing", "Weights", "entry_of"]
 
-ORDER = (
-    "control",
-    "image",
-    "action recognition",
-    "masked autoencoder",
-    "self-supervised",
-    "audio-video",
-    "forward prediction",
-    "text-image",
-    "text-video",
-)
 FAMILIES = (
     controls,
     image,
@@ -37,15 +26,16 @@ FAMILIES = (
     audiovideo,
     predictive,
 )
-GROUPS = {
-    group: tuple(entry for family in FAMILIES for entry in family.ENTRIES if entry.group == group) for group in ORDER
+MODELS = {
+    entry.name: entry
+    for group in GROUP_ORDER
+    for family in FAMILIES
+    for entry in family.ENTRIES
+    if entry.group == group
 }
-MODELS = {entry.name: entry for entries in GROUPS.values() for entry in entries}
+BY_ARGUMENT = {(entry.source, entry.argument): entry for entry in MODELS.values()}
 
 
 def entry_of(source: str, argument: str) -> ModelEntry:
-    """The entry that a source knows by `argument`; KeyError where the catalogue has none."""
+    """Return the entry with that argument of a source; KeyError if the catalogue has none."""
     return BY_ARGUMENT[source, argument]
-
-
-BY_ARGUMENT = {(entry.source, entry.argument): entry for entry in MODELS.values()}

@@ -1,15 +1,16 @@
-"""Film trunks trained against the sound, or the narration, of the same film."""
+"""Video networks trained against the sound, or the narration, of the same video."""
 
 from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 PUBLIC = "https://dl.fbaipublicfiles.com"
 GREY = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
 ANY = (1, float("inf"))
-CENTRAL = "the central 224 px of 256, where the benchmark's first list draws scale, place and mirroring at random"
-KEPT_ASPECT = "the film's aspect is kept where the benchmark's first list squeezes it to a square"
+CENTRAL = "central 224 px of 256; the benchmark's first list samples scale, position and mirroring at random"
+KEPT_ASPECT = "aspect ratio of the video kept; the benchmark's first list resizes it to a square"
 
 
-def _trunk(name: str, folder: str, file: str, licence: str) -> ModelEntry:
+def _r2plus1d(name: str, folder: str, file: str, licence: str) -> ModelEntry:
+    """Return an entry with torchvision's R(2+1)D-18."""
     return ModelEntry(
         name=name,
         group="audio-video" if "HowTo100M" not in name else "text-video",
@@ -28,11 +29,11 @@ def _trunk(name: str, folder: str, file: str, licence: str) -> ModelEntry:
 
 def _selavi(data: str) -> ModelEntry:
     stem = {"Kinetics400": "kinetics"}.get(data, data.lower().replace("-", "_"))
-    return _trunk(f"SeLaVi-{data}", "selavi", f"selavi_{stem}.pth", "see github.com/facebookresearch/selavi")
+    return _r2plus1d(f"SeLaVi-{data}", "selavi", f"selavi_{stem}.pth", "see github.com/facebookresearch/selavi")
 
 
 def _gdt(data: str, short: str) -> ModelEntry:
-    return _trunk(f"GDT-{data}", "GDT", f"gdt_{short}.pth", "CC-BY-NC-4.0")
+    return _r2plus1d(f"GDT-{data}", "GDT", f"gdt_{short}.pth", "CC-BY-NC-4.0")
 
 
 def _avid(method: str, data: str) -> ModelEntry:
@@ -71,7 +72,7 @@ S3D = ModelEntry(
         licence="see github.com/antoine77340/S3D_HowTo100M",
     ),
     preprocessing=Preprocessing(size=256, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
-    note="its film half; an odd last frame is shown twice, and conv1 is read without the step that its padding adds",
+    note="its video part; an odd last frame is repeated, and conv1 is read without the step that its padding adds",
 )
 
 ENTRIES = (

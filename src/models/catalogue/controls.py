@@ -1,4 +1,4 @@
-"""What a network must beat, and the embedded networks of the tests and the demonstration."""
+"""Control models, and the small networks of the tests and the demonstration."""
 
 from .entry import IMAGE, VIDEO, ModelEntry
 

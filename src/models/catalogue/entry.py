@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded: plain data, no network library."""
+"""Facts about a model before it is loaded; plain data, no network library."""
 
 import importlib
 from dataclasses import dataclass
@@ -9,6 +9,20 @@ if TYPE_CHECKING:
 
 IMAGE, VIDEO = "image", "video"
 
+# groups by the training of the networks, in the order of every list
+GROUP_ORDER = (
+    "control",
+    "image",
+    "action recognition",
+    "masked autoencoder",
+    "self-supervised",
+    "audio-video",
+    "forward prediction",
+    "text-image",
+    "text-video",
+)
+
+# {source of an entry: its module in models/sources}
 SOURCES = {
     "control": "controls",
     "brainscore": "brainscore",
@@ -23,12 +37,22 @@ SOURCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Where a checkpoint comes from.
+    """Published checkpoint of a network.
 
-    file: its name under TORCH_HOME/hub/checkpoints, or a Hugging Face repository ("MCG-NJU/videomae-base").
-    url: its direct address, "" where there is none: `how` then says what to do.
-    sha256: whole, or its first 8 or more hex digits as publishers put them in names; "" = unknown.
-    key: the entry of the checkpoint's dict that holds the state dict ("model", "state_dict"), "" = the checkpoint.
+    Parameters
+    ----------
+    file : str
+        Name under TORCH_HOME/hub/checkpoints, or a Hugging Face repository ("MCG-NJU/videomae-base").
+    url : str, default ""
+        Direct address; "" if there is none, and `how` describes the way to the file.
+    licence : str, default ""
+        Licence of the weights.
+    sha256 : str, default ""
+        SHA-256 in hex, complete or its first 8 or more digits as publishers put them into names; "" if unknown.
+    key : str, default ""
+        Entry of the checkpoint's dict that holds the state dict ("model", "state_dict"); "" for the checkpoint itself.
+    how : str, default ""
+        Steps to the file where it has no address.
     """
 
     file: str
@@ -41,11 +65,25 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How frames become the network's input.
+    """Transformation of frames to the input of a network.
 
-    size: of the central crop, px, a square's side or (height, width); resize: of the short side before it, px, 0 =
-    straight to size; mean, std: of the channels in their order R, G, B, in [0, 1]; axes: of one sample, "CTHW", "TCHW"
-    or "CHW"; bgr: channels turned.
+    Parameters
+    ----------
+    size : int or (int, int)
+        Central crop, px: side of a square, or (height, width).
+    resize : int, default 0
+        Short side before the crop, px; 0 resizes to `size` directly and does not keep the aspect ratio.
+    mean, std : (float, float, float)
+        Normalisation of the channels R, G, B with values in [0, 1]; by default those of ImageNet.
+    axes : "CTHW", "TCHW" or "CHW", default "CTHW"
+        Axes of one sample.
+    bgr : bool, default False
+        Reverse the channels after the normalisation.
+
+    Examples
+    --------
+    >>> Preprocessing(size=224, resize=256).shape
+    (224, 224)
     """
 
     size: int | tuple[int, int]
@@ -57,21 +95,50 @@ class Preprocessing:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) of the input, px."""
+        """Height and width of the input, px."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
-    """A name, where its network comes from, and what is known of it.
+    """Name of a model, the source of its network, and its facts.
 
-    kind: "image", "video" or "?" where only loading tells; source: a key of SOURCES; argument: the name that the
-    source knows it by, "" = name; millions: of parameters; fps: of the film as the model samples it; frames: (least,
-    most) in one forward pass; layers: how many before thinning; extra: the optional extra that it needs; note: where
-    the checkpoint differs from the benchmark's first list, or what a user must know; unavailable: why the model cannot
-    be had and what comes nearest, which loading then says.
-    Set from the prefixes of a name: random: weights drawn from a seed in the name; full_features: the extractor
-    projects nothing; finetuned: path of a state dict of the user's.
+    Parameters
+    ----------
+    name : str
+        Name of the model, with the prefixes by which it was resolved.
+    group : str
+        One of GROUP_ORDER, "brainscore" or "own".
+    kind : "image", "video" or "?"
+        Input of the network; "?" if only loading determines it.
+    source : str
+        Key of SOURCES.
+    argument : str, default `name`
+        Name of the network within the source.
+    millions : float, optional
+        Parameters of the network, millions.
+    fps : float, optional
+        Rate at which the model samples a stimulus, frames per second.
+    frames : (float, float), optional
+        Minimum and maximum number of frames of one forward pass.
+    layers : int, optional
+        Number of layers before thinning.
+    weights : Weights, optional
+        Published checkpoint.
+    preprocessing : Preprocessing, optional
+        Transformation of frames, where the source does not define it.
+    extra : str, default ""
+        Optional extra of this project that the model requires.
+    note : str, default ""
+        Difference between the checkpoint and that of the benchmark's first list, or another fact for users.
+    unavailable : str, default ""
+        Reason why the model cannot be loaded, and the nearest alternative; the error message of loading.
+    random : bool, default False
+        Weights sampled from a seed in the name (prefix Random-).
+    full_features : bool, default False
+        No projection of the features (prefix NoDownsample-).
+    finetuned : str, default ""
+        Path of a user's state dict (prefix Finetune-).
     """
 
     name: str
@@ -97,11 +164,17 @@ class ModelEntry:
 
     @property
     def module(self) -> "ModuleType":
-        """The module of its source."""
+        """Module of the entry's source."""
         return importlib.import_module(f"...sources.{SOURCES[self.source]}", __name__)
 
 
+def conversion(name: str, *addresses: str) -> str:
+    """Return the steps to a checkpoint that `convert` makes from the published files."""
+    files = " ".join(address.rsplit("/", 1)[-1] for address in addresses)
+    return f"fetch {' and '.join(addresses)} and run `dynamic-vision models convert {name} {files}`"
+
+
 def of_torchvision(file: str) -> Weights:
-    """A checkpoint of torchvision's; its name ends in the first digits of its digest."""
+    """Return a checkpoint of torchvision, whose name ends in the first digits of its digest."""
     url = f"https://download.pytorch.org/models/{file}"
     return Weights(file=file, url=url, licence="BSD-3-Clause", sha256=file.removesuffix(".pth").rpartition("-")[2])

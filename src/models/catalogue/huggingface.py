@@ -1,6 +1,6 @@
-"""Networks that live in Hugging Face's transformers: their repositories, and the published numbers of their configs.
+"""Networks of Hugging Face's transformers: their repositories and their published configurations.
 
-Random twins and tests need no network: the configuration is held here and not asked of the hub.
+The configurations are part of the catalogue, so that Random- variants and tests need no access to the hub.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,12 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """How transformers builds a network and how its tokens are read.
+    """Classes and arguments by which transformers builds a network, and the order of its tokens.
 
-    model, config: names of classes; facts: arguments of the config; build: of the model; part: the submodule that is
-    run, "" = all of it; keys: what the names in the checkpoint begin with that belong to the model, taken away;
-    layers: paths, "{i}" standing for each of `depth` blocks; tokens: order of the patch tokens, "THW" or "HWT" (read
-    as these axes, C last) or "" (left as one axis K, class tokens included); skip: tokens before the patches; grid:
-    patches along H and W.
+    model, config: names of classes; facts: arguments of the config; build: arguments of the model; part: submodule
+    that is run, "" = all; keys: prefix of the model's names in the checkpoint, which is removed; layers: paths, with
+    "{i}" for each of `depth` blocks; tokens: order of the patch tokens, "THW" or "HWT" (read as these axes, C last) or
+    "" (one axis K, class tokens included); skip: tokens before the patches; grid: patches along H and W.
     """
 
     model: str
@@ -160,9 +159,9 @@ TUBES = Preprocessing(size=224, axes="TCHW")
 VJEPA2 = Preprocessing(size=256, resize=292, axes="TCHW")
 CROPPED = Preprocessing(size=224, resize=256, axes="CHW")
 SQUARE = Preprocessing(size=224, axes="CHW")
-V1_NOTE = "the checkpoint in transformers was trained for 1600 epochs on Kinetics-400, the benchmark's first for 1200"
+V1_NOTE = "the checkpoint in transformers was trained for 1600 epochs on Kinetics-400, that of the first list for 1200"
 PLAIN, MIT, NONCOMMERCIAL = "Apache-2.0", "MIT", "CC-BY-NC-4.0"
-DINOV3 = "DINOv3 License; the repository asks to accept it before the download"
+DINOV3 = "DINOv3 License, to be accepted in the repository before the download"
 
 ENTRIES = (
     _entry(
@@ -292,6 +291,6 @@ ENTRIES = (
         PLAIN,
         layers=25,
         millions=303.18,
-        note="its video tower alone, which in transformers sees frames one by one; the language model is not run",
+        note="the video tower alone, which in transformers processes single frames; the language model is not run",
     ),
 )

@@ -1,11 +1,11 @@
-"""Networks of images: Brain-Score's plugins where they load with maintained packages, else torchvision and timm."""
+"""Networks of images: Brain-Score's plugins that load with maintained packages, else torchvision and timm."""
 
 from .entry import IMAGE, ModelEntry, Preprocessing, Weights, of_torchvision
 
 ANY = (1, float("inf"))
 SQUARE = Preprocessing(size=224, axes="CHW")
 SCALING = "https://epfl-neuroailab-scalinglaws.s3.eu-north-1.amazonaws.com/checkpoints"
-RESIZED = "the short side is resized to 256 px and the centre cropped; Brain-Score's plugin squashes films to a square"
+RESIZED = "the short side is resized to 256 px and the centre cropped; Brain-Score's plugin resizes to a square"
 
 
 def _entry(name: str, source: str, millions: float, layers: int, **more) -> ModelEntry:

@@ -1,15 +1,17 @@
-"""Networks trained to predict the next frames of a film: OpenSTL's checkpoints, trained on KITTI.
+"""Networks trained to predict the next frames of a video: OpenSTL's checkpoints, trained on KITTI.
 
-There frames had 128 x 160 px and came 10 a second.
+The training videos had 128 x 160 px and 10 frames per second.
 """
 
 from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 RELEASE = "https://github.com/chengtan9907/OpenSTL/releases/download/kitti-weights"
-FEEDING = Preprocessing(size=(128, 160), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
+PREPROCESSING = Preprocessing(size=(128, 160), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
 ANY, TEN = (1, float("inf")), (10, 10)
-SHOWN = "shown the film's own frames throughout; memory.i is what the benchmark's first list reads of cell i"
-STACKED = "the translator's layers hold all ten frames at once, without time"
+OBSERVED = (
+    "all input frames are observed, none predicted; memory.i is the state of cell i in the benchmark's first list"
+)
+STACKED = "the translator's layers have all ten frames as channels, without time"
 
 
 def _entry(
@@ -27,15 +29,15 @@ def _entry(
         frames=frames,
         layers=layers,
         weights=Weights(file=checkpoint, url=f"{RELEASE}/{checkpoint}", licence="Apache-2.0"),
-        preprocessing=FEEDING,
+        preprocessing=PREPROCESSING,
         note=note,
     )
 
 
 ENTRIES = (
-    _entry("ConvLSTM", "convlstm", 15.03, ANY, 5, "convlstm", SHOWN),
-    _entry("PredRNN", "predrnn", 23.75, ANY, 5, "predrnn", SHOWN),
+    _entry("ConvLSTM", "convlstm", 15.03, ANY, 5, "convlstm", OBSERVED),
+    _entry("PredRNN", "predrnn", 23.75, ANY, 5, "predrnn", OBSERVED),
     _entry("TAU", "simvp", 14.96, TEN, 10, "tau", STACKED),
     _entry("SimVP", "simvp", 15.63, TEN, 10, "simvp_gsta", STACKED),
-    _entry("MIM", "mim", 49.16, TEN, 8, "mim", f"{SHOWN}; ten at a time, as many as in its training"),
+    _entry("MIM", "mim", 49.16, TEN, 8, "mim", f"{OBSERVED}; ten at a time, as in its training"),
 )

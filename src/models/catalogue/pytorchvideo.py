@@ -1,9 +1,9 @@
-"""Networks whose code and weights are pytorchvideo's."""
+"""Networks with code and weights of pytorchvideo."""
 
 from .entry import VIDEO, ModelEntry, Preprocessing, Weights
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
-FEEDING = Preprocessing(size=256, resize=256, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
+PREPROCESSING = Preprocessing(size=256, resize=256, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
 
 
 def _weights(file: str) -> Weights:
@@ -22,7 +22,7 @@ ENTRIES = (
         frames=(32, 32),
         layers=11,
         weights=_weights("SLOWFAST_8x8_R50.pyth"),
-        preprocessing=FEEDING,
+        preprocessing=PREPROCESSING,
         extra="pytorchvideo",
         note="the authors' own 8x8 ResNet-50 (Kinetics-400), not MMAction2's retrained one",
     ),
@@ -37,8 +37,8 @@ ENTRIES = (
         frames=(16, float("inf")),
         layers=6,
         weights=_weights("X3D_M.pyth"),
-        preprocessing=FEEDING,
+        preprocessing=PREPROCESSING,
         extra="pytorchvideo",
-        note="X3D-M; trained on 16 frames at 6 per second, shown 30 as in the benchmark's first list",
+        note="X3D-M; trained on 16 frames at 6 per second, run at 30 as in the benchmark's first list",
     ),
 )

@@ -1,20 +1,16 @@
-"""Small networks of the visual sciences, whose own packages no longer install: built here from their papers."""
+"""Small networks of the visual sciences whose packages no longer install; built here from their papers."""
 
-from .entry import IMAGE, VIDEO, ModelEntry, Preprocessing, Weights
+from .entry import IMAGE, VIDEO, ModelEntry, Preprocessing, Weights, conversion
 
 STILL = {"kind": IMAGE, "source": "network", "fps": 25.0, "frames": (1, float("inf"))}
 STRAIGHT = Preprocessing(size=224, axes="CHW")
-CONVERSION = (
-    "fetch {address} and run python -c \"from src.models.networks.{file} import convert; convert('{old}', '{new}')\""
-)
 PATCHES = "https://brainscore-storage.s3.amazonaws.com/brainscore-vision/models/hmax/universal_patch_set.mat"
 ARRAYS = "https://brainscore-vision.s3.amazonaws.com/temporal_model_motion_net/motion_net.h5"
 
 
-def _converted(file: str, address: str, new: str, licence: str) -> Weights:
-    """A checkpoint that is published in a format of another program; whoever needs it converts it once."""
-    old = address.rsplit("/", 1)[-1]
-    return Weights(file=new, licence=licence, how=CONVERSION.format(address=address, file=file, old=old, new=new))
+def _converted(name: str, address: str, file: str, licence: str) -> Weights:
+    """Return a checkpoint that is published in the format of another program and converted once."""
+    return Weights(file=file, licence=licence, how=conversion(name, address))
 
 
 def _vonenet(name: str, file: str, note: str) -> ModelEntry:
@@ -53,9 +49,9 @@ ENTRIES = (
         fps=25.0,
         frames=(1, float("inf")),
         layers=2,
-        weights=_converted("motionnet", ARRAYS, "motionnet.safetensors", "see doi.org/10.1523/JNEUROSCI.2760-19.2020"),
+        weights=_converted("MotionNet", ARRAYS, "motionnet.safetensors", "see doi.org/10.1523/JNEUROSCI.2760-19.2020"),
         preprocessing=Preprocessing(size=112, mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)),
-        note="filters lie as in the benchmark's first list, which exchanges x and y against the training",
+        note="filters as in the benchmark's first list, with x and y exchanged relative to the training",
     ),
     ModelEntry(
         name="AlexNet_SIN",
@@ -94,7 +90,7 @@ ENTRIES = (
     _vonenet(
         "voneresnet-50",
         "voneresnet50_e70.pth.tar",
-        "without its neuronal noise, so that it answers twice the same: the mean response of its first stage",
+        "without neuronal noise, so that it is deterministic: the mean response of its first stage",
     ),
     _vonenet("voneresnet-50-non_stochastic", "voneresnet50_ns_e70.pth.tar", "trained without neuronal noise"),
 )

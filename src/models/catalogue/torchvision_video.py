@@ -1,4 +1,4 @@
-"""Action recognition: torchvision's modules with its own weights and MMAction2's, and Hiera on films."""
+"""Action recognition: torchvision's modules with weights of torchvision and MMAction2, and Hiera for videos."""
 
 from .entry import VIDEO, ModelEntry, Preprocessing, Weights, of_torchvision
 

@@ -1,8 +1,8 @@
-"""Video transformers and inflated networks that are written here: src/models/networks."""
+"""Video transformers and inflated networks implemented in models/networks."""
 
 from math import inf
 
-from .entry import VIDEO, ModelEntry, Preprocessing, Weights
+from .entry import VIDEO, ModelEntry, Preprocessing, Weights, conversion
 
 ACTIONS, MASKED, TEXT = "action recognition", "masked autoencoder", "text-video"
 ANY = (1, inf)
@@ -22,7 +22,7 @@ EVA = "https://storage.googleapis.com/sfr-vision-language-research/LAVIS/models/
 
 
 def _mmaction(folder: str, stem: str, date: str, sha256: str) -> Weights:
-    """A checkpoint of MMAction2, which puts the beginning of the digest into the file's name."""
+    """Return a checkpoint of MMAction2, whose file name ends in the first digits of its digest."""
     file = f"{stem}_{date}-{sha256}.pth"
     url = "/".join(part for part in (MMACTION, folder, file) if part)
     return Weights(file=file, url=url, licence="Apache-2.0", sha256=sha256, key="state_dict")
@@ -42,11 +42,9 @@ def _jepa(size: str) -> Weights:
 
 
 def _chat(size: str) -> Weights:
-    """The file that `join` makes of the two that VideoChat's eyes are published in."""
-    stage, file = f"videochat_{size}_stage1.pth", f"videochat_{size}_eyes.pth"
-    command = f"from src.models.networks.videochat import join; join('eva_vit_g.pth', '{stage}', '{file}')"
-    how = f'get {EVA} and {CHAT}/{stage} and join them: python -c "{command}"'
-    return Weights(file=file, licence="MIT, eva_vit_g.pth BSD-3-Clause", how=how)
+    """Return VideoChat's vision encoder, which is published in two files and joined once."""
+    how = conversion(f"VideoChat-{size.upper()}", EVA, f"{CHAT}/videochat_{size}_stage1.pth")
+    return Weights(file=f"videochat_{size}_eyes.pth", licence="MIT, eva_vit_g.pth BSD-3-Clause", how=how)
 
 
 Facts = tuple[float, float, tuple[float, float], int]
@@ -55,7 +53,7 @@ Facts = tuple[float, float, tuple[float, float], int]
 def _own(
     file: str, name: str, group: str, *, facts: Facts, preprocessing: Preprocessing, weights: Weights, note=""
 ) -> ModelEntry:
-    """facts: parameters in millions, frames per second, (least, most) frames of one pass, number of layers."""
+    """Return the entry of a network; facts: millions of parameters, fps, (min, max) frames of a pass, layers."""
     millions, fps, frames, layers = facts
     return ModelEntry(
         name=name,
@@ -73,33 +71,35 @@ def _own(
     )
 
 
+def _i3d(name: str, config: str, millions: float, sha256: str, note: str = "") -> ModelEntry:
+    """Return an entry with a checkpoint of MMAction2's I3D."""
+    stem = f"i3d_imagenet-pretrained-{config}"
+    weights = _mmaction(f"i3d/{stem}", stem, "20220812", sha256)
+    facts = (millions, 12.5, (5, inf), 6)
+    return _own("i3d", name, ACTIONS, facts=facts, preprocessing=CROP_256, weights=weights, note=note)
+
+
+def _i3d_ssv2(depth: int, millions: float) -> ModelEntry:
+    """Return an entry with IBM's checkpoint of I3D of that depth for Something-Something v2."""
+    return _own(
+        "i3d_ssv2",
+        f"I3D-R{depth}-smthsmthv2",
+        ACTIONS,
+        facts=(millions, 25.0, ANY, 6),
+        preprocessing=Preprocessing(size=256),
+        weights=_public(f"{IBM}/SSV2-I3D-ResNet-{depth}-f32.pth.tar", "Apache-2.0", "state_dict"),
+        note="no stride in time, as in its training; the first list ran the same weights with one in three stages",
+    )
+
+
 ENTRIES: tuple[ModelEntry, ...] = (
-    _own(
-        "i3d",
-        "I3D",
-        ACTIONS,
-        facts=(28.0, 12.5, (5, inf), 6),
-        preprocessing=CROP_256,
-        weights=_mmaction(
-            "i3d/i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
-            "i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
-            "20220812",
-            "e213c223",
-        ),
-    ),
-    _own(
-        "i3d",
+    _i3d("I3D", "r50_8xb8-32x2x1-100e_kinetics400-rgb", 28.0, "e213c223"),
+    _i3d(
         "I3D-nonlocal",
-        ACTIONS,
-        facts=(35.4, 12.5, (5, inf), 6),
-        preprocessing=CROP_256,
-        weights=_mmaction(
-            "i3d/i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
-            "i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
-            "20220812",
-            "8e1f2148",
-        ),
-        note="the non-local blocks of a Random- twin are closed, as the paper starts them",
+        "r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
+        35.4,
+        "8e1f2148",
+        note="the non-local blocks of the Random- variant are the identity, as the paper initialises them",
     ),
     _own(
         "uniformer",
@@ -124,7 +124,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
             "20230313",
             "75be0806",
         ),
-        note="trained on 8 frames spread over a whole clip, shown 8 frames at 25 per second as in the first list",
+        note="trained on 8 frames spread over a whole clip, run on 8 frames at 25 per second as in the first list",
     ),
     _own(
         "uniformer_v2",
@@ -138,7 +138,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
             "20221219",
             "56a46f64",
         ),
-        note="trained on 32 frames spread over a whole clip, shown 32 frames at 25 per second as in the first list",
+        note="trained on 32 frames spread over a whole clip, run on 32 frames at 25 per second as in the first list",
     ),
     _own(
         "mvit_v2_b",
@@ -152,7 +152,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
             "Apache-2.0",
             "model_state",
         ),
-        note="32 frames, every third of 30 per second, as it was trained; the first list's own loader is not public",
+        note="32 frames, every third of 30 per second, as in its training; the loader of the first list is not public",
     ),
     _own(
         "mvit_v2_b",
@@ -162,26 +162,10 @@ ENTRIES: tuple[ModelEntry, ...] = (
         preprocessing=GREY,
         weights=_mmaction("mvit/converted", "mvit-base-p244_u32_sthv2-rgb", "20221021", "d5de5da6"),
         note="PySlowFast's weights as MMAction2 converted them; trained on 32 frames spread over a whole clip; the "
-        "first list's own loader is not public",
+        "loader of the first list is not public",
     ),
-    _own(
-        "i3d_ssv2",
-        "I3D-R50-smthsmthv2",
-        ACTIONS,
-        facts=(46.5, 25.0, ANY, 6),
-        preprocessing=Preprocessing(size=256),
-        weights=_public(f"{IBM}/SSV2-I3D-ResNet-50-f32.pth.tar", "Apache-2.0", "state_dict"),
-        note="no stride in time, as it was trained; the first list ran the same weights with one in three stages",
-    ),
-    _own(
-        "i3d_ssv2",
-        "I3D-R101-smthsmthv2",
-        ACTIONS,
-        facts=(85.6, 25.0, ANY, 6),
-        preprocessing=Preprocessing(size=256),
-        weights=_public(f"{IBM}/SSV2-I3D-ResNet-101-f32.pth.tar", "Apache-2.0", "state_dict"),
-        note="no stride in time, as it was trained; the first list ran the same weights with one in three stages",
-    ),
+    _i3d_ssv2(50, 46.5),
+    _i3d_ssv2(101, 85.6),
     _own(
         "videomae_v2",
         "VideoMAE-V2-B",
@@ -192,7 +176,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
             "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/internvideo/pretrain/videomae/vit_b_hybrid_pt_800e.pth",
             "Apache-2.0",
         ),
-        note="pixels in [0, 1] and not normalised, as in the first list and in the publisher's feature extraction",
+        note="pixels in [0, 1], not normalised, as in the first list and in the publisher's feature extraction",
     ),
     _own(
         "videomae_v2",
@@ -215,10 +199,10 @@ ENTRIES: tuple[ModelEntry, ...] = (
         weights=Weights(
             file="vit_g_hybrid_pt_1200e.pth",
             licence="CC-BY-NC-4.0",
-            how="get mae-g/vit_g_hybrid_pt_1200e.pth from the Hugging Face repository OpenGVLab/VideoMAE2, or through "
-            "the request form of github.com/OpenGVLab/VideoMAEv2",
+            how="get mae-g/vit_g_hybrid_pt_1200e.pth from the Hugging Face repository OpenGVLab/VideoMAE2, or by the "
+            "request form of github.com/OpenGVLab/VideoMAEv2, and put it there",
         ),
-        note="pixels in [0, 1] and not normalised, as in the first list and in the publisher's feature extraction",
+        note="pixels in [0, 1], not normalised, as in the first list and in the publisher's feature extraction",
     ),
     _own(
         "mae_st",
@@ -260,8 +244,8 @@ ENTRIES: tuple[ModelEntry, ...] = (
         facts=(303.9, 20 / 3, (16, 16), 26),
         preprocessing=WHOLE,
         weights=_jepa("vitl16"),
-        note="a frame every 150 ms; the first list does not say which size it ran: this is V-JEPA-L, V-JEPA-H the "
-        "other; the averaged encoder (target_encoder), which the publisher evaluates",
+        note="a frame every 150 ms; the size in the first list is not documented: this is V-JEPA-L; the averaged "
+        "encoder (target_encoder), which the publisher evaluates",
     ),
     _own(
         "videochat",
@@ -270,7 +254,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         facts=(1188.2, 2.0, ANY, 48),
         preprocessing=CLIP,
         weights=_chat("7b"),
-        note="the vision encoder alone: the layers of the first list lie in it",
+        note="the vision encoder alone, which contains the layers of the first list",
     ),
     _own(
         "videochat",
@@ -279,7 +263,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         facts=(1188.2, 2.0, ANY, 48),
         preprocessing=CLIP,
         weights=_chat("13b"),
-        note="the vision encoder alone: the layers of the first list lie in it; its image blocks are VideoChat-7B's",
+        note="the vision encoder alone, which contains the layers of the first list; image blocks of VideoChat-7B",
     ),
     _own(
         "videochat",
@@ -288,6 +272,6 @@ ENTRIES: tuple[ModelEntry, ...] = (
         facts=(290.5, 2.0, (8, 8), 24),
         preprocessing=CLIP,
         weights=_public("https://huggingface.co/OpenGVLab/videochat/resolve/main/videochat2_7b_stage3.pth", "MIT"),
-        note="the vision encoder alone: the layers of the first list lie in it",
+        note="the vision encoder alone, which contains the layers of the first list",
     ),
 )

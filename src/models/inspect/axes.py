@@ -1,12 +1,12 @@
-"""Which axis of a layer's output is the batch, time, space or channel: found by probing, never guessed from a name.
+"""Axes of a layer's output: batch, time, space and channel, detected by probe passes and not from names.
 
-A network is run on a few random inputs that differ in one factor: the number of samples, of frames, of rows, of
-columns. The output axis whose size follows the samples is the batch (frames folded into it are unfolded again);
-follows the frames alone: T, the rows: H, the columns: W; several of them: K (tokens); none: C.
-A factor that the network does not let vary (fixed input size or number of frames) is found by content: the first or
-the last quarter of the frames, rows or columns is filled with other noise, twice each; the axes along which the place
-of the change moves with it, by more than it differs between the two noises, follow the factor. An axis of size 1
-follows nothing and is C.
+A network is run on a few random inputs that differ in one factor: the number of samples, of frames, of rows or of
+columns. The output axis whose size follows the samples is the batch (frames folded into it are unfolded again); one
+that follows the frames alone is T, the rows H, the columns W; several of them K (tokens); none of them C.
+A factor that the network does not let vary (fixed input size or number of frames) is detected by content: the first
+or the last quarter of the frames, rows or columns is filled with other noise, twice each. An axis follows the factor
+if the position of the change along it moves with the quarter by more than it differs between the two noises. An axis
+of size 1 follows no factor and is C.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ MOVED = 0.1
 
 @dataclass(frozen=True)
 class InputAxes:
-    """Where the factors lie in a batch of inputs; None where the input has no such axis."""
+    """Positions of the factors in a batch of inputs; None where the input has no such axis."""
 
     T: int | None
     H: int | None
@@ -36,11 +36,11 @@ class InputAxes:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How to read a module's output: batch is the position of its batch axis; axes the letters of the others.
+class OutputAxes:
+    """Axes of a module's output: the position of its batch axis, and the letters of the others.
 
-    fold: "" or, where the batch axis holds batch x something, which of the two runs faster: "inner" (the other one) or
-    "batch"; the other one is then the first letter of `axes`.
+    fold: "" or, where the batch axis holds batch x another factor, the faster varying of the two: "inner" (the other
+    factor) or "batch". The other factor is then the first letter of `axes`.
     """
 
     axes: str
@@ -49,11 +49,11 @@ class Layout:
 
 
 class Unreadable(ValueError):
-    """A layer's output cannot be read; the message says what was found."""
+    """Output without one batch axis; the message contains the shapes."""
 
 
 def _resized(batch: Tensor, axis: int | None) -> Tensor | None:
-    """The batch with one spatial axis longer by 32 or more, to a multiple of 32, values drawn anew."""
+    """Return a random batch with one spatial axis longer by 32 or more, to a multiple of 32; None without that axis."""
     if axis is None:
         return None
     shape = list(batch.shape)
@@ -62,6 +62,7 @@ def _resized(batch: Tensor, axis: int | None) -> Tensor | None:
 
 
 def _batch_axis(layer: str, two: tuple[int, ...], three: tuple[int, ...]) -> int:
+    """Return the axis whose size follows the number of samples, from the shapes for two and for three of them."""
     if not two or len(two) != len(three):
         raise Unreadable(f"layer {layer}: no tensor, or one whose rank depends on the batch: {two}, {three}")
     follows = [i for i, (a, b) in enumerate(zip(two, three, strict=True)) if a * SAMPLES[1] == b * SAMPLES[0]]
@@ -73,19 +74,20 @@ def _batch_axis(layer: str, two: tuple[int, ...], three: tuple[int, ...]) -> int
 
 
 def _sample_shape(shape: tuple[int, ...], batch: int, samples: int, folded: bool) -> tuple[int, ...]:
-    """The shape of one sample, the batch axis taken out and what is folded into it put first."""
+    """Return the shape of one sample, without the batch axis; a factor folded into it comes first."""
     rest = shape[:batch] + shape[batch + 1 :]
     return (shape[batch] // samples, *rest) if folded else rest
 
 
 def _letter(factors: set[str]) -> str:
+    """Return the letter of an axis that follows these factors."""
     if len(factors) > 1:
         return "K"
     return next(iter(factors)) if factors else "C"
 
 
 def _changed(batch: Tensor, axis: int, place: str, seed: int) -> Tensor:
-    """The batch with a quarter of one axis filled with other noise."""
+    """Return the batch with the first or the last quarter of one axis filled with other noise."""
     size = batch.shape[axis]
     width = max(1, size // 4)
     noise = torch.randn(batch.narrow(axis, 0, width).shape, generator=torch.Generator().manual_seed(seed)).to(batch)
@@ -95,24 +97,24 @@ def _changed(batch: Tensor, axis: int, place: str, seed: int) -> Tensor:
 
 
 def _profiles(difference: Tensor) -> list[Tensor]:
-    """Where a change is, along each axis: its absolute size summed over the other axes, as a share of the whole."""
+    """Return the distribution of a change along each axis: its absolute size summed over the others, normalised."""
     size = difference.abs().double()
     total = size.sum().clamp_min(1e-30)
     return [size.sum(dim=[j for j in range(size.ndim) if j != i]) / total for i in range(size.ndim)]
 
 
-def _apart(p: Tensor, q: Tensor) -> float:
-    """The share of a change that lies elsewhere in q than in p: 0 to 1."""
+def _distance(p: Tensor, q: Tensor) -> float:
+    """Return the total variation distance of two distributions, 0 to 1."""
     return float((p - q).abs().sum() / 2)
 
 
-def _moving_axes(module: nn.Module, layouts: dict[str, Layout], batch: Tensor, axis: int) -> dict[str, list[bool]]:
-    """For each layer, which axes of a sample the place of a change moves along when it moves along `axis`."""
-    layers = list(layouts)
+def _moving_axes(module: nn.Module, known: dict[str, OutputAxes], batch: Tensor, axis: int) -> dict[str, list[bool]]:
+    """Return for each axis of each layer's sample whether a change moves along it when it moves along input `axis`."""
+    layers = list(known)
 
     def values(x: Tensor) -> dict[str, Tensor]:
-        heard = run(module, layers, x, lambda layer, out: arrange(first_tensor(out), layouts[layer], 1)[0].float())
-        return {layer: calls[-1] for layer, calls in heard.items()}
+        outputs = run(module, layers, x, lambda layer, out: arrange(first_tensor(out), known[layer], 1)[0].float())
+        return {layer: calls[-1] for layer, calls in outputs.items()}
 
     base = values(batch)
     seen: dict[tuple[str, int], dict[str, list[Tensor]]] = {}
@@ -124,13 +126,14 @@ def _moving_axes(module: nn.Module, layouts: dict[str, Layout], batch: Tensor, a
     for layer in layers:
         parts = list(zip(*(seen[p, s][layer] for p in PLACES for s in (2, 3)), strict=True))
         moving[layer] = [
-            min(_apart(a, c), _apart(b, d)) > 2 * max(_apart(a, b), _apart(c, d)) + MOVED for a, b, c, d in parts
+            min(_distance(a, c), _distance(b, d)) > 2 * max(_distance(a, b), _distance(c, d)) + MOVED
+            for a, b, c, d in parts
         ]
     return moving
 
 
 def _fold(module: nn.Module, layer: str, batch: Tensor, axis: int) -> str:
-    """Which of batch and the folded factor runs faster, told from one sample alone against the first of several."""
+    """Return the faster varying of batch and folded factor, by comparing one sample alone with the first of several."""
 
     def output(x: Tensor) -> Tensor:
         return run(module, [layer], x, lambda _, out: first_tensor(out).movedim(axis, 0).float())[layer][-1]
@@ -143,11 +146,11 @@ def _fold(module: nn.Module, layer: str, batch: Tensor, axis: int) -> str:
 
 def detect(
     module: nn.Module, layers: Sequence[str], probe: Callable[[int, int], Tensor], where: InputAxes, frames: Sequence
-) -> tuple[dict[str, Layout], dict[str, str]]:
-    """The layouts of the layers that can be read, and why the others cannot.
+) -> tuple[dict[str, OutputAxes], dict[str, str]]:
+    """Return the axes of the layers that can be read, and the reason for each of the others.
 
-    probe: (samples, frames) -> a batch of inputs of different random content; frames: the numbers of frames to try, the
-    first must be accepted, the second (if any) may be refused; (1,) for images.
+    probe: (samples, frames) -> a batch of random inputs; where: positions of the factors in it; frames: numbers of
+    frames to try, of which the network must accept the first and may refuse the second; (1,) for images.
     """
     base = probe(SAMPLES[0], frames[0])
     two, three = sizes(module, layers, base), sizes(module, layers, probe(SAMPLES[1], frames[0]))
@@ -159,20 +162,20 @@ def detect(
             refused[layer] = str(reason)
             continue
         folded = two[layer][axis] != SAMPLES[0]
-        batches[layer] = Layout("", axis, _fold(module, layer, base, axis) if folded else "")
-    layouts = {}
+        batches[layer] = OutputAxes("", axis, _fold(module, layer, base, axis) if folded else "")
+    found = {}
     for layer, factors in _factors(module, batches, probe, where, frames, base, two).items():
         axes = "".join(map(_letter, factors))
         if axes.count("T") > 1:
             refused[layer] = f"layer {layer}: outputs of shape {two[layer]} have two axes of time"
         else:
-            layouts[layer] = Layout(axes, batches[layer].batch, batches[layer].fold)
-    return layouts, refused
+            found[layer] = OutputAxes(axes, batches[layer].batch, batches[layer].fold)
+    return found, refused
 
 
-def _factors(module, layouts, probe, where, frames, base, two) -> dict[str, list[set[str]]]:
-    """For each layer, the factors that each axis of a sample follows."""
-    shapes = {k: _sample_shape(two[k], v.batch, SAMPLES[0], bool(v.fold)) for k, v in layouts.items()}
+def _factors(module, batches, probe, where, frames, base, two) -> dict[str, list[set[str]]]:
+    """Return for each layer the factors that each axis of a sample follows."""
+    shapes = {k: _sample_shape(two[k], v.batch, SAMPLES[0], bool(v.fold)) for k, v in batches.items()}
     factors: dict[str, list[set[str]]] = {layer: [set() for _ in shape] for layer, shape in shapes.items()}
     variants = {
         "T": probe(SAMPLES[0], frames[1]) if where.T is not None and len(frames) > 1 else None,
@@ -182,56 +185,56 @@ def _factors(module, layouts, probe, where, frames, base, two) -> dict[str, list
     for factor, batch in variants.items():
         if getattr(where, factor) is None:
             continue
-        other = None if batch is None else _accepted_sizes(module, list(layouts), batch)
-        moving = _moving_axes(module, layouts, base[:1], getattr(where, factor)) if other is None else {}
-        for layer, layout in layouts.items():
+        other = None if batch is None else _accepted_sizes(module, list(batches), batch)
+        moving = _moving_axes(module, batches, base[:1], getattr(where, factor)) if other is None else {}
+        for layer, known in batches.items():
             if other is None:
                 follows = moving[layer]
             else:
-                varied = _sample_shape(other[layer], layout.batch, SAMPLES[0], bool(layout.fold))
+                varied = _sample_shape(other[layer], known.batch, SAMPLES[0], bool(known.fold))
                 follows = [a != b for a, b in zip(shapes[layer], varied, strict=True)]
-            for axis, yes in enumerate(follows):
-                if yes:
+            for axis, follows_factor in enumerate(follows):
+                if follows_factor:
                     factors[layer][axis].add(factor)
     return factors
 
 
 def _accepted_sizes(module: nn.Module, layers: list[str], batch: Tensor) -> Sizes | None:
-    """The sizes for this batch, or None where the network refuses it; its errors are of any kind."""
+    """Return the sizes for this batch, or None if the network refuses it."""
     try:
         return sizes(module, layers, batch)
-    except Exception:  # a network may refuse a size with whatever it likes
+    except Exception:  # a network may refuse a size with any exception
         return None
 
 
-def arrange(output: Tensor, layout: Layout, samples: int) -> Tensor:
-    """A module's output with the batch first and the declared axes behind it."""
-    output = output.movedim(layout.batch, 0)
-    if layout.fold == "inner":
+def arrange(output: Tensor, known: OutputAxes, samples: int) -> Tensor:
+    """Return a module's output with the batch axis first and the axes of `known` behind it."""
+    output = output.movedim(known.batch, 0)
+    if known.fold == "inner":
         return output.unflatten(0, (samples, -1))
-    if layout.fold == "batch":
+    if known.fold == "batch":
         return output.unflatten(0, (-1, samples)).movedim(1, 0)
     return output
 
 
-def reader(module: nn.Module, layouts: Mapping[str, Layout]) -> Reader:
-    """A `process_output` for the layouts; a hook on the network tells it how many samples the batch had."""
+def reader(module: nn.Module, known: Mapping[str, OutputAxes]) -> Reader:
+    """Return a `process_output` for these axes; a hook on the network records the number of samples of a batch."""
     samples = [1]
     module.register_forward_pre_hook(lambda _module, inputs: samples.__setitem__(0, len(inputs[0])) if inputs else None)
-    return lambda layer, output: arrange(first_tensor(output), layouts[layer], samples[0])
+    return lambda layer, output: arrange(first_tensor(output), known[layer], samples[0])
 
 
-def plain(layouts: Mapping[str, Layout]) -> bool:
-    """Whether every output can be read as it is, batch first, nothing folded."""
-    return all(layout.batch == 0 and not layout.fold for layout in layouts.values())
+def batch_first(known: Mapping[str, OutputAxes]) -> bool:
+    """Return True if every output has the batch as its first axis with no factor folded into it."""
+    return all(axes.batch == 0 and not axes.fold for axes in known.values())
 
 
 def mismatches(declared: Mapping[str, str], fewer: Sizes, more: Sizes | None, samples: int, frames: int) -> list[str]:
-    """What the declared axes get wrong: one line per layer, with the shape that was found.
+    """Return one line per layer whose output does not have the declared axes, with its shape.
 
     fewer, more: sizes for `frames` frames and for more of them (None where their number is fixed), batch first.
     """
-    wrong = []
+    faults = []
     for layer, axes in declared.items():
         shape = fewer[layer]
         grown = more[layer] if more else shape
@@ -242,5 +245,5 @@ def mismatches(declared: Mapping[str, str], fewer: Sizes, more: Sizes | None, sa
             fits = changed <= {"T", "K"} and not too_long and not ("T" in axes and changed == {"K"})
         if not fits:
             seen = f"{shape} and, for more frames, {grown}" if more else f"{shape}"
-            wrong.append(f"layer {layer}: declared {axes} behind the batch of {samples}, found shape {seen}")
-    return wrong
+            faults.append(f"layer {layer}: declared {axes} behind the batch of {samples}, found shape {seen}")
+    return faults

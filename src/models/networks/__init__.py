@@ -1,1 +1,1 @@
-"""Networks that have no maintained home, each built from its paper; `BUILDERS` of each file maps names to builders."""
+"""Networks without a maintained package, implemented from their papers; `BUILDERS` of each file: {name: builder}."""

@@ -17,19 +17,19 @@ LAYERS = {
 WIDTHS, REDUCED = (4096, 4096, 1000), (16, 16, 10)
 
 
-def renamed(state: dict) -> dict:
-    """Its features were trained in a DataParallel of their own."""
+def rename(state: dict) -> dict:
+    """Return the state dict without the prefix of the DataParallel in which the features were trained."""
     return {name.replace("features.module.", "features.", 1): value for name, value in state.items()}
 
 
 def build(reduced: bool = False) -> Built:
-    """AlexNet; reduced: narrow dense layers."""
+    """Return AlexNet; reduced: narrow dense layers."""
     network = AlexNet(num_classes=WIDTHS[-1] if not reduced else REDUCED[-1])
     if reduced:
         widths = (256 * 6 * 6, *REDUCED)
         for place, n_in, n_out in zip((1, 4, 6), widths[:-1], widths[1:], strict=True):
             network.classifier[place] = nn.Linear(n_in, n_out)
-    return Built(network, LAYERS, renamed)
+    return Built(network, LAYERS, rename)
 
 
 BUILDERS = {"AlexNet_SIN": build}

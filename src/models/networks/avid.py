@@ -1,4 +1,4 @@
-"""The film trunk of AVID and AVID-CMA: an R(2+1)D-18 whose two halves of a convolution have the same width.
+"""Video network of AVID and AVID-CMA: an R(2+1)D-18 whose spatial and temporal convolutions have the same width.
 
 Morgado et al. 2021, Audio-visual instance discrimination with cross-modal agreement (CVPR, arXiv 2004.12943).
 """
@@ -6,7 +6,7 @@ Morgado et al. 2021, Audio-visual instance discrimination with cross-modal agree
 from torch import Tensor, nn
 
 from .built import Built
-from .keys import part
+from .state_dicts import part
 
 WIDTHS = (64, 128, 256, 512)
 OTHERS = ("audio_model.", "video_proj.", "audio_proj.")
@@ -14,17 +14,17 @@ LAYERS = dict.fromkeys(("conv1", "conv2x", "conv3x", "conv4x", "conv5x"), "CTHW"
 
 
 def spatial(n_in: int, n_out: int, stride: int = 1) -> nn.Conv3d:
-    """A convolution over 3 x 3 px."""
+    """Return a convolution over 3 x 3 px."""
     return nn.Conv3d(n_in, n_out, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False)
 
 
 def temporal(n: int, stride: int = 1) -> nn.Conv3d:
-    """A convolution over 3 frames."""
+    """Return a convolution over 3 frames."""
     return nn.Conv3d(n, n, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False)
 
 
 class Block(nn.Module):
-    """Space, time, space, time, each normalised and rectified, the last one behind the shortcut."""
+    """Space, time, space, time, each normalised and rectified, the last one after the shortcut."""
 
     def __init__(self, n_in: int, n_out: int, stride: int = 1):
         super().__init__()
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
 
 class R2Plus1D(nn.Module):
-    """Clips (batch, 3, T, H, W) -> (batch, 512), the greatest values over time and space."""
+    """Clips (batch, 3, T, H, W) -> (batch, 512), the maxima over time and space."""
 
     def __init__(self, n_blocks: int):
         super().__init__()
@@ -69,7 +69,7 @@ class R2Plus1D(nn.Module):
 
 
 def build(reduced: bool = False) -> Built:
-    """R(2+1)D-18 of two blocks per stage; reduced: one."""
+    """Return R(2+1)D-18 of two blocks per stage; reduced: one."""
     return Built(R2Plus1D(1 if reduced else 2), LAYERS, part("video_model.", *OTHERS))
 
 

@@ -1,4 +1,4 @@
-"""What a builder of src/models/networks gives back."""
+"""Result of a network builder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 def identity(state: dict) -> dict:
-    """The state dict as it is."""
+    """Return the state dict unchanged."""
     return state
 
 
 @dataclass(frozen=True)
 class Built:
-    """A network with its architecture's initial values, and how to read it.
+    """Network with its initial values, its layers, and the names of its published weights.
 
-    layers: {module path: axes of one sample's output, letters T, C, H, W, K without the batch axis}; "" = found by
-    probing. rename: a published state dict -> one of `module`, which loads strictly; heads that the module lacks are
-    named there one by one. process_output: (layer, output of its module) -> tensor with the batch axis first.
+    layers: {module path: axes of one sample's output, letters T, C, H, W, K without the batch axis}; "" = detected.
+    rename: published state dict -> state dict of `module`, which is loaded strictly; it drops the heads that the
+    module lacks by name. process_output: (layer, output of its module) -> tensor with the batch axis first.
     """
 
     module: nn.Module

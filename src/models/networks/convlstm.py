@@ -1,4 +1,4 @@
-"""ConvLSTM, trained to predict the next frame: a stack of LSTM cells whose products are convolutions.
+"""ConvLSTM, trained to predict the next frame: a stack of LSTM cells with convolutions in place of products.
 
 Shi et al. 2015, Convolutional LSTM Network (arXiv 1506.04214), without peepholes; sizes, names and order of the gates
 as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .built import Built
-from .recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
+from .recurrent import HIDDEN, CellStack, State, conv, gate, hidden_sizes, patches, trace_axes
 
 
 class ConvLSTMCell(nn.Module):
@@ -18,7 +18,7 @@ class ConvLSTMCell(nn.Module):
         super().__init__()
         self.conv_x = gate(n_in, 4 * hidden)
         self.conv_h = gate(hidden, 4 * hidden)
-        # published with the weights and used by no equation
+        # in the published weights, not used by any equation
         self.conv_o = gate(2 * hidden, hidden)
         self.conv_last = conv(2 * hidden, hidden, kernel=1)
 
@@ -28,24 +28,18 @@ class ConvLSTMCell(nn.Module):
         return torch.sigmoid(o) * torch.tanh(c), c
 
 
-class ConvLSTM(nn.Module):
-    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, H / 2, W / 2).
+class ConvLSTM(CellStack):
+    """Frames (batch, T, 3, H, W) in [0, 1] -> predicted patches of each next frame, (batch, T, 12, H / 2, W / 2).
 
-    Every frame is shown; predictions are not fed back. Traces `memory.i`: the cell state c of layer i.
+    All frames are observed, no prediction is an input. Traces `memory.i`: the cell state c of layer i.
     """
 
     def __init__(self, hidden: tuple[int, ...] = HIDDEN):
-        super().__init__()
-        below = (CHANNELS, *hidden[:-1])
-        self.cell_list = nn.ModuleList(ConvLSTMCell(n_in, n) for n_in, n in zip(below, hidden, strict=True))
-        self.conv_last = conv(hidden[-1], CHANNELS, kernel=1)
-        self.memory = Traces(len(hidden))
-        self.prediction = nn.Identity()
-        self.hidden = hidden
+        super().__init__(ConvLSTMCell, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = patches(frames, PATCH)
-        states = [(frames.new_zeros(len(frames), n, *frames.shape[-2:]),) * 2 for n in self.hidden]
+        frames = patches(frames)
+        states = [(zero,) * 2 for zero in self.zeros(frames)]
         memories, predicted = [], []
         for x in frames.unbind(1):
             for i, cell in enumerate(self.cell_list):
@@ -53,13 +47,13 @@ class ConvLSTM(nn.Module):
                 x = states[i][0]
             memories.append([c for _, c in states])
             predicted.append(self.conv_last(x))
-        self.memory.tell(memories)
+        self.memory.record(memories)
         return self.prediction(torch.stack(predicted, dim=1))
 
 
 def build(reduced: bool = False) -> Built:
-    """ConvLSTM of four layers; reduced: 4 channels each."""
-    hidden = (4,) * len(HIDDEN) if reduced else HIDDEN
+    """Return ConvLSTM of four layers; reduced: 4 channels each."""
+    hidden = hidden_sizes(reduced)
     return Built(ConvLSTM(hidden), trace_axes(memory=len(hidden)))
 
 

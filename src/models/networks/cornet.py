@@ -1,4 +1,4 @@
-"""CORnet-S: four areas, three of them recurrent, with normalisations of their own at each of their time steps.
+"""CORnet-S: four areas, three of them recurrent, with separate normalisations for each time step.
 
 Kubilius et al. 2019, Brain-like object recognition with high-performing shallow recurrent ANNs (arXiv 1909.06161).
 """
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from .built import Built
-from .keys import unwrapped
+from .state_dicts import unwrapped
 
 WIDTHS, STEPS = (64, 128, 256, 512), (2, 4, 2)
 BOTTLENECK = 4
@@ -18,7 +18,7 @@ LAYERS = dict.fromkeys(("V1", "V2", "V4", "IT", "decoder.avgpool"), "CHW")
 
 
 class Area(nn.Module):
-    """A bottleneck run `steps` times on its own output, the first time at half the resolution."""
+    """Bottleneck that is applied `steps` times to its output, the first time with a stride of 2."""
 
     def __init__(self, n_in: int, n_out: int, steps: int):
         super().__init__()
@@ -47,7 +47,7 @@ class Area(nn.Module):
 
 
 def network(widths: tuple[int, ...], classes: int) -> nn.Sequential:
-    """Images (batch, 3, H, W) -> (batch, classes)."""
+    """Return the network: images (batch, 3, H, W) -> (batch, classes)."""
     first = widths[0]
     v1 = OrderedDict(
         conv1=nn.Conv2d(3, first, 7, stride=2, padding=3, bias=False),
@@ -70,7 +70,7 @@ def network(widths: tuple[int, ...], classes: int) -> nn.Sequential:
 
 
 def build(reduced: bool = False) -> Built:
-    """CORnet-S; reduced: an eighth of the widths."""
+    """Return CORnet-S; reduced: an eighth of the widths."""
     widths = tuple(width // 8 for width in WIDTHS) if reduced else WIDTHS
     return Built(network(widths, 10 if reduced else CLASSES), LAYERS, unwrapped)
 

@@ -1,8 +1,8 @@
-"""Hiera on films (Ryali et al. 2023): a vision transformer whose queries are pooled between four stages.
+"""Hiera for videos (Ryali et al. 2023): a vision transformer whose queries are pooled between four stages.
 
-Tokens stay a grid (n, t, h, w, c). In the first two stages attention is within mask units, squares of 8 x 8 tokens of
-the first stage in one time step that shrink with the pooling, later over all tokens; a stage's first block still
-attends as the stage before it, to keys that are not pooled yet.
+Tokens stay a grid (n, t, h, w, c). In the first two stages attention is within windows, squares of 8 x 8 tokens of the
+first stage in one time step, which shrink with the pooling; in the later stages it is over all tokens. The first block
+of a stage attends in the windows of the stage before it, to keys that are not pooled yet.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from .built import Built
+from .vit_parts import Mlp, norm
 
-UNIT = 8
+WINDOW = 8
 LOCAL_STAGES = 2
-EPS = 1e-6
 
 
 @dataclass(frozen=True)
 class Shape:
-    """grid: tokens along time, height and width; kernel, stride, padding: of the patches, in these axes."""
+    """Sizes of a network; grid: tokens along time, height and width; kernel, stride, padding: of the patches."""
 
     width: int
     heads: int
@@ -35,7 +35,7 @@ class Shape:
 
 
 def windows(x: Tensor, side: int) -> Tensor:
-    """(n, t, h, w, c) -> (n, windows, tokens of one, c): squares of side x side in each time step, 0 = one of all."""
+    """Return tokens (n, t, h, w, c) as (n, windows, tokens per window, c): squares of each time step; side 0: all."""
     n, t, h, w, c = x.shape
     if side == 0:
         return x.reshape(n, 1, t * h * w, c)
@@ -44,7 +44,7 @@ def windows(x: Tensor, side: int) -> Tensor:
 
 
 def unwindowed(x: Tensor, side: int, size: tuple[int, int, int]) -> Tensor:
-    """The reverse of `windows` for a grid of that size."""
+    """Return the grid of that size from its windows, the inverse of `windows`."""
     (t, h, w), (n, c) = size, (len(x), x.shape[-1])
     if side == 0:
         return x.reshape(n, t, h, w, c)
@@ -53,7 +53,7 @@ def unwindowed(x: Tensor, side: int, size: tuple[int, int, int]) -> Tensor:
 
 
 def pooled(x: Tensor) -> Tensor:
-    """The greatest of each 2 x 2 tokens of a time step: (n, t, h, w, c) -> (n, t, h / 2, w / 2, c)."""
+    """Return the maximum of each 2 x 2 tokens of a time step: (n, t, h, w, c) -> (n, t, h / 2, w / 2, c)."""
     n, t, h, w, c = x.shape
     return x.reshape(n, t, h // 2, 2, w // 2, 2, c).amax(dim=(3, 5))
 
@@ -75,19 +75,8 @@ class Attention(nn.Module):
         return self.proj(unwindowed(mixed, side, size))
 
     def _split(self, x: Tensor) -> Tensor:
-        """(n, windows, tokens, c) -> (n, windows, heads, tokens, c / heads)."""
+        """Return (n, windows, tokens, c) as (n, windows, heads, tokens, c / heads)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(2, 3)
-
-
-class Mlp(nn.Module):
-    """Two linear layers with a GELU between them."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
@@ -95,9 +84,9 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, out: int, heads: int, side: int):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=EPS), nn.LayerNorm(out, eps=EPS)
+        self.norm1, self.norm2 = norm(dim), norm(out)
         self.attn = Attention(dim, out, heads, side, pools=dim != out)
-        self.mlp = Mlp(out)
+        self.mlp = Mlp(out, 4 * out)
         if dim != out:
             self.proj = nn.Linear(dim, out)
 
@@ -120,7 +109,7 @@ class PatchEmbed(nn.Module):
 
 
 class Head(nn.Module):
-    """The read-out, before its softmax."""
+    """Read-out before its softmax."""
 
     def __init__(self, dim: int, classes: int):
         super().__init__()
@@ -131,7 +120,7 @@ class Head(nn.Module):
 
 
 class Hiera(nn.Module):
-    """The whole network; positions are learnt for space and for time apart."""
+    """Whole network; positions in space and in time are learnt separately."""
 
     def __init__(self, shape: Shape):
         super().__init__()
@@ -141,7 +130,7 @@ class Hiera(nn.Module):
         self.pos_embed_temporal = nn.Parameter(torch.zeros(1, shape.grid[0], shape.width))
         self.blocks = nn.ModuleList(_blocks(shape))
         dim = shape.width * 2 ** (len(shape.depths) - 1)
-        self.norm, self.head = nn.LayerNorm(dim, eps=EPS), Head(dim, shape.classes)
+        self.norm, self.head = norm(dim), Head(dim, shape.classes)
 
     def forward(self, clips: Tensor) -> Tensor:
         space = self.pos_embed_spatial.unflatten(1, self.grid[1:])[:, None]
@@ -152,7 +141,8 @@ class Hiera(nn.Module):
 
 
 def _blocks(shape: Shape) -> list[Block]:
-    blocks, dim, side = [], shape.width, UNIT
+    """Return the blocks of all stages."""
+    blocks, dim, side = [], shape.width, WINDOW
     for stage, depth in enumerate(shape.depths):
         out, heads = shape.width * 2**stage, shape.heads * 2**stage
         for i in range(depth):
@@ -163,6 +153,7 @@ def _blocks(shape: Shape) -> list[Block]:
 
 
 def _built(shape: Shape, small: Shape, reduced: bool = False) -> Built:
+    """Return the network of that shape; reduced: of the shape `small`."""
     module = Hiera(small if reduced else shape)
     layers = ("patch_embed", *(f"blocks.{i}" for i in range(len(module.blocks))))
     return Built(module, {**dict.fromkeys(layers, "THWC"), "head": "C"})

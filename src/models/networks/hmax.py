@@ -1,4 +1,4 @@
-"""HMAX: Gabor filters (S1), maxima over place and scale (C1), likeness to stored patches (S2), its greatest value (C2).
+"""HMAX: Gabor filters (S1), maxima over position and scale (C1), similarity to stored patches (S2), maxima (C2).
 
 Riesenhuber and Poggio 1999 (Nat. Neurosci. 2:1019); Serre, Oliva and Poggio 2007, with their universal patch set
 (PNAS 104:6424).
@@ -21,7 +21,7 @@ LAYERS = {f"c2.{i}": "C" for i in range(len(PATCH_SIZES))}
 
 
 def gabors(size: int, wavelength: float) -> np.ndarray:
-    """Filters (4, size, size) of mean 0 and norm 1 within a disc; wavelength: relative to half the size."""
+    """Return filters (4, size, size) of mean 0 and norm 1 within a disc; wavelength: relative to half the size."""
     length = 2 * size / wavelength
     theta = np.deg2rad(np.array(ORIENTATIONS_DEG) + 90)[:, None, None]
     x, y = np.mgrid[:size, :size] - size // 2
@@ -33,20 +33,20 @@ def gabors(size: int, wavelength: float) -> np.ndarray:
 
 
 def filtered(image: Tensor, filters: Tensor) -> Tensor:
-    """One channel, (batch, 1, H, W), through square filters (n, 1, size, size), zeros around it.
+    """Return one channel (batch, 1, H, W) convolved with square filters (n, 1, size, size), zero-padded.
 
-    With the filters' one channel declared innermost, the same numbers come forty times sooner from a CPU.
+    With the filters in channels-last format a CPU computes the same values forty times faster.
     """
     return conv2d(image, filters.to(memory_format=torch.channels_last), padding=filters.shape[-1] // 2)
 
 
 def energy(x: Tensor, size: int) -> Tensor:
-    """The sum of squares over channels and a square of that size at each place: (batch, 1, H, W)."""
+    """Return the sum of squares over channels and a square of that size at each position: (batch, 1, H, W)."""
     return filtered((x**2).sum(dim=1, keepdim=True), x.new_ones(1, 1, size, size))
 
 
 class S1(nn.Module):
-    """Grey images (batch, 1, H, W) -> responses (batch, 4, H, W) in [0, 1]; fixed, so that there are no parameters."""
+    """Grey images (batch, 1, H, W) -> responses (batch, 4, H, W) in [0, 1]; fixed filters, no parameters."""
 
     def __init__(self, size: int, wavelength: float):
         super().__init__()
@@ -59,7 +59,7 @@ class S1(nn.Module):
 
 
 class S2(nn.Conv2d):
-    """C1 responses (batch, 4, H, W) -> likeness to each patch at each place, exp(-squared distance / 2)."""
+    """C1 responses (batch, 4, H, W) -> similarity to each patch at each position, exp(-squared distance / 2)."""
 
     def __init__(self, n_patches: int, size: int):
         super().__init__(len(ORIENTATIONS_DEG), n_patches, size, padding=size // 2, bias=False)
@@ -71,14 +71,14 @@ class S2(nn.Conv2d):
 
 
 class C2(nn.Module):
-    """S2 responses of all scales -> the greatest of each patch, (batch, n_patches)."""
+    """S2 responses of all scales -> maximum of each patch, (batch, n_patches)."""
 
     def forward(self, scales: list[Tensor]) -> Tensor:
         return torch.stack([scale.amax(dim=(2, 3)) for scale in scales]).amax(dim=0)
 
 
 class HMAX(nn.Module):
-    """Images (batch, 3, H, W) -> the C2 responses of all sizes of patches, (batch, sizes * patches)."""
+    """Images (batch, 3, H, W) -> C2 responses of all patch sizes, (batch, sizes * patches)."""
 
     def __init__(self, n_patches: int):
         super().__init__()
@@ -87,7 +87,7 @@ class HMAX(nn.Module):
         self.c2 = nn.ModuleList(C2() for _ in PATCH_SIZES)
 
     def c1(self, image: Tensor) -> list[Tensor]:
-        """For each scale, the maxima over two neighbouring filter sizes and over place, (batch, 4, H, W)."""
+        """Return for each scale the maxima over two neighbouring filter sizes and over position, (batch, 4, H, W)."""
         edges = [s1(image) for s1 in self.s1]
         pairs = zip(C1_SIZES, edges[::2], edges[1::2], strict=True)
         return [max_pool2d(torch.maximum(a, b), size, size // 2, size // 2) for size, a, b in pairs]
@@ -98,8 +98,8 @@ class HMAX(nn.Module):
         return torch.cat([c2([s2(scale) for scale in scales]) for s2, c2 in pairs], dim=1)
 
 
-def renamed(state: dict) -> dict:
-    """The patches alone are published; the filters are given by their equation."""
+def rename(state: dict) -> dict:
+    """Return the published patches with the filters, which are defined by their equation."""
     return {**{f"s1.{i}.weight": s1.weight for i, s1 in enumerate(HMAX(1).s1)}, **state}
 
 
@@ -118,8 +118,8 @@ def convert(source: str, target: str) -> None:
 
 
 def build(reduced: bool = False) -> Built:
-    """HMAX; reduced: 5 patches of each size."""
-    return Built(HMAX(5 if reduced else PATCHES), LAYERS, renamed)
+    """Return HMAX; reduced: 5 patches of each size."""
+    return Built(HMAX(5 if reduced else PATCHES), LAYERS, rename)
 
 
 BUILDERS = {"hmax": build}

@@ -1,8 +1,8 @@
 """Inflated ResNets: I3D (Carreira & Zisserman 2017, arXiv:1705.07750), with and without non-local blocks (Wang et al.
 2018, arXiv:1711.07971).
 
-ResNet-50 whose first convolution looks at 5 frames and whose bottlenecks open with a kernel of 3 frames or 1 by turns;
-time is halved by the first convolution, by the pooling behind it and behind the first stage. Names as in MMAction2's
+ResNet-50 whose first convolution spans 5 frames and whose bottlenecks start with kernels of 3 frames and 1 alternately;
+time is halved by the first convolution, by the pooling after it and after the first stage. Names as in MMAction2's
 checkpoints (ImageNet, then Kinetics-400; 32 frames in steps of 2).
 """
 
@@ -16,12 +16,12 @@ from .built import Built
 from .mmaction import PooledHead, recognizer, rename
 
 BLOCKS, WIDTH = (3, 4, 6, 3), 64
-LOOKS_AROUND = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
+TEMPORAL_KERNELS = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
 NON_LOCAL = ((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0))
 
 
-class Unit(nn.Module):
-    """A convolution, its batch normalisation and a rectifier, where it has them."""
+class ConvBlock(nn.Module):
+    """Convolution with optional batch normalisation and rectifier."""
 
     def __init__(self, n_in: int, n_out: int, kernel, stride=1, padding=0, bias=False, normed=True, rectified=True):
         super().__init__()
@@ -36,11 +36,11 @@ class Unit(nn.Module):
         return x.relu() if self.rectified else x
 
 
-class ClosedNorm(nn.Module):
-    """Batch normalisation with running statistics whose scale is built almost 0, as the paper builds it.
+class NearZeroNorm(nn.Module):
+    """Batch normalisation with running statistics and an initial scale of almost 0, as in the paper.
 
-    So a block without trained weights passes its input on. It is no torch layer and its scale not 0, which a network
-    drawn anew would open: the third power of what goes in would overflow within a few blocks.
+    A block without trained weights is then the identity. It is not a torch layer and its scale is not 0, so that
+    `reinitialise` keeps the scale: otherwise the third power of the input would overflow within a few blocks.
     """
 
     def __init__(self, dim: int):
@@ -55,38 +55,38 @@ class ClosedNorm(nn.Module):
 
 
 class NonLocal(nn.Module):
-    """x plus what every place gathers from all places of all frames, weighted by the dot product of two embeddings.
+    """x plus a sum over all positions of all frames, weighted by the dot product of two embeddings.
 
-    Keys and values are pooled 2 x 2 in space; the weights are divided by the number of places, without softmax. So
-    values x keys can be multiplied first: that is (channels, channels), however long the clip.
+    Keys and values are pooled 2 x 2 in space; the weights are divided by the number of positions, without softmax.
+    Values x keys, (channels, channels), is therefore multiplied first, independent of the length of the clip.
     """
 
     def __init__(self, dim: int):
         super().__init__()
         inner = dim // 2
-        g, self.theta, phi = (Unit(dim, inner, 1, bias=True, normed=False, rectified=False) for _ in range(3))
+        g, self.theta, phi = (ConvBlock(dim, inner, 1, bias=True, normed=False, rectified=False) for _ in range(3))
         self.g, self.phi = (nn.Sequential(part, nn.MaxPool3d((1, 2, 2))) for part in (g, phi))
-        self.conv_out = Unit(inner, dim, 1, rectified=False)
-        self.conv_out.bn = ClosedNorm(dim)
+        self.conv_out = ConvBlock(inner, dim, 1, rectified=False)
+        self.conv_out.bn = NearZeroNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (part(x).flatten(2) for part in (self.theta, self.phi, self.g))
-        gathered = value @ key.transpose(1, 2) / key.shape[-1]
-        found = (gathered @ query).unflatten(2, x.shape[2:])
-        return x + self.conv_out(found)
+        mixing = value @ key.transpose(1, 2) / key.shape[-1]
+        total = (mixing @ query).unflatten(2, x.shape[2:])
+        return x + self.conv_out(total)
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions beside a shortcut, and a non-local block behind them where there is one."""
+    """Three convolutions with a shortcut, and an optional non-local block after them."""
 
-    def __init__(self, n_in: int, width: int, stride: int, looks_around: bool, non_local: bool):
+    def __init__(self, n_in: int, width: int, stride: int, temporal_kernel: bool, non_local: bool):
         super().__init__()
-        n_out, first = 4 * width, ((3, 1, 1), 1, (1, 0, 0)) if looks_around else (1, 1, 0)
-        self.conv1 = Unit(n_in, width, *first)
-        self.conv2 = Unit(width, width, (1, 3, 3), (1, stride, stride), (0, 1, 1))
-        self.conv3 = Unit(width, n_out, 1, rectified=False)
+        n_out, first = 4 * width, ((3, 1, 1), 1, (1, 0, 0)) if temporal_kernel else (1, 1, 0)
+        self.conv1 = ConvBlock(n_in, width, *first)
+        self.conv2 = ConvBlock(width, width, (1, 3, 3), (1, stride, stride), (0, 1, 1))
+        self.conv3 = ConvBlock(width, n_out, 1, rectified=False)
         changes = n_in != n_out or stride != 1
-        self.downsample = Unit(n_in, n_out, 1, (1, stride, stride), rectified=False) if changes else None
+        self.downsample = ConvBlock(n_in, n_out, 1, (1, stride, stride), rectified=False) if changes else None
         self.non_local_block = NonLocal(n_out) if non_local else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,17 +98,17 @@ class Bottleneck(nn.Module):
 class InflatedResNet(nn.Module):
     """Clips (n, 3, t, h, w) -> (n, 32 * width, t / 8, h / 32, w / 32)."""
 
-    def __init__(self, width: int, looks_around, non_local):
+    def __init__(self, width: int, temporal_kernels, non_local):
         super().__init__()
-        self.conv1 = Unit(3, width, (5, 7, 7), (2, 2, 2), (2, 3, 3))
+        self.conv1 = ConvBlock(3, width, (5, 7, 7), (2, 2, 2), (2, 3, 3))
         self.maxpool = nn.MaxPool3d((1, 3, 3), (2, 2, 2), (0, 1, 1))
         self.pool2 = nn.MaxPool3d((2, 1, 1))
         n_in = width
-        for i, (around, non) in enumerate(zip(looks_around, non_local, strict=True)):
+        for i, (temporal, non) in enumerate(zip(temporal_kernels, non_local, strict=True)):
             blocks = []
-            for j in range(len(around)):
+            for j in range(len(temporal)):
                 stride = 2 if i and not j else 1
-                blocks.append(Bottleneck(n_in, width << i, stride, bool(around[j]), bool(non[j])))
+                blocks.append(Bottleneck(n_in, width << i, stride, bool(temporal[j]), bool(non[j])))
                 n_in = 4 * (width << i)
             setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
 
@@ -118,13 +118,13 @@ class InflatedResNet(nn.Module):
 
 
 def build(non_local, reduced: bool = False) -> Built:
-    """The network with non-local blocks where `non_local` has a 1; reduced: 8 channels, two blocks per stage."""
-    width, around = (WIDTH, LOOKS_AROUND) if not reduced else (8, tuple(stage[:2] for stage in LOOKS_AROUND))
-    non_local = tuple(stage[: len(kept)] for stage, kept in zip(non_local, around, strict=True))
-    module = recognizer(InflatedResNet(width, around, non_local), PooledHead(32 * width))
+    """Return the network with non-local blocks where `non_local` is 1; reduced: 8 channels, two blocks per stage."""
+    width, temporal = (8, tuple(stage[:2] for stage in TEMPORAL_KERNELS)) if reduced else (WIDTH, TEMPORAL_KERNELS)
+    non_local = tuple(stage[: len(kept)] for stage, kept in zip(non_local, temporal, strict=True))
+    module = recognizer(InflatedResNet(width, temporal, non_local), PooledHead(32 * width))
     stages = {f"backbone.{part}": "CTHW" for part in ("conv1", "layer1", "layer2", "layer3", "layer4")}
     return Built(module, {**stages, "cls_head": "C"}, rename)
 
 
-NOWHERE = tuple((0,) * n for n in BLOCKS)
-BUILDERS = {"I3D": partial(build, NOWHERE), "I3D-nonlocal": partial(build, NON_LOCAL)}
+NO_NON_LOCAL = tuple((0,) * n for n in BLOCKS)
+BUILDERS = {"I3D": partial(build, NO_NON_LOCAL), "I3D-nonlocal": partial(build, NON_LOCAL)}

@@ -1,7 +1,7 @@
 """Inflated ResNets for Something-Something v2 (Chen et al. 2021, arXiv:2010.11757), as IBM published them.
 
-Every 3 x 3 convolution of the bottlenecks looks at 3 frames, and no stage skips frames: the checkpoints were trained
-without strides in time. Names as in torchvision's 2D ResNets.
+Every 3 x 3 convolution of the bottlenecks spans 3 frames, and no stage has a stride in time, as in the training of the
+checkpoints. Names as in torchvision's 2D ResNets.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ CLASSES = 174
 
 
 class Bottleneck(nn.Module):
-    """1, 3 x 3 x 3 and 1 convolutions beside a shortcut; `stride` is that of the middle one in space."""
+    """1, 3 x 3 x 3 and 1 convolutions with a shortcut; `stride` is that of the middle one in space."""
 
     def __init__(self, n_in: int, width: int, stride: int):
         super().__init__()
@@ -35,7 +35,7 @@ class Bottleneck(nn.Module):
 
 
 class InflatedResNet(nn.Module):
-    """Clips (n, 3, t, h, w) -> logits (n, classes): of every time step, and the mean of these."""
+    """Clips (n, 3, t, h, w) -> logits (n, classes), the mean of those of all time steps."""
 
     def __init__(self, blocks: tuple[int, ...], width: int):
         super().__init__()
@@ -57,7 +57,7 @@ class InflatedResNet(nn.Module):
 
 
 def build(depth: int, reduced: bool = False) -> Built:
-    """ResNet of that depth; reduced: 8 channels, one block per stage."""
+    """Return the ResNet of that depth; reduced: 8 channels, one block per stage."""
     blocks, width = ((1, 1, 1, 1), 8) if reduced else (BLOCKS[depth], 64)
     module = InflatedResNet(blocks, width)
     layers = dict.fromkeys(("conv1", "layer1", "layer2", "layer3", "layer4"), "CTHW")

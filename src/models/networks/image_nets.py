@@ -1,4 +1,4 @@
-"""Image networks of torchvision and timm with weights that neither of them publishes."""
+"""Image networks of torchvision and timm with weights of other publishers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,12 +9,12 @@ EMA = "model_ema_state_dict"
 
 
 def _averaged(state: dict) -> dict:
-    """The moving average of the weights that a training of Gokce & Schrimpf (2024) stores beside the weights."""
+    """Return the moving average of the weights in a checkpoint of Gokce & Schrimpf (2024)."""
     return {name.removeprefix("module."): value for name, value in state[EMA].items()}
 
 
 def _resnext_wsl(width: int, reduced: bool = False) -> Built:
-    """ResNeXt-101 32xN d (Xie et al. 2017) trained on hashtags (Mahajan et al. 2018)."""
+    """Return ResNeXt-101 32xN d (Xie et al. 2017) trained on hashtags (Mahajan et al. 2018)."""
     from torchvision.models.resnet import Bottleneck, ResNet
 
     depths = (1, 1, 2, 1) if reduced else (3, 4, 23, 3)
@@ -24,7 +24,7 @@ def _resnext_wsl(width: int, reduced: bool = False) -> Built:
 
 
 def _convnext_base(reduced: bool = False) -> Built:
-    """ConvNeXt-B (Liu et al. 2022)."""
+    """Return ConvNeXt-B (Liu et al. 2022)."""
     from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
     depths, widths = ((1, 1, 2, 1), (8, 16, 24, 32)) if reduced else ((3, 3, 27, 3), (128, 256, 512, 1024))
@@ -35,7 +35,7 @@ def _convnext_base(reduced: bool = False) -> Built:
 
 
 def _deit_base(reduced: bool = False) -> Built:
-    """DeiT III, base, patches of 16 px (Touvron et al. 2022)."""
+    """Return DeiT III, base, patches of 16 px (Touvron et al. 2022)."""
     import timm
 
     smaller = {"embed_dim": 48, "depth": 2, "num_heads": 3} if reduced else {}

@@ -1,6 +1,6 @@
 """Masked autoencoders over space and time (Feichtenhofer, Fan, Li & He 2022, arXiv:2205.09113): the encoder, unmasked.
 
-Tubelets of 2 x 16 x 16 px, a class token, learnt positions in space and in time that are added up; 16 frames of 224 px.
+Tubelets of 2 x 16 x 16 px, a class token, learnt positions in space and in time that are added; 16 frames of 224 px.
 Names as in the authors' checkpoints, whose decoder is left out.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .built import Built
-from .published import inner, without
+from .state_dicts import inner, without
 from .vit_parts import Block, SplitAttention, Tubelets, grid_layers, grid_reader, norm
 
 SIDE, STEPS = 14, 8
@@ -45,12 +45,12 @@ class MaskedAutoencoderST(nn.Module):
 
 
 def rename(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The encoder of a checkpoint {"model_state": ...} or {"model": ...}."""
+    """Return the encoder of a checkpoint {"model_state": ...} or {"model": ...}."""
     return without(inner(state, "model_state", "model"), *UNUSED)
 
 
 def build(dim: int, depth: int, heads: int, reduced: bool = False) -> Built:
-    """An encoder of that size; reduced: 3 blocks of 32 channels."""
+    """Return an encoder of that size; reduced: 3 blocks of 32 channels."""
     dim, depth, heads = (32, 3, 2) if reduced else (dim, depth, heads)
     module = MaskedAutoencoderST(dim, depth, heads)
     return Built(module, grid_layers(depth), rename, grid_reader(SIDE, first=1))

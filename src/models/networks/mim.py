@@ -1,7 +1,7 @@
-"""MIM (memory in memory), trained to predict the next frame: PredRNN whose forget gates are recurrent cells themselves.
+"""MIM (memory in memory), trained to predict the next frame: PredRNN with recurrent cells as forget gates.
 
-Wang et al. 2019, Memory In Memory (arXiv 1811.07490): one cell follows the differences of the hidden state below
-(MIM-N, non-stationary), a second one inside the layer turns the temporal memory into what is kept of it (MIM-S). Sizes,
+Wang et al. 2019, Memory In Memory (arXiv 1811.07490): the input of one cell is the difference of the hidden state below
+(MIM-N, non-stationary); a second one inside the layer computes the retained part of the temporal memory (MIM-S). Sizes,
 names and order of the gates as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
 """
 
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from .built import Built
-from .predrnn import SpatioTemporalLSTMCell, remembered
-from .recurrent import CHANNELS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
+from .predrnn import SpatioTemporalLSTMCell, updated_memory
+from .recurrent import CHANNELS, HIDDEN, State, Traces, conv, gate, hidden_sizes, patches, trace_axes, zero_states
 
-SIZE = (64, 80)  # of the maps: the peepholes have a weight for every place of frames of 128 x 160 px
+SIZE = (64, 80)  # of the maps; the peepholes have one weight per position, for frames of 128 x 160 px
 
 
 class PeepholeCell(nn.Module):
-    """A convolutional LSTM cell with peepholes, one weight per unit: input, h, c (batch, hidden, H, W) -> h, c."""
+    """Convolutional LSTM cell with peephole weights per position: input, h, c (batch, hidden, H, W) -> h, c."""
 
     def __init__(self, n_in: int, hidden: int, size: tuple[int, int]):
         super().__init__()
@@ -32,7 +32,7 @@ class PeepholeCell(nn.Module):
         i_h, g_h, f_h, o_h = self.conv_h_concat(h).chunk(4, dim=1)
         i_x, g_x, f_x, o_x = self.conv_x_concat(x).chunk(4, dim=1)
         i_c, f_c = (c.repeat(1, 2, 1, 1) * self.ct_weight).chunk(2, dim=1)
-        c = remembered(c, i_h + i_x + i_c, f_h + f_x + f_c, g_h + g_x)
+        c = updated_memory(c, i_h + i_x + i_c, f_h + f_x + f_c, g_h + g_x)
         return torch.sigmoid(o_h + o_x + c * self.oc_weight) * torch.tanh(c), c
 
 
@@ -41,7 +41,7 @@ class MIMN(PeepholeCell):
 
     def __init__(self, n_in: int, hidden: int, size: tuple[int, int]):
         super().__init__(n_in, hidden, size)
-        # published with the weights and used by no equation
+        # in the published weights, not used by any equation
         self.conv_last = conv(2 * hidden, hidden, kernel=1)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> State:
@@ -62,7 +62,7 @@ class MIMBlock(PeepholeCell):
         i_t, g_t, o_t = self.conv_t_cc(h).chunk(3, dim=1)
         i_m, g_m, f_m, o_m = self.conv_s_cc(m).chunk(4, dim=1)
         i_x, g_x, f_x, o_x = self.conv_x_cc(x).chunk(4, dim=1)
-        m = remembered(m, i_x + i_m, f_x + f_m, g_x + g_m)
+        m = updated_memory(m, i_x + i_m, f_x + f_m, g_x + g_m)
         kept, s = self.peep(difference, c, s)
         c = kept + torch.sigmoid(i_x + i_t) * torch.tanh(g_x + g_t)
         o = torch.sigmoid(o_x + o_t + o_m)
@@ -80,9 +80,9 @@ class Memory:
 
 
 class MIM(nn.Module):
-    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, H / 2, W / 2).
+    """Frames (batch, T, 3, H, W) in [0, 1] -> predicted patches of each next frame, (batch, T, 12, H / 2, W / 2).
 
-    Every frame is shown; predictions are not fed back. Traces: `memory.i`, the spatiotemporal memory m behind layer i;
+    All frames are observed, no prediction is an input. Traces: `memory.i`, the spatiotemporal memory m after layer i;
     `difference.i`, the cell state of MIM-N between layers i and i + 1, 0 at the first frame.
     """
 
@@ -98,34 +98,34 @@ class MIM(nn.Module):
         self.hidden = hidden
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = patches(frames, PATCH)
-        zeros = [frames.new_zeros(len(frames), n, *frames.shape[-2:]) for n in self.hidden]
+        frames = patches(frames)
+        zeros = zero_states(frames, self.hidden)
         state = Memory(
             (zeros[0],) * 2, [(zero,) * 3 for zero in zeros[1:]], [(zero,) * 2 for zero in zeros[1:]], zeros[0]
         )
         memories, differences, predicted = [], [], []
         for t, x in enumerate(frames.unbind(1)):
-            state, behind = self._step(x, state, first=t == 0)
-            memories.append(behind)
+            state, memory = self._step(x, state, first=t == 0)
+            memories.append(memory)
             differences.append([c for _, c in state.moved])
             predicted.append(self.conv_last(state.blocks[-1][0]))
-        self.memory.tell(memories)
-        self.difference.tell(differences)
+        self.memory.record(memories)
+        self.difference.record(differences)
         return self.prediction(torch.stack(predicted, dim=1))
 
     def _step(self, x: Tensor, old: Memory, first: bool) -> tuple[Memory, list[Tensor]]:
-        """The memory behind one frame, and m behind each layer on its way up."""
+        """Return the memory after one frame, and m after each layer."""
         h, c, m = self.stlstm_layer[0](x, *old.first, old.m)
-        lowest, blocks, behind = (h, c), [], [m]
+        lowest, blocks, memory = (h, c), [], [m]
         moved = old.moved if first else self._moved(h - old.first[0], old.moved)
         for block, state, (difference, _) in zip(self.stlstm_layer[1:], old.blocks, moved, strict=True):
             h, c, s, m = block(h, difference, *state, m)
             blocks.append((h, c, s))
-            behind.append(m)
-        return Memory(lowest, blocks, moved, m), behind
+            memory.append(m)
+        return Memory(lowest, blocks, moved, m), memory
 
     def _moved(self, difference: Tensor, states: list[State]) -> list[State]:
-        """The new states of the MIM-N cells, each fed with the hidden state of the one below."""
+        """Return the new states of the MIM-N cells; the input of each is the hidden state of the one below."""
         found = []
         for cell, state in zip(self.stlstm_layer_diff, states, strict=True):
             found.append(cell(difference, *state))
@@ -134,8 +134,8 @@ class MIM(nn.Module):
 
 
 def build(reduced: bool = False) -> Built:
-    """MIM of four layers; reduced: 4 channels each."""
-    hidden = (4,) * len(HIDDEN) if reduced else HIDDEN
+    """Return MIM of four layers; reduced: 4 channels each."""
+    hidden = hidden_sizes(reduced)
     return Built(MIM(hidden), trace_axes(memory=len(hidden), difference=len(hidden) - 1))
 
 

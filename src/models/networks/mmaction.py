@@ -1,4 +1,4 @@
-"""What MMAction2's checkpoints have in common: a "backbone" below a "cls_head" that ends in the layer "fc_cls"."""
+"""Common parts of MMAction2's checkpoints: a "backbone" and a "cls_head" that ends in the layer "fc_cls"."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .published import without
+from .state_dicts import without
 
 
 class PooledHead(nn.Module):
-    """The mean over time and space, then one linear layer: (n, c, t, h, w) -> (n, classes)."""
+    """Mean over time and space, then one linear layer: (n, c, t, h, w) -> (n, classes)."""
 
     def __init__(self, dim: int, classes: int = 400):
         super().__init__()
@@ -32,10 +32,10 @@ class VectorHead(nn.Module):
 
 
 def recognizer(backbone: nn.Module, head: nn.Module) -> nn.Sequential:
-    """The two behind each other under MMAction2's names."""
+    """Return backbone and head in sequence under MMAction2's names."""
     return nn.Sequential(OrderedDict(backbone=backbone, cls_head=head))
 
 
 def rename(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint's "state_dict" without the constants of its own preprocessing."""
+    """Return a checkpoint's "state_dict" without the constants of its preprocessing."""
     return without(state, "data_preprocessor.")

@@ -1,6 +1,6 @@
 """MotionNet: space-time filters and a readout of 64 velocities, trained on moving natural images.
 
-Rideaux and Welchman 2020, But still it moves (J. Neurosci. 40:2538). Trained on 32 x 32 px; shown larger films, the
+Rideaux and Welchman 2020, But still it moves (J. Neurosci. 40:2538). Trained on 32 x 32 px; on larger videos the
 readout is applied every 9 px, as by Mineault et al. 2021, Your head is there to move you around (NeurIPS).
 """
 
@@ -27,16 +27,16 @@ class MotionNet(nn.Module):
         self.conv2 = nn.Conv3d(filters, velocities, (1, FIELD, FIELD), (1, STEP, STEP), (0, 17, 17))
 
     def forward(self, clip: Tensor) -> Tensor:
-        # an even kernel gives one step more than there are frames
+        # an even kernel with this padding has one output step more than there are frames
         filtered = self.conv1(clip.mean(dim=1, keepdim=True))[:, :, :-1]
         return torch.softmax(self.conv2(self.relu(filtered)), dim=1)
 
 
-def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published arrays, as TensorFlow has them (height, width, input, output), as ours; ours stay as they are.
+def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return TensorFlow's published arrays (height, width, input, output) as torch's; other state dicts unchanged.
 
-    Height and width change places, as in the network that the benchmark's first list has: it sees films mirrored at
-    the diagonal.
+    Height and width are exchanged, as in the network of the benchmark's first list, whose filters are mirrored at the
+    diagonal.
     """
     state = {name.removesuffix(":0"): value for name, value in state.items()}
     if "wconv" not in state:
@@ -61,8 +61,8 @@ def convert(source: str, target: str) -> None:
 
 
 def build(reduced: bool = False) -> Built:
-    """MotionNet; reduced: 4 filters, 4 velocities."""
-    return Built(MotionNet(4, 4) if reduced else MotionNet(FILTERS, VELOCITIES), LAYERS, renamed)
+    """Return MotionNet; reduced: 4 filters, 4 velocities."""
+    return Built(MotionNet(4, 4) if reduced else MotionNet(FILTERS, VELOCITIES), LAYERS, rename)
 
 
 BUILDERS = {"MotionNet": build}

@@ -1,7 +1,7 @@
-"""MViTv2-B (Li et al. 2022, arXiv:2112.01526): torchvision's MViT class with the sizes that it offers no builder for.
+"""MViTv2-B (Li et al. 2022, arXiv:2112.01526): torchvision's MViT class in a size for which it has no builder.
 
 24 blocks of 96 to 768 channels; the blocks 2, 5 and 21 halve the grid and double channels and heads; 32 frames of
-224 px. Reads the checkpoints of PySlowFast and those that MMAction2 made of them.
+224 px. Reads the checkpoints of PySlowFast and their conversions by MMAction2.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
 from .built import Built
-from .published import inner, reprefixed
+from .state_dicts import inner, reprefixed
 
 DEPTH, WIDTH, HALVING = 24, 96, (2, 5, 21)
 SIZE, FRAMES, STRIDE = 224, 32, (2, 4, 4)
@@ -38,7 +38,7 @@ ENDS = {
 
 
 def settings(depth: int, width: int, halving: tuple[int, ...]) -> list[MSBlockConfig]:
-    """The blocks: one head per `width` channels; keys and values are pooled to one size of grid in all."""
+    """Return the blocks: one head per `width` channels; keys and values are pooled to the same grid in all blocks."""
     blocks, channels, heads, pooled = [], width, 1, 8
     for i in range(depth):
         stride = 2 if i in halving else 1
@@ -50,7 +50,7 @@ def settings(depth: int, width: int, halving: tuple[int, ...]) -> list[MSBlockCo
 
 
 def rename(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Names of PySlowFast ("model_state") or MMAction2 ("state_dict", "backbone.") to torchvision's."""
+    """Return a state dict of PySlowFast ("model_state") or MMAction2 ("state_dict") under torchvision's names."""
     state = {name.removeprefix("backbone."): value for name, value in inner(state, "model_state", "state_dict").items()}
     renamed = {}
     for name, value in reprefixed(state, ENDS).items():
@@ -65,7 +65,7 @@ def rename(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(layer: str, output: Any) -> Tensor:
-    """A block's tokens (n, 1 + t * h * w, c), which come with (t, h, w), without the class token: (n, t, h, w, c)."""
+    """Return a block's output, tokens (n, 1 + t * h * w, c) and (t, h, w), as (n, t, h, w, c) without class token."""
     if not layer.startswith("blocks."):
         return output
     tokens, grid = output
@@ -73,7 +73,7 @@ def read(layer: str, output: Any) -> Tensor:
 
 
 def build(classes: int, reduced: bool = False) -> Built:
-    """MViTv2-B; reduced: 4 blocks from 16 channels on, halved twice, of patches 8 apart."""
+    """Return MViTv2-B; reduced: 4 blocks from 16 channels on, halved twice, patches with a stride of 8."""
     depth, width, halving, stride = (4, 16, (1, 3), (8, 8, 8)) if reduced else (DEPTH, WIDTH, HALVING, STRIDE)
     module = MViT(
         spatial_size=(SIZE, SIZE),

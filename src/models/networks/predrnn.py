@@ -1,4 +1,4 @@
-"""PredRNN, trained to predict the next frame: LSTM cells with a second memory that zigzags through the layers.
+"""PredRNN, trained to predict the next frame: LSTM cells with a second memory that passes through all layers.
 
 Wang et al. 2017, PredRNN: Recurrent Neural Networks for Predictive Learning using Spatiotemporal LSTMs (NeurIPS);
 sizes, names and order of the gates as in OpenSTL's KITTI checkpoint (Tan et al. 2023, arXiv 2306.11249).
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .built import Built
-from .recurrent import CHANNELS, FORGET_BIAS, HIDDEN, PATCH, State, Traces, conv, gate, patches, trace_axes
+from .recurrent import FORGET_BIAS, HIDDEN, CellStack, State, conv, gate, hidden_sizes, patches, trace_axes
 
 
 class SpatioTemporalLSTMCell(nn.Module):
@@ -26,37 +26,30 @@ class SpatioTemporalLSTMCell(nn.Module):
         i_x, f_x, g_x, i_x2, f_x2, g_x2, o_x = self.conv_x(x).chunk(7, dim=1)
         i_h, f_h, g_h, o_h = self.conv_h(h).chunk(4, dim=1)
         i_m, f_m, g_m = self.conv_m(m).chunk(3, dim=1)
-        c = remembered(c, i_x + i_h, f_x + f_h, g_x + g_h)
-        m = remembered(m, i_x2 + i_m, f_x2 + f_m, g_x2 + g_m)
+        c = updated_memory(c, i_x + i_h, f_x + f_h, g_x + g_h)
+        m = updated_memory(m, i_x2 + i_m, f_x2 + f_m, g_x2 + g_m)
         both = torch.cat((c, m), dim=1)
         o = torch.sigmoid(o_x + o_h + self.conv_o(both))
         return o * torch.tanh(self.conv_last(both)), c, m
 
 
-def remembered(memory: Tensor, i: Tensor, f: Tensor, g: Tensor) -> Tensor:
-    """A memory behind its input and forget gates (before their sigmoids) and its candidate (before its tanh)."""
+def updated_memory(memory: Tensor, i: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    """Return the new memory from the input and forget gates (before their sigmoids) and the candidate (before tanh)."""
     return torch.sigmoid(f + FORGET_BIAS) * memory + torch.sigmoid(i) * torch.tanh(g)
 
 
-class PredRNN(nn.Module):
-    """Frames (batch, T, 3, H, W) in [0, 1] -> the patches predicted to follow each, (batch, T, 12, H / 2, W / 2).
+class PredRNN(CellStack):
+    """Frames (batch, T, 3, H, W) in [0, 1] -> predicted patches of each next frame, (batch, T, 12, H / 2, W / 2).
 
-    Every frame is shown; predictions are not fed back. Traces `memory.i`: the spatiotemporal memory m behind layer i.
+    All frames are observed, no prediction is an input. Traces `memory.i`: the spatiotemporal memory m after layer i.
     """
 
     def __init__(self, hidden: tuple[int, ...] = HIDDEN):
-        super().__init__()
-        below = (CHANNELS, *hidden[:-1])
-        cells = (SpatioTemporalLSTMCell(n_in, n) for n_in, n in zip(below, hidden, strict=True))
-        self.cell_list = nn.ModuleList(cells)
-        self.conv_last = conv(hidden[-1], CHANNELS, kernel=1)
-        self.memory = Traces(len(hidden))
-        self.prediction = nn.Identity()
-        self.hidden = hidden
+        super().__init__(SpatioTemporalLSTMCell, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
-        frames = patches(frames, PATCH)
-        zeros = [frames.new_zeros(len(frames), n, *frames.shape[-2:]) for n in self.hidden]
+        frames = patches(frames)
+        zeros = self.zeros(frames)
         h, c, m = [*zeros], [*zeros], zeros[0]
         memories, predicted = [], []
         for x in frames.unbind(1):
@@ -66,13 +59,13 @@ class PredRNN(nn.Module):
                 x = h[i]
                 memories[-1].append(m)
             predicted.append(self.conv_last(x))
-        self.memory.tell(memories)
+        self.memory.record(memories)
         return self.prediction(torch.stack(predicted, dim=1))
 
 
 def build(reduced: bool = False) -> Built:
-    """PredRNN of four layers; reduced: 4 channels each."""
-    hidden = (4,) * len(HIDDEN) if reduced else HIDDEN
+    """Return PredRNN of four layers; reduced: 4 channels each."""
+    hidden = hidden_sizes(reduced)
     return Built(PredRNN(hidden), trace_axes(memory=len(hidden)))
 
 

@@ -1,4 +1,4 @@
-"""The film trunks of SeLaVi and GDT: torchvision's R(2+1)D-18 without its classifier, trained against sound or text.
+"""Video networks of SeLaVi and GDT: torchvision's R(2+1)D-18 without classifier, trained against sound or text.
 
 Tran et al. 2018 (arXiv 1711.11248); Asano et al. 2020, Labelling unlabelled videos from scratch (arXiv 2006.13662);
 Patrick et al. 2020, Generalized data transformations (arXiv 2003.04298).
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
 from .built import Built
-from .keys import part
+from .state_dicts import part
 
-# what the checkpoints hold beside the film trunk: the trunk for sound or text, and the heads on either
+# other parts of the checkpoints: the network for sound or text, and the heads of both
 OTHERS = ("audio_network.", "text_network.", "mlp_v", "mlp_a", "mlp_t")
 LAYERS = {f"base.{name}": "CTHW" for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
 
 
 class Trunk(nn.Module):
-    """Clips (batch, 3, T, H, W) -> (batch, features), the means over time and space."""
+    """Clips (batch, 3, T, H, W) -> (batch, features), means over time and space."""
 
     def __init__(self, base: nn.Module):
         super().__init__()
@@ -28,7 +28,7 @@ class Trunk(nn.Module):
 
 
 def build(reduced: bool = False) -> Built:
-    """R(2+1)D-18; reduced: one block per stage."""
+    """Return R(2+1)D-18; reduced: one block per stage."""
     blocks = [1 if reduced else 2] * 4
     trunk = Trunk(VideoResNet(BasicBlock, [Conv2Plus1D] * 4, blocks, R2Plus1dStem))
     return Built(trunk, LAYERS, part("video_network.", *OTHERS))

@@ -1,4 +1,4 @@
-"""S3D with gates, trained to match film and narration: the film half of MIL-NCE's network.
+"""S3D with gates, trained to match video and narration: the video part of MIL-NCE's network.
 
 Xie et al. 2018, Rethinking spatiotemporal feature learning (arXiv 1712.04851); Miech et al. 2020, End-to-end learning
 of visual representations from uncurated instructional videos (arXiv 1912.06430), which starts with a space-to-depth
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool3d, pad
 
 from .built import Built
-from .keys import part
+from .state_dicts import part
 
 EMBEDDING = 512
-# widths of a mixed block: pointwise; its 3 x 3 x 3 branches, before and within; behind its pool
+# widths of a mixed block: pointwise branch; two 3 x 3 x 3 branches (reduction, output); pooled branch
 MIXED = {
     "mixed_3b": (64, 96, 128, 16, 32, 32),
     "mixed_3c": (128, 128, 192, 32, 96, 64),
@@ -33,7 +33,7 @@ LAYERS = {
 
 
 class Conv(nn.Module):
-    """Convolution, batch norm, ReLU; `separable`: over space and then over time."""
+    """Convolution, batch normalisation and ReLU; `separable`: over space and then over time."""
 
     def __init__(self, n_in: int, n_out: int, kernel: tuple[int, int, int], padding=0, separable: bool = False):
         super().__init__()
@@ -54,7 +54,7 @@ class Conv(nn.Module):
 
 
 class Gate(nn.Module):
-    """Each channel times a number in (0, 1) that depends on the means of all."""
+    """Channels multiplied by numbers in (0, 1) that depend on the means of all channels."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -65,7 +65,7 @@ class Gate(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Four branches side by side, each with a gate."""
+    """Four parallel branches, each with a gate."""
 
     def __init__(self, n_in: int, widths: tuple[int, ...]):
         super().__init__()
@@ -90,16 +90,16 @@ class Mixed(nn.Module):
 
 
 def pooled(x: Tensor, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
-    """A maximum as TensorFlow pads it: zeros, the odd one behind; what remains at the end counts as well."""
+    """Return the max pooling of TensorFlow: zeros as padding, an odd one at the end, and incomplete last windows."""
     spare = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
     sides = [side for total in reversed(spare) for side in (total // 2, total - total // 2)]
     return max_pool3d(pad(x, sides), kernel, stride, ceil_mode=True)
 
 
 def folded(clip: Tensor) -> Tensor:
-    """Clips (batch, C, T, H, W) -> (batch, 8 * C, T / 2, H / 2, W / 2): time first within the new channels, C last.
+    """Return clips (batch, C, T, H, W) as (batch, 8 * C, T / 2, H / 2, W / 2), time first in the channels, C last.
 
-    An odd last frame, row or column is shown twice.
+    An odd last frame, row or column is repeated.
     """
     odd = [side % 2 for side in reversed(clip.shape[2:])]
     if any(odd):
@@ -109,7 +109,7 @@ def folded(clip: Tensor) -> Tensor:
 
 
 class S3D(nn.Module):
-    """Clips (batch, 3, T, H, W) in [0, 1] -> (batch, 512), the place in the space that film and text share."""
+    """Clips (batch, 3, T, H, W) in [0, 1] -> (batch, 512), the embedding in the common space of video and text."""
 
     def __init__(self, mixed: dict[str, tuple[int, ...]], embedding: int):
         super().__init__()
@@ -135,12 +135,12 @@ class S3D(nn.Module):
 
 
 def _trimmed(layer: str, output: Tensor) -> Tensor:
-    """The first convolution pads both ends; the network takes no notice of its first step, row and column."""
+    """Return the output of the first convolution without the first step, row and column, which the network ignores."""
     return output[:, :, 1:, 1:, 1:] if layer == "conv1" else output
 
 
 def build(reduced: bool = False) -> Built:
-    """S3D; reduced: mixed blocks an eighth as wide."""
+    """Return S3D; reduced: mixed blocks an eighth as wide."""
     mixed = {name: tuple(n // 8 for n in widths) for name, widths in MIXED.items()} if reduced else MIXED
     return Built(S3D(mixed, EMBEDDING), LAYERS, part("", "text_module."), process_output=_trimmed)
 

@@ -37,7 +37,7 @@ class ConvBlock(nn.Module):
 
 
 class ConvSC(nn.Module):
-    """A block by its published name."""
+    """ConvBlock under its published name."""
 
     def __init__(self, n_in: int, n_out: int, step: int = 1):
         super().__init__()
@@ -86,7 +86,7 @@ class WideKernel(nn.Module):
 
 
 class GatedSpatiotemporal(WideKernel):
-    """SimVPv2's gate: one half of the values lets the other pass."""
+    """Gate of SimVPv2: one half of the values, after a sigmoid, multiplies the other."""
 
     def __init__(self, width: int):
         super().__init__(width, 2 * width)
@@ -97,7 +97,7 @@ class GatedSpatiotemporal(WideKernel):
 
 
 class TemporalAttention(WideKernel):
-    """TAU's product: static attention over space times dynamic attention over channels, which hold the time."""
+    """Product of TAU: static attention over space times dynamic attention over channels, which contain time."""
 
     def __init__(self, width: int):
         super().__init__(width, width)
@@ -112,13 +112,13 @@ class TemporalAttention(WideKernel):
 
 
 class Attention(nn.Module):
-    """An attention unit between two pointwise convolutions, with a shortcut."""
+    """Attention between two pointwise convolutions, with a shortcut."""
 
-    def __init__(self, width: int, unit: type[WideKernel]):
+    def __init__(self, width: int, attention: type[WideKernel]):
         super().__init__()
         self.proj_1 = nn.Conv2d(width, width, 1)
         self.activation = nn.GELU()
-        self.spatial_gating_unit = unit(width)
+        self.spatial_gating_unit = attention(width)
         self.proj_2 = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class Attention(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """A 3 x 3 depthwise convolution by its published name."""
+    """3 x 3 depthwise convolution under its published name."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -137,7 +137,7 @@ class DepthwiseConv(nn.Module):
 
 
 class MixMlp(nn.Module):
-    """Pointwise, depthwise, GELU, pointwise."""
+    """Pointwise convolution, depthwise convolution, GELU, pointwise convolution."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -151,12 +151,12 @@ class MixMlp(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Attention and perceptron, each normalised before, scaled per channel behind, added to what came in."""
+    """Attention and perceptron with residuals, each with a normalisation before and a scale per channel after it."""
 
-    def __init__(self, width: int, unit: type[WideKernel]):
+    def __init__(self, width: int, attention: type[WideKernel]):
         super().__init__()
         self.norm1, self.norm2 = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
-        self.attn = Attention(width, unit)
+        self.attn = Attention(width, attention)
         self.mlp = MixMlp(width, MLP_RATIO * width)
         self.layer_scale_1 = nn.Parameter(torch.full((width,), SCALE))
         self.layer_scale_2 = nn.Parameter(torch.full((width,), SCALE))
@@ -169,9 +169,9 @@ class AttentionBlock(nn.Module):
 class MetaBlock(nn.Module):
     """A block of the translator, with a pointwise convolution where the width changes."""
 
-    def __init__(self, n_in: int, n_out: int, unit: type[WideKernel]):
+    def __init__(self, n_in: int, n_out: int, attention: type[WideKernel]):
         super().__init__()
-        self.block = AttentionBlock(n_in, unit)
+        self.block = AttentionBlock(n_in, attention)
         self.reduction = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,10 +181,10 @@ class MetaBlock(nn.Module):
 class Translator(nn.Module):
     """Codes of all frames as channels, (batch, T * width, H, W) -> the same shape."""
 
-    def __init__(self, channels: int, width: int, depth: int, unit: type[WideKernel]):
+    def __init__(self, channels: int, width: int, depth: int, attention: type[WideKernel]):
         super().__init__()
         widths = [channels, *[width] * (depth - 1), channels]
-        self.enc = nn.Sequential(*(MetaBlock(n_in, n_out, unit) for n_in, n_out in pairwise(widths)))
+        self.enc = nn.Sequential(*(MetaBlock(n_in, n_out, attention) for n_in, n_out in pairwise(widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.enc(x)
@@ -193,10 +193,10 @@ class Translator(nn.Module):
 class SimVP(nn.Module):
     """Ten frames (batch, 10, 3, H, W) in [0, 1] -> the ten that follow, (batch, 10, 3, H, W)."""
 
-    def __init__(self, unit: type[WideKernel], width: int, translator_width: int):
+    def __init__(self, attention: type[WideKernel], width: int, translator_width: int):
         super().__init__()
         self.enc = Encoder(width)
-        self.hid = Translator(FRAMES * width, translator_width, DEPTH, unit)
+        self.hid = Translator(FRAMES * width, translator_width, DEPTH, attention)
         self.dec = Decoder(width)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -214,14 +214,14 @@ LAYERS = {
 
 
 def _unfolded(layer: str, output: Tensor) -> Tensor:
-    """Encoder and decoder see frame by frame, with the time in the batch; the translator has it in the channels."""
+    """Return the output with a time axis if its layer has one: encoder and decoder have time in the batch axis."""
     return output.unflatten(0, (-1, FRAMES)) if "T" in LAYERS[layer] else output
 
 
-def build(unit: type[WideKernel], reduced: bool = False) -> Built:
-    """SimVP with one kind of attention; reduced: a sixteenth of the widths."""
+def build(attention: type[WideKernel], reduced: bool = False) -> Built:
+    """Return SimVP with one kind of attention; reduced: a sixteenth of the widths."""
     part = 16 if reduced else 1
-    return Built(SimVP(unit, WIDTH // part, TRANSLATOR_WIDTH // part), LAYERS, process_output=_unfolded)
+    return Built(SimVP(attention, WIDTH // part, TRANSLATOR_WIDTH // part), LAYERS, process_output=_unfolded)
 
 
 BUILDERS = {"SimVP": partial(build, GatedSpatiotemporal), "TAU": partial(build, TemporalAttention)}

@@ -10,11 +10,11 @@ from .mmaction import PooledHead, recognizer, rename
 from .vit_parts import JointAttention, Mlp
 
 DEPTHS, DIMS, HEAD = (5, 8, 20, 7), (64, 128, 320, 512), 64
-STRIDES = ((2, 4), (1, 2), (1, 2), (1, 2))  # of each stage's patches, in time and in space
+STRIDES = ((2, 4), (1, 2), (1, 2), (1, 2))  # of the patches of each stage, in time and in space
 
 
 class Patches(nn.Module):
-    """A strided convolution and a layer normalisation over the channels; the first stage's looks at 3 frames."""
+    """Strided convolution and layer normalisation over the channels; 3 frames in the first stage."""
 
     def __init__(self, n_in: int, dim: int, stride: tuple[int, int]):
         super().__init__()
@@ -28,17 +28,17 @@ class Patches(nn.Module):
 
 
 def pointwise(n_in: int, n_out: int) -> nn.Conv3d:
-    """A convolution with a kernel of one."""
+    """Return a convolution with a kernel of one."""
     return nn.Conv3d(n_in, n_out, 1)
 
 
 def depthwise(dim: int, kernel: int) -> nn.Conv3d:
-    """A convolution of every channel with itself, of unchanged size."""
+    """Return a depthwise convolution that keeps the size."""
     return nn.Conv3d(dim, dim, kernel, padding=kernel // 2, groups=dim)
 
 
 class ConvMlp(nn.Module):
-    """A multilayer perceptron at every place."""
+    """Multilayer perceptron at every position."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -49,7 +49,7 @@ class ConvMlp(nn.Module):
 
 
 class LocalBlock(nn.Module):
-    """Position by convolution, then a learnt 5 x 5 x 5 neighbourhood in the place of attention, then the mlp."""
+    """Position by convolution, then a 5 x 5 x 5 depthwise convolution instead of attention, then the mlp."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -103,7 +103,7 @@ class UniFormer(nn.Module):
 
 
 def build(reduced: bool = False) -> Built:
-    """UniFormer-B; reduced: 6 blocks of 8 to 32 channels."""
+    """Return UniFormer-B; reduced: 6 blocks of 8 to 32 channels."""
     depths, dims, head = ((1, 1, 2, 2), (8, 8, 16, 32), 8) if reduced else (DEPTHS, DIMS, HEAD)
     module = recognizer(UniFormer(depths, dims, head), PooledHead(dims[-1]))
     blocks = [f"backbone.blocks{i + 1}.{j}" for i, depth in enumerate(depths) for j in range(depth)]

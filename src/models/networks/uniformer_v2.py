@@ -1,4 +1,4 @@
-"""UniFormerV2 (Li et al. 2022, arXiv:2211.09552): CLIP's image transformer with blocks that gather over time on top.
+"""UniFormerV2 (Li et al. 2022, arXiv:2211.09552): CLIP's image transformer with blocks that aggregate over time.
 
 The frames of a clip go through the image blocks one by one; after each of the last four, one query per clip attends to
 all tokens of all frames. These sizes have no temporal convolutions inside the image blocks. Names as in MMAction2's
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from .built import Built
 from .mmaction import VectorHead, recognizer, rename
-from .vit_parts import attend_over, placed
+from .vit_parts import add_positions, attend_over
 
-SIZE, GATHERS = 224, 4
+SIZE, AGGREGATORS = 224, 4
 
 
 class QuickGELU(nn.Module):
@@ -28,7 +28,7 @@ class QuickGELU(nn.Module):
 
 
 def mlp(dim: int) -> nn.Sequential:
-    """CLIP's multilayer perceptron under its names."""
+    """Return CLIP's multilayer perceptron under its published names."""
     return nn.Sequential(OrderedDict(c_fc=nn.Linear(dim, 4 * dim), gelu=QuickGELU(), c_proj=nn.Linear(4 * dim, dim)))
 
 
@@ -46,8 +46,8 @@ class FrameBlock(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class Gather(nn.Module):
-    """A query (n, 1, c) attends to tokens (n, l, c) and is added to what it finds."""
+class Aggregator(nn.Module):
+    """Cross-attention of a query (n, 1, c) to tokens (n, l, c), with residuals."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -62,12 +62,12 @@ class Gather(nn.Module):
 class Transformer(nn.Module):
     """Tokens (n, t, 1 + h * w, c) of frames, class token first -> one vector per clip (n, c)."""
 
-    def __init__(self, dim: int, depth: int, heads: int, gathers: int):
+    def __init__(self, dim: int, depth: int, heads: int, aggregators: int):
         super().__init__()
         self.resblocks = nn.ModuleList(FrameBlock(dim, heads) for _ in range(depth))
         self.temporal_cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.dpe = nn.ModuleList(nn.Conv3d(dim, dim, 3, padding=1, groups=dim) for _ in range(gathers))
-        self.dec = nn.ModuleList(Gather(dim, heads) for _ in range(gathers))
+        self.dpe = nn.ModuleList(nn.Conv3d(dim, dim, 3, padding=1, groups=dim) for _ in range(aggregators))
+        self.dec = nn.ModuleList(Aggregator(dim, heads) for _ in range(aggregators))
         self.norm, self.balance = nn.LayerNorm(dim), nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Transformer(nn.Module):
         for i, block in enumerate(self.resblocks):
             x = block(x)
             if i >= start:
-                query = self.dec[i - start](query, placed(x, self.dpe[i - start]).flatten(1, 2))
+                query = self.dec[i - start](query, add_positions(x, self.dpe[i - start]).flatten(1, 2))
         share = self.balance.sigmoid()
         return self.norm((1 - share) * query[:, 0] + share * x[:, :, 0].mean(1))
 
@@ -84,13 +84,13 @@ class Transformer(nn.Module):
 class UniFormerV2(nn.Module):
     """Clips (n, 3, t, 224, 224) -> one vector per clip (n, dim)."""
 
-    def __init__(self, patch: int, dim: int, depth: int, heads: int, gathers: int):
+    def __init__(self, patch: int, dim: int, depth: int, heads: int, aggregators: int):
         super().__init__()
         self.conv1 = nn.Conv3d(3, dim, (1, patch, patch), (1, patch, patch), bias=False)
         self.class_embedding = nn.Parameter(dim**-0.5 * torch.randn(dim))
         self.positional_embedding = nn.Parameter(dim**-0.5 * torch.randn((SIZE // patch) ** 2 + 1, dim))
         self.ln_pre = nn.LayerNorm(dim)
-        self.transformer = Transformer(dim, depth, heads, gathers)
+        self.transformer = Transformer(dim, depth, heads, aggregators)
 
     def forward(self, clips: Tensor) -> Tensor:
         patches = self.conv1(clips).movedim(1, -1).flatten(2, 3)
@@ -99,7 +99,7 @@ class UniFormerV2(nn.Module):
 
 
 def reader(side: int) -> Callable[[str, Any], Tensor]:
-    """Reads the tokens of a frame block without the class token, as (n, t, side, side, c)."""
+    """Return the process_output that reads tokens of frame blocks, without class token, as (n, t, side, side, c)."""
 
     def read(layer: str, output: Any) -> Tensor:
         return output[:, :, 1:].unflatten(2, (side, side)) if ".resblocks." in layer else output
@@ -108,9 +108,9 @@ def reader(side: int) -> Callable[[str, Any], Tensor]:
 
 
 def build(patch: int, dim: int, depth: int, heads: int, reduced: bool = False) -> Built:
-    """UniFormerV2 of that size; reduced: 4 blocks of 32 channels, the last two gathered from."""
-    dim, depth, heads, gathers = (32, 4, 2, 2) if reduced else (dim, depth, heads, GATHERS)
-    module = recognizer(UniFormerV2(patch, dim, depth, heads, gathers), VectorHead(dim))
+    """Return UniFormerV2 of that size; reduced: 4 blocks of 32 channels, aggregation after the last two."""
+    dim, depth, heads, aggregators = (32, 4, 2, 2) if reduced else (dim, depth, heads, AGGREGATORS)
+    module = recognizer(UniFormerV2(patch, dim, depth, heads, aggregators), VectorHead(dim))
     blocks = {f"backbone.transformer.resblocks.{i}": "THWC" for i in range(depth)}
     layers = {"backbone.conv1": "CTHW", **blocks, "backbone": "C", "cls_head": "C"}
     return Built(module, layers, rename, reader(SIZE // patch))

@@ -1,9 +1,9 @@
-"""The eyes of VideoChat (Li et al. 2023, arXiv:2305.06355) and VideoChat2 (Li et al. 2024, arXiv:2311.17005).
+"""Vision encoders of VideoChat (Li et al. 2023, arXiv:2305.06355) and VideoChat2 (Li et al. 2024, arXiv:2311.17005).
 
-VideoChat: BLIP-2's frozen EVA-CLIP g/14, frame by frame, and eight trained blocks in which one query per clip gathers
-from all tokens of all frames, after each of the last eight image blocks. VideoChat2: the first 23 blocks of UMT-L/16
+VideoChat: BLIP-2's frozen EVA-CLIP g/14, frame by frame, and eight trained blocks in which one query per clip attends
+to all tokens of all frames, after each of the last eight image blocks. VideoChat2: the first 23 blocks of UMT-L/16
 (Li et al. 2023, arXiv:2303.16058), tuned with the language model; patches of single frames, 8 frames, fixed positions
-stretched from the 4 frames of its training. The language models that read them are left out.
+interpolated from the 4 frames of its training. The language models are left out.
 """
 
 from collections import OrderedDict
@@ -16,26 +16,26 @@ from torch import Tensor, nn
 
 from ...utils import BadInput
 from .built import Built
-from .published import inner, without
+from .state_dicts import inner, without
 from .vit_parts import (
     Block,
     Encoder,
     FrameBlock,
-    KeyBlindAttention,
+    NoKeyBiasAttention,
     Tubelets,
+    add_positions,
     attend_over,
     grid_layers,
     grid_reader,
-    placed,
-    stretched,
-    wave_table,
+    interpolate_time,
+    sinusoid_table,
 )
 
 SIZE = 224
-EVA = {"dim": 1408, "depth": 39, "heads": 16, "hidden": 6144, "gathers": 8, "patch": 14}
+EVA = {"dim": 1408, "depth": 39, "heads": 16, "hidden": 6144, "aggregators": 8, "patch": 14}
 UMT = {"dim": 1024, "depth": 23, "heads": 16, "hidden": 4096, "patch": 16}
 FRAMES, TRAINED_FRAMES = 8, 4
-EYES_1, EYES_2 = "visual_encoder.", "vision_encoder."
+ENCODER_1, ENCODER_2 = "visual_encoder.", "vision_encoder."
 UNUSED_EVA = ("blocks.39.", "norm.", "fc_norm.", "head.")
 UNUSED_2 = (
     "qformer.",
@@ -49,8 +49,8 @@ UNUSED_2 = (
 )
 
 
-class Gather(nn.Module):
-    """A query (n, 1, c) attends to the tokens (n, t, 1 + h * w, c) of a clip, which get their place by convolution."""
+class Aggregator(nn.Module):
+    """Cross-attention of a query (n, 1, c) to the tokens (n, t, 1 + h * w, c) of a clip with convolved positions."""
 
     def __init__(self, dim: int, heads: int, hidden: int):
         super().__init__()
@@ -61,7 +61,7 @@ class Gather(nn.Module):
         self.ln_1, self.ln_2, self.ln_3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
 
     def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
-        tokens = placed(self.ln_3(tokens), self.dpe).flatten(1, 2)
+        tokens = add_positions(self.ln_3(tokens), self.dpe).flatten(1, 2)
         query = query + attend_over(self.attn, self.ln_1(query), tokens)
         return query + self.mlp(self.ln_2(query))
 
@@ -69,14 +69,14 @@ class Gather(nn.Module):
 class FrameEncoder(nn.Module):
     """Clips (n, 3, t, 224, 224) -> all tokens of all frames and the clip's query (n, t * (1 + h * w) + 1, c)."""
 
-    def __init__(self, dim: int, depth: int, heads: int, hidden: int, gathers: int, patch: int):
+    def __init__(self, dim: int, depth: int, heads: int, hidden: int, aggregators: int, patch: int):
         super().__init__()
         self.patch_embed = Tubelets(dim, patch, 1)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, (SIZE // patch) ** 2 + 1, dim))
-        self.blocks = nn.ModuleList(FrameBlock(dim, heads, hidden, KeyBlindAttention) for _ in range(depth))
+        self.blocks = nn.ModuleList(FrameBlock(dim, heads, hidden, NoKeyBiasAttention) for _ in range(depth))
         self.gmhra_cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.gmhra = nn.ModuleList(Gather(dim, heads, hidden) for _ in range(gathers))
+        self.gmhra = nn.ModuleList(Aggregator(dim, heads, hidden) for _ in range(aggregators))
         for parameter in (self.cls_token, self.pos_embed):
             nn.init.trunc_normal_(parameter, std=0.02)
 
@@ -93,10 +93,10 @@ class FrameEncoder(nn.Module):
 
 
 def join(eva: str | Path, videochat: str | Path, out: str | Path) -> Path:
-    """Write the eyes of VideoChat from the two files that they are published in, and give back the path.
+    """Write VideoChat's vision encoder from its two published files and return the path `out`.
 
-    eva: BLIP-2's eva_vit_g.pth, the image blocks; videochat: videochat_7b_stage1.pth or its 13b twin, what was trained.
-    Raises BadInput for a file that is damaged or lacks these parts.
+    eva: BLIP-2's eva_vit_g.pth, with the image blocks; videochat: videochat_7b_stage1.pth or videochat_13b_stage1.pth,
+    with the trained blocks. Raises BadInput for a file that is damaged or lacks these parts.
     """
     from ..checkpoints import read_state
 
@@ -105,20 +105,20 @@ def join(eva: str | Path, videochat: str | Path, out: str | Path) -> Path:
         raise BadInput(f"{eva} holds no patch_embed.proj.weight, expected BLIP-2's eva_vit_g.pth")
     image["patch_embed.proj.weight"] = image["patch_embed.proj.weight"].unsqueeze(2)
     trained = inner(read_state(Path(videochat)), "model")
-    trained = {name: value for name, value in trained.items() if name.startswith(f"{EYES_1}gmhra")}
+    trained = {name: value for name, value in trained.items() if name.startswith(f"{ENCODER_1}gmhra")}
     if not trained:
-        raise BadInput(f"{videochat} holds no {EYES_1}gmhra, expected VideoChat's stage 1")
-    torch.save({**{EYES_1 + name: value for name, value in image.items()}, **trained}, out)
+        raise BadInput(f"{videochat} holds no {ENCODER_1}gmhra, expected VideoChat's stage 1")
+    torch.save({**{ENCODER_1 + name: value for name, value in image.items()}, **trained}, out)
     return Path(out)
 
 
 def rename_2(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The image encoder of VideoChat2's checkpoint; its last block and what reads it are left out."""
+    """Return the image encoder of VideoChat2's checkpoint without its last block and the parts after it."""
     return without(inner(state, "model"), *UNUSED_2)
 
 
 def read_1(layer: str, output: Any) -> Tensor:
-    """A block's tokens (n, t, 1 + 16 * 16, c) without the class token as (n, t, 16, 16, c); a query as (n, c)."""
+    """Return the tokens (n, t, 1 + 16 * 16, c) of a block as (n, t, 16, 16, c), and a query as (n, c)."""
     if ".blocks." in layer:
         side = SIZE // EVA["patch"]
         return output[:, :, 1:].unflatten(2, (side, side))
@@ -126,25 +126,25 @@ def read_1(layer: str, output: Any) -> Tensor:
 
 
 def build_1(reduced: bool = False) -> Built:
-    """VideoChat's; reduced: 4 blocks of 32 channels, two of them gathered from."""
-    size = {**EVA, "dim": 32, "depth": 4, "heads": 2, "hidden": 64, "gathers": 2} if reduced else EVA
-    blocks = {f"{EYES_1}blocks.{i}": "THWC" for i in range(size["depth"])}
-    gathers = {f"{EYES_1}gmhra.{i}": "C" for i in range(size["gathers"])}
+    """Return VideoChat's vision encoder; reduced: 4 blocks of 32 channels, aggregation after two of them."""
+    size = {**EVA, "dim": 32, "depth": 4, "heads": 2, "hidden": 64, "aggregators": 2} if reduced else EVA
+    blocks = {f"{ENCODER_1}blocks.{i}": "THWC" for i in range(size["depth"])}
+    aggregators = {f"{ENCODER_1}gmhra.{i}": "C" for i in range(size["aggregators"])}
     module = nn.Sequential(OrderedDict(visual_encoder=FrameEncoder(**size)))
-    return Built(module, {f"{EYES_1}patch_embed": "CTHW", **blocks, **gathers}, process_output=read_1)
+    return Built(module, {f"{ENCODER_1}patch_embed": "CTHW", **blocks, **aggregators}, process_output=read_1)
 
 
 def build_2(reduced: bool = False) -> Built:
-    """VideoChat2's; reduced: 3 blocks of 32 channels."""
+    """Return VideoChat2's vision encoder; reduced: 3 blocks of 32 channels."""
     size = {**UMT, "dim": 32, "depth": 3, "heads": 2, "hidden": 64} if reduced else UMT
     dim, side = size["dim"], SIZE // UMT["patch"]
-    positions = stretched(wave_table(TRAINED_FRAMES * side * side, dim), TRAINED_FRAMES, FRAMES)
-    blocks = [Block(dim, size["heads"], size["hidden"], KeyBlindAttention) for _ in range(size["depth"])]
+    positions = interpolate_time(sinusoid_table(TRAINED_FRAMES * side * side, dim), TRAINED_FRAMES, FRAMES)
+    blocks = [Block(dim, size["heads"], size["hidden"], NoKeyBiasAttention) for _ in range(size["depth"])]
     encoder = Encoder(Tubelets(dim, UMT["patch"], 1), positions, blocks, nn.Identity())
     module = nn.Sequential(OrderedDict(vision_encoder=nn.Sequential(OrderedDict(encoder=encoder))))
-    layers = grid_layers(size["depth"], f"{EYES_2}encoder.")
-    layers.pop(f"{EYES_2}encoder.norm")
-    return Built(module, layers, rename_2, grid_reader(side, starts=(f"{EYES_2}encoder.blocks.",)))
+    layers = grid_layers(size["depth"], f"{ENCODER_2}encoder.")
+    layers.pop(f"{ENCODER_2}encoder.norm")
+    return Built(module, layers, rename_2, grid_reader(side, starts=(f"{ENCODER_2}encoder.blocks.",)))
 
 
 BUILDERS = {"VideoChat-7B": build_1, "VideoChat-13B": build_1, "VideoChat2-7B": build_2}

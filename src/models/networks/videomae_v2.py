@@ -12,15 +12,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from .built import Built
-from .published import inner, unprefixed, without
-from .vit_parts import Block, Encoder, KeyBlindAttention, Tubelets, grid_layers, grid_reader, norm, wave_table
+from .state_dicts import inner, unprefixed, without
+from .vit_parts import Block, Encoder, NoKeyBiasAttention, Tubelets, grid_layers, grid_reader, norm, sinusoid_table
 
 SIZE, STEPS, CLASSES = 224, 8, 710
 DECODER = ("decoder.", "encoder_to_decoder.", "mask_token")
 
 
 def rename(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The encoder of a checkpoint {"model": ...} or {"module": ...}."""
+    """Return the encoder of a checkpoint {"model": ...} or {"module": ...}."""
     return unprefixed(without(inner(state, "model", "module"), *DECODER), "encoder.")
 
 
@@ -36,11 +36,11 @@ class Classifier(Encoder):
 
 
 def build(dim: int, depth: int, heads: int, hidden: int, patch: int, distilled=False, reduced: bool = False) -> Built:
-    """An encoder of that size, or a distilled classifier; reduced: 3 blocks of 32 channels."""
+    """Return an encoder of that size, or a distilled classifier; reduced: 3 blocks of 32 channels."""
     dim, depth, heads, hidden = (32, 3, 2, 96) if reduced else (dim, depth, heads, hidden)
     side = SIZE // patch
-    blocks = [Block(dim, heads, hidden, KeyBlindAttention) for _ in range(depth)]
-    tubelets, positions, layers = Tubelets(dim, patch, 2), wave_table(STEPS * side * side, dim), grid_layers(depth)
+    blocks = [Block(dim, heads, hidden, NoKeyBiasAttention) for _ in range(depth)]
+    tubelets, positions, layers = Tubelets(dim, patch, 2), sinusoid_table(STEPS * side * side, dim), grid_layers(depth)
     if not distilled:
         return Built(Encoder(tubelets, positions, blocks, norm(dim)), layers, rename, grid_reader(side))
     del layers["norm"]

@@ -20,17 +20,19 @@ RULES = (
 
 
 def rename(state: dict) -> dict:
-    """MMAction2's names as torchvision's; constants of its preprocessing are left out."""
+    """Return MMAction2's state dict under torchvision's names, without the constants of its preprocessing."""
     return {_renamed(name): value for name, value in state.items() if not name.startswith("data_preprocessor.")}
 
 
 def _renamed(name: str) -> str:
+    """Return torchvision's name of a parameter of MMAction2."""
     for pattern, replacement in RULES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def _swin(width: int, heads: tuple[int, ...], depths: tuple[int, ...]) -> Built:
+    """Return a Swin transformer of that size."""
     module = SwinTransformer3d(list(PATCH), width, list(depths), list(heads), list(WINDOW))
     blocks = [f"features.{2 * stage}.{i}" for stage, depth in enumerate(depths) for i in range(depth)]
     return Built(module, {**dict.fromkeys(("patch_embed", *blocks), "THWC"), "head": "C"}, rename)

@@ -1,4 +1,4 @@
-"""What the video transformers share: tubelets, attention, blocks, position tables, and how tokens are read as a grid.
+"""Parts of the video transformers: tubelets, attention, blocks, position tables, and readers of tokens as a grid.
 
 Tokens are (n, l, c); blocks are pre-norm (x + attention(norm(x)), then x + mlp(norm(x))), Dosovitskiy et al. 2021.
 """
@@ -14,18 +14,18 @@ EPSILON = 1e-6
 
 
 def norm(dim: int) -> nn.LayerNorm:
-    """Layer normalisation with the epsilon of all these networks."""
+    """Return a layer normalisation with the epsilon of all these networks."""
     return nn.LayerNorm(dim, eps=EPSILON)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Softmax attention with scale 1/sqrt(c / heads): q (n, l, c), k and v (n, m, c) -> (n, l, c)."""
+    """Return softmax attention with scale 1/sqrt(c / heads): q (n, l, c), k and v (n, m, c) -> (n, l, c)."""
     q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
     return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def attend_over(weights: nn.MultiheadAttention, queries: Tensor, tokens: Tensor) -> Tensor:
-    """Attention of queries (n, l, c) to tokens (n, m, c) with the weights of a torch layer whose batch comes first."""
+    """Return attention of queries (n, l, c) to tokens (n, m, c) with the weights of a batch-first torch layer."""
     return weights(queries, tokens, tokens, need_weights=False)[0]
 
 
@@ -42,8 +42,8 @@ class JointAttention(nn.Module):
         return self.proj(attend(*self.qkv(x).chunk(3, dim=-1), self.heads))
 
 
-class KeyBlindAttention(nn.Module):
-    """Self-attention whose queries and values have a bias but its keys have none (Bao et al. 2022, BEiT)."""
+class NoKeyBiasAttention(nn.Module):
+    """Self-attention with a bias for queries and values and none for keys (Bao et al. 2022, BEiT)."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -82,7 +82,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block; `attention` is built from (dim, heads)."""
+    """Pre-norm transformer block; `attention` is built from (dim, heads)."""
 
     def __init__(self, dim: int, heads: int, hidden: int, attention: Callable[[int, int], nn.Module]):
         super().__init__()
@@ -95,14 +95,14 @@ class Block(nn.Module):
 
 
 class FrameBlock(Block):
-    """The same within every frame of a clip: (n, t, l, c) -> (n, t, l, c)."""
+    """Transformer block applied to every frame of a clip: (n, t, l, c) -> (n, t, l, c)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class Tubelets(nn.Module):
-    """Patches of `frames` x `side` x `side` px, not overlapping: (n, 3, t, h, w) -> (n, c, t', h', w')."""
+    """Patches of `frames` x `side` x `side` px without overlap: (n, 3, t, h, w) -> (n, c, t', h', w')."""
 
     def __init__(self, dim: int, side: int, frames: int):
         super().__init__()
@@ -113,9 +113,9 @@ class Tubelets(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A plain video transformer without class token: tubelets + fixed positions -> blocks -> norm (n, l, c).
+    """Video transformer without class token: tubelets + fixed positions -> blocks -> norm (n, l, c).
 
-    positions: (1, l, c), added to the tokens, in the state dict if `published`; last: the module behind the blocks.
+    positions: (1, l, c), added to the tokens, in the state dict if `published`; last: the module after the blocks.
     """
 
     def __init__(self, tubelets: Tubelets, positions: Tensor, blocks: list[Block], last: nn.Module, published=False):
@@ -130,18 +130,18 @@ class Encoder(nn.Module):
         return self.norm(x)
 
 
-def placed(x: Tensor, convolution: nn.Module) -> Tensor:
-    """Tokens (n, t, 1 + h * w, c) plus a convolution over time and space of all but the first of every frame."""
+def add_positions(x: Tensor, convolution: nn.Module) -> Tensor:
+    """Add a convolution over time and space to tokens (n, t, 1 + h * w, c), except the first of every frame."""
     side = int((x.shape[2] - 1) ** 0.5)
     grid = x[:, :, 1:].unflatten(2, (side, side)).movedim(-1, 1)
     place = convolution(grid).movedim(1, -1).flatten(2, 3)
     return torch.cat([x[:, :, :1], x[:, :, 1:] + place], dim=2)
 
 
-def wave_table(positions: int, dim: int) -> Tensor:
-    """Sines and cosines of a position along the flattened tokens, interleaved: (1, positions, dim).
+def sinusoid_table(positions: int, dim: int) -> Tensor:
+    """Return sines and cosines of the position along the flattened tokens, interleaved: (1, positions, dim).
 
-    Channel 2i holds the sine and 2i + 1 the cosine of position / 10000^(2i / dim) (Vaswani et al. 2017).
+    Channel 2i is the sine and 2i + 1 the cosine of position / 10000^(2i / dim) (Vaswani et al. 2017).
     """
     channel = torch.arange(dim)
     rate = 10000.0 ** (2 * (channel // 2).double() / dim)
@@ -149,8 +149,8 @@ def wave_table(positions: int, dim: int) -> Tensor:
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()[None]
 
 
-def stretched(table: Tensor, old: int, new: int) -> Tensor:
-    """A table (1, old * l, c) of `old` steps of time with `new` steps, linear between them: (1, new * l, c)."""
+def interpolate_time(table: Tensor, old: int, new: int) -> Tensor:
+    """Interpolate a table (1, old * l, c) of `old` time steps linearly to `new` time steps: (1, new * l, c)."""
     steps = table[0].unflatten(0, (old, -1)).permute(1, 2, 0)
     return interpolate(steps, size=new, mode="linear").permute(2, 0, 1).flatten(0, 1)[None]
 
@@ -158,9 +158,9 @@ def stretched(table: Tensor, old: int, new: int) -> Tensor:
 def grid_reader(
     side: int, first: int = 0, starts: tuple[str, ...] = ("blocks.", "norm")
 ) -> Callable[[str, Any], Tensor]:
-    """A process_output that reads the tokens (n, first + t * side * side, c) of some layers as (n, t, side, side, c).
+    """Return a process_output that reads tokens (n, first + t * side**2, c) of some layers as (n, t, side, side, c).
 
-    first: how many tokens before the grid are left out; starts: how the names of these layers begin.
+    first: number of tokens before the grid, which are left out; starts: prefixes of the names of these layers.
     """
 
     def read(layer: str, output: Any) -> Tensor:
@@ -170,6 +170,6 @@ def grid_reader(
 
 
 def grid_layers(depth: int, before: str = "") -> dict[str, str]:
-    """{layer: axes} of an encoder's patches, blocks and last normalisation as `grid_reader` reads them."""
+    """Return {layer: axes} of an encoder's patches, blocks and last normalisation, as read by `grid_reader`."""
     blocks = {f"{before}blocks.{i}": "THWC" for i in range(depth)}
     return {f"{before}patch_embed": "CTHW", **blocks, f"{before}norm": "THWC"}

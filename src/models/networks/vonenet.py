@@ -1,7 +1,7 @@
 """VOneResNet-50: a fixed bank of Gabor filters, as simple and complex cells, before a ResNet-50 without its stem.
 
 Dapello et al. 2020, Simulating a primary visual cortex at the front of CNNs (bioRxiv 2020.06.16.154542). The filters'
-parameters follow what has been measured in macaques: orientation, De Valois et al. 1982a; spatial frequency, De Valois
+parameters follow distributions measured in macaques: orientation, De Valois et al. 1982a; spatial frequency, De Valois
 et al. 1982b; envelopes, Ringach 2002; correlation of frequency and envelope, Schiller et al. 1976.
 """
 
@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from .built import Built
-from .keys import unwrapped
+from .state_dicts import unwrapped
 
 SIMPLE, COMPLEX = 256, 256
 KERNEL, STRIDE = 25, 4
@@ -31,12 +31,12 @@ CORRELATION = 0.75
 
 
 def quantile(shares: np.ndarray, counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Values at these shares (0 to 1) of a histogram, evenly spread within its bins."""
+    """Return the quantiles at `shares` (0 to 1) of a histogram, uniform within its bins."""
     return np.interp(shares, np.concatenate(([0], np.cumsum(counts) / np.sum(counts))), edges)
 
 
 def parameters(n: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Orientation and phase (rad), frequency (1 / px), widths along and across the wave (px) of n Gabor filters."""
+    """Sample orientation and phase (rad), frequency (1 / px) and widths along and across the wave (px) of n filters."""
     random = np.random.RandomState(seed)
     phase = 360 * random.rand(n)
     orientation = quantile(random.rand(n), ORIENTATION_DEG[1], ORIENTATION_DEG[0]) % 180
@@ -55,10 +55,10 @@ def parameters(n: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def gabors(drawn: dict[str, np.ndarray], shift: float = 0.0) -> np.ndarray:
-    """Filters (n, 25, 25), the first axis x; shift: added to the phases, rad."""
+def gabors(sampled: dict[str, np.ndarray], shift: float = 0.0) -> np.ndarray:
+    """Return Gabor filters (n, 25, 25) with these parameters, the first axis x; shift: added to the phases, rad."""
     theta, phase, frequency, along, across = (
-        drawn[name][:, None, None] for name in ("orientation", "phase", "frequency", "along", "across")
+        sampled[name][:, None, None] for name in ("orientation", "phase", "frequency", "along", "across")
     )
     x, y = np.mgrid[:KERNEL, :KERNEL] - KERNEL // 2
     u, v = x * np.cos(theta) + y * np.sin(theta), y * np.cos(theta) - x * np.sin(theta)
@@ -67,7 +67,7 @@ def gabors(drawn: dict[str, np.ndarray], shift: float = 0.0) -> np.ndarray:
 
 
 class Bank(nn.Module):
-    """Gabor filters, each on one colour; fixed, so that they are no parameters."""
+    """Fixed Gabor filters, each on one colour channel."""
 
     def __init__(self, filters: np.ndarray, colours: np.ndarray):
         super().__init__()
@@ -82,15 +82,15 @@ class Bank(nn.Module):
 class VOneBlock(nn.Module):
     """Images (batch, 3, H, W) -> responses of simple and of complex cells, (batch, 512, H / 4, W / 4).
 
-    Responses are the means of the stochastic ones of the training: a network must answer twice the same.
+    Responses are the means of the stochastic ones of the training, so that the network is deterministic.
     """
 
     def __init__(self, simple: int, complex_: int):
         super().__init__()
-        drawn = parameters(simple + complex_)
+        sampled = parameters(simple + complex_)
         colours = np.random.RandomState(1).randint(0, 3, simple + complex_)
-        self.simple_conv_q0 = Bank(gabors(drawn), colours)
-        self.simple_conv_q1 = Bank(gabors(drawn, np.pi / 2), colours)
+        self.simple_conv_q0 = Bank(gabors(sampled), colours)
+        self.simple_conv_q1 = Bank(gabors(sampled, np.pi / 2), colours)
         self.simple = simple
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class VOneNet(nn.Module):
 
 
 def build(reduced: bool = False) -> Built:
-    """VOneResNet-50; reduced: an eighth of the cells, one bottleneck per stage."""
+    """Return VOneResNet-50; reduced: an eighth of the cells, one bottleneck per stage."""
     cells, blocks = ((SIMPLE // 8, COMPLEX // 8), (1, 1, 1, 1)) if reduced else ((SIMPLE, COMPLEX), BLOCKS)
     stages = [f"model.layer{stage}.{i}" for stage, n in enumerate(blocks, start=1) for i in range(n)]
     layers = dict.fromkeys(("vone_block", *stages, "model.avgpool"), "CHW")

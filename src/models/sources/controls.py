@@ -1,7 +1,6 @@
-"""What a network must beat, and the embedded networks: pixels, motion energy, two small seeded networks."""
+"""Source of models: control models (pixels, motion energy) and two small seeded networks for tests."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,31 +19,34 @@ LUMINANCE_PX = 64
 FPS = 25
 FAKE_IMAGE_PX = 64
 FAKE_IMAGE_CHANNELS = (8, 16, 32)
-WEIGHT_DOORS: dict[str, Callable] = {}
 
 
-def load(name: str, device: str) -> tuple[Model, str | None]:
-    """The control of that name, and the digest of its preprocessing (None where its own digest stands)."""
+def load(name: str, device: str, weights: bool = True) -> tuple[Model, str | None]:
+    """Return the control of that name and the digest of its preprocessing, None if the Model has a digest.
+
+    Controls have no published weights, so that `weights` changes nothing.
+    """
     return CONTROLS[name]()
 
 
 def source_files(name: str) -> tuple[Path, ...]:
-    """The files that define the controls."""
+    """Return the files that define the controls."""
     here = Path(__file__).parent
     return (here.parent / "networks" / "motion_energy.py", *sorted(Path(fakenet.__file__).parent.glob("*.py")))
 
 
 def packages(name: str) -> tuple[str, ...]:
-    """The packages whose versions can change what the control computes."""
+    """Return the packages whose versions may change the output of the control."""
     return ("numpy", "pillow", "pymoten") if name == "motion-energy" else ("numpy", "pillow")
 
 
 def ready(name: str) -> str:
-    """Always "yes": nothing to download."""
+    """Return "yes": a control needs no file."""
     return "yes"
 
 
 def _resized(frames: np.ndarray, size: int) -> np.ndarray:
+    """Return the frames resized to a square of `size` px."""
     from PIL import Image
 
     if frames.shape[1:3] == (size, size):
@@ -53,7 +55,7 @@ def _resized(frames: np.ndarray, size: int) -> np.ndarray:
 
 
 def pixels() -> tuple[Model, str]:
-    """Each frame itself, resized to 256 x 256 as in Brain-Score's pixel control, in [0, 1]."""
+    """Return the pixels of each frame, resized to 256 x 256 as in Brain-Score's pixel control, in [0, 1]."""
     import torch
     from torch import nn
 
@@ -70,9 +72,9 @@ def pixels() -> tuple[Model, str]:
 
 
 def motion_energy() -> tuple[Model, str]:
-    """pymoten's default pyramid on luminance (CIE L*) at 64 x 64.
+    """Return pymoten's default pyramid on luminance (CIE L*) at 64 x 64 px.
 
-    Its finest filters have 16 cycles per image: 64 pixels give each cycle four. A window holds at least one filter
+    Its finest filters have 16 cycles per image, four pixels per cycle. A window is at least as long as a filter
     (2/3 s).
     """
     import moten
@@ -99,7 +101,7 @@ def motion_energy() -> tuple[Model, str]:
 
 
 def fake_net() -> tuple[Model, None]:
-    """The network whose layers the embedded datasets' responses are planted on."""
+    """Return the network whose layers are the planted sources of the responses in the synthetic datasets."""
     model = Model(
         name=fakenet.NAME,
         module=fakenet.build(),
@@ -113,17 +115,17 @@ def fake_net() -> tuple[Model, None]:
 
 
 def fake_image_net() -> tuple[Model, str]:
-    """Three convolutions and a read-out, seeded: a small image model for tests and the demonstration."""
+    """Return three seeded convolutions and a read-out, a small image model for tests and the demonstration."""
     import torch
     from torch import nn
 
-    def unit(n_in: int, n_out: int) -> nn.Sequential:
+    def convolution(n_in: int, n_out: int) -> nn.Sequential:
         return nn.Sequential(nn.Conv2d(n_in, n_out, 5, stride=2, padding=2), nn.ReLU())
 
     widths = (3, *FAKE_IMAGE_CHANNELS)
-    units = {f"conv{i + 1}": unit(*pair) for i, pair in enumerate(pairwise(widths))}
+    convolutions = {f"conv{i + 1}": convolution(*pair) for i, pair in enumerate(pairwise(widths))}
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
-    module = nn.Sequential(OrderedDict(**units, readout=pool)).eval()
+    module = nn.Sequential(OrderedDict(**convolutions, readout=pool)).eval()
     generator = torch.Generator().manual_seed(seed_from("fake-image-net"))
     for parameter in module.parameters():
         scale = 1 / max(1, parameter[0].numel()) ** 0.5
@@ -132,7 +134,7 @@ def fake_image_net() -> tuple[Model, str]:
         name="fake-image-net",
         module=module,
         preprocess=lambda frames: torch.from_numpy(_resized(frames, FAKE_IMAGE_PX)).permute(0, 3, 1, 2) / 127.5 - 1,
-        layers={**dict.fromkeys(units, "CHW"), "readout": "C"},
+        layers={**dict.fromkeys(convolutions, "CHW"), "readout": "C"},
         kind="image",
         fps=float(FPS),
         digest="",

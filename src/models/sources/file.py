@@ -1,14 +1,15 @@
-"""A user's own model: `path/to/file.py:function` or `package.module:function`, returning a torch module or a Model.
+"""Source of models: a user's function, `path/to/file.py:function` or `package.module:function`.
 
-A Model is used as it is. A bare torch module is fed images or clips, whichever it takes, resized to 224 x 224 and
-normalised as for ImageNet, at 25 frames per second; its layers are its top-level modules, containers opened (see
-`src.models.inspect.outputs.blocks`).
+The function returns a Model, which is used without changes, or a torch module. The input of a torch module is images
+or clips, whichever it accepts, resized to 224 x 224 px and normalised as for ImageNet, at 25 frames per second. Its
+layers are its top-level modules, containers replaced by their children (`inspect.outputs.blocks`).
 """
 
 import ast
 import importlib
 import importlib.util
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...utils import BadInput, digest, executed, file_digest, importable, unknown_name
+from ..errors import error_line
 from ..spec import Model
+from ..weights import without_weights
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +34,13 @@ INPUTS |= {"clips (batch, T, 3, 224, 224)": "TCHW"}
 
 
 def _parts(reference: str) -> tuple[str, str]:
+    """Return the file or module of a reference, and its function."""
     place, _, function = reference.rpartition(":")
     return place, function
 
 
 def _file(reference: str) -> Path:
-    """The file that a reference names; modules are found on sys.path without importing them."""
+    """Return the file of a reference; a module is found on sys.path without importing it."""
     place, _ = _parts(reference)
     if place.endswith(".py") or "/" in place:
         path = Path(place).expanduser()
@@ -57,7 +61,7 @@ def _file(reference: str) -> Path:
 
 
 def check_reference(reference: str) -> None:
-    """Raise BadInput unless the file exists, is Python and has the function at its top level; imports nothing."""
+    """Raise BadInput unless the file exists, is Python and defines the function; imports nothing."""
     path, (_, function) = _file(reference), _parts(reference)
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -71,6 +75,7 @@ def check_reference(reference: str) -> None:
 
 
 def _defined(node: ast.AST) -> list[str]:
+    """Return the names that a statement defines."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Import | ast.ImportFrom):
@@ -81,45 +86,59 @@ def _defined(node: ast.AST) -> list[str]:
 
 
 def source_files(reference: str) -> tuple[Path, ...]:
-    """The user's file, and the Python files beside it that it may import."""
+    """Return the user's file, and the Python files beside it, which it may import."""
     path = _file(reference)
     return (path, *sorted(path.parent.glob("*.py"))) if _parts(reference)[0].endswith(".py") else (path,)
 
 
 def packages(reference: str) -> tuple[str, ...]:
-    """The package that the module belongs to, where it is an installed one."""
+    """Return the packages whose versions may change the output, with that of the module if it is installed."""
     place = _parts(reference)[0]
     top = "" if place.endswith(".py") else place.split(".")[0]
     return ("torchvision", *metadata.packages_distributions().get(top, ()))
 
 
 def ready(reference: str) -> str:
-    """Always "yes": only running the function tells more."""
+    """Return "yes"; what the function needs is determined only when it runs."""
     return "yes"
 
 
-def load(reference: str, device: str) -> tuple[Model, str | None]:
-    """The user's model, and the digest of its file, which stands for how it prepares frames (None: its own stands)."""
-    made = _called(reference)
-    recipe = digest([file_digest(_file(reference)), _parts(reference)[1]])
-    if isinstance(made, Model):
-        from ..inspect.check import broken_promises_of_form
+def load(reference: str, device: str, weights: bool = True) -> tuple[Model, str | None]:
+    """Return the user's model and the digest of its file, which covers its preprocessing; None if it has a digest.
 
-        broken = broken_promises_of_form(made)
-        if broken:
-            raise BadInput(f"{reference} breaks {len(broken)} promises of a model: " + "; ".join(broken))
-        made.module.to(device)
-        return replace(made, name=reference), None if made.digest else recipe
+    weights: False builds it with torch's functions for weight files replaced (see `without_weights`).
+    """
+    with nullcontext() if weights else without_weights():
+        result = _called(reference)
+        recipe = digest([file_digest(_file(reference)), _parts(reference)[1]])
+        digested = isinstance(result, Model) and result.digest
+        return as_model(reference, result, device), None if digested else recipe
+
+
+def as_model(name: str, made: Any, device: str) -> Model:
+    """Return a user's network, or their Model, as a Model called `name` on the device; BadInput for anything else."""
     import torch
 
+    if isinstance(made, Model):
+        return _checked(name, made, device)
     if not isinstance(made, torch.nn.Module):
-        raise BadInput(
-            f"{reference} returned {type(made).__name__}; expected a torch.nn.Module or a src.models.spec.Model"
-        )
-    return _wrapped(reference, made.eval().to(device), device), recipe
+        raise BadInput(f"{name} is of type {type(made).__name__}; expected a torch.nn.Module or a Model record")
+    return _wrapped(name, made.eval().to(device), device)
+
+
+def _checked(reference: str, model: Model, device: str) -> Model:
+    """Return the user's Model on the device; raise BadInput if its fields fail a check."""
+    from ..inspect.check import failed_record_checks
+
+    failures = failed_record_checks(model)
+    if failures:
+        raise BadInput(f"{reference} fails {len(failures)} checks of a model: " + "; ".join(failures))
+    model.module.to(device)
+    return replace(model, name=reference)
 
 
 def _called(reference: str) -> Any:
+    """Return the result of the user's function."""
     place, function = _parts(reference)
     with importable(_file(reference).parent):
         try:
@@ -129,10 +148,10 @@ def _called(reference: str) -> Any:
             raise BadInput(f"{reference} needs the package '{error.name}'; pip install it first") from error
 
 
-def _prepare(axes: str) -> Callable[[np.ndarray], "torch.Tensor"]:
-    """Frames to (n, 3, 224, 224), or to one clip with the time axis where the network wants it."""
+def _preprocessor(axes: str) -> Callable[[np.ndarray], "torch.Tensor"]:
+    """Return the function from frames to images (n, 3, 224, 224), or to one clip with these axes."""
 
-    def prepared(frames: np.ndarray) -> "torch.Tensor":
+    def preprocess(frames: np.ndarray) -> "torch.Tensor":
         import torch
 
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
@@ -140,10 +159,11 @@ def _prepare(axes: str) -> Callable[[np.ndarray], "torch.Tensor"]:
         images = (images - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
         return images.transpose(0, 1).contiguous() if axes == "CTHW" else images
 
-    return prepared
+    return preprocess
 
 
 def _wrapped(reference: str, module: "torch.nn.Module", device: str) -> Model:
+    """Return a user's network as a Model with detected input, layers and axes."""
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
@@ -151,7 +171,7 @@ def _wrapped(reference: str, module: "torch.nn.Module", device: str) -> Model:
     model = Model(
         name=reference,
         module=module,
-        preprocess=_prepare(axes),
+        preprocess=_preprocessor(axes),
         layers=dict.fromkeys(blocks(module), ""),
         kind="video" if "T" in axes else "image",
         fps=FPS,
@@ -159,37 +179,38 @@ def _wrapped(reference: str, module: "torch.nn.Module", device: str) -> Model:
         num_frames=num_frames,
     )
     if not model.layers:
-        raise BadInput(f"{reference}: the network has no submodules to read; name layers in a src.models.spec.Model")
+        raise BadInput(f"{reference}: the network has no submodules; return a Model record with its layers")
     return detected(model, device, choose=True)
 
 
 def _accepted_input(reference: str, module: "torch.nn.Module", device: str) -> tuple[str, tuple[float, float]]:
-    """Which of the inputs the network takes, images first, and how many frames."""
+    """Return the axes of the first input that the network accepts, images first, and its limits on frames."""
     import torch
 
-    def takes(axes: str, n_frames: int, samples: int = 2) -> str:
+    def refusal(axes: str, n_frames: int, samples: int = 2) -> str:
+        """Return the error of a forward pass, "" if there is none."""
         shape = {"C": 3, "T": n_frames, "H": SIZE, "W": SIZE}
         try:
             with torch.inference_mode():
                 module(torch.zeros((samples, *(shape[a] for a in axes)), device=device))
-        except Exception as error:  # a network may refuse an input with whatever it likes
-            return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        except Exception as error:  # a network may refuse an input with any exception
+            return error_line(error, 120)
         return ""
 
     refusals = {}
     for text, axes in INPUTS.items():
         counts = FRAME_COUNTS if "T" in axes else (1,)
-        answers = {n: takes(axes, n) for n in counts[:2]}
-        if all(answers.values()):
-            answers |= {n: takes(axes, n) for n in counts[2:]}
-        taken = [n for n, refusal in answers.items() if not refusal]
-        if len(taken) > 1:
-            return axes, (1 if not takes(axes, 1, samples=1) else min(taken), np.inf)
-        if taken:
-            return axes, (taken[0], taken[0]) if "T" in axes else (1, np.inf)
-        refusals[text] = answers[counts[0]]
+        errors = {n: refusal(axes, n) for n in counts[:2]}
+        if all(errors.values()):
+            errors |= {n: refusal(axes, n) for n in counts[2:]}
+        accepted = [n for n, error in errors.items() if not error]
+        if len(accepted) > 1:
+            return axes, (1 if not refusal(axes, 1, samples=1) else min(accepted), np.inf)
+        if accepted:
+            return axes, (accepted[0], accepted[0]) if "T" in axes else (1, np.inf)
+        refusals[text] = errors[counts[0]]
     raise BadInput(
         f"{reference}: the network takes none of "
         + "; ".join(f"{text} ({reason})" for text, reason in refusals.items())
-        + "; return a src.models.spec.Model that prepares its own input"
+        + "; return a Model record with its own preprocess"
     )

@@ -1,4 +1,4 @@
-"""Frames in memory, offered to preprocessing code that expects a film or image files."""
+"""Frames in memory with the interfaces of a video and of image files, for Brain-Score's preprocessing."""
 
 import io
 import tempfile
@@ -10,7 +10,7 @@ import numpy as np
 
 @contextmanager
 def as_files(frames: np.ndarray, on_disk: bool = False) -> Iterator[list]:
-    """The frames as lossless image files: in memory, or as paths for code that opens files by name."""
+    """Yield the frames as lossless image files: in memory, or as paths for code that opens files by name."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as folder:
@@ -20,10 +20,10 @@ def as_files(frames: np.ndarray, on_disk: bool = False) -> Iterator[list]:
         yield targets
 
 
-class Clip:
-    """Frames in memory that offer what Brain-Score's `Video` offers to a preprocessing; transformations copy.
+class FramesVideo:
+    """Frames in memory with the interface of Brain-Score's `Video`; transformations return copies.
 
-    frames: uint8 (n_frames, height, width, 3); fps: their rate.
+    frames: uint8 (n_frames, height, width, 3); fps: their rate, frames per second.
     """
 
     def __init__(self, frames: np.ndarray, fps: float):
@@ -33,33 +33,38 @@ class Clip:
         self.frame_size = (frames.shape[2], frames.shape[1])
         self.original_num_frames = len(frames)
 
-    def copy(self) -> "Clip":
-        return Clip(self._frames, self.fps)
+    def copy(self) -> "FramesVideo":
+        """Return a copy that shares the frames."""
+        return FramesVideo(self._frames, self.fps)
 
-    def set_size(self, size: tuple[int, int]) -> "Clip":
-        """Resized to (width, height) by Brain-Score's own bilinear resizing."""
+    def set_size(self, size: tuple[int, int]) -> "FramesVideo":
+        """Return the video resized to (width, height) by Brain-Score's bilinear resizing."""
         from brainscore_vision.model_helpers.activations.temporal.utils import batch_2d_resize
 
-        same = tuple(size) == self.frame_size
-        return self.copy() if same else Clip(batch_2d_resize(self._frames, tuple(size), "bilinear"), self.fps)
+        if tuple(size) == self.frame_size:
+            return self.copy()
+        return FramesVideo(batch_2d_resize(self._frames, tuple(size), "bilinear"), self.fps)
 
-    def set_fps(self, fps: float) -> "Clip":
-        """Sampled at another rate: the frame that is shown at each moment."""
+    def set_fps(self, fps: float) -> "FramesVideo":
+        """Return the video at another rate, with the frame that is current at each time."""
         steps = np.arange(0, self.num_frames - 1e-9, self.fps / fps).astype(int)
-        return Clip(self._frames[steps], fps)
+        return FramesVideo(self._frames[steps], fps)
 
-    def set_window(self, start: float, end: float, padding: str = "repeat") -> "Clip":
-        """The frames from start to end in ms, the first or last one repeated outside the clip."""
+    def set_window(self, start: float, end: float, padding: str = "repeat") -> "FramesVideo":
+        """Return the frames from start to end in ms, the first or last one repeated outside the video."""
         steps = np.arange(start * self.fps / 1000, end * self.fps / 1000 - 1e-9).astype(int)
-        return Clip(self._frames[np.clip(steps, 0, self.num_frames - 1)], self.fps)
+        return FramesVideo(self._frames[np.clip(steps, 0, self.num_frames - 1)], self.fps)
 
     def to_numpy(self) -> np.ndarray:
+        """Return the frames, uint8 (n_frames, height, width, 3)."""
         return self._frames
 
     def to_frames(self) -> list[np.ndarray]:
+        """Return the frames as a list of arrays."""
         return list(self._frames)
 
     def to_pil_imgs(self) -> list:
+        """Return the frames as a list of PIL images."""
         from PIL import Image
 
         return [Image.fromarray(frame) for frame in self._frames]

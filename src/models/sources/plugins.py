@@ -1,4 +1,4 @@
-"""What the installed Brain-Score offers, read from the text of its plugins; nothing of it is imported here."""
+"""Model plugins of the installed Brain-Score, read from their source text without importing it."""
 
 import importlib.util
 import os
@@ -18,14 +18,14 @@ IMPORT = re.compile(r"^(?:from|import) ([A-Za-z_]\w*)", re.MULTILINE)
 
 @cache
 def plugins_dir() -> Path | None:
-    """The folder of Brain-Score's model plugins, or None where it is not installed."""
+    """Return the folder of Brain-Score's model plugins, None if it is not installed."""
     found = importlib.util.find_spec("brainscore_vision")
     return Path(found.origin).parent / "models" if found and found.origin else None
 
 
 @cache
 def plugin_names() -> Mapping[str, str]:
-    """{model name: plugin folder} of the installed Brain-Score, read from the plugins' text; empty without it."""
+    """Return {model name: plugin folder} of the installed Brain-Score; empty if it is not installed."""
     root = plugins_dir()
     if root is None:
         return {}
@@ -37,20 +37,20 @@ def plugin_names() -> Mapping[str, str]:
 
 
 def plugin_of(name: str) -> Path:
-    """The folder of the plugin that offers the model; BadInput where the installed Brain-Score has none."""
+    """Return the folder of the model's plugin; raise BadInput if the installed Brain-Score has none."""
     if name not in plugin_names():
-        raise BadInput(f"{name} is a Brain-Score model and not among those installed; pip install -U brainscore-vision")
+        raise BadInput(f"{name} is a Brain-Score model that is not installed; pip install -U brainscore-vision")
     return plugins_dir() / plugin_names()[name]
 
 
 def source_files(name: str) -> tuple[Path, ...]:
-    """The Python files of the model's plugin."""
+    """Return the Python files of the model's plugin."""
     return tuple(sorted(path for path in plugin_of(name).rglob("*.py") if path.name != "test.py"))
 
 
 @cache
 def missing_imports(plugin: str) -> tuple[str, ...]:
-    """The packages that the plugin's top-level code imports and that are not installed."""
+    """Return the packages that the plugin's top-level code imports and that are not installed."""
     sources = [path for path in (plugins_dir() / plugin).glob("*.py") if path.name not in ("test.py", "setup.py")]
     names = {name for path in sources for name in IMPORT.findall(path.read_text(encoding="utf-8", errors="replace"))}
     local = {path.stem for path in (plugins_dir() / plugin).iterdir()}
@@ -59,12 +59,13 @@ def missing_imports(plugin: str) -> tuple[str, ...]:
 
 @cache
 def _installed(package: str) -> bool:
+    """Return True for an installed package and for one of the standard library."""
     return package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None
 
 
 @contextmanager
 def no_installs() -> Iterator[None]:
-    """Brain-Score runs `pip install` before it loads a model unless this variable says "no"."""
+    """Set the variable without which Brain-Score runs `pip install` before it loads a model; restore it afterwards."""
     before = os.environ.get("BS_INSTALL_DEPENDENCIES")
     os.environ["BS_INSTALL_DEPENDENCIES"] = before or "no"
     try:
@@ -76,29 +77,29 @@ def no_installs() -> Iterator[None]:
 
 @contextmanager
 def fresh(plugin: str, registry: dict) -> Iterator[None]:
-    """Import the plugin anew in the block and forget it behind it.
+    """Import the plugin again in the block and remove it from sys.modules and the registry afterwards.
 
-    Some plugins build their network while they are imported; two loads must not share it, or drawing one's weights
-    anew would change the other's.
+    Some plugins build their network while they are imported. Two loads must not share it, because sampling new weights
+    for one would change the other.
     """
 
-    def taken() -> dict[str, Any]:
+    def remove_modules() -> dict[str, Any]:
         package = f"brainscore_vision.models.{plugin}"
         names = [name for name in sys.modules if name == package or name.startswith(package + ".")]
         return {name: sys.modules.pop(name) for name in names}
 
-    before, registered = taken(), dict(registry)
+    before, registered = remove_modules(), dict(registry)
     try:
         yield
     finally:
-        taken()
+        remove_modules()
         sys.modules.update(before)
         registry.clear()
         registry.update(registered)
 
 
 def recipe(name: str) -> str:
-    """Digest of the plugin's source, and of Brain-Score's helpers that resize and normalise for it."""
+    """Return the digest of the plugin's source and of Brain-Score's helpers that resize and normalise for it."""
     helpers = plugins_dir().parent / "model_helpers" / "activations"
     files = [*source_files(name), helpers / "pytorch.py", helpers / "temporal" / "utils.py"]
     return digest([name, *([path.name, file_digest(path)] for path in files)])

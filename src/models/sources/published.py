@@ -1,4 +1,4 @@
-"""Networks of src/models/networks with their published weights; an argument is "<file>:<name>"."""
+"""Source of models: the networks of models/networks with their published weights; an argument is "<file>:<name>"."""
 
 import importlib
 import re
@@ -12,7 +12,7 @@ from ...utils import BadInput, digest, file_digest, unknown_name
 from ..catalogue import entry_of
 from ..catalogue.entry import ModelEntry
 from ..checkpoints import fetched, plain_state, put, read_state, ready_text
-from ..preprocessing import preparation
+from ..preprocessing import preprocessor
 from ..spec import Model
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ SIBLING = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)
 
 
 def source_files(argument: str) -> tuple[Path, ...]:
-    """The files that decide its answers, and the one that reads its weights."""
-    return (*deciding_files(argument), FOLDER.parent / "checkpoints.py")
+    """Return the files that determine the output of the network, and the one that reads its weights."""
+    return (*defining_files(argument), FOLDER.parent / "checkpoints.py")
 
 
-def deciding_files(argument: str) -> tuple[Path, ...]:
-    """The network's file, those beside it that it imports, and the preprocessing."""
+def defining_files(argument: str) -> tuple[Path, ...]:
+    """Return the network's file, the files beside it that it imports, and the preprocessing."""
     found, waiting = [], [argument.split(":")[0]]
     while waiting:
         path = FOLDER / f"{waiting.pop()}.py"
@@ -39,17 +39,17 @@ def deciding_files(argument: str) -> tuple[Path, ...]:
 
 
 def packages(argument: str) -> tuple[str, ...]:
-    """The packages whose versions can change what the network computes."""
+    """Return the packages whose versions may change the output of the network."""
     return ("torchvision", "numpy")
 
 
 def ready(argument: str) -> str:
-    """ "yes", or how the weight file comes here."""
+    """Return "yes", or the weight file that loading fetches or that is missing."""
     return ready_text(entry_of("network", argument))
 
 
 def build(argument: str, reduced: bool = False) -> "Built":
-    """The network with its initial values."""
+    """Return the network with its initial values."""
     file, _, name = argument.partition(":")
     if not (FOLDER / f"{file}.py").is_file():
         raise unknown_name("file of networks", file, sorted(path.stem for path in FOLDER.glob("[!_]*.py")))
@@ -59,16 +59,17 @@ def build(argument: str, reduced: bool = False) -> "Built":
     return builders[name](reduced=reduced)
 
 
-def load(argument: str, device: str) -> tuple[Model, str]:
-    """The network with its weights, and the digest of its code and preprocessing."""
+def load(argument: str, device: str, weights: bool = True) -> tuple[Model, str]:
+    """Return the network, with its weights or its initial values, and the digest of its code and preprocessing."""
     entry = entry_of("network", argument)
     built = build(argument)
-    put_weights(entry, built)
+    if weights:
+        put_weights(entry, built)
     return wrapped(entry, built, device), recipe(entry)
 
 
 def put_weights(entry: ModelEntry, built: "Built") -> None:
-    """Find, read and load the published weights; BadInput in one line for what is missing or does not fit."""
+    """Find, read and load the published weights; raise BadInput if the file is missing or does not fit."""
     if entry.weights is None:
         return
     path = fetched(entry)
@@ -80,17 +81,14 @@ def put_weights(entry: ModelEntry, built: "Built") -> None:
     put(built.module, renamed, f"{entry.name}: the weight file {path}")
 
 
-WEIGHT_DOORS = {"src.models.sources.published:put_weights": lambda *_: None}
-
-
 def wrapped(entry: ModelEntry, built: "Built", device: str) -> Model:
-    """The network as the extractor takes it; layers without declared axes are probed."""
+    """Return the network as a Model; the axes of layers that declare none are detected."""
     from ..inspect.probe import detected
 
     model = Model(
         name=entry.name,
         module=built.module.eval().to(device),
-        preprocess=preparation(entry.preprocessing),
+        preprocess=preprocessor(entry.preprocessing),
         layers=dict(built.layers),
         kind=entry.kind,
         fps=float(entry.fps),
@@ -102,6 +100,6 @@ def wrapped(entry: ModelEntry, built: "Built", device: str) -> Model:
 
 
 def recipe(entry: ModelEntry) -> str:
-    """Digest of what turns frames into answers beside the weights: the files and the preprocessing."""
-    files = [[path.name, file_digest(path)] for path in deciding_files(entry.argument)]
+    """Return the digest of all but the weights: the source files and the preprocessing."""
+    files = [[path.name, file_digest(path)] for path in defining_files(entry.argument)]
     return digest([entry.argument, asdict(entry.preprocessing), files])

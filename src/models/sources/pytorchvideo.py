@@ -1,4 +1,4 @@
-"""Networks whose code is pytorchvideo's, with the weights that its authors publish for them."""
+"""Source of models: networks of pytorchvideo with the weights of its authors."""
 
 import warnings
 from collections.abc import Callable
@@ -10,52 +10,51 @@ from ...utils import digest
 from ..catalogue import entry_of
 from ..checkpoints import ready_text
 from ..spec import Model
-from .published import WEIGHT_DOORS, put_weights, wrapped
+from .published import put_weights, wrapped
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..networks.built import Built
 
-__all__ = ["NETWORKS", "WEIGHT_DOORS", "build", "load", "packages", "ready", "source_files"]
-
-SLOW_STEP = 4  # the slow pathway sees every fourth frame
+SLOW_STEP = 4  # the slow pathway takes every fourth frame
 STAGES = 5
 
 
 def source_files(name: str) -> tuple[Path, ...]:
-    """The shared loader and the preprocessing."""
+    """Return the files of the shared loader and the preprocessing."""
     here = Path(__file__).parents[1]
     return tuple(here / part for part in ("sources/published.py", "preprocessing.py", "checkpoints.py"))
 
 
 def packages(name: str) -> tuple[str, ...]:
-    """The packages whose versions can change what the network computes."""
+    """Return the packages whose versions may change the output of the network."""
     return ("pytorchvideo",)
 
 
 def ready(name: str) -> str:
-    """ "yes", or how the weight file comes here."""
+    """Return "yes", or the weight file that loading fetches or that is missing."""
     return ready_text(entry_of("pytorchvideo", name))
 
 
-def load(name: str, device: str) -> tuple[Model, str]:
-    """The network with its weights, and the digest of its preprocessing."""
+def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
+    """Return the network, with its weights or its initial values, and the digest of its preprocessing."""
     entry = entry_of("pytorchvideo", name)
     network = build(name)
-    put_weights(entry, network)
+    if weights:
+        put_weights(entry, network)
     return wrapped(entry, network, device), digest(["pytorchvideo", name, asdict(entry.preprocessing)])
 
 
 def build(name: str) -> "Built":
-    """The network with its initial values."""
+    """Return the network with its initial values."""
     return NETWORKS[name]()
 
 
 def slowfast() -> "Built":
-    """SlowFast 8x8, ResNet-50 (Feichtenhofer et al. 2019), both pathways read before their fusion.
+    """Return SlowFast 8x8, ResNet-50 (Feichtenhofer et al. 2019); both pathways are read before their fusion.
 
-    The slow pathway's frames are spread evenly over the clip, first and last included, as in its training.
+    The frames of the slow pathway are evenly spaced over the clip, first and last included, as in its training.
     """
     from pytorchvideo.models.hub import slowfast_r50
 
@@ -68,6 +67,7 @@ def slowfast() -> "Built":
 
 
 def _slow(clips: "Tensor") -> "Tensor":
+    """Return the frames of the slow pathway."""
     import torch
 
     n_frames = clips.shape[2]
@@ -76,7 +76,7 @@ def _slow(clips: "Tensor") -> "Tensor":
 
 
 def x3d_m() -> "Built":
-    """X3D-M (Feichtenhofer 2020); the read-out before its softmax."""
+    """Return X3D-M (Feichtenhofer 2020); its read-out is read before the softmax."""
     from pytorchvideo.models.hub import x3d_m
 
     from ..networks.built import Built
@@ -86,7 +86,7 @@ def x3d_m() -> "Built":
 
 
 def _quiet(build: "Callable[[], nn.Module]") -> "nn.Module":
-    """A network whose activation functions are compiled by a part of torch that announces its end."""
+    """Return a network built without warnings; its activation functions use a deprecated compiler of torch."""
     with warnings.catch_warnings(action="ignore"):
         return build()
 

@@ -1,6 +1,6 @@
-"""Any network of timm, `timm:<name>`, with its pretrained weights and the preprocessing that its configuration names.
+"""Source of models: any network of timm, `timm:<name>`, with its pretrained weights and preprocessing.
 
-Images only, at 25 frames per second. Weights lie under HF_HOME, or under TORCH_HOME where timm keeps an address.
+Images only, at 25 frames per second. Weights are under HF_HOME, or under TORCH_HOME if timm has an address for them.
 """
 
 import importlib.util
@@ -11,40 +11,40 @@ from typing import Any
 from ...utils import digest, unknown_name
 from ..catalogue.entry import Preprocessing
 from ..hub import FILES, hub_file
-from ..preprocessing import preparation
+from ..preprocessing import preprocessor
 from ..spec import Model
-from ..weights import explained, note_weights
+from ..weights import explain_weight_errors, record_weight_file
 
 FPS = 25.0
 
 
 def source_files(name: str) -> tuple[Path, ...]:
-    """The preprocessing; timm's own sources change with its version."""
+    """Return the files of the preprocessing and of the hub; timm's sources change with its version."""
     here = Path(__file__).parents[1]
     return (here / "preprocessing.py", here / "hub.py")
 
 
 def packages(name: str) -> tuple[str, ...]:
-    """The packages whose versions can change what the network computes."""
+    """Return the packages whose versions may change the output of the network."""
     return ("timm",)
 
 
 def ready(name: str) -> str:
-    """ "fetches weights": only timm itself tells which file a name needs."""
+    """Return "fetches weights", or "needs timm" if it is not installed."""
     return "fetches weights" if importlib.util.find_spec("timm") else "needs timm"
 
 
-def load(name: str, device: str) -> tuple[Model, str]:
-    """The network with its weights, and the digest of its preprocessing."""
+def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
+    """Return the network, with its weights or its initial values, and the digest of its preprocessing."""
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
-    module = network(name).eval().to(device)
+    module = network(name, weights).eval().to(device)
     preprocessing = described(module.pretrained_cfg)
     model = Model(
         name=f"timm:{name}",
         module=module,
-        preprocess=preparation(preprocessing),
+        preprocess=preprocessor(preprocessing),
         layers=dict.fromkeys(blocks(module), ""),
         kind="image",
         fps=FPS,
@@ -53,32 +53,34 @@ def load(name: str, device: str) -> tuple[Model, str]:
     return detected(model, device, choose=True), digest(["timm", name, asdict(preprocessing)])
 
 
-def network(name: str) -> Any:
-    """The network with its pretrained weights. Raises BadInput for an unknown name and for weights that lack."""
+def network(name: str, weights: bool = True) -> Any:
+    """Return the network, pretrained or not; raise BadInput for an unknown name and for missing weights."""
     import timm
 
     if not timm.is_model(name):
         raise unknown_name("model of timm", name, timm.list_models(pretrained=True))
-    overlay = pretrained(timm.models.get_pretrained_cfg(name))
-    with explained(f"timm:{name}", "HF_HOME or TORCH_HOME", "pip install -e .[timm]"):
-        return timm.create_model(name, pretrained=overlay is not None, pretrained_cfg_overlay=overlay)
+    if not weights:
+        return timm.create_model(name, pretrained=False)
+    overlay = pretrained_overlay(timm.models.get_pretrained_cfg(name))
+    with explain_weight_errors(f"timm:{name}", "HF_HOME or TORCH_HOME", "pip install 'dynamic-vision[timm]'"):
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
 
 
-def pretrained(configuration: Any) -> dict[str, str]:
-    """What timm must be told to find the weights: the file on the hub; nothing where it has an address of its own."""
+def pretrained_overlay(configuration: Any) -> dict[str, str]:
+    """Return timm's argument for the file from the hub; empty if timm has an address for the weights."""
     if configuration is None or not configuration.hf_hub_id:
         return {}
-    known = configuration.hf_hub_filename
-    path = hub_file(configuration.hf_hub_id, (known,) if known else FILES)
-    note_weights(path)
+    filename = configuration.hf_hub_filename
+    path = hub_file(configuration.hf_hub_id, (filename,) if filename else FILES)
+    record_weight_file(path)
     return {"file": str(path)}
 
 
-WEIGHT_DOORS = {"src.models.sources.timm:pretrained": lambda *_: None}
-
-
 def described(configuration: dict) -> Preprocessing:
-    """timm's own evaluation: the short side to size / crop_pct, then the central square; "squash": at once."""
+    """Return timm's preprocessing for evaluation.
+
+    The short side is resized to size / crop_pct and the centre cropped; crop_mode "squash" resizes to the square.
+    """
     size = configuration["input_size"][-1]
     share = configuration.get("crop_pct") or 0.875
     squash = configuration.get("crop_mode") == "squash"

@@ -1,4 +1,4 @@
-"""Networks of torchvision that Brain-Score has no plugin for, with torchvision's own preprocessing."""
+"""Source of models: networks of torchvision without a Brain-Score plugin, with torchvision's preprocessing."""
 
 import importlib.util
 from pathlib import Path
@@ -9,36 +9,36 @@ from ...utils import digest
 from ..catalogue import entry_of
 from ..checkpoints import ready_text
 from ..spec import Model
-from ..weights import explained
+from ..weights import explain_weight_errors
 
 
 def source_files(name: str) -> tuple[Path, ...]:
-    """None but this file: torchvision's own sources change with its version."""
+    """Return no further file; torchvision's sources change with its version."""
     return ()
 
 
 def packages(name: str) -> tuple[str, ...]:
-    """The packages whose versions can change what the model computes."""
+    """Return the packages whose versions may change the output of the network."""
     return ("torchvision",)
 
 
 def ready(name: str) -> str:
-    """ "yes", or how the weight file comes here."""
+    """Return "yes", or the weight file that loading fetches or that is missing."""
     return ready_text(entry_of("torchvision", name)) if importlib.util.find_spec("torchvision") else "needs torchvision"
 
 
-def load(name: str, device: str) -> tuple[Model, str]:
-    """The network with its first published weights, and the digest of its preprocessing."""
-    with explained(name, "TORCH_HOME", "pip install torchvision"):
+def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
+    """Return the network, with its first published weights or its initial values, and its preprocessing's digest."""
+    with explain_weight_errors(name, "TORCH_HOME", "pip install torchvision"):
         import torch
         import torchvision
 
-        weights = next(iter(torchvision.models.get_model_weights(name)))
-        module = torchvision.models.get_model(name, weights=weights).eval().to(device)
+        published = next(iter(torchvision.models.get_model_weights(name)))
+        module = torchvision.models.get_model(name, weights=published if weights else None).eval().to(device)
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
-    entry, transform = entry_of("torchvision", name), weights.transforms()
+    entry, transform = entry_of("torchvision", name), published.transforms()
     model = Model(
         name=name,
         module=module,

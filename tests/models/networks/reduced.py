@@ -1,4 +1,4 @@
-"""Reduced builds of the catalogue's own networks, at few pixels, and the published names of full ones."""
+"""Reduced builds of the networks of models/networks, at few pixels, and the published names of full ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ def small_entry(name: str, size: int = 0) -> ModelEntry:
 
 
 def model(name: str, size: int = 0) -> Model:
-    """The reduced network drawn from a seed, as the extractor takes it."""
+    """The reduced network with seeded weights, as a Model."""
     entry = small_entry(name, size)
     built = published.build(entry.argument, reduced=True)
     reinitialise(built.module, 0)
@@ -52,14 +52,14 @@ def norm(name: str, width: int, running: bool = True) -> Shapes:
     return {f"{name}.{kind}": (width,) for kind in kinds}
 
 
-def drawn(names: Mapping[str, tuple[int, ...]], prefix: str = "", seed: int = 0) -> dict[str, torch.Tensor]:
-    """A state dict of these names and shapes, drawn from a seed; variances are positive."""
+def sampled_state(names: Mapping[str, tuple[int, ...]], prefix: str = "", seed: int = 0) -> dict[str, torch.Tensor]:
+    """A seeded state dict of these names and shapes; variances are positive."""
     generator = torch.Generator().manual_seed(seed)
     return {f"{prefix}{name}": torch.rand(shape, generator=generator) for name, shape in names.items()}
 
 
 def put_checkpoint(monkeypatch, home: Path, name: str, content: object) -> Path:
-    """Store a checkpoint under the published file name, without the digest in it, and let `load` build reduced."""
+    """Store a checkpoint under the published file name, with any digest; `load` builds the reduced network."""
     entry = MODELS[name]
     path = home / "hub" / "checkpoints" / entry.weights.file
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,19 @@
-"""The film trunks of SeLaVi, GDT, AVID and MIL-NCE: published names, strict loading, layouts, padding."""
+"""The video networks of SeLaVi, GDT, AVID and MIL-NCE: published names, strict loading, padding."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import conv3d
 
-from src.extraction.check import broken_in_extraction
+from src.extraction.check import failed_extraction_checks
 from src.models.catalogue import MODELS
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.inspect.probe import noise, verify
 from src.models.networks import avid, s3d
 from src.models.sources import published
 from src.utils import BadInput
-from tests.models.networks.reduced import drawn, meta, model, norm, put_checkpoint, shapes
+from tests.models.networks.reduced import meta, model, norm, put_checkpoint, sampled_state, shapes
 
 R2PLUS1D = ("SeLaVi-Kinetics400", "SeLaVi-Kinetics-Sound", "SeLaVi-VGG-Sound", "SeLaVi-AVE")
 R2PLUS1D += ("GDT-Kinetics400", "GDT-IG65M", "GDT-HowTo100M")
@@ -64,7 +64,7 @@ def published_avid() -> dict[str, tuple[int, ...]]:
 
 
 def published_s3d() -> dict[str, tuple[int, ...]]:
-    """The film half of S3D_HowTo100M: widths of the mixed blocks as in Szegedy's first Inception."""
+    """The video part of S3D_HowTo100M: widths of the mixed blocks as in Szegedy's first Inception."""
     found = {"conv1.conv1.weight": (64, 24, 2, 4, 4), "conv_2b.conv1.weight": (64, 64, 1, 1, 1)}
     found |= norm("conv1.bn1", 64) | norm("conv_2b.bn1", 64) | {"fc.weight": (512, 1024), "fc.bias": (512,)}
 
@@ -110,18 +110,18 @@ def test_facts_of_the_catalogue(name):
 
 
 @pytest.mark.parametrize("name", [R2PLUS1D[0], AVID[0], S3D])
-def test_reduced_network_keeps_the_promises(name):
+def test_reduced_network_passes_the_checks(name):
     reduced = model(name, size=32)
     verify(reduced, "cpu")
-    assert broken_promises(reduced) == []
-    assert broken_in_extraction(reduced) == []
+    assert failed_checks(reduced) == []
+    assert failed_extraction_checks(reduced) == []
 
 
 @pytest.mark.parametrize("name", ["SeLaVi-VGG-Sound", "GDT-HowTo100M", "AVID-CMA-Audioset", S3D])
 def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     family, key = name.split("-")[0], MODELS[name].weights.key
     inside = shapes(published.build(MODELS[name].argument, reduced=True).module)
-    state = drawn(inside, PREFIX[family]) | {other: torch.zeros(1) for other in BESIDE[family]}
+    state = sampled_state(inside, PREFIX[family]) | {other: torch.zeros(1) for other in BESIDE[family]}
     path = put_checkpoint(monkeypatch, tmp_path, name, {key: state, "epoch": 3} if key else state)
     loaded, _ = published.load(MODELS[name].argument, "cpu")
     held = loaded.module.state_dict()
@@ -148,7 +148,7 @@ def test_space_to_depth_replaces_a_strided_convolution():
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_odd_last_frame_is_shown_twice():
+def test_odd_last_frame_is_repeated():
     clip = torch.rand(1, 3, 5, 8, 8)
     even = torch.cat((clip, clip[:, :, -1:]), dim=2)
     assert torch.equal(s3d.folded(clip), s3d.folded(even))
@@ -171,8 +171,8 @@ def test_pooling_pads_as_tensorflow_does(length, kernel, stride):
 def test_conv1_of_s3d_is_read_without_its_padding():
     reduced = model(S3D, size=32)
     batch = reduced.preprocess(noise(8))[None]
-    heard = run(reduced.module, ["conv1"], batch, reduced.process_output)["conv1"][-1]
-    assert heard.shape == (1, 64, 4, 16, 16)
+    outputs = run(reduced.module, ["conv1"], batch, reduced.process_output)["conv1"][-1]
+    assert outputs.shape == (1, 64, 4, 16, 16)
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_conv1_of_s3d_is_read_without_its_padding():
 def test_full_network_runs(name):
     built, size = published.build(MODELS[name].argument), MODELS[name].preprocessing.size
     read = built.process_output or (lambda _layer, output: output)
-    heard = run(built.module.eval(), list(built.layers), torch.rand(1, 3, 8, size, size), read)
+    outputs = run(built.module.eval(), list(built.layers), torch.rand(1, 3, 8, size, size), read)
     for layer, axes in built.layers.items():
-        assert heard[layer][-1].ndim == len(axes) + 1
-        assert torch.isfinite(heard[layer][-1]).all()
+        assert outputs[layer][-1].ndim == len(axes) + 1
+        assert torch.isfinite(outputs[layer][-1]).all()

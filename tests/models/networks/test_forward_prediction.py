@@ -8,16 +8,16 @@ import torch
 from torch.nn import functional
 
 from src import models
-from src.extraction.check import broken_in_extraction
+from src.extraction.check import failed_extraction_checks
 from src.models.catalogue import MODELS
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.inspect.probe import clips, noise, verify
 from src.models.networks import convlstm, mim, predrnn, simvp
 from src.models.networks.recurrent import patches
 from src.models.sources import published
 from src.utils import BadInput
-from tests.models.networks.reduced import drawn, meta, model, norm, put_checkpoint, shapes
+from tests.models.networks.reduced import meta, model, norm, put_checkpoint, sampled_state, shapes
 
 NAMES = ("ConvLSTM", "PredRNN", "MIM", "SimVP", "TAU")
 PUBLISHED_MILLIONS = {"ConvLSTM": 15.0, "PredRNN": 23.7, "MIM": 49.2, "SimVP": 15.6}
@@ -103,21 +103,21 @@ def test_facts_of_the_catalogue(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_reduced_network_keeps_the_promises(name):
+def test_reduced_network_passes_the_checks(name):
     reduced = model(name)
     verify(reduced, "cpu")
-    assert broken_promises(reduced) == []
+    assert failed_checks(reduced) == []
 
 
 @pytest.mark.parametrize("name", ["PredRNN", "SimVP"])
-def test_film_is_read_in_block_and_causal_inference(name):
-    assert broken_in_extraction(model(name)) == []
+def test_a_video_passes_block_and_causal_inference(name):
+    assert failed_extraction_checks(model(name)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     reduced = published.build(MODELS[name].argument, reduced=True).module
-    state = drawn(shapes(reduced))
+    state = sampled_state(shapes(reduced))
     path = put_checkpoint(monkeypatch, tmp_path, name, state)
     loaded, recipe = published.load(MODELS[name].argument, "cpu")
     held = loaded.module.state_dict()
@@ -129,7 +129,7 @@ def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
 
 
 def test_a_name_loads_its_published_file_and_the_same_twice(tmp_path, monkeypatch):
-    state = drawn(shapes(published.build("predrnn:PredRNN", reduced=True).module))
+    state = sampled_state(shapes(published.build("predrnn:PredRNN", reduced=True).module))
     path = put_checkpoint(monkeypatch, tmp_path, "PredRNN", state)
     (first, files), (second, _) = (models.load_watched("PredRNN") for _ in range(2))
     assert files == (path,)
@@ -139,7 +139,7 @@ def test_a_name_loads_its_published_file_and_the_same_twice(tmp_path, monkeypatc
     assert models.load("Random-PredRNN").digest != first.digest
 
 
-def test_patches_hold_rows_then_columns_then_colours():
+def test_patches_have_rows_then_columns_then_colours():
     frames = torch.arange(2 * 3 * 4 * 6).reshape(1, 2, 3, 4, 6).float()
     found = patches(frames, 2)
     assert found.shape == (1, 2, 12, 2, 3)
@@ -155,14 +155,14 @@ def one_pixel(network):
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.4)
     frames = torch.rand(1, 3, 3, 2, 2, generator=generator)
     names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Identity)]
-    heard = run(network.eval(), names, frames, lambda _, out: out[0, :, :, 0, 0].double().numpy())
-    return frames, {name: calls[-1] for name, calls in heard.items()}
+    outputs = run(network.eval(), names, frames, lambda _, out: out[0, :, :, 0, 0].double().numpy())
+    return frames, {name: calls[-1] for name, calls in outputs.items()}
 
 
 def test_convlstm_on_one_patch_is_an_lstm():
     hidden = 5
     network = convlstm.ConvLSTM((hidden, hidden))
-    frames, heard = one_pixel(network)
+    frames, outputs = one_pixel(network)
     lstm = torch.nn.LSTM(12, hidden, num_layers=2, bias=False, batch_first=True)
     with torch.no_grad():
         for i, cell in enumerate(network.cell_list):
@@ -170,8 +170,8 @@ def test_convlstm_on_one_patch_is_an_lstm():
             getattr(lstm, f"weight_hh_l{i}").copy_(cell.conv_h[0].weight[:, :, 2, 2])
         h, (_, c) = lstm(patches(frames)[..., 0, 0])
         predicted = h[0] @ network.conv_last.weight[:, :, 0, 0].T
-    np.testing.assert_allclose(heard["prediction"], predicted.numpy(), atol=1e-6)
-    np.testing.assert_allclose([heard["memory.0"][-1], heard["memory.1"][-1]], c[:, 0].numpy(), atol=1e-6)
+    np.testing.assert_allclose(outputs["prediction"], predicted.numpy(), atol=1e-6)
+    np.testing.assert_allclose([outputs["memory.0"][-1], outputs["memory.1"][-1]], c[:, 0].numpy(), atol=1e-6)
 
 
 def sigmoid(x):
@@ -200,13 +200,13 @@ def st_lstm(cell, x, h, c, m):
 
 def test_predrnn_on_one_patch_follows_the_paper():
     network = predrnn.PredRNN((4, 4, 4))
-    frames, heard = one_pixel(network)
+    frames, outputs = one_pixel(network)
     h, c, m = np.zeros((3, 4)), np.zeros((3, 4)), np.zeros(4)
     for t, x in enumerate(patches(frames)[0, :, :, 0, 0].double().numpy()):
         for i, cell in enumerate(network.cell_list):
             h[i], c[i], m = st_lstm(cell, x if i == 0 else h[i - 1], h[i], c[i], m)
-            np.testing.assert_allclose(heard[f"memory.{i}"][t], m, atol=1e-6)
-        np.testing.assert_allclose(heard["prediction"][t], centre(network.conv_last) @ h[-1], atol=1e-6)
+            np.testing.assert_allclose(outputs[f"memory.{i}"][t], m, atol=1e-6)
+        np.testing.assert_allclose(outputs["prediction"][t], centre(network.conv_last) @ h[-1], atol=1e-6)
 
 
 def peephole_lstm(cell, x, h, c):
@@ -221,13 +221,13 @@ def peephole_lstm(cell, x, h, c):
 def test_mim_on_one_patch_follows_the_paper():
     n = 4
     network = mim.MIM((n, n, n), size=(1, 1))
-    frames, heard = one_pixel(network)
+    frames, outputs = one_pixel(network)
     h, c, m, s = np.zeros((3, n)), np.zeros((3, n)), np.zeros(n), np.zeros((3, n))
     d, e = np.zeros((2, n)), np.zeros((2, n))
     for t, x in enumerate(patches(frames)[0, :, :, 0, 0].double().numpy()):
         before = h[0].copy()
         h[0], c[0], m = st_lstm(network.stlstm_layer[0], x, h[0], c[0], m)
-        np.testing.assert_allclose(heard["memory.0"][t], m, atol=1e-6)
+        np.testing.assert_allclose(outputs["memory.0"][t], m, atol=1e-6)
         for i, block in enumerate(list(network.stlstm_layer)[1:], start=1):
             if t > 0:
                 below = h[0] - before if i == 1 else d[i - 2]
@@ -239,9 +239,9 @@ def test_mim_on_one_patch_follows_the_paper():
             c[i] = kept + sigmoid(of_x[0] + of_t[0]) * np.tanh(of_x[1] + of_t[1])
             o = sigmoid(of_x[3] + of_t[2] + of_s[3])
             h[i] = o * np.tanh(centre(block.conv_last) @ np.concatenate((c[i], m)))
-            np.testing.assert_allclose(heard[f"memory.{i}"][t], m, atol=1e-6)
-            np.testing.assert_allclose(heard[f"difference.{i - 1}"][t], e[i - 1], atol=1e-6)
-        np.testing.assert_allclose(heard["prediction"][t], centre(network.conv_last) @ h[-1], atol=1e-6)
+            np.testing.assert_allclose(outputs[f"memory.{i}"][t], m, atol=1e-6)
+            np.testing.assert_allclose(outputs[f"difference.{i - 1}"][t], e[i - 1], atol=1e-6)
+        np.testing.assert_allclose(outputs["prediction"][t], centre(network.conv_last) @ h[-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ConvLSTM", "PredRNN", "MIM"])
@@ -261,7 +261,7 @@ def test_a_later_frame_changes_no_earlier_state(name):
 
 
 @pytest.mark.parametrize("unit", [simvp.GatedSpatiotemporal, simvp.TemporalAttention])
-def test_attention_reaches_eleven_pixels(unit):
+def test_attention_extends_over_eleven_pixels(unit):
     attention, image = unit(8).double().eval(), torch.rand(1, 8, 40, 40, dtype=torch.float64)
     changed = image.clone()
     changed[:, :, 20, 20] += 1
@@ -324,7 +324,10 @@ def simvp_by_name(state: dict[str, torch.Tensor], frames: torch.Tensor, tau: boo
 @pytest.mark.parametrize("name", ["SimVP", "TAU"])
 def test_simvp_follows_its_equations_by_published_names(name):
     network = published.build(MODELS[name].argument, reduced=True).module.eval()
-    state = {key: value + 0.5 if "var" in key else 0.3 * (value - 0.4) for key, value in drawn(shapes(network)).items()}
+    state = {
+        key: value + 0.5 if "var" in key else 0.3 * (value - 0.4)
+        for key, value in sampled_state(shapes(network)).items()
+    }
     network.load_state_dict(state, strict=False)
     frames = torch.rand(10, 3, 12, 16)
     with torch.no_grad():
@@ -336,10 +339,10 @@ def test_simvp_follows_its_equations_by_published_names(name):
 def test_simvp_reads_encoder_frames_in_time_order():
     reduced = model("SimVP")
     batch = clips(reduced, 2, 10, "cpu")
-    heard = run(reduced.module, ["enc.enc.0"], batch, reduced.process_output)["enc.enc.0"][-1]
+    outputs = run(reduced.module, ["enc.enc.0"], batch, reduced.process_output)["enc.enc.0"][-1]
     alone = run(reduced.module, ["enc.enc.0"], batch[1:], lambda _, out: out)["enc.enc.0"][-1]
-    assert heard.shape == (2, 10, 4, 128, 160)
-    assert torch.allclose(heard[1], alone, atol=1e-6)
+    assert outputs.shape == (2, 10, 4, 128, 160)
+    assert torch.allclose(outputs[1], alone, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -348,8 +351,8 @@ def test_full_network_runs(name):
     built = published.build(MODELS[name].argument)
     n_frames = 10 if name in ("SimVP", "TAU") else 2
     read = built.process_output or (lambda _layer, output: output)
-    heard = run(built.module.eval(), list(built.layers), torch.rand(1, n_frames, 3, 128, 160), read)
+    outputs = run(built.module.eval(), list(built.layers), torch.rand(1, n_frames, 3, 128, 160), read)
     for layer, axes in built.layers.items():
-        value = heard[layer][-1]
+        value = outputs[layer][-1]
         assert value.ndim == len(axes) + 1
         assert torch.isfinite(value).all()

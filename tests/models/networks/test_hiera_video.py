@@ -1,10 +1,10 @@
-"""Hiera on films: windows and pooling, transformers' image network as the oracle, published names, the contract."""
+"""Hiera for videos: windows and pooling, transformers' image network as the oracle, published names, the checks."""
 
 import pytest
 import torch
 
-from src.extraction.check import broken_in_extraction
-from src.models.inspect.check import broken_promises
+from src.extraction.check import failed_extraction_checks
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.networks.hiera import Hiera, Shape, pooled, unwindowed, windows
 from src.models.sources import published
@@ -13,7 +13,7 @@ from tests.models.networks import reduced
 IMAGE = Shape(8, 1, (1, 1, 2, 1), grid=(1, 56, 56), kernel=(1, 7, 7), stride=(1, 4, 4), padding=(0, 3, 3))
 
 
-def test_windows_are_squares_of_one_time_step_and_are_undone():
+def test_windows_are_squares_of_one_time_step_and_can_be_undone():
     grid = torch.arange(2 * 2 * 4 * 4).view(2, 2, 4, 4, 1)
     parts = windows(grid, 2)
     assert parts.shape == (2, 8, 4, 1)
@@ -40,7 +40,7 @@ def test_on_one_frame_it_equals_transformers_network_of_images():
 
 
 def renamed(state: dict) -> dict:
-    """transformers' state dict of images as ours of films of one frame."""
+    """transformers' state dict of images as ours of videos of one frame."""
     block, ours = -1, {"pos_embed_temporal": torch.zeros(1, 1, 8)}
     ours["pos_embed_spatial"] = state["embeddings.position_embeddings"]
     ours["patch_embed.proj.weight"] = state["embeddings.patch_embeddings.projection.weight"][:, :, None]
@@ -73,10 +73,10 @@ def test_names_and_shapes_are_the_published_ones(name, width, depth):
     assert {key.removeprefix("blocks.1.") for key in shapes if key.startswith("blocks.1.")} == parts
 
 
-def test_keeps_every_promise():
+def test_passes_every_check():
     model = reduced.model("Hiera-Video-B")
-    assert broken_promises(model) == []
-    assert broken_in_extraction(model) == []
+    assert failed_checks(model) == []
+    assert failed_extraction_checks(model) == []
 
 
 def test_the_published_file_is_loaded(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""The networks written here against other implementations of the same papers, and against their formulas."""
+"""The video transformers against other implementations of the same papers, and against their formulas."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,21 @@ from torchvision.models.video.mvit import MViT
 from src.models.loading import reinitialise
 from src.models.networks import i3d, i3d_ssv2, mvit_v2_b, uniformer_v2, videochat, vjepa
 from src.models.networks.mmaction import recognizer
-from src.models.networks.published import inner, reprefixed, unprefixed, without
-from src.models.networks.vit_parts import Block, Encoder, KeyBlindAttention, Tubelets, norm, stretched, wave_table
+from src.models.networks.state_dicts import inner, reprefixed, unprefixed, without
+from src.models.networks.vit_parts import (
+    Block,
+    Encoder,
+    NoKeyBiasAttention,
+    Tubelets,
+    interpolate_time,
+    norm,
+    sinusoid_table,
+)
 
 DIM, HIDDEN, HEADS, DEPTH = 32, 64, 4, 2
 
 
-def drawn(module, seed=0):
+def seeded(module, seed=0):
     """The module in eval mode with seeded values everywhere, running statistics included."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in module.state_dict().items():
@@ -44,9 +52,9 @@ def test_videomae_is_that_of_transformers():
         layer_norm_eps=1e-6,
         use_mean_pooling=False,
     )
-    theirs = drawn(transformers.VideoMAEModel(config))
-    blocks = [Block(DIM, HEADS, HIDDEN, KeyBlindAttention) for _ in range(DEPTH)]
-    ours = Encoder(Tubelets(DIM, 16, 2), wave_table(2 * 4, DIM), blocks, norm(DIM)).eval()
+    theirs = seeded(transformers.VideoMAEModel(config))
+    blocks = [Block(DIM, HEADS, HIDDEN, NoKeyBiasAttention) for _ in range(DEPTH)]
+    ours = Encoder(Tubelets(DIM, 16, 2), sinusoid_table(2 * 4, DIM), blocks, norm(DIM)).eval()
     state, found = theirs.state_dict(), {}
     for name in ours.state_dict():
         if name.endswith("attn.qkv.weight"):
@@ -91,9 +99,9 @@ def test_videochats_image_blocks_are_those_of_blip2():
         hidden_act="gelu",
         layer_norm_eps=1e-6,
     )
-    theirs = drawn(transformers.Blip2VisionModel(config))
+    theirs = seeded(transformers.Blip2VisionModel(config))
     state = theirs.state_dict()
-    ours = drawn(videochat.FrameEncoder(DIM, DEPTH, HEADS, HIDDEN, gathers=1, patch=14))
+    ours = seeded(videochat.FrameEncoder(DIM, DEPTH, HEADS, HIDDEN, aggregators=1, patch=14))
     found = dict(ours.state_dict())
     found["cls_token"], found["pos_embed"] = state["embeddings.class_embedding"], state["embeddings.position_embedding"]
     found["patch_embed.proj.weight"] = state["embeddings.patch_embedding.weight"].unsqueeze(2)
@@ -131,9 +139,9 @@ def test_uniformer_v2s_image_blocks_are_those_of_clip():
         patch_size=16,
         hidden_act="quick_gelu",
     )
-    theirs = drawn(transformers.CLIPVisionModel(config))
+    theirs = seeded(transformers.CLIPVisionModel(config))
     state = {name.removeprefix("vision_model."): value for name, value in theirs.state_dict().items()}
-    ours = drawn(uniformer_v2.UniFormerV2(16, DIM, DEPTH, HEADS, gathers=1))
+    ours = seeded(uniformer_v2.UniFormerV2(16, DIM, DEPTH, HEADS, aggregators=1))
     found = dict(ours.state_dict())
     found["class_embedding"] = state["embeddings.class_embedding"]
     found["positional_embedding"] = state["embeddings.position_embedding.weight"]
@@ -150,15 +158,15 @@ def test_uniformer_v2s_image_blocks_are_those_of_clip():
             found[f"{our}mlp.c_fc.{kind}"] = state[f"{their}mlp.fc1.{kind}"]
             found[f"{our}mlp.c_proj.{kind}"] = state[f"{their}mlp.fc2.{kind}"]
     ours.load_state_dict(found)
-    heard = []
-    ours.transformer.resblocks[-1].register_forward_hook(lambda _module, _inputs, output: heard.append(output))
+    outputs = []
+    ours.transformer.resblocks[-1].register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     clip = torch.randn(1, 3, 2, 224, 224, generator=torch.Generator().manual_seed(1))
     ours(clip)
     expected = theirs(clip[0].transpose(0, 1), output_hidden_states=True).hidden_states[-1]
-    assert close(heard[0][0], expected)
+    assert close(outputs[0][0], expected)
 
 
-def test_mvits_settings_give_torchvisions_small_network():
+def test_mvits_settings_are_those_of_torchvisions_small_network():
     ours = MViT(
         (224, 224),
         16,
@@ -233,30 +241,30 @@ def flat():
 
 
 @torch.inference_mode()
-def test_a_still_film_gives_i3d_the_features_of_the_image(flat):
+def test_a_still_video_has_the_features_of_the_image_in_i3d(flat):
     state, image, features = flat
-    network = i3d.InflatedResNet(64, i3d.LOOKS_AROUND, i3d.NOWHERE)
+    network = i3d.InflatedResNet(64, i3d.TEMPORAL_KERNELS, i3d.NO_NON_LOCAL)
     ours = inflated(network, state, mmaction_to_torchvision)(image[:, :, None].expand(-1, -1, 16, -1, -1))
     assert ours.shape[2] == 2
     assert close(ours, features[:, :, None].expand_as(ours), 1e-4)
 
 
 @torch.inference_mode()
-def test_a_still_film_gives_the_something_something_network_the_features_of_the_image(flat):
+def test_a_still_video_has_the_features_of_the_image_in_the_something_something_network(flat):
     state, image, features = flat
     network = i3d_ssv2.InflatedResNet((3, 4, 6, 3), 64)
     fc = {name: value for name, value in network.state_dict().items() if name.startswith("fc.")}
     network = inflated(network, {**state, **fc}, lambda name: name)
-    heard = []
-    network.layer4.register_forward_hook(lambda _module, _inputs, output: heard.append(output))
+    outputs = []
+    network.layer4.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     network(image[:, :, None].expand(-1, -1, 3, -1, -1))
-    assert heard[0].shape[2] == 3
-    assert close(heard[0], features[:, :, None].expand_as(heard[0]), 1e-4)
+    assert outputs[0].shape[2] == 3
+    assert close(outputs[0], features[:, :, None].expand_as(outputs[0]), 1e-4)
 
 
 @torch.inference_mode()
 def test_a_non_local_block_by_its_formula():
-    block = drawn(i3d.NonLocal(8))
+    block = seeded(i3d.NonLocal(8))
     x = torch.randn(1, 8, 2, 4, 6, generator=torch.Generator().manual_seed(1))
     query = block.theta.conv(x)[0].flatten(1).numpy()
     key, value = (
@@ -268,7 +276,7 @@ def test_a_non_local_block_by_its_formula():
 
 
 @torch.inference_mode()
-def test_a_non_local_block_drawn_anew_passes_its_input_on():
+def test_a_reinitialised_non_local_block_is_the_identity():
     block = i3d.NonLocal(8).eval()
     reinitialise(block, 1)
     x = 1e4 * torch.randn(1, 8, 2, 4, 6, generator=torch.Generator().manual_seed(1))
@@ -276,8 +284,8 @@ def test_a_non_local_block_drawn_anew_passes_its_input_on():
 
 
 @torch.inference_mode()
-def test_a_gathering_block_by_its_formula():
-    block = drawn(uniformer_v2.Gather(DIM, HEADS))
+def test_an_aggregation_block_by_its_formula():
+    block = seeded(uniformer_v2.Aggregator(DIM, HEADS))
     generator = torch.Generator().manual_seed(1)
     query, tokens = (torch.randn(1, n, DIM, generator=generator) for n in (1, 5))
     weights, bias = block.attn.in_proj_weight.chunk(3), block.attn.in_proj_bias.chunk(3)
@@ -293,7 +301,7 @@ def test_a_gathering_block_by_its_formula():
 
 
 def test_vjepas_positions_by_their_formula():
-    table = vjepa.place_table(3, 4, 32)[0]
+    table = vjepa.position_table(3, 4, 32)[0]
     each = 2 * int(np.ceil(32 / 6))
     for token, (t, h, w) in enumerate(np.ndindex(3, 4, 4)):
         parts = []
@@ -303,9 +311,9 @@ def test_vjepas_positions_by_their_formula():
         np.testing.assert_allclose(table[token], np.concatenate(parts)[:32], atol=1e-6)
 
 
-def test_positions_are_stretched_in_time_only():
-    table = wave_table(4 * 3, 8)
-    longer = stretched(table, 4, 8).reshape(8, 3, 8)
+def test_positions_are_interpolated_in_time_only():
+    table = sinusoid_table(4 * 3, 8)
+    longer = interpolate_time(table, 4, 8).reshape(8, 3, 8)
     shorter = table.reshape(4, 3, 8)
     assert torch.allclose(longer[1], 0.75 * shorter[0] + 0.25 * shorter[1])
     assert torch.allclose(longer[0], shorter[0])

@@ -1,4 +1,4 @@
-"""The networks written here keep the contract, have the sizes of the catalogue and read the published checkpoints."""
+"""The video transformers pass the checks, have the sizes of the catalogue and read the published checkpoints."""
 
 from dataclasses import replace
 from functools import cache
@@ -6,20 +6,20 @@ from functools import cache
 import pytest
 import torch
 
-from src.extraction.check import broken_in_extraction
+from src.extraction.check import failed_extraction_checks
 from src.models.catalogue import MODELS
 from src.models.catalogue.transformers_own import ENTRIES
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.inspect.probe import clips, verify
 from src.models.loading import reinitialise
 from src.models.networks import videochat
 from src.models.sources.published import build, put_weights, wrapped
 from src.utils import BadInput
-from tests.models.networks import published_layouts
+from tests.models.networks import published_shapes
 
 NAMES = [entry.name for entry in ENTRIES]
-BY_BENCHMARK = (
+REDUCED = (
     "I3D",
     "I3D-nonlocal",
     "I3D-R50-smthsmthv2",
@@ -43,70 +43,70 @@ SMALL_AROUND, SMALL_SOMEWHERE = tuple(s[:2] for s in AROUND), tuple(s[:2] for s 
 EVA = {"dim": 1408, "depth": 39, "hidden": 6144}
 SMALL_EVA = {"dim": 32, "depth": 4, "hidden": 64}
 
-# {name: (published layout, of the reduced build, entry of the file that wraps it)}
+# {name: (published names and shapes, those of the reduced build, entry of the file with the state dict)}
 PUBLISHED = {
-    "I3D": (published_layouts.i3d(64, AROUND, NOWHERE), published_layouts.i3d(8, SMALL_AROUND, NOWHERE), "state_dict"),
+    "I3D": (published_shapes.i3d(64, AROUND, NOWHERE), published_shapes.i3d(8, SMALL_AROUND, NOWHERE), "state_dict"),
     "I3D-nonlocal": (
-        published_layouts.i3d(64, AROUND, SOMEWHERE),
-        published_layouts.i3d(8, SMALL_AROUND, SMALL_SOMEWHERE),
+        published_shapes.i3d(64, AROUND, SOMEWHERE),
+        published_shapes.i3d(8, SMALL_AROUND, SMALL_SOMEWHERE),
         "state_dict",
     ),
     "I3D-R50-smthsmthv2": (
-        published_layouts.i3d_ssv2(64, (3, 4, 6, 3)),
-        published_layouts.i3d_ssv2(8, (1, 1, 1, 1)),
+        published_shapes.i3d_ssv2(64, (3, 4, 6, 3)),
+        published_shapes.i3d_ssv2(8, (1, 1, 1, 1)),
         "state_dict",
     ),
     "I3D-R101-smthsmthv2": (
-        published_layouts.i3d_ssv2(64, (3, 4, 23, 3)),
-        published_layouts.i3d_ssv2(8, (1, 1, 1, 1)),
+        published_shapes.i3d_ssv2(64, (3, 4, 23, 3)),
+        published_shapes.i3d_ssv2(8, (1, 1, 1, 1)),
         "state_dict",
     ),
     "UniFormer-V1": (
-        published_layouts.uniformer((5, 8, 20, 7), (64, 128, 320, 512)),
-        published_layouts.uniformer((1, 1, 2, 2), (8, 8, 16, 32)),
+        published_shapes.uniformer((5, 8, 20, 7), (64, 128, 320, 512)),
+        published_shapes.uniformer((1, 1, 2, 2), (8, 8, 16, 32)),
         "state_dict",
     ),
     "UniFormer-V2-B": (
-        published_layouts.uniformer_v2(768, 12, 4),
-        published_layouts.uniformer_v2(32, 4, 2),
+        published_shapes.uniformer_v2(768, 12, 4),
+        published_shapes.uniformer_v2(32, 4, 2),
         "state_dict",
     ),
     "UniFormer-V2-L": (
-        published_layouts.uniformer_v2(1024, 24, 4, 14),
-        published_layouts.uniformer_v2(32, 4, 2, 14),
+        published_shapes.uniformer_v2(1024, 24, 4, 14),
+        published_shapes.uniformer_v2(32, 4, 2, 14),
         "state_dict",
     ),
     "VideoMAE-V2-B-distilled": (
-        published_layouts.videomae_v2_distilled(768, 12, 3072),
-        published_layouts.videomae_v2_distilled(32, 3, 96),
+        published_shapes.videomae_v2_distilled(768, 12, 3072),
+        published_shapes.videomae_v2_distilled(32, 3, 96),
         "module",
     ),
     "MViT-V2-B-Kinetics400": (
-        published_layouts.mvit_v2(**MVIT, classes=400),
-        published_layouts.mvit_v2(**SMALL_MVIT, classes=400),
+        published_shapes.mvit_v2(**MVIT, classes=400),
+        published_shapes.mvit_v2(**SMALL_MVIT, classes=400),
         "model_state",
     ),
     "MViT-V2-B-smthsmthv2": (
-        published_layouts.as_mmaction(published_layouts.mvit_v2(**MVIT, classes=174)),
-        published_layouts.as_mmaction(published_layouts.mvit_v2(**SMALL_MVIT, classes=174)),
+        published_shapes.as_mmaction(published_shapes.mvit_v2(**MVIT, classes=174)),
+        published_shapes.as_mmaction(published_shapes.mvit_v2(**SMALL_MVIT, classes=174)),
         "state_dict",
     ),
     "VideoMAE-V2-B": (
-        published_layouts.videomae_v2(768, 12, 3072, 16),
-        published_layouts.videomae_v2(32, 3, 96, 16),
+        published_shapes.videomae_v2(768, 12, 3072, 16),
+        published_shapes.videomae_v2(32, 3, 96, 16),
         "model",
     ),
     "VideoMAE-V2-G": (
-        published_layouts.videomae_v2(1408, 40, 6144, 14),
-        published_layouts.videomae_v2(32, 3, 96, 14),
+        published_shapes.videomae_v2(1408, 40, 6144, 14),
+        published_shapes.videomae_v2(32, 3, 96, 14),
         "module",
     ),
-    "MAE-ST-L": (published_layouts.mae_st(1024, 24), published_layouts.mae_st(32, 3), "model_state"),
-    "MAE-ST-G": (published_layouts.mae_st(1280, 32), published_layouts.mae_st(32, 3), "model"),
-    "V-JEPA-L": (published_layouts.vjepa(1024, 24), published_layouts.vjepa(32, 3), "target_encoder"),
-    "V-JEPA-H": (published_layouts.vjepa(1280, 32), published_layouts.vjepa(32, 3), "target_encoder"),
-    "VJEPA-Temporal": (published_layouts.vjepa(1024, 24), published_layouts.vjepa(32, 3), "target_encoder"),
-    "VideoChat2-7B": (published_layouts.videochat2(1024, 23, 4096), published_layouts.videochat2(32, 3, 64), "model"),
+    "MAE-ST-L": (published_shapes.mae_st(1024, 24), published_shapes.mae_st(32, 3), "model_state"),
+    "MAE-ST-G": (published_shapes.mae_st(1280, 32), published_shapes.mae_st(32, 3), "model"),
+    "V-JEPA-L": (published_shapes.vjepa(1024, 24), published_shapes.vjepa(32, 3), "target_encoder"),
+    "V-JEPA-H": (published_shapes.vjepa(1280, 32), published_shapes.vjepa(32, 3), "target_encoder"),
+    "VJEPA-Temporal": (published_shapes.vjepa(1024, 24), published_shapes.vjepa(32, 3), "target_encoder"),
+    "VideoChat2-7B": (published_shapes.videochat2(1024, 23, 4096), published_shapes.videochat2(32, 3, 64), "model"),
 }
 JOINED = ("VideoChat-7B", "VideoChat-13B")
 
@@ -118,7 +118,7 @@ def full_size(name):
 
 
 def small(name):
-    """The reduced network with seeded weights as the extractor takes it."""
+    """The reduced network with seeded weights, as a Model."""
     entry, built = MODELS[name], build(MODELS[name].argument, reduced=True)
     reinitialise(built.module, 1)
     return replace(wrapped(entry, built, "cpu"), digest="0" * 64)
@@ -130,24 +130,24 @@ def test_every_entry_is_covered():
     assert all(entry.weights.licence for entry in ENTRIES)
 
 
-@pytest.mark.parametrize("name", BY_BENCHMARK)
-def test_contract_of_the_reduced_build(name):
+@pytest.mark.parametrize("name", REDUCED)
+def test_the_reduced_build_passes_the_checks(name):
     model = small(name)
     verify(model, "cpu")
-    assert broken_promises(model) == []
+    assert failed_checks(model) == []
 
 
 @pytest.mark.parametrize("name", ["I3D-nonlocal", "UniFormer-V2-B", "MAE-ST-L", "VideoChat-7B"])
-def test_extraction_of_the_reduced_build(name):
-    assert broken_in_extraction(small(name), "cpu") == []
+def test_the_reduced_build_passes_the_extraction_checks(name):
+    assert failed_extraction_checks(small(name), "cpu") == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["I3D-nonlocal", "UniFormer-V1", "UniFormer-V2-B", "VideoMAE-V2-B"])
-def test_contract_of_the_full_size(name):
+def test_the_full_size_passes_the_checks(name):
     entry, built = MODELS[name], build(MODELS[name].argument)
     reinitialise(built.module, 1)
-    assert broken_promises(replace(wrapped(entry, built, "cpu"), digest="0" * 64)) == []
+    assert failed_checks(replace(wrapped(entry, built, "cpu"), digest="0" * 64)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -159,7 +159,7 @@ def test_facts_of_the_catalogue_are_those_of_the_full_size(name):
     assert set(built.layers) <= set(modules)
 
 
-@pytest.mark.parametrize("name", [name for name in BY_BENCHMARK if "MViT" not in name])
+@pytest.mark.parametrize("name", [name for name in REDUCED if "MViT" not in name])
 def test_shapes_of_the_full_size(name):
     entry, built = MODELS[name], full_size(name)
     frames = int(max(8, entry.frames[0]))
@@ -185,7 +185,7 @@ def test_published_names_and_shapes_fit_the_full_size(name):
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_a_generated_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     _, shapes, key = PUBLISHED[name]
-    state = published_layouts.generated(shapes)
+    state = published_shapes.generated(shapes)
     entry = unsigned(name)
     save({key: state, "epoch": 3}, entry, tmp_path, monkeypatch)
     built = build(entry.argument, reduced=True)
@@ -199,7 +199,7 @@ def test_a_generated_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["MAE-ST-L", "UniFormer-V1", "VideoMAE-V2-B"])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(name, tmp_path, monkeypatch):
     _, shapes, key = PUBLISHED[name]
-    state = published_layouts.generated(shapes)
+    state = published_shapes.generated(shapes)
     lost = next(part for part in state if "norm1.weight" in part and "decoder" not in part)
     del state[lost]
     entry = unsigned(name)
@@ -208,30 +208,33 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(name, tmp_path, monkeypatch
         put_weights(entry, build(entry.argument, reduced=True))
 
 
-def test_a_foreign_file_under_the_name_is_told_by_its_digest(tmp_path, monkeypatch):
+def test_a_wrong_file_under_the_name_is_found_by_its_digest(tmp_path, monkeypatch):
     entry = MODELS["UniFormer-V1"]
     save({"state_dict": {}}, entry, tmp_path, monkeypatch)
     with pytest.raises(BadInput, match="SHA-256"):
         put_weights(entry, build(entry.argument, reduced=True))
 
 
-def test_weights_that_are_nowhere_say_what_to_do(tmp_path, monkeypatch):
+def test_weights_without_address_are_reported_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name, word in (("VideoMAE-V2-G", "Hugging Face"), ("VideoChat-13B", "join")):
+    for name, word in (
+        ("VideoMAE-V2-G", "Hugging Face"),
+        ("VideoChat-13B", "models convert VideoChat-13B eva_vit_g.pth videochat_13b_stage1.pth`"),
+    ):
         with pytest.raises(BadInput, match=word):
             put_weights(MODELS[name], build(MODELS[name].argument, reduced=True))
 
 
 def test_videochat_is_joined_from_its_two_files(tmp_path, monkeypatch):
-    eva = published_layouts.merged(
-        published_layouts.eva_vit_g(**SMALL_EVA),
-        published_layouts.blocks(1, {"gone.weight": (3,)}, "head"),
-        published_layouts.affine("norm", 32),
+    eva = published_shapes.merged(
+        published_shapes.eva_vit_g(**SMALL_EVA),
+        published_shapes.blocks(1, {"gone.weight": (3,)}, "head"),
+        published_shapes.affine("norm", 32),
         {"blocks.39.norm1.weight": (32,)},
     )
     image, chat = (
-        published_layouts.generated(eva),
-        published_layouts.generated(published_layouts.videochat_stage1(32, 64, 2), seed=1),
+        published_shapes.generated(eva),
+        published_shapes.generated(published_shapes.videochat_stage1(32, 64, 2), seed=1),
     )
     torch.save(image, tmp_path / "eva_vit_g.pth")
     torch.save({"model": chat, "epoch": 1}, tmp_path / "videochat_7b_stage1.pth")
@@ -251,7 +254,7 @@ def test_videochat_is_joined_from_its_two_files(tmp_path, monkeypatch):
 
 def test_the_wrong_files_are_not_joined(tmp_path):
     right, wrong = tmp_path / "eva_vit_g.pth", tmp_path / "other.pth"
-    torch.save(published_layouts.generated(published_layouts.eva_vit_g(**SMALL_EVA)), right)
+    torch.save(published_shapes.generated(published_shapes.eva_vit_g(**SMALL_EVA)), right)
     torch.save({"a": torch.zeros(1)}, wrong)
     with pytest.raises(BadInput, match="expected BLIP-2's"):
         videochat.join(wrong, wrong, tmp_path / "out.pth")
@@ -260,9 +263,9 @@ def test_the_wrong_files_are_not_joined(tmp_path):
 
 
 def test_published_names_fit_videochat_at_full_size():
-    eva = published_layouts.below("visual_encoder.", published_layouts.eva_vit_g(**EVA))
+    eva = published_shapes.below("visual_encoder.", published_shapes.eva_vit_g(**EVA))
     eva["visual_encoder.patch_embed.proj.weight"] = (1408, 3, 1, 14, 14)
-    trained = published_layouts.videochat_stage1(1408, 6144, 8)
+    trained = published_shapes.videochat_stage1(1408, 6144, 8)
     shapes = {**eva, **{name: shape for name, shape in trained.items() if "gmhra" in name}}
     state = full_size("VideoChat-7B").module.state_dict()
     assert {name: tuple(value.shape) for name, value in state.items()} == shapes
@@ -274,8 +277,8 @@ def first_layer(name):
     return next(layer for layer, axes in layers.items() if "H" in axes and ("block" in layer or "layer" in layer))
 
 
-@pytest.mark.parametrize("name", BY_BENCHMARK)
-def test_a_change_in_one_corner_is_read_there(name):
+@pytest.mark.parametrize("name", REDUCED)
+def test_a_change_in_one_corner_is_at_that_corner_of_the_output(name):
     model, layer = small(name), first_layer(name)
     frames = int(max(8, model.num_frames[0]))
     clip = clips(model, 1, frames, "cpu")

@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 from scipy import stats
 from scipy.io import savemat
 
-from src.extraction.check import broken_in_extraction
+from src.extraction.check import failed_extraction_checks
 from src.models.catalogue import MODELS
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
 from src.models.inspect.probe import verify
 from src.models.networks import cornet, hmax, motionnet, vonenet
 from src.models.sources import published
 from src.models.sources.plugins import plugins_dir
 from src.utils import BadInput
-from tests.models.networks.reduced import drawn, meta, model, norm, put_checkpoint, shapes
+from tests.models.networks.reduced import meta, model, norm, put_checkpoint, sampled_state, shapes
 
 NAMES = ("hmax", "MotionNet", "AlexNet_SIN", "CORnet-S", "voneresnet-50", "voneresnet-50-non_stochastic")
 SIZES = {"hmax": 32, "MotionNet": 32, "AlexNet_SIN": 96, "CORnet-S": 64, "voneresnet-50": 64}
@@ -68,17 +68,17 @@ def test_facts_of_the_catalogue(name):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_reduced_network_keeps_the_promises(name):
+def test_reduced_network_passes_the_checks(name):
     reduced = model(name, SIZES[name])
     verify(reduced, "cpu")
-    assert broken_promises(reduced) == []
-    assert broken_in_extraction(reduced) == []
+    assert failed_checks(reduced) == []
+    assert failed_extraction_checks(reduced) == []
 
 
 @pytest.mark.parametrize("name", ["AlexNet_SIN", "CORnet-S", "voneresnet-50", "voneresnet-50-non_stochastic"])
 def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     inside = shapes(published.build(MODELS[name].argument, reduced=True).module)
-    state = drawn(inside)
+    state = sampled_state(inside)
     alexnet = name == "AlexNet_SIN"
     wrapped = {
         (key.replace("features.", "features.module.") if alexnet else f"module.{key}"): value
@@ -94,7 +94,7 @@ def test_published_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
         published.load(MODELS[name].argument, "cpu")
 
 
-def test_cornet_area_runs_its_bottleneck_on_its_own_output():
+def test_cornet_area_applies_its_bottleneck_to_its_output():
     """The same weights, written out for two steps with torch's own layers."""
     area, image = cornet.Area(3, 4, 2).eval(), torch.rand(2, 3, 8, 8)
     state = {name: torch.rand_like(value) for name, value in area.state_dict().items() if value.ndim}
@@ -150,7 +150,7 @@ def test_gabor_bank_is_the_published_one(published_vone):
         np.testing.assert_allclose(filters[i], kernel.numpy(), atol=1e-6)
 
 
-def test_vone_block_answers_as_the_published_one_without_noise(published_vone):
+def test_vone_block_equals_the_published_one_without_noise(published_vone):
     modules, _ = published_vone
     cells = {name: np.full(6, 0.1) for name in ("sf", "theta", "phase")} | {
         name: np.ones(6) for name in ("sigx", "sigy")
@@ -162,11 +162,11 @@ def test_vone_block_answers_as_the_published_one_without_noise(published_vone):
     assert torch.allclose(ours(image), theirs(image), atol=1e-5)
 
 
-def test_a_simple_cell_prefers_its_own_wave():
-    drawn_cells = {name: values[:1] for name, values in vonenet.parameters(8).items()}
-    drawn_cells |= {"frequency": np.array([0.1]), "along": np.array([4.0]), "across": np.array([4.0])}
-    kernel = vonenet.gabors(drawn_cells)[0]
-    theta, phase = drawn_cells["orientation"][0], drawn_cells["phase"][0]
+def test_a_simple_cell_prefers_its_wave():
+    sampled_cells = {name: values[:1] for name, values in vonenet.parameters(8).items()}
+    sampled_cells |= {"frequency": np.array([0.1]), "along": np.array([4.0]), "across": np.array([4.0])}
+    kernel = vonenet.gabors(sampled_cells)[0]
+    theta, phase = sampled_cells["orientation"][0], sampled_cells["phase"][0]
     x, y = np.mgrid[:25, :25] - 12
 
     def response(angle: float) -> float:
@@ -176,7 +176,7 @@ def test_a_simple_cell_prefers_its_own_wave():
     assert abs(response(theta + np.pi / 2)) < 0.05
 
 
-def test_complex_cells_do_not_know_the_phase_of_their_wave():
+def test_complex_cells_do_not_depend_on_the_phase_of_their_wave():
     block = vonenet.VOneBlock(2, 1)
     cell = {"orientation": 0.3, "phase": 0.0, "frequency": 0.12, "along": 4.0, "across": 4.0}
     cell = {name: np.array([value]) for name, value in cell.items()}
@@ -190,7 +190,7 @@ def test_complex_cells_do_not_know_the_phase_of_their_wave():
     assert responses.mean() == pytest.approx(25 * 0.5 / np.sqrt(2), rel=0.05)
 
 
-def test_the_gabor_bank_survives_a_random_twin():
+def test_reinitialisation_keeps_the_gabor_bank():
     reduced = model("voneresnet-50", 64)
     fresh = published.build(MODELS["voneresnet-50"].argument, reduced=True).module
     bank = "vone_block.simple_conv_q0.weight"
@@ -207,7 +207,7 @@ def test_hmax_filters_have_mean_zero_and_norm_one():
     np.testing.assert_allclose(across, down.T, atol=1e-12)
 
 
-def test_s1_response_is_a_correlation_and_0_where_there_is_nothing():
+def test_s1_response_is_a_correlation_and_0_for_an_empty_image():
     s1, image = hmax.S1(9, 3.95), torch.zeros(1, 1, 30, 60)
     image[0, 0, 8:17, 8:17] = 0.3 * s1.weight[1, 0]
     found = s1(image)
@@ -216,7 +216,7 @@ def test_s1_response_is_a_correlation_and_0_where_there_is_nothing():
     assert found[..., 40:].abs().max() == 0
 
 
-def test_s2_is_one_where_the_patch_itself_is_seen():
+def test_s2_is_one_where_the_image_equals_the_patch():
     s2, field = hmax.S2(3, 4).eval(), torch.rand(1, 4, 12, 12)
     with torch.no_grad():
         s2.weight.copy_(torch.rand(3, 4, 4, 4))
@@ -251,7 +251,7 @@ def test_universal_patch_set_is_converted_and_loaded(tmp_path, monkeypatch):
     assert torch.equal(loaded.module.s1[0].weight, hmax.S1(7, 4.0).weight)
 
 
-def test_hmax_answers_as_the_plugin_of_brain_score(tmp_path):
+def test_hmax_equals_the_plugin_of_brain_score(tmp_path):
     if plugins_dir() is None:
         pytest.skip("Brain-Score is not installed")
     spec = importlib.util.spec_from_file_location("hmax_plugin", plugins_dir() / "hmax" / "helpers" / "hmax.py")
@@ -261,7 +261,7 @@ def test_hmax_answers_as_the_plugin_of_brain_score(tmp_path):
     write_patches(path, hmax.PATCHES)
     hmax.convert(str(path), str(tmp_path / "set.safetensors"))
     ours = hmax.HMAX(hmax.PATCHES)
-    ours.load_state_dict(hmax.renamed(load_file(tmp_path / "set.safetensors")))
+    ours.load_state_dict(hmax.rename(load_file(tmp_path / "set.safetensors")))
     image = torch.rand(1, 3, 24, 24)
     with torch.no_grad():
         expected = plugin.HMAX(str(path))(image)
@@ -280,19 +280,19 @@ def test_motionnet_arrays_are_converted_and_loaded(tmp_path, monkeypatch):
     motionnet.convert(str(tmp_path / "motion_net.h5"), str(path))
     loaded, _ = published.load("motionnet:MotionNet", "cpu")
     film = torch.rand(1, 3, 6, 32, 32)
-    heard = run(loaded.module, ["relu", "conv2"], film, lambda _, out: out[0])
+    outputs = run(loaded.module, ["relu", "conv2"], film, lambda _, out: out[0])
     grey = film[0].mean(dim=0).numpy()
     window = grey[:, 4:10, 9:15].transpose(2, 1, 0)  # (y, x, t) of a film mirrored at the diagonal
     expected = np.tensordot(window, arrays["wconv"], 3) + arrays["bconv"]
-    np.testing.assert_allclose(heard["relu"][-1][:, 3, 7, 12], np.maximum(expected, 0), rtol=1e-4, atol=1e-4)
-    assert heard["conv2"][-1].shape == (4, 6, 5, 5)
-    again = motionnet.renamed(loaded.module.state_dict())
+    np.testing.assert_allclose(outputs["relu"][-1][:, 3, 7, 12], np.maximum(expected, 0), rtol=1e-4, atol=1e-4)
+    assert outputs["conv2"][-1].shape == (4, 6, 5, 5)
+    again = motionnet.rename(loaded.module.state_dict())
     assert again.keys() == loaded.module.state_dict().keys()
 
 
-def test_missing_weights_say_how_to_get_them(tmp_path, monkeypatch):
+def test_missing_weights_are_reported_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(BadInput, match=r"universal_patch_set\.mat and run python -c .*import convert"):
+    with pytest.raises(BadInput, match=r"universal_patch_set\.mat and run `dynamic-vision models convert hmax"):
         published.load("hmax:hmax", "cpu")
 
 
@@ -302,7 +302,7 @@ def test_full_network_runs(name):
     entry = MODELS[name]
     built, size = published.build(entry.argument), entry.preprocessing.size
     batch = torch.rand(1, 3, 8, size, size) if entry.kind == "video" else torch.rand(2, 3, size, size)
-    heard = run(built.module.eval(), list(built.layers), batch, lambda _layer, output: output)
+    outputs = run(built.module.eval(), list(built.layers), batch, lambda _layer, output: output)
     for layer, axes in built.layers.items():
-        assert heard[layer][-1].ndim == len(axes) + 1
-        assert torch.isfinite(heard[layer][-1]).all()
+        assert outputs[layer][-1].ndim == len(axes) + 1
+        assert torch.isfinite(outputs[layer][-1]).all()

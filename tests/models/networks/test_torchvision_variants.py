@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm under other publishers' weights: layouts, the loader, and the contract."""
+"""Networks of torchvision and timm with weights of other publishers: names, loading, and the checks."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from src import models
-from src.extraction.check import broken_in_extraction
+from src.extraction.check import failed_extraction_checks
 from src.models.checkpoints import checkpoint_path
-from src.models.inspect.check import broken_promises
+from src.models.inspect.check import failed_checks
 from src.models.networks import image_nets, videoswin
 from src.models.sources import published
 from src.utils import BadInput
@@ -66,16 +66,16 @@ def mmaction(key: str) -> str:
 
 
 @pytest.mark.parametrize("reduced", NAMES, indirect=True)
-def test_keeps_every_promise(reduced):
+def test_passes_every_check(reduced):
     model = models.load(f"Random-{reduced}")
-    assert broken_promises(model) == []
-    assert broken_in_extraction(model) == []
+    assert failed_checks(model) == []
+    assert failed_extraction_checks(model) == []
 
 
 @pytest.mark.parametrize("reduced", NAMES, indirect=True)
-def test_loads_the_published_layout(reduced):
-    twin = models.load(f"Random-{reduced}").module.state_dict()
-    state = {key: value if "index" in key else value + 1 for key, value in twin.items()}
+def test_loads_the_published_names(reduced):
+    variant = models.load(f"Random-{reduced}").module.state_dict()
+    state = {key: value if "index" in key else value + 1 for key, value in variant.items()}
     path = checkpoint_path(models.MODELS[reduced].weights)
     torch.save(published_file(reduced, state), path)
     model, files = models.load_watched(reduced)
@@ -108,7 +108,7 @@ def test_a_digest_of_another_file_is_refused(monkeypatch, tmp_path):
     monkeypatch.setitem(
         image_nets.BUILDERS, "resnext101_32x8d_wsl", smaller(image_nets.BUILDERS["resnext101_32x8d_wsl"])
     )
-    with pytest.raises(BadInput, match=r"has SHA-256 .*, expected c38310e5; delete it to fetch it anew"):
+    with pytest.raises(BadInput, match=r"has SHA-256 .*, expected c38310e5; delete it to fetch it again"):
         models.load("resnext101_32x8d_wsl")
 
 

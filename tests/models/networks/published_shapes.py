@@ -56,7 +56,7 @@ def merged(*parts: Shapes) -> Shapes:
     return {name: shape for part in parts for name, shape in part.items()}
 
 
-def key_blind(dim: int) -> Shapes:
+def no_key_bias(dim: int) -> Shapes:
     return {"qkv.weight": (3 * dim, dim), "q_bias": (dim,), "v_bias": (dim,)}
 
 
@@ -83,11 +83,11 @@ def mae_st(dim: int, depth: int, decoder: int = 512) -> Shapes:
 def videomae_v2(dim: int, depth: int, hidden: int, patch: int, decoder: int = 384) -> Shapes:
     encoder = merged(
         affine("patch_embed.proj", dim, 3, 2, patch, patch),
-        blocks(depth, vit_block(dim, hidden, key_blind(dim))),
+        blocks(depth, vit_block(dim, hidden, no_key_bias(dim))),
         affine("norm", dim),
     )
     decoding = merged(
-        blocks(1, vit_block(decoder, 4 * decoder, key_blind(decoder))),
+        blocks(1, vit_block(decoder, 4 * decoder, no_key_bias(decoder))),
         affine("norm", decoder),
         affine("head", 6 * patch * patch, decoder),
     )
@@ -98,7 +98,7 @@ def videomae_v2(dim: int, depth: int, hidden: int, patch: int, decoder: int = 38
 def videomae_v2_distilled(dim: int, depth: int, hidden: int) -> Shapes:
     return merged(
         affine("patch_embed.proj", dim, 3, 2, 16, 16),
-        blocks(depth, vit_block(dim, hidden, key_blind(dim))),
+        blocks(depth, vit_block(dim, hidden, no_key_bias(dim))),
         affine("fc_norm", dim),
         affine("head", 710, dim),
     )
@@ -144,7 +144,7 @@ def torch_attention(dim: int) -> Shapes:
     return merged({"in_proj_weight": (3 * dim, dim), "in_proj_bias": (3 * dim,)}, affine("out_proj", dim, dim))
 
 
-def uniformer_v2(dim: int, depth: int, gathers: int, patch: int = 16) -> Shapes:
+def uniformer_v2(dim: int, depth: int, aggregators: int, patch: int = 16) -> Shapes:
     frame = merged(
         below("attn.", torch_attention(dim)),
         affine("ln_1", dim),
@@ -158,8 +158,8 @@ def uniformer_v2(dim: int, depth: int, gathers: int, patch: int = 16) -> Shapes:
         affine("ln_pre", dim),
         {"transformer.temporal_cls_token": (1, 1, dim), "transformer.balance": (dim,)},
         blocks(depth, frame, "transformer.resblocks"),
-        merged(*(affine(f"transformer.dpe.{i}", dim, 1, 3, 3, 3) for i in range(gathers))),
-        blocks(gathers, merged(frame, affine("ln_3", dim)), "transformer.dec"),
+        merged(*(affine(f"transformer.dpe.{i}", dim, 1, 3, 3, 3) for i in range(aggregators))),
+        blocks(aggregators, merged(frame, affine("ln_3", dim)), "transformer.dec"),
         affine("transformer.norm", dim),
     )
     return merged(below("backbone.", backbone), affine("cls_head.fc_cls", 400, dim))
@@ -242,11 +242,11 @@ def eva_vit_g(dim: int, depth: int, hidden: int) -> Shapes:
     return merged(
         {"cls_token": (1, 1, dim), "pos_embed": (1, 257, dim)},
         affine("patch_embed.proj", dim, 3, 14, 14),
-        blocks(depth, vit_block(dim, hidden, key_blind(dim))),
+        blocks(depth, vit_block(dim, hidden, no_key_bias(dim))),
     )
 
 
-def videochat_stage1(dim: int, hidden: int, gathers: int) -> Shapes:
+def videochat_stage1(dim: int, hidden: int, aggregators: int) -> Shapes:
     gather = merged(
         affine("dpe", dim, 1, 3, 3, 3),
         below("attn.", torch_attention(dim)),
@@ -256,7 +256,7 @@ def videochat_stage1(dim: int, hidden: int, gathers: int) -> Shapes:
     )
     return merged(
         {"visual_encoder.gmhra_cls_token": (1, 1, dim), "extra_query_tokens": (1, 64, 768)},
-        blocks(gathers, gather, "visual_encoder.gmhra"),
+        blocks(aggregators, gather, "visual_encoder.gmhra"),
         affine("ln_vision", dim),
         affine("llama_proj", 4096, 768),
     )
@@ -264,7 +264,7 @@ def videochat_stage1(dim: int, hidden: int, gathers: int) -> Shapes:
 
 def videochat2(dim: int, depth: int, hidden: int) -> Shapes:
     encoder = merged(
-        affine("patch_embed.proj", dim, 3, 1, 16, 16), blocks(depth, vit_block(dim, hidden, key_blind(dim)))
+        affine("patch_embed.proj", dim, 3, 1, 16, 16), blocks(depth, vit_block(dim, hidden, no_key_bias(dim)))
     )
     read = {"query_tokens": (1, 32, 768), "extra_query_tokens": (1, 64, 768)}
     return merged(
