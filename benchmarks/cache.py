@@ -1,8 +1,8 @@
-"""The cache beside what one would use instead, on the same values: `python -m benchmarks.cache`.
+"""Comparison of the store with result_caching and with plain memory maps: `python -m benchmarks.cache`.
 
-Ours against result_caching (Brain-Score's cache, its netCDF and its pickle form) and against a bare memory map. Prints
-one Markdown table per question: reading 100 stored scores in a fresh process, writing and reopening activations, and
-16 processes that want the same thing at once.
+result_caching is Brain-Score's cache, here with netCDF and with pickle files. One Markdown table each is printed for
+reading 100 stored scores in a new process, for writing and reopening activations, and for 16 processes that need the
+same value at once.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import numpy as np
 from src.config import Config
 from src.store import ActivationKey, Entry, ScoreKey, Store
 from src.store.folder import Folder
+from src.tables import markdown
 
 LAYERS, TARGETS, SPLITS = 15, 500, 10
 
@@ -39,40 +40,40 @@ def score(i: int) -> Entry:
     return Entry({"test": test}, {"best": float(np.median(test)), "layers": [f"layer-{k}" for k in range(LAYERS)]})
 
 
-def read_ours(home: Path, n: int) -> None:
+def read_store(home: Path, n: int) -> None:
     """Print one line per stored score."""
     store = Store(config(home))
     for i in range(n):
         print(i, store.find(score_key(i)).facts["best"])
 
 
-def theirs(form: str, seconds: float = 0) -> Callable:
-    """result_caching around the same computation, which takes at least so many seconds."""
+def result_caching_score(form: str, seconds: float = 0) -> Callable:
+    """Return the same computation, of at least `seconds` s, under a decorator of result_caching."""
     import result_caching
     import xarray as xr
 
     @getattr(result_caching, form)()
     def stored_score(i: int):
-        with open(os.path.join(os.environ["RESULTCACHING_HOME"], "computed"), "a") as notes:
-            notes.write("x\n")
+        with open(os.path.join(os.environ["RESULTCACHING_HOME"], "computed"), "a") as file:
+            file.write("x\n")
         time.sleep(seconds)
         return xr.DataArray(score(i).arrays["test"], dims=["layer", "target", "split"])
 
     return stored_score
 
 
-def read_theirs(form: str, n: int) -> None:
-    stored_score = theirs(form)
+def read_result_caching(form: str, n: int) -> None:
+    stored_score = result_caching_score(form)
     for i in range(n):
         print(i, float(np.median(stored_score(i).values)))
 
 
 def in_process(code: str, home: Path) -> tuple[float, int]:
-    """(seconds, exit code) of `code` in a fresh interpreter that may use this module as `cache`."""
+    """Run `code` in a new interpreter, with this module as `cache`; return (seconds, exit code)."""
     env = os.environ | {"RESULTCACHING_HOME": str(home / "results")}
     start = time.perf_counter()
-    whole = f"from pathlib import Path; from benchmarks import cache; home = Path({str(home)!r}); {code}"
-    done = subprocess.run([sys.executable, "-c", whole], env=env, capture_output=True)
+    program = f"from pathlib import Path; from benchmarks import cache; home = Path({str(home)!r}); {code}"
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True)
     return time.perf_counter() - start, done.returncode
 
 
@@ -81,13 +82,15 @@ def median(measure: Callable[[], float], repeats: int) -> float:
 
 
 def reading(home: Path, n: int, repeats: int) -> list[list[str]]:
-    """Seconds for a fresh process that prints `n` stored scores."""
-    ways = {"ours (facts in the manifest)": "cache.read_ours(home, {n})"}
-    ways |= {f"result_caching.{form}": f"cache.read_theirs('{form}', {{n}})" for form in ("store_netcdf", "store")}
+    """Measure the time in s of a new process that prints `n` stored scores."""
+    methods = {"store (facts in the manifest)": "cache.read_store(home, {n})"}
+    methods |= {
+        f"result_caching.{form}": f"cache.read_result_caching('{form}', {{n}})" for form in ("store_netcdf", "store")
+    }
     for i in range(n):
         Store(config(home)).fetch(score_key(i), lambda i=i: score(i))
     rows = []
-    for name, code in ways.items():
+    for name, code in methods.items():
         in_process(code.format(n=n), home)
         seconds = median(lambda code=code: in_process(code.format(n=n), home)[0], repeats)
         empty = median(lambda code=code: in_process(code.format(n=0), home)[0], repeats)
@@ -95,7 +98,7 @@ def reading(home: Path, n: int, repeats: int) -> list[list[str]]:
     return rows
 
 
-def answers(n_stimuli: int, n_time: int, n_features: int) -> tuple[ActivationKey, dict, list[str]]:
+def activation_request(n_stimuli: int, n_time: int, n_features: int) -> tuple[ActivationKey, dict, list[str]]:
     layers = tuple(f"layer-{k}" for k in range(4))
     bins = tuple((1000.0 * t, 1000.0 * (t + 1)) for t in range(n_time))
     key = ActivationKey("m", "d", layers, "s", bins, False, "block", 4000, "fp32", 5000, 25)
@@ -103,8 +106,8 @@ def answers(n_stimuli: int, n_time: int, n_features: int) -> tuple[ActivationKey
 
 
 def writing(home: Path, repeats: int) -> list[list[str]]:
-    """Seconds to write and to reopen the activations of 64 stimuli, 25 bins, 4 layers of 5,000 features (128 MB)."""
-    key, sizes, ids = answers(64, 25, 5000)
+    """Measure the time in s to write and reopen 64 stimuli, 25 bins, 4 layers of 5,000 features (128 MB)."""
+    key, sizes, ids = activation_request(64, 25, 5000)
     values = np.random.default_rng(0).normal(size=(25, 5000)).astype(np.float32)
     megabytes = values.nbytes * len(ids) * len(sizes) / 1e6
 
@@ -114,32 +117,32 @@ def writing(home: Path, repeats: int) -> list[list[str]]:
                 sink.write(i, layer, 0, values)
             sink.finish(i, 25)
 
-    def ours() -> float:
+    def write_store() -> float:
         return clock(lambda: Store(config(home)).activations(key, sizes, ids, fill, rerun=True))
 
-    def bare(folder: Path = home / "bare") -> None:
+    def write_memory_maps(folder: Path = home / "memory-maps") -> None:
         folder.mkdir(exist_ok=True)
         for layer in sizes:
             shape = (len(ids), 25, 5000)
-            whole = np.lib.format.open_memmap(folder / f"{layer}.npy", "w+", np.float32, shape)
+            layer_map = np.lib.format.open_memmap(folder / f"{layer}.npy", "w+", np.float32, shape)
             for i in range(len(ids)):
-                whole[i] = values
-            whole.flush()
+                layer_map[i] = values
+            layer_map.flush()
 
-    def reopen() -> float:
+    def read_store() -> float:
         return clock(lambda: Store(config(home)).activations(key, sizes, ids, None))
 
-    def trust() -> float:
+    def read_seal() -> float:
         return clock(Folder(next((home / "activations").glob("m-*[0-9a-f]")), key, sizes, ids).is_sealed)
 
-    def bare_open() -> float:
-        return clock(lambda: [np.load(home / "bare" / f"{layer}.npy", mmap_mode="r") for layer in sizes])
+    def read_memory_maps() -> float:
+        return clock(lambda: [np.load(home / "memory-maps" / f"{layer}.npy", mmap_mode="r") for layer in sizes])
 
     rows = []
     for name, write, read in (
-        ("ours, everything verified on opening", ours, reopen),
-        ("ours, the seal alone", lambda: np.nan, trust),
-        ("bare memory map, nothing verified", lambda: clock(bare), bare_open),
+        ("store, everything verified on opening", write_store, read_store),
+        ("store, the seal alone", lambda: np.nan, read_seal),
+        ("plain memory map, nothing verified", lambda: clock(write_memory_maps), read_memory_maps),
     ):
         seconds, again = median(write, repeats), median(read, repeats)
         rows.append([name, f"{seconds:.2f}", f"{megabytes / seconds:.0f}", f"{1000 * again:.1f}"])
@@ -152,9 +155,9 @@ def clock(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def crowd(home: Path, n: int) -> list[list[str]]:
-    """What `n` processes do that want one score, which takes a second, at the same time."""
-    ours = (
+def simultaneous(home: Path, n: int) -> list[list[str]]:
+    """Count computations and failures when `n` processes need one score, which takes 1 s, at once."""
+    store_code = (
         "from src.store import Store\n"
         "def make():\n"
         "    open(home / 'results' / 'computed', 'a').write('x\\n'); cache.time.sleep(1); return cache.score(7)\n"
@@ -162,9 +165,9 @@ def crowd(home: Path, n: int) -> list[list[str]]:
     )
     rows = []
     for name, code in (
-        ("ours", f"exec({ours!r})"),
-        ("result_caching.store_netcdf", "cache.theirs('store_netcdf', 1)(7)"),
-        ("result_caching.store", "cache.theirs('store', 1)(7)"),
+        ("store", f"exec({store_code!r})"),
+        ("result_caching.store_netcdf", "cache.result_caching_score('store_netcdf', 1)(7)"),
+        ("result_caching.store", "cache.result_caching_score('store', 1)(7)"),
     ):
         shutil.rmtree(home, ignore_errors=True)
         (home / "results").mkdir(parents=True)
@@ -176,25 +179,23 @@ def crowd(home: Path, n: int) -> list[list[str]]:
 
 def together(code: str, home: Path, n: int) -> list[int]:
     env = os.environ | {"RESULTCACHING_HOME": str(home / "results")}
-    whole = (
+    program = (
         "from pathlib import Path; import result_caching; from benchmarks import cache; "
-        f"home = Path({str(home)!r}); cache.line_up(home, {n}); {code}"
+        f"home = Path({str(home)!r}); cache.synchronise(home, {n}); {code}"
     )
-    started = [subprocess.Popen([sys.executable, "-c", whole], env=env, stderr=subprocess.DEVNULL) for _ in range(n)]
+    started = [subprocess.Popen([sys.executable, "-c", program], env=env, stderr=subprocess.DEVNULL) for _ in range(n)]
     return [process.wait() for process in started]
 
 
-def line_up(home: Path, n: int) -> None:
-    """Wait until `n` processes have come here."""
+def synchronise(home: Path, n: int) -> None:
+    """Wait until `n` processes have called this function."""
     (home / f"ready-{os.getpid()}").touch()
     while len(list(home.glob("ready-*"))) < n:
         time.sleep(0.01)
 
 
-def table(title: str, head: list[str], rows: list[list[str]]) -> None:
-    print(f"\n{title}\n")
-    for row in [head, ["---"] * len(head), *rows]:
-        print("| " + " | ".join(row) + " |")
+def table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    print(f"\n{title}\n\n{markdown(header, rows)}")
 
 
 def main() -> None:
@@ -207,10 +208,10 @@ def main() -> None:
         home = Path(place) / "home"
         title = f"A fresh process prints {options.cells} stored scores ({LAYERS} x {TARGETS} x {SPLITS})"
         rows = reading(home, options.cells, options.repeats)
-        table(title, ["way", "s", "s for none", "ms each"], rows)
+        table(title, ["method", "s", "s for none", "ms each"], rows)
         rows = writing(home, options.repeats)
-        table("128 MB of activations", ["way", "write, s", "MB/s", "reopen, ms"], rows)
-        table("16 processes want one score", ["way", "computed", "processes that failed"], crowd(home, 16))
+        table("128 MB of activations", ["method", "write, s", "MB/s", "reopen, ms"], rows)
+        table("16 processes need one score", ["method", "computed", "processes that failed"], simultaneous(home, 16))
 
 
 if __name__ == "__main__":

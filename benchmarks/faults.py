@@ -1,7 +1,7 @@
-"""Breaks a cache in every way it can be broken and counts what comes back wrong: `python -m benchmarks.faults`.
+"""Fault injection into the store, with a count of wrong results: `python -m benchmarks.faults`.
 
-Every injection ends with a run that must give the result of an undisturbed one, or refuse with one line where nothing
-can be done. The last line reads "N injections, M wrong or lost"; the exit code is 1 if M > 0.
+Every injection ends with a run that must give the result of an undisturbed run or, if that is impossible, raise an
+error of one line. The last line printed is "N injections, M wrong or lost"; the exit code is 1 if M > 0.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.fault_world import (
-    ANSWERS,
+    ACTIVATIONS,
     CEILING,
     IDS,
     SIZES,
@@ -29,17 +29,17 @@ from benchmarks.fault_world import (
     count_lines,
     flip,
     flush_at_once,
-    hurry,
     in_child,
     kill_at_line,
     kill_in_write,
+    shorten_waits,
     start,
 )
 from src import files, locks
 from src.store import Interrupted, Store, key_name
 
 Verdict = tuple[str, bool]
-WORKS = ("entry", "answers", "metadata")
+WORKS = ("entry", "activations", "metadata")
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def world(parent: Path | None = None) -> Iterator[World]:
 
 
 def expected() -> dict[str, object]:
-    """What undisturbed runs give, and the bytes they leave; loads here what every child would have to load."""
+    """Return the results and the bytes of undisturbed runs; the imports are made here, once for all children."""
     with world() as clean:
         for work in WORKS:
             getattr(clean, work)()
@@ -62,11 +62,11 @@ def expected() -> dict[str, object]:
 
 
 def again(broken: World, work: str) -> Outcome:
-    return in_child(getattr(broken, work), hurry)
+    return in_child(getattr(broken, work), shorten_waits)
 
 
 def kills(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """kill -9 before a random line and inside a random write of each work, then again: identical results and bytes."""
+    """Kill each task before a random line or inside a random write; the next run gives identical results and bytes."""
     for work in WORKS:
         with world() as probe:
             lines = count_lines(probe, getattr(probe, work))
@@ -82,18 +82,18 @@ def kills(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
 
 
 def repeated_kills(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """A run killed again and again gets to its end, and what was done is not done again."""
+    """Kill one task repeatedly; the last run gives the expected result."""
     with world() as probe:
-        lines = count_lines(probe, probe.answers)
+        lines = count_lines(probe, probe.activations)
     with world() as broken:
         for _ in range(count):
-            in_child(broken.answers, kill_at_line(rng.randint(lines // 8, lines)))
-        last = again(broken, "answers")
-        yield "kill again and again", last.result == truth["answers"]
+            in_child(broken.activations, kill_at_line(rng.randint(lines // 8, lines)))
+        last = again(broken, "activations")
+        yield "kill repeatedly", last.result == truth["activations"]
 
 
 def damage(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """Every file of the cache cut short, lengthened, emptied, removed and with bits turned over."""
+    """Truncate, lengthen, empty and remove every file of the store, and invert bits of it."""
     for work in WORKS:
         with world() as probe:
             in_child(getattr(probe, work))
@@ -103,7 +103,7 @@ def damage(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
                 with world() as broken:
                     in_child(getattr(broken, work))
                     change(broken.home / name)
-                    yield f"{what} {_kind(name)}", _is_mended(broken, work, name, what, truth)
+                    yield f"{what} {_kind(name)}", _is_repaired(broken, work, name, what, truth)
 
 
 def _changes(count: int, rng: random.Random) -> Iterator[tuple[str, Callable[[Path], None]]]:
@@ -120,8 +120,8 @@ def _kind(name: Path) -> str:
     return name.name if name.suffix == ".json" and name.parts[0] == "activations" else name.parts[0] + name.suffix
 
 
-def _is_mended(broken: World, work: str, name: Path, what: str, truth: dict) -> bool:
-    """Whether the next run is right, names the damage and keeps the damaged file, and the one after has no work."""
+def _is_repaired(broken: World, work: str, name: Path, what: str, truth: dict) -> bool:
+    """Return True if the next run is correct, logs and keeps the damaged file, and the one after computes nothing."""
     first, computed = again(broken, work), len((broken.home / "computed.txt").read_text().split())
     second = again(broken, work)
     right = first.result == truth[work] and second.result == truth[work]
@@ -129,33 +129,33 @@ def _is_mended(broken: World, work: str, name: Path, what: str, truth: dict) -> 
     if name.name == "seal.json" or what == "remove" or broken.computed(_unit(work)) == 1:
         return right and quiet
     kept = any(".damaged-" in str(path) for path in broken.files())
-    return right and quiet and kept and "aside" in first.logged
+    return right and quiet and kept and ".damaged-" in first.logged
 
 
 def _unit(work: str) -> str:
-    return {"answers": "never"}.get(work, work)
+    return {"activations": "never"}.get(work, work)
 
 
 def half_done(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """A half-filled activation folder, damaged anywhere: only what is damaged or missing is computed again."""
+    """Invert a bit in a half-filled activation folder; the next run gives the expected result."""
 
     def some(sink) -> None:
         broken.fill(_Some(sink))
 
     for _ in range(count):
         with world() as broken:
-            stopped = in_child(lambda: Store(broken.config).activations(ANSWERS, SIZES, IDS, some))
+            stopped = in_child(lambda: Store(broken.config).activations(ACTIVATIONS, SIZES, IDS, some))
             path = rng.choice([path for path in broken.files() if path.suffix == ".npy"])
             flip(path, rng)
-            last = again(broken, "answers")
+            last = again(broken, "activations")
             yield (
                 "flip a bit of a half-done folder",
-                ((stopped.error or "").startswith(Interrupted.__name__) and last.result == truth["answers"]),
+                ((stopped.error or "").startswith(Interrupted.__name__) and last.result == truth["activations"]),
             )
 
 
 class _Some:
-    """A sink that lets an extractor believe that only the first three stimuli are to be done."""
+    """Sink that marks all but the first three stimuli as done."""
 
     def __init__(self, sink):
         self.write, self.finish = sink.write, sink.finish
@@ -164,62 +164,62 @@ class _Some:
 
 
 def crowds(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """8 processes with one entry and 16 with one activation key at once: each is computed once, all see the same."""
+    """Start 8 or 16 processes with one key at once; the value is computed once and all get the same result."""
     for _ in range(max(1, count // 5)):
-        for work, size in (("entry", 8), ("answers", 16), ("metadata", 8)):
+        for work, size in (("entry", 8), ("activations", 16), ("metadata", 8)):
             with world() as shared:
-                found = [collect(child) for child in [start(getattr(shared, work), hurry) for _ in range(size)]]
-                once = all(shared.computed(unit) == 1 for unit in (IDS if work == "answers" else [work]))
+                found = [collect(child) for child in [start(getattr(shared, work), shorten_waits) for _ in range(size)]]
+                once = all(shared.computed(unit) == 1 for unit in (IDS if work == "activations" else [work]))
                 copies = len(list((shared.home / "activations").glob("*/manifest.json"))) <= 1
                 yield f"{size} at once: {work}", once and copies and all(o.result == truth[work] for o in found)
 
 
 def crowds_with_kills(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """Several processes at once, one of them killed at a random line: the others get the right result."""
+    """Kill one of four simultaneous processes at a random line; the others get the expected result."""
     with world() as probe:
-        lines = count_lines(probe, probe.answers)
+        lines = count_lines(probe, probe.activations)
     for _ in range(count):
         with world() as shared:
-            doomed = start(shared.answers, kill_at_line(rng.randint(1, lines)))
-            others = [start(shared.answers, hurry) for _ in range(3)]
+            doomed = start(shared.activations, kill_at_line(rng.randint(1, lines)))
+            others = [start(shared.activations, shorten_waits) for _ in range(3)]
             collect(doomed)
-            yield "kill one of four", all(collect(child).result == truth["answers"] for child in others)
+            yield "kill one of four", all(collect(child).result == truth["activations"] for child in others)
 
 
 def old_locks(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """Locks of dead owners, without a name, and of a silent owner on another host are recovered; the first is named."""
+    """Leave locks of dead owners, without a name, and of an owner on another host; all are recovered."""
 
-    def soon() -> None:
-        hurry()
+    def short_lease() -> None:
+        shorten_waits()
         locks.LEASE_SECONDS, locks.RENEW_SECONDS = 0.5, 0.1
 
     for work, home, name in (
         ("entry", "results/dynamic_vision.ceiling", key_name(CEILING)),
-        ("answers", "activations", key_name(ANSWERS)),
+        ("activations", "activations", key_name(ACTIVATIONS)),
     ):
         for what in ("dead", "nameless", "silent"):
             with world() as broken:
                 lock = broken.home / home / f"{name}.lock"
                 lock.parent.mkdir(parents=True)
-                in_child(lambda lock=lock: _hold_and_die(lock), soon)
+                in_child(lambda lock=lock: _hold_and_be_killed(lock), short_lease)
                 text = lock.read_text()
                 if what == "nameless":
                     lock.write_text("")
                 if what == "silent":
                     lock.write_text(text.replace(f"host={os.uname().nodename}", "host=far-away"))
                     os.utime(lock, (time.time() + 1e6, time.time() + 1e6))
-                last = in_child(getattr(broken, work), soon)
-                named = what != "dead" or "recovered the lock" in last.logged
-                yield f"{what} lock", last.result == truth[work] and named and not lock.exists()
+                last = in_child(getattr(broken, work), short_lease)
+                logged = what != "dead" or "recovered the lock" in last.logged
+                yield f"{what} lock", last.result == truth[work] and logged and not lock.exists()
 
 
-def _hold_and_die(lock: Path) -> None:
+def _hold_and_be_killed(lock: Path) -> None:
     with locks.locked(lock, "RESULTCACHING_HOME"):
         os.kill(os.getpid(), 9)
 
 
 def manifests(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """A later format is refused and left alone; an earlier one is set aside; dates in the future change nothing."""
+    """Write manifests of a later format (refused and kept), of an earlier one (renamed) and from the future (read)."""
     for work in WORKS:
         for format_, year in ((2, "2026"), (0, "2026"), (1, "2999")):
             with world() as broken:
@@ -228,34 +228,35 @@ def manifests(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
                 content = json.loads(path.read_text())
                 content.pop("checksum")
                 content["provenance"]["created"] = f"{year}-01-01T00:00:00+00:00"
-                path.write_bytes(files.close_json(content | {"format": format_}))
+                path.write_bytes(files.encode_json(content | {"format": format_}))
                 before, last = path.read_bytes(), again(broken, work)
                 if format_ == 2:
                     refused = (last.error or "").startswith("BadInput") and "later version" in last.error
                     yield "manifest of a later version", refused and path.read_bytes() == before
                 elif format_ == 0:
-                    yield "manifest of an earlier version", last.result == truth[work] and "aside" in last.logged
+                    yield "manifest of an earlier version", last.result == truth[work] and ".damaged-" in last.logged
                 else:
                     yield "manifest from the future", last.result == truth[work] and path.read_bytes() == before
 
 
 def clocks(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """Files dated far in the past or the future: nothing is computed again."""
+    """Set the times of all files far into the past or the future; nothing is computed again."""
     for work in WORKS:
         for shift in (-1e9, 1e9):
             with world() as broken:
                 in_child(getattr(broken, work))
-                notes = (broken.home / "computed.txt").read_text()
+                computed = (broken.home / "computed.txt").read_text()
                 for path in [*broken.files(), broken.home / "weights.bin"]:
                     if path.exists():
                         os.utime(path, (time.time() + shift,) * 2)
                 last = again(broken, work)
-                yield "skewed clock", last.result == truth[work] and (broken.home / "computed.txt").read_text() == notes
+                unchanged = (broken.home / "computed.txt").read_text() == computed
+                yield "skewed clock", last.result == truth[work] and unchanged
 
 
 def full_disks(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """A disk that fills up at any point: one line that names path and variable; with room again, the right result."""
-    for work in ("entry", "answers"):
+    """Fill the disk at any point: one line names the path and the variable; with more space the result is correct."""
+    for work in ("entry", "activations"):
         for kilobytes in range(4, 4 + 4 * max(4, count), 4):
             with small_disk(kilobytes) as disk:
                 if disk is None:
@@ -263,15 +264,15 @@ def full_disks(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]
                 broken = World(disk)
                 (disk / "computed.txt").symlink_to(os.devnull)
                 first = in_child(getattr(broken, work), flush_at_once)
-                told = first.result == truth[work] or "_HOME" in (first.error or "")
+                named = first.result == truth[work] or "_HOME" in (first.error or "")
                 subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
                 last = again(broken, work)
-                yield "full disk", told and last.result == truth[work]
+                yield "full disk", named and last.result == truth[work]
 
 
 @contextmanager
 def small_disk(kilobytes: int) -> Iterator[Path | None]:
-    """A tmpfs of that size, or None where this user may not mount one."""
+    """Yield a tmpfs of that size, None if this user may not mount one."""
     with tempfile.TemporaryDirectory() as place:
         command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", place]
         if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
@@ -284,7 +285,7 @@ def small_disk(kilobytes: int) -> Iterator[Path | None]:
 
 
 def read_only(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
-    """A cache that may not be written serves what it has and refuses the rest in one line."""
+    """Write-protect a store; stored values are read, and all others raise one line."""
     with world() as shared, tempfile.TemporaryDirectory() as place:
         for work in WORKS:
             in_child(getattr(shared, work))
@@ -292,14 +293,14 @@ def read_only(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
         if bind.returncode or subprocess.run(["mount", "-o", "remount,ro,bind", place], capture_output=True).returncode:
             return
         try:
-            locked_up = World(Path(place))
-            for work in ("entry", "answers"):
-                yield "read-only", again(locked_up, work).result == truth[work]
+            protected = World(Path(place))
+            for work in ("entry", "activations"):
+                yield "read-only", again(protected, work).result == truth[work]
             flip(next(p for p in shared.files() if p.suffix == ".nc"), rng)
-            yield "read-only and damaged", "RESULTCACHING_HOME" in (again(locked_up, "entry").error or "")
+            yield "read-only and damaged", "RESULTCACHING_HOME" in (again(protected, "entry").error or "")
             shutil.rmtree(shared.home / "activations")
             (shared.home / "activations").mkdir()
-            yield "read-only and absent", "MMAP_HOME" in (again(locked_up, "answers").error or "")
+            yield "read-only and absent", "MMAP_HOME" in (again(protected, "activations").error or "")
         finally:
             subprocess.run(["umount", "-l", place], check=True)
 

@@ -1,4 +1,4 @@
-"""Where things lie and what may be used, read from the environment; nothing here writes it, but `export_homes`."""
+"""Folders and limits of a run, read from the environment; only `export_homes` writes to it."""
 
 import os
 from dataclasses import dataclass
@@ -6,16 +6,27 @@ from pathlib import Path
 
 from .utils import granted_cores
 
+DATA_VARIABLE, ACTIVATIONS_VARIABLE = "DATA_HOME", "MMAP_HOME"
+RESULTS_VARIABLE, WEIGHTS_VARIABLE = "RESULTCACHING_HOME", "TORCH_HOME"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
 
 @dataclass(frozen=True)
 class Config:
-    """The homes and limits of one run.
+    """Folders and limits of one run.
 
-    data_home: the releases and prepared data, one folder per study (DATA_HOME)
-    activations_home: stored activations (MMAP_HOME)
-    results_home: stored scores, ceilings and cards (RESULTCACHING_HOME)
-    weights_home: downloaded model weights (TORCH_HOME)
-    cores: cores granted to this process
+    Parameters
+    ----------
+    data_home : Path
+        Releases and prepared data, a folder per study (DATA_HOME).
+    activations_home : Path
+        Stored activations (MMAP_HOME).
+    results_home : Path
+        Stored scores, ceilings and metadata (RESULTCACHING_HOME).
+    weights_home : Path
+        Downloaded model weights (TORCH_HOME).
+    cores : int
+        Number of cores granted to this process.
     """
 
     data_home: Path
@@ -26,7 +37,7 @@ class Config:
 
     @classmethod
     def from_env(cls) -> "Config":
-        """The configuration that the environment asks for; DYNAMIC_VISION_HOME moves all homes that are not named."""
+        """Return the configuration of the environment; DYNAMIC_VISION_HOME moves the first three folders at once."""
         home = Path(os.environ.get("DYNAMIC_VISION_HOME", "~/.dynamic-vision")).expanduser()
         torch_home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
 
@@ -34,21 +45,30 @@ class Config:
             return Path(os.environ.get(variable) or default).expanduser().absolute()
 
         return cls(
-            data_home=place("DATA_HOME", home / "data"),
-            activations_home=place("MMAP_HOME", home / "activations"),
-            results_home=place("RESULTCACHING_HOME", home / "results"),
-            weights_home=place("TORCH_HOME", torch_home),
+            data_home=place(DATA_VARIABLE, home / "data"),
+            activations_home=place(ACTIVATIONS_VARIABLE, home / "activations"),
+            results_home=place(RESULTS_VARIABLE, home / "results"),
+            weights_home=place(WEIGHTS_VARIABLE, torch_home),
             cores=granted_cores(),
         )
 
+    def homes(self) -> dict[str, Path]:
+        """Return the folders by the environment variables that move them."""
+        return {
+            DATA_VARIABLE: self.data_home,
+            ACTIVATIONS_VARIABLE: self.activations_home,
+            RESULTS_VARIABLE: self.results_home,
+            WEIGHTS_VARIABLE: self.weights_home,
+        }
+
 
 def export_homes(config: Config) -> None:
-    """Tell child libraries of the homes; called by the scripts before anything heavy is imported, never by an import.
+    """Set the environment variables that other libraries read; called before they are imported, never by an import.
 
     Brain-Score runs `pip install` while it loads a model unless BS_INSTALL_DEPENDENCIES is "no".
     """
-    os.environ.setdefault("RESULTCACHING_HOME", str(config.results_home))
-    os.environ.setdefault("TORCH_HOME", str(config.weights_home))
+    os.environ.setdefault(RESULTS_VARIABLE, str(config.results_home))
+    os.environ.setdefault(WEIGHTS_VARIABLE, str(config.weights_home))
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(config.cores))

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, checked JSON, damage set aside; no lock and no key here."""
+"""Atomic writes, JSON files with a checksum, and the handling of damaged and half-written files."""
 
 import errno
 import json
@@ -18,24 +18,24 @@ from .utils import BadInput, digest
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR)
 
 
-class Damaged(Exception):
-    """A stored file is not what was written; the message says in what."""
+class DamagedFile(Exception):
+    """Error of a file whose content differs from what was written; the message names the difference."""
 
 
-class Newer(Exception):
-    """A stored manifest has a format that this program does not know."""
+class NewerFormat(Exception):
+    """Error of a manifest whose format belongs to a later version of this program."""
 
 
 @contextmanager
-def understood(path: Path, variable: str) -> Iterator[None]:
-    """Turn Newer into BadInput: what a later program wrote is neither read nor replaced."""
+def reading(path: Path, variable: str) -> Iterator[None]:
+    """Convert NewerFormat into BadInput that names `path` and the `variable` that moves it."""
     try:
         yield
-    except Newer as error:
+    except NewerFormat as error:
         raise BadInput(
             f"{path} was written by a later version of this program ({error}); "
             f"update this program or set {variable} to another folder"
@@ -44,24 +44,26 @@ def understood(path: Path, variable: str) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, variable: str) -> Iterator[None]:
-    """Turn a full disk or a refused write below `path` into BadInput that names it and the `variable` that moves it."""
+    """Convert the OSError of a full, write-protected or failing disk into BadInput that names `path` and `variable`."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             raise BadInput(
                 f"disk full while writing {path} ({error.strerror}); free some space or set {variable} to another disk"
             ) from error
-        if error.errno in REFUSED:
+        if error.errno in NOT_WRITABLE:
             raise BadInput(
                 f"cannot write {path} ({error.strerror}); expected a folder that may be written; "
                 f"change its rights or set {variable} to another folder"
             ) from error
-        raise
+        raise BadInput(
+            f"cannot write {path} ({error.strerror or error}); check the disk or set {variable} to another one"
+        ) from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Put `data` at `path`: wholly, durably, or not at all."""
+    """Write `data` to `path` durably and completely, or raise and leave `path` as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
@@ -80,7 +82,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_all(descriptor: int, data, offset: int) -> None:
-    """Write all of `data` (bytes or a buffer) at `offset`; a full disk is an OSError here, never a signal."""
+    """Write all of `data` (bytes or a buffer) at `offset`; raise OSError if the disk is full."""
     view = memoryview(data)
     view = view.cast("B") if view.nbytes else view
     while view.nbytes:
@@ -89,7 +91,7 @@ def write_all(descriptor: int, data, offset: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` durable where the file system can."""
+    """Make renames inside `folder` durable where the file system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -99,18 +101,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_sibling(path: Path) -> Path:
-    """A name beside `path` that no other process uses and that says whose it is."""
+    """Return a unique path beside `path` whose name contains the host and the process id."""
     return path.with_name(f"{path.name}.tmp-{_host()}-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def is_left_over(path: Path) -> bool:
-    """Whether `path` is a temporary file of a process of this host that has ended."""
+    """Return True if `path` is a temporary file of a process of this host that has ended."""
     found = re.search(r"\.tmp-(.+)-(\d+)-[0-9a-f]{8}$", path.name)
     return bool(found) and found[1] == _host() and not is_running(int(found[2]))
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this host has the id `pid`."""
+    """Return True if a process of this host has the id `pid`."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -125,12 +127,12 @@ def _host() -> str:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of ours and all in it, as far as that is possible."""
+    """Remove a folder and its content as far as possible; never raise."""
     shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_left_overs(folder: Path, start: str) -> None:
-    """Remove what ended processes of this host left half-written in `folder` under names that begin with `start`."""
+    """Remove temporary files of ended processes of this host whose names in `folder` begin with `start`."""
     with suppress(OSError):
         for other in folder.glob(f"{start}*.tmp-*"):
             if is_left_over(other):
@@ -139,7 +141,7 @@ def remove_left_overs(folder: Path, start: str) -> None:
 
 
 def read_bytes(path: Path) -> bytes | None:
-    """The content of a file, or None where there is none."""
+    """Return the content of a file, None if there is none."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -147,40 +149,40 @@ def read_bytes(path: Path) -> bytes | None:
 
 
 def read_json(path: Path) -> dict | None:
-    """The content of a checked JSON file, or None where there is none; raises Damaged, Newer."""
+    """Return the content of a file written with `encode_json`, None if there is none; raise as `decode_json` does."""
     data = read_bytes(path)
     if data is None:
         return None
-    return open_json(data)
+    return decode_json(data)
 
 
-def close_json(content: dict) -> bytes:
-    """`content` with the format and a checksum over everything, as bytes that `open_json` reads; order is kept."""
-    whole = {**content, "format": content.get("format", FORMAT)}
-    return json.dumps({**whole, "checksum": digest(whole)}, separators=(",", ":")).encode()
+def encode_json(content: dict) -> bytes:
+    """Return `content` with its format number and a checksum over both as JSON; the order of the fields is kept."""
+    checked = {**content, "format": content.get("format", FORMAT)}
+    return json.dumps({**checked, "checksum": digest(checked)}, separators=(",", ":")).encode()
 
 
-def open_json(data: bytes) -> dict:
-    """The content of `close_json`'s bytes; raises Damaged if they changed, Newer if a later program wrote them."""
+def decode_json(data: bytes) -> dict:
+    """Return the content of `encode_json`'s bytes; raise DamagedFile if they changed, NewerFormat for later formats."""
     try:
-        whole = json.loads(data)
+        content = json.loads(data)
     except ValueError as error:
-        raise Damaged("not readable as JSON") from error
-    if not isinstance(whole, dict) or "checksum" not in whole:
-        raise Damaged("no checksum inside")
-    checksum = whole.pop("checksum")
-    if digest(whole) != checksum:
-        raise Damaged("its checksum does not fit its content")
-    written = whole.pop("format", None)
+        raise DamagedFile("not readable as JSON") from error
+    if not isinstance(content, dict) or "checksum" not in content:
+        raise DamagedFile("no checksum inside")
+    checksum = content.pop("checksum")
+    if digest(content) != checksum:
+        raise DamagedFile("its checksum does not fit its content")
+    written = content.pop("format", None)
     if not isinstance(written, int) or written < FORMAT:
-        raise Damaged(f"manifest format {written}; expected {FORMAT}")
+        raise DamagedFile(f"manifest format {written}; expected {FORMAT}")
     if written > FORMAT:
-        raise Newer(f"manifest format {written}; this program reads {FORMAT}")
-    return whole
+        raise NewerFormat(f"manifest format {written}; this program reads {FORMAT}")
+    return content
 
 
-def set_aside(path: Path, reason: str) -> Path | None:
-    """Rename a damaged file or folder to `<name>.damaged-<time>` and say so; None if it is gone."""
+def rename_damaged(path: Path, reason: str) -> Path | None:
+    """Rename a damaged file or folder to `<name>.damaged-<time>` and return the new path; return None if it is gone."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     target = path.with_name(f"{path.name}.damaged-{stamp}")
     count = 1
@@ -192,5 +194,49 @@ def set_aside(path: Path, reason: str) -> Path | None:
     except FileNotFoundError:
         return None
     sync_folder(path.parent)
-    log.warning("%s: %s; set aside as %s", path, reason, target.name)
+    log.warning("%s: %s; renamed to %s", path, reason, target.name)
     return target
+
+
+@contextmanager
+def replacing_file(target: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `target` to write to; the file takes the place of `target` unless the block raises."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(target.with_name(f".{target.name}"))
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` to fill; it takes the place of `target`, whole, unless the block raises."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = target.with_name(f".{target.name}")
+    remove_left_overs(target.parent, hidden.name)
+    temporary = temporary_sibling(hidden)
+    try:
+        (temporary / "new").mkdir(parents=True)
+        yield temporary / "new"
+        if target.exists():
+            os.replace(target, temporary / "old")
+        os.replace(temporary / "new", target)
+    finally:
+        remove_folder(temporary)
+
+
+def unchecked_json(path: Path, default: dict | None = None) -> dict | None:
+    """Return the content of a JSON file without a checksum, `default` where it is absent or not readable."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return default
+
+
+def safe_name(text: str, limit: int = 80) -> str:
+    """Return `text` as a file name: "_" for all but letters, digits and ".+-", at most `limit` characters."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)[:limit].strip(".") or "_"

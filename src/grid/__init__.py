@@ -1,5 +1,5 @@
-"""Many cells of one script - models x datasets - on SLURM or side by side on this machine: `python -m src.grid --help`.
+"""Grids of cells, models x datasets of one benchmark, on SLURM or as local processes: `dynamic-vision grid --help`.
 
-Plain sbatch files are submitted: the file that a user can keep is the file that runs, its shell hears the signal before
-the time limit (a submitit job ignores SIGTERM), and nothing must be pickled or installed.
+A cell is one call of the score command. It is submitted in a plain sbatch file that a user can keep and submit by
+hand; nothing is pickled. Its shell passes the signal before the time limit on to the cell; a submitit job ignores it.
 """

@@ -1,18 +1,21 @@
-"""A cell: one command line of one benchmark, and what makes it that cell and no other."""
+"""Cells: command lines of one benchmark, identified by their content."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 from .. import data, models
-from ..cli.options import Options, parse
 from ..pipeline import Request
+from ..pipeline.flags import Flags, parse
 from ..utils import BadInput, digest
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One call of `score_<script>.py`: a model, the names it is scored on, and the other flags as given."""
+    """One call of the score command.
+
+    benchmark: "fmri", "electrodes", "task" or "behaviour"; names: datasets; flags: all other flags, as given.
+    """
 
     benchmark: str
     model: str
@@ -21,33 +24,33 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """Ten hex digits that depend on all fields and on nothing else."""
+        """Digest of all fields, 10 hexadecimal digits."""
         return digest([self.benchmark, self.model, list(self.names), list(self.flags)])[:10]
 
     @property
     def label(self) -> str:
-        """The cell in words."""
+        """Readable name of the cell."""
         return " ".join([self.model, "on", " + ".join(self.names), *self.flags])
 
     def arguments(self) -> list[str]:
-        """The script's command line."""
+        """Return the arguments of the score command."""
         return ["--model", self.model, *self.flags, "-d", *self.names]
 
     def request(self) -> Request:
-        """What the command line asks for."""
-        return replace(_parsed(self.benchmark, self.flags).request, model=self.model, names=self.names)
+        """Return the request of the command line."""
+        return replace(_parsed(self.benchmark, self.flags).request, model=self.model, datasets=self.names)
 
 
 def make_cells(
     benchmark: str, names_of_models: Iterable[str], names: Sequence[str], flags: Sequence[str], *, each: bool
 ) -> list[Cell]:
-    """The cells models x names, every name known: one per model and, with `each`, per name.
+    """Return the cells of models x datasets: one per model or, with `each`, one per model and dataset.
 
-    Leaves as the script would for flags that it does not know; raises BadInput for unknown names and for flags that
-    would make cells differ in what the store cannot show.
+    Unknown flags exit with argparse's code and message. Raises BadInput for unknown names, and for flags that do not
+    belong to the key of a score.
     """
     _check_flags(_parsed(benchmark, tuple(flags)))
-    known = parse(benchmark, ["--model", "any", "-d", *names]).request.names
+    known = parse(benchmark, ["--model", "any", "-d", *names]).request.datasets
     for name in known:
         data.declaration(benchmark, name)
     chosen = list(dict.fromkeys(names_of_models))
@@ -59,19 +62,19 @@ def make_cells(
 
 
 @cache
-def _parsed(benchmark: str, flags: tuple[str, ...]) -> Options:
+def _parsed(benchmark: str, flags: tuple[str, ...]) -> Flags:
     return parse(benchmark, ["--model", "any", *flags])
 
 
-def _check_flags(options: Options) -> None:
-    if options.request.rerun:
-        raise BadInput("--rerun-... in a grid; a cell is done when its score is stored: remove it with src.store rm")
-    if options.output:
-        raise BadInput("--output in the flags of a grid's cells; expected `collect --output FILE` afterwards")
-    if options.dry_run or options.extract_only:
+def _check_flags(flags: Flags) -> None:
+    request = flags.request
+    if request.rerun:
+        raise BadInput(
+            "--rerun-... behind --; a cell is done when its score is stored: remove it with `dynamic-vision store rm`"
+        )
+    if flags.output:
+        raise BadInput("--output behind --; expected `dynamic-vision grid collect --output FILE` afterwards")
+    if flags.dry_run or flags.extract_only:
         raise BadInput("--dry-run or --extract-only behind --; expected --dry-run before it, or --split-steps")
-    if (
-        options.request.model != "any"
-        or options.request.names != parse(options.request.benchmark, ["-m", "any"]).request.names
-    ):
-        raise BadInput("--model or names behind --; expected --models and --datasets before it")
+    if request.model != "any" or request.datasets != _parsed(request.benchmark, ()).request.datasets:
+        raise BadInput("--model or datasets behind --; expected --models and --datasets before it")

@@ -1,26 +1,23 @@
-"""What a grid remembers: its cells, its submissions and their logs, in one small folder beside the results."""
+"""The folder of a grid beside the results: its cells, its submissions and their logs."""
 
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..config import Config
-from ..files import Damaged, close_json, read_json, understood, write_atomic, writing
-from ..store.keys import readable
+from ..config import RESULTS_VARIABLE, Config
+from ..files import DamagedFile, encode_json, read_json, reading, safe_name, write_atomic, writing
 from ..utils import BadInput
 from .cells import Cell
 from .resources import Resources
-
-VARIABLE = "RESULTCACHING_HOME"
 
 
 @dataclass(frozen=True)
 class Submission:
     """Cells that were started together.
 
-    number: counted from 1; where: "slurm" or "local"; cells: ids, the position is the array index; steps: what is
-    asked for per step, in order; jobs: {step: SLURM's job id}; process: (host, process id) of a local run.
+    number: counted from 1; where: "slurm" or "local"; cells: ids, in the order of the array index; steps: resources per
+    step, in order; jobs: {step: id of the SLURM job}; process: (host, process id) of a local run.
     """
 
     number: int
@@ -33,7 +30,7 @@ class Submission:
 
 @dataclass
 class Grid:
-    """A grid as it lies in `path`; token: tells its jobs from those of a grid with the same name elsewhere."""
+    """The grid in the folder `path`; token: part of its job names, distinguishes it from grids of the same name."""
 
     path: Path
     token: str = field(default_factory=lambda: secrets.token_hex(3))
@@ -46,7 +43,7 @@ class Grid:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes the grid."""
+        """Lock of changes to the grid."""
         return self.path / "grid.lock"
 
     @property
@@ -54,49 +51,49 @@ class Grid:
         return self.path / "logs"
 
     def log(self, submission: Submission, step: str, index: int) -> Path:
-        """What a cell printed."""
+        """Return the file with the output of a cell."""
         return self.logs / f"{submission.number}.{step}.{index}.log"
 
     def exit_file(self, submission: Submission, step: str, index: int) -> Path:
-        """Holds the exit code of a cell that ended by itself."""
+        """Return the file with the exit code of a cell; a cell that was killed has none."""
         return self.log(submission, step, index).with_suffix(".exit")
 
     def run_lock(self, submission: Submission) -> Path:
-        """Held while a local run lasts."""
+        """Return the lock that a local run holds until it ends."""
         return self.path / f"run-{submission.number}.lock"
 
     def job_name(self, submission: Submission, step: str) -> str:
         return f"{self.name}.{submission.number}.{step}.{self.token}"
 
     def add_cells(self, cells: Iterable[Cell]) -> None:
-        """Remember cells, those known already once."""
+        """Add cells and write the list; cells of the grid are not added again."""
         self.cells |= {cell.id: cell for cell in cells}
         self._write("cells.json", {"token": self.token, "cells": [asdict(cell) for cell in self.cells.values()]})
 
     def put_submission(self, submission: Submission) -> None:
-        """Remember a submission, in place of the one with its number."""
+        """Add a submission, in place of the one with its number, and write the list."""
         others = [other for other in self.submissions if other.number != submission.number]
         self.submissions = [*others, submission]
         self._write("submissions.json", {"submissions": [asdict(item) for item in self.submissions]})
 
     def new_submission(self, where: str, cells: Iterable[Cell], steps: dict[str, Resources]) -> Submission:
-        """The next submission, not yet remembered."""
+        """Return the next submission, without adding it."""
         number = max((submission.number for submission in self.submissions), default=0) + 1
         return Submission(number, where, tuple(cell.id for cell in cells), steps)
 
     def latest(self) -> dict[str, Submission]:
-        """{cell id: the last submission that holds it}."""
+        """Return {cell id: the last submission that contains it}."""
         return {cell: submission for submission in self.submissions for cell in submission.cells}
 
     def _write(self, name: str, content: dict) -> None:
-        with writing(self.path / name, VARIABLE):
+        with writing(self.path / name, RESULTS_VARIABLE):
             self.logs.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path / name, close_json(content))
+            write_atomic(self.path / name, encode_json(content))
 
 
 def grid_at(config: Config, name: str) -> Grid:
-    """The grid of that name, empty where there is none; raises BadInput for a damaged one."""
-    grid = Grid(_home(config) / readable(name))
+    """Return the grid of that name, an empty one if there is none; raise BadInput for a damaged one."""
+    grid = Grid(_home(config) / safe_name(name))
     cells = _read(grid.path / "cells.json")
     if cells:
         grid.token = cells["token"]
@@ -107,7 +104,7 @@ def grid_at(config: Config, name: str) -> Grid:
 
 
 def grid_names(config: Config) -> list[str]:
-    """The names of the grids that exist."""
+    """Return the names of all grids."""
     return sorted(path.parent.name for path in _home(config).glob("*/cells.json"))
 
 
@@ -116,10 +113,10 @@ def _home(config: Config) -> Path:
 
 
 def _read(path: Path) -> dict:
-    with understood(path, VARIABLE):
+    with reading(path, RESULTS_VARIABLE):
         try:
             return read_json(path) or {}
-        except Damaged as damage:
+        except DamagedFile as damage:
             raise BadInput(f"{path} is damaged ({damage}); move it away, and submit the grid again") from damage
 
 
@@ -128,7 +125,9 @@ def _cell(item: dict) -> Cell:
 
 
 def _submission(item: dict) -> Submission:
-    steps = {step: Resources(**asked | {"options": tuple(asked["options"])}) for step, asked in item["steps"].items()}
+    steps = {
+        step: Resources(**fields | {"options": tuple(fields["options"])}) for step, fields in item["steps"].items()
+    }
     process = None if item["process"] is None else (item["process"][0], int(item["process"][1]))
     found = Submission(**item | {"steps": steps, "process": process})
     return replace(found, cells=tuple(found.cells))

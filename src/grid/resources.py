@@ -1,4 +1,4 @@
-"""What a job asks its cluster for."""
+"""Resources of a job on a SLURM cluster."""
 
 import re
 from dataclasses import dataclass, fields
@@ -10,10 +10,10 @@ NOTICE_S = 120
 
 @dataclass(frozen=True)
 class Resources:
-    """What one array asks for; None leaves it to the cluster.
+    """Resources of each cell of an array; None: the default of the cluster.
 
-    gpus: a number or type:number; time: SLURM's notation; max_parallel: cells at a time; notice: seconds before the
-    time limit at which a cell is told to stop; options: further sbatch options, as text.
+    gpus: a number or type:number; time: in SLURM's notation; max_parallel: number of cells at a time; notice: s before
+    the time limit at which a cell is stopped; options: further sbatch options, as text.
     """
 
     partition: str | None = None
@@ -27,21 +27,22 @@ class Resources:
     options: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if self.time and seconds(self.time) < (self.notice or NOTICE_S):
+        notice = self.notice or NOTICE_S
+        if self.time and seconds(self.time) < notice:
             raise BadInput(
-                f"--time {self.time} ends before a cell can be told to stop {self.notice or NOTICE_S} s before it; "
-                "ask for more, or shorten --notice"
+                f"--time {self.time} is less than the {notice} s before the limit at which a cell is stopped; "
+                "expected more, or a shorter --notice"
             )
 
     def changed(self, other: "Resources") -> "Resources":
-        """These, with what `other` states in place of what is here."""
+        """Return these resources, replaced by those of `other` where it has some."""
         return Resources(**{f.name: getattr(other, f.name) or getattr(self, f.name) for f in fields(self)})
 
     def sbatch(self, n_cells: int) -> list[str]:
-        """The options of an array of `n_cells` as sbatch takes them."""
-        at_a_time = f"%{self.max_parallel}" if self.max_parallel else ""
-        asked = {
-            "array": f"0-{n_cells - 1}{at_a_time}",
+        """Return the sbatch options of an array of `n_cells`."""
+        limit = f"%{self.max_parallel}" if self.max_parallel else ""
+        values = {
+            "array": f"0-{n_cells - 1}{limit}",
             "signal": f"B:USR1@{self.notice or NOTICE_S}",
             "partition": self.partition,
             "account": self.account,
@@ -50,11 +51,11 @@ class Resources:
             "mem": self.mem,
             "cpus-per-task": self.cpus,
         }
-        return [f"--{name}={value}" for name, value in asked.items() if value is not None] + list(self.options)
+        return [f"--{name}={value}" for name, value in values.items() if value is not None] + list(self.options)
 
 
 def seconds(time: str) -> int:
-    """A time in SLURM's notation - M, M:S, H:M:S, D-H, D-H:M or D-H:M:S - in seconds; raises BadInput for others."""
+    """Return a time in SLURM's notation (M, M:S, H:M:S, D-H, D-H:M or D-H:M:S) in s; raise BadInput for others."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", time)
     if not found:
         raise BadInput(f"--time {time}; expected minutes, hours:minutes:seconds or days-hours")

@@ -1,4 +1,4 @@
-"""The only door to SLURM: sbatch files out, job states in, cancelling by id."""
+"""Calls of SLURM: submission of sbatch files, states of jobs, cancellation."""
 
 import os
 import shlex
@@ -19,25 +19,25 @@ PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", 
 
 SHELL = """\
 rm -f "$ended"
-child= heard=0 again=
-trap 'heard=$((heard + 1)); kill -TERM "$child" 2>/dev/null' TERM
-trap 'heard=$((heard + 1)); again=yes; kill -TERM "$child" 2>/dev/null' USR1
+child= n_signals=0 requeue=
+trap 'n_signals=$((n_signals + 1)); kill -TERM "$child" 2>/dev/null' TERM
+trap 'n_signals=$((n_signals + 1)); requeue=yes; kill -TERM "$child" 2>/dev/null' USR1
 "${cell[@]}" &
 child=$!
-# a signal may have come before there was a child to pass it on to
-[ "$heard" = 0 ] || kill -TERM "$child" 2>/dev/null
+# pass on a signal that came before the child was started
+[ "$n_signals" = 0 ] || kill -TERM "$child" 2>/dev/null
 while :; do
-    before=$heard
+    before=$n_signals
     wait "$child"
     code=$?
-    # a wait that a signal cut short says nothing of the cell
-    [ "$before" = "$heard" ] && break
+    # a signal ends the wait before the child ends
+    [ "$before" = "$n_signals" ] && break
 done
 trap '' TERM USR1
 echo "$code" >"$ended"
-# told to stop before the time limit, and all that was finished is stored: go on in a new turn. After TERM alone
-# (scancel, preemption) the cluster decides.
-if [ "$code" = 143 ] && [ "$again" ] && [ "${SLURM_RESTART_COUNT:-0}" -lt @RESTARTS@ ]; then
+# A cell that was stopped before the time limit has stored what was finished, and continues after a requeue. After TERM
+# alone (scancel, preemption) the cluster decides.
+if [ "$code" = 143 ] && [ "$requeue" ] && [ "${SLURM_RESTART_COUNT:-0}" -lt @RESTARTS@ ]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"
@@ -46,7 +46,7 @@ exit "$code"
 
 @dataclass(frozen=True)
 class Job:
-    """One element of an array: SLURM's state and reason, and the id `scancel` takes."""
+    """One element of an array: SLURM's state and reason, and its id for `scancel`."""
 
     state: str
     reason: str
@@ -60,7 +60,7 @@ class Job:
 def sbatch_text(
     grid: Grid, submission: Submission, step: str, command: Sequence[str], config: Config, notes: Iterable[str] = ()
 ) -> str:
-    """The sbatch file of one step of a submission; it can be kept and submitted by hand."""
+    """Return the sbatch file of one step of a submission; it can also be submitted by hand."""
     cells = [grid.cells[id] for id in submission.cells]
     options = [
         f"--job-name={grid.job_name(submission, step)}",
@@ -78,11 +78,11 @@ def sbatch_text(
         f"# {len(cells)} cells of the grid {grid.name}, step {step}. To submit this file by hand:",
         f"# mkdir -p {shlex.quote(str(grid.logs))} && sbatch {_after(submission, step)}FILE",
         *(f"# {note}" for note in notes),
-        *(f"export {name}={shlex.quote(str(value))}" for name, value in _homes(config).items()),
+        *(f"export {name}={shlex.quote(str(value))}" for name, value in config.homes().items()),
         f"ended={shlex.quote(str(grid.logs))}/{submission.number}.{step}.$SLURM_ARRAY_TASK_ID.exit",
         'case "$SLURM_ARRAY_TASK_ID" in',
         *(f"{i}) cell=({shlex.join(command_line(cell, step, command))}) ;;" for i, cell in enumerate(cells)),
-        "*) echo \"there is no cell '$SLURM_ARRAY_TASK_ID' here\" >&2; exit 2 ;;",
+        "*) echo \"no cell '$SLURM_ARRAY_TASK_ID' in this file\" >&2; exit 2 ;;",
         "esac",
         SHELL.replace("@RESTARTS@", str(MAX_RESTARTS)),
     ]
@@ -90,86 +90,76 @@ def sbatch_text(
 
 
 def command_line(cell: Cell, step: str, command: Sequence[str]) -> list[str]:
-    """The command that runs a step of a cell, `command` being the script."""
+    """Return the command line of a step of a cell; command: the score command of its benchmark."""
     return [*command, *cell.arguments(), *(["--extract-only"] if step == "extract" else [])]
 
 
 def submit(path: Path, after: str | None = None) -> str:
-    """Hand an sbatch file to SLURM and return the job's id; element i waits for element i of the job `after`."""
+    """Submit an sbatch file and return the id of the job; element i waits for element i of the job `after`."""
     wait = [f"--dependency=aftercorr:{after}", "--kill-on-invalid-dep=yes"] if after else []
-    answer = _ask("sbatch", "--parsable", *wait, str(path))
-    return answer.strip().split(";")[0]
+    return _call("sbatch", "--parsable", *wait, str(path)).strip().split(";")[0]
 
 
 def jobs(names: Sequence[str], ids: Sequence[str]) -> dict[tuple[str, int | None], Job]:
-    """{(job name, array index): Job} of all that SLURM still knows under these names and, in its accounts, these ids.
+    """Return {(job name, array index): Job} of the jobs in the queue by name and in the accounts by id.
 
-    Index None stands for the elements of an array that ended before they began, and are not listed by themselves.
-    Raises BadInput where the queue cannot be read: nothing may be called ended then.
+    Index None: the elements of an array that ended before they started, which SLURM lists together. Raises BadInput if
+    the queue cannot be read, since no job can be taken for ended then.
     """
     found = {}
-    for rows, of_the_queue in ((_accounted(ids), False), (_queued(names), True)):
+    for rows, in_queue in ((_accounted(ids), False), (_queued(names), True)):
         for name, id, index, state, reason in rows:
             job = Job(state, "" if reason == "None" else reason, f"{id}_{index}")
-            where = (name, int(index) if index.isdigit() else None)
-            # the queue alone knows what lives, the accounts know better how the rest ended
-            if job.live if of_the_queue else not job.live:
-                found[where] = job
-            elif of_the_queue:
-                found.setdefault(where, job)
+            element = (name, int(index) if index.isdigit() else None)
+            # live jobs are taken from the queue, ended ones from the accounts where they are listed there
+            if job.live if in_queue else not job.live:
+                found[element] = job
+            elif in_queue:
+                found.setdefault(element, job)
     return found
 
 
 def cancel(ids: Sequence[str]) -> None:
     """End jobs by their ids."""
     for start in range(0, len(ids), 200):
-        _ask("scancel", *ids[start : start + 200])
+        _call("scancel", *ids[start : start + 200])
 
 
 def _queued(names: Sequence[str]) -> list[list[str]]:
-    """Rows (name, job id, index, state, reason) of the jobs so named, ended ones too while SLURM remembers them.
+    """Return (name, job id, index, state, reason) of the jobs with these names, of any user, recently ended ones too.
 
-    Whoever shares the folder of a grid may have started them, so that they are asked for by name, not by user.
+    Users who share the folder of a grid see each other's jobs.
     """
-    wanted = ("--noheader", "--array", "--states=all", f"--name={','.join(names)}", "--format=%j|%F|%K|%T|%r")
-    return [line.strip().split("|", 4) for line in _ask("squeue", *wanted).splitlines()]
+    options = ("--noheader", "--array", "--states=all", f"--name={','.join(names)}", "--format=%j|%F|%K|%T|%r")
+    return [line.strip().split("|", 4) for line in _call("squeue", *options).splitlines()]
 
 
 def _accounted(ids: Sequence[str]) -> list[list[str]]:
-    """The same from the accounts; nothing where the cluster keeps none."""
+    """Return rows as `_queued` does, from the accounts by job id; [] if the cluster keeps no accounts."""
     if not ids:
         return []
-    wanted = ("--noheader", "--allocations", "--allusers", "--parsable2", f"--jobs={','.join(ids)}")
+    options = ("--noheader", "--allocations", "--allusers", "--parsable2", f"--jobs={','.join(ids)}")
     try:
-        answer = _ask("sacct", *wanted, "--format=JobName,JobID,State,Reason")
+        output = _call("sacct", *options, "--format=JobName,JobID,State,Reason")
     except BadInput:
         return []
-    rows = (line.split("|", 3) for line in answer.splitlines())
+    rows = (line.split("|", 3) for line in output.splitlines())
     return [[name, *job.partition("_")[::2], state.split()[0], reason] for name, job, state, reason in rows]
 
 
-def _ask(program: str, *arguments: str) -> str:
-    # inside a job, sbatch must not hand on what that job was given
+def _call(program: str, *arguments: str) -> str:
+    # inside a job, sbatch must not pass on the variables of that job
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
     try:
         done = subprocess.run([program, *arguments], env=kept, capture_output=True, text=True, timeout=120)
     except FileNotFoundError:
-        raise BadInput(f"there is no {program} here; run this where SLURM is, or give --local N") from None
+        raise BadInput(f"no program {program}; run this on a machine with SLURM, or give --local N") from None
     except subprocess.TimeoutExpired:
         raise BadInput(f"{program} did not answer within 120 s; try again later") from None
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise BadInput(f"{program} refused: {said}")
+        error = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise BadInput(f"{program} failed: {error}")
     return done.stdout
-
-
-def _homes(config: Config) -> dict[str, Path]:
-    return {
-        "DATA_HOME": config.data_home,
-        "MMAP_HOME": config.activations_home,
-        "RESULTCACHING_HOME": config.results_home,
-        "TORCH_HOME": config.weights_home,
-    }
 
 
 def _after(submission: Submission, step: str) -> str:

@@ -1,39 +1,39 @@
-"""How every cell of a grid stands: the store says what is done, SLURM what lives, exit codes and logs the rest."""
+"""State of every cell of a grid, from the store, from SLURM, and from exit codes and logs, in this order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..locks import holder
-from ..pipeline import Score
+from ..pipeline import Score, stored_scores
+from ..store import Store
 from ..utils import BadInput
 from . import slurm
 from .cells import Cell
 from .folder import Grid, Submission
-from .stored import Shelf, Unknown
 
 LIVE = ("running", "pending")
 ORDER = ("done", "running", "pending", "interrupted", "failed", "missing")
 INTERRUPTED = {
-    "TIMEOUT": "time limit; ask for more with --time",
+    "TIMEOUT": "time limit; request more with --time",
     "PREEMPTED": "preempted",
     "NODE_FAIL": "its node failed",
     "BOOT_FAIL": "its node failed",
     "REVOKED": "revoked",
 }
 FAULTS = {
-    "OUT_OF_MEMORY": "out of memory; ask for more with --mem",
+    "OUT_OF_MEMORY": "out of memory; request more with --mem",
     "DEADLINE": "deadline",
 }
 NOT_STORED = "exit 0, but its score is not in this store"
-NEVER_BEGAN = "not in the queue, and never began"
+NEVER_STARTED = "not in the queue, and never started"
 TAIL_BYTES = 4096
 Jobs = dict[tuple[str, int | None], slurm.Job]
 
 
 @dataclass(frozen=True)
 class State:
-    """A cell and how it stands: one of ORDER, why, the last line of its log, its jobs' ids, its scores when done."""
+    """A cell with its state (one of ORDER), the reason, the last line of its log, its job ids and its stored scores."""
 
     cell: Cell
     state: str
@@ -43,35 +43,35 @@ class State:
     scores: tuple[Score, ...] = ()
 
 
-def states(grid: Grid, shelf: Shelf, cells: Iterable[Cell] | None = None) -> list[State]:
-    """The states of `cells` (all of the grid's), in their order; SLURM is asked only about what is not done.
+def states(grid: Grid, store: Store, cells: Iterable[Cell] | None = None) -> list[State]:
+    """Return the states of `cells` (default: all of the grid) in their order; SLURM is called for unfinished ones only.
 
-    Raises BadInput where SLURM holds cells and does not answer.
+    store: a read-only one. Raises BadInput if cells were submitted to SLURM and it does not answer.
     """
     cells = list(grid.cells.values() if cells is None else cells)
-    known = {cell.id: by_store(cell, shelf) for cell in cells}
-    open_cells = [cell for cell in cells if known[cell.id].state != "done"]
+    found = {cell.id: by_store(cell, store) for cell in cells}
+    unfinished = [cell for cell in cells if found[cell.id].state != "done"]
     latest = grid.latest()
-    by_slurm = {s.number: s for c in open_cells if (s := latest.get(c.id)) and s.where == "slurm"}
+    by_slurm = {s.number: s for c in unfinished if (s := latest.get(c.id)) and s.where == "slurm"}
     jobs = _jobs(grid, by_slurm.values()) if by_slurm else {}
-    for cell in open_cells:
+    for cell in unfinished:
         state = _by_jobs(cell, grid, latest.get(cell.id), jobs)
-        known[cell.id] = state if state.state in LIVE else _settled(state, shelf)
-    return [known[cell.id] for cell in cells]
+        found[cell.id] = state if state.state in LIVE else _of_ended(state, store)
+    return [found[cell.id] for cell in cells]
 
 
-def by_store(cell: Cell, shelf: Shelf) -> State:
-    """What the store alone knows of a cell: "done" with its scores, else "missing"."""
+def by_store(cell: Cell, store: Store) -> State:
+    """Return the state of a cell from the store alone: "done" with its scores, or "missing"."""
     try:
-        scores = shelf.scores(cell)
-    except (Unknown, BadInput) as error:
+        scores = stored_scores(cell.request(), store.config, store)
+    except BadInput as error:
         return State(cell, "missing", str(error))
     return State(cell, "done", scores=tuple(scores)) if scores else State(cell, "missing", NOT_STORED)
 
 
-def _settled(state: State, shelf: Shelf) -> State:
-    """The state of a cell that lives no more: it may have ended, well, since the store was asked."""
-    found = by_store(state.cell, shelf)
+def _of_ended(state: State, store: Store) -> State:
+    """Return the state of a cell without a live job; it may have ended since the store was read."""
+    found = by_store(state.cell, store)
     if found.state == "done":
         return found
     if state.reason == NOT_STORED and found.reason != NOT_STORED:
@@ -89,8 +89,8 @@ def _by_jobs(cell: Cell, grid: Grid, submission: Submission | None, jobs: Jobs) 
     if submission is None:
         return State(cell, "missing", "never submitted")
     index = submission.cells.index(cell.id)
-    judge = _local if submission.where == "local" else _on_slurm
-    state, reason, step, ids = judge(grid, submission, index, jobs)
+    state_of = _local if submission.where == "local" else _on_slurm
+    state, reason, step, ids = state_of(grid, submission, index, jobs)
     return State(cell, state, reason, last_line(grid.log(submission, step, index)), ids)
 
 
@@ -107,27 +107,27 @@ def _local(grid: Grid, submission: Submission, index: int, jobs: Jobs) -> tuple[
 
 
 def _on_slurm(grid: Grid, submission: Submission, index: int, jobs: Jobs) -> tuple[str, str, str, tuple[str, ...]]:
-    """The first step that lives or went wrong speaks for the cell; else its last."""
+    """Return state, reason, step and job ids: of the first step that is live or failed, else of the last step."""
     steps = list(submission.steps)
-    began = {step: grid.log(submission, step, index).exists() for step in steps}
-    found = {step: _job(jobs, grid.job_name(submission, step), index, began[step]) for step in steps}
+    started = {step: grid.log(submission, step, index).exists() for step in steps}
+    found = {step: _job(jobs, grid.job_name(submission, step), index, started[step]) for step in steps}
     ids = tuple(job.id for job in found.values() if job and job.live)
-    for among, state in ((slurm.RUNNING, "running"), (slurm.PENDING, "pending")):
+    for slurm_states, state in ((slurm.RUNNING, "running"), (slurm.PENDING, "pending")):
         for step, job in found.items():
-            if job and job.state in among:
+            if job and job.state in slurm_states:
                 return state, _live_reason(step, steps, job), step, ids
     for step in steps:
         code = exit_code(grid.exit_file(submission, step, index))
         if code == 0 and step != steps[-1]:
             continue
-        state, reason = _ended(found[step], code) if began[step] or found[step] else ("missing", NEVER_BEGAN)
+        state, reason = _ended(found[step], code) if started[step] or found[step] else ("missing", NEVER_STARTED)
         return state, f"{step}: {reason}" if step != steps[-1] else reason, step, ()
     raise AssertionError("a submission has steps")
 
 
-def _job(jobs: Jobs, name: str, index: int, began: bool) -> slurm.Job | None:
-    """What SLURM says of one element; of one that never began, perhaps only together with others."""
-    return jobs.get((name, index)) or (None if began else jobs.get((name, None)))
+def _job(jobs: Jobs, name: str, index: int, started: bool) -> slurm.Job | None:
+    """Return the job of one element of an array; elements that never started may be listed together."""
+    return jobs.get((name, index)) or (None if started else jobs.get((name, None)))
 
 
 def _live_reason(step: str, steps: list[str], job: slurm.Job) -> str:
@@ -136,7 +136,7 @@ def _live_reason(step: str, steps: list[str], job: slurm.Job) -> str:
 
 
 def _ended(job: slurm.Job | None, code: int | None) -> tuple[str, str]:
-    """(state, reason) of a step that lives no more, from what SLURM remembers and the exit code it left, if any."""
+    """Return (state, reason) of a step without a live job, from SLURM's record and its exit code, if there are any."""
     if job and job.state == "CANCELLED":
         return "missing", "cancelled"
     if job and job.state in INTERRUPTED:
@@ -146,12 +146,12 @@ def _ended(job: slurm.Job | None, code: int | None) -> tuple[str, str]:
     if code is not None:
         return verdict(code)
     if job:
-        return "failed", f"SLURM says {job.state}, and it left no exit code: killed?"
+        return "failed", f"SLURM state {job.state}, and no exit code: killed?"
     return "failed", "not in the queue, and no result: killed?"
 
 
 def verdict(code: int) -> tuple[str, str]:
-    """(state, reason) for the exit code of a cell whose score is not in the store."""
+    """Return (state, reason) for the exit code of a cell whose score is not in the store."""
     if code == 143:
         return "interrupted", "stopped by SIGTERM"
     if code == 0:
@@ -164,7 +164,7 @@ def verdict(code: int) -> tuple[str, str]:
 
 
 def exit_code(path: Path) -> int | None:
-    """The number in an exit file, None where there is none."""
+    """Return the number in an exit file, None if there is none."""
     try:
         text = path.read_text().strip()
     except FileNotFoundError:
@@ -173,7 +173,7 @@ def exit_code(path: Path) -> int | None:
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log that says something, "" where there is none."""
+    """Return the last line of a log that is not blank, "" if there is none."""
     try:
         with open(path, "rb") as log:
             log.seek(0, 2)

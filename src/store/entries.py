@@ -1,4 +1,4 @@
-"""Small results: one netCDF file of arrays and, beside it, a JSON manifest that names it and carries the facts."""
+"""Scores and ceilings on the disk: a netCDF file of arrays and a JSON manifest with the key and the facts."""
 
 import hashlib
 import json
@@ -8,125 +8,143 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import Damaged, close_json, read_bytes, read_json, set_aside, write_atomic
-from .keys import Key, key_content, key_digest, key_name
+from ..files import DamagedFile, encode_json, read_bytes, read_json, rename_damaged, write_atomic
+from .keys import Key, identifier, key_manifest
 from .provenance import provenance
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A result: named arrays (bool, numbers or text) and JSON-able facts, the printed summary among them."""
+    """A result as the store keeps it.
+
+    Attributes
+    ----------
+    arrays : mapping of str to numpy.ndarray
+        Arrays of bool, numbers or text by name.
+    facts : dict
+        JSON-able facts, read without the arrays.
+    """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the entry of `key` lies: `value` and `manifest` side by side, named like result_caching's files."""
+class EntryPaths:
+    """The files of the entry of `key` under `home`; value and manifest are named like the files of result_caching."""
 
     home: Path
     key: Key
 
     @property
-    def identifier(self) -> str:
-        return f"dynamic_vision.{self.key.kind}/{key_name(self.key)}"
-
-    @property
     def manifest(self) -> Path:
-        return self.home / f"{self.identifier}.json"
+        return self._path("json")
 
     @property
     def value(self) -> Path:
-        return self.home / f"{self.identifier}.nc"
+        return self._path("nc")
 
     @property
     def lock(self) -> Path:
-        return self.home / f"{self.identifier}.lock"
+        return self._path("lock")
+
+    def _path(self, suffix: str) -> Path:
+        return self.home / f"{identifier(self.key)}.{suffix}"
 
 
-class StoredArrays(Mapping):
-    """The arrays of a stored entry, read and checked when first touched."""
+class LazyArrays(Mapping):
+    """The arrays of a stored entry, read and checked on first access."""
 
-    def __init__(self, load: Callable[[], dict[str, np.ndarray]]):
+    def __init__(self, load: Callable[[], Mapping[str, np.ndarray]]):
         self._load = load
-        self._arrays: dict[str, np.ndarray] | None = None
+        self._arrays: Mapping[str, np.ndarray] | None = None
 
-    def _all(self) -> dict[str, np.ndarray]:
+    def _loaded(self) -> Mapping[str, np.ndarray]:
         if self._arrays is None:
             self._arrays = self._load()
         return self._arrays
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._all()[name]
+        return self._loaded()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self._loaded())
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._loaded())
 
 
-def read_manifest(place: Place) -> dict | None:
-    """The manifest of `place`, held against the wanted key and the value's size; None where nothing is stored.
+def read_manifest(paths: EntryPaths) -> dict | None:
+    """Return the manifest of an entry, None if nothing is stored.
 
-    Raises Damaged where something is stored that cannot be trusted and Newer where a later program wrote it.
+    Raises DamagedFile if the manifest belongs to another key or the value has another size, NewerFormat for a manifest
+    of a later version.
     """
-    manifest = read_json(place.manifest)
-    found = place.value.stat().st_size if place.value.is_file() else None
+    manifest = read_json(paths.manifest)
     if manifest is None:
-        if found is not None:
-            raise Damaged("a value without its manifest")
+        if paths.value.is_file():
+            raise DamagedFile("a value without its manifest")
         return None
-    if manifest.get("digest") != key_digest(place.key) or manifest.get("key") != key_content(place.key)["fields"]:
-        raise Damaged("the manifest of another key")
-    expected = manifest["value"]["bytes"]
-    if found != expected:
-        raise Damaged(f"its value has {found or 0} bytes; expected {expected}")
+    expected = key_manifest(paths.key)
+    if any(manifest.get(name) != expected[name] for name in ("digest", "key")):
+        raise DamagedFile("the manifest of another key")
+    problem = size_problem(paths.value, manifest)
+    if problem:
+        raise DamagedFile(problem)
     return manifest
 
 
+def size_problem(path: Path, manifest: dict) -> str | None:
+    """Return an error message if the file at `path` has not the size that its manifest states, else None."""
+    expected = manifest.get("value", {}).get("bytes")
+    found = path.stat().st_size if path.is_file() else 0
+    return None if expected in (None, found) else f"its value has {found} bytes; expected {expected}"
+
+
 def read_arrays(path: Path, manifest: dict) -> dict[str, np.ndarray]:
-    """The arrays in the value file `path`; raises Damaged unless its content is what `manifest` promises."""
+    """Return the arrays in the netCDF file `path`; raise DamagedFile unless its checksum is that of the manifest."""
     from . import netcdf
 
+    return netcdf.decode(read_value(path, manifest))
+
+
+def read_value(path: Path, manifest: dict) -> bytes:
+    """Return the content of the netCDF file `path`; raise DamagedFile unless its checksum is that of the manifest."""
     data = read_bytes(path)
     if data is None:
-        raise Damaged("its value is missing")
+        raise DamagedFile("its value is missing")
     if hashlib.sha256(data).hexdigest() != manifest["value"]["sha256"]:
-        raise Damaged("the checksum of its value does not fit")
-    return netcdf.decode(data)
+        raise DamagedFile("the checksum of its value does not fit")
+    return data
 
 
-def write_entry(place: Place, entry: Entry, seconds: float) -> Entry:
-    """Store `entry`, value first and manifest last, and return it as a later call will read it."""
+def write_entry(paths: EntryPaths, entry: Entry, seconds: float) -> Entry:
+    """Store `entry`, value first and manifest last, and return it as it will be read."""
     from . import netcdf
 
     data = netcdf.encode(entry.arrays)
-    content = key_content(place.key)
-    facts = plain(entry.facts)
+    facts = json_round_trip(entry.facts)
+    identity = key_manifest(paths.key)
     manifest = {
-        "class": content["class"],
-        "key": content["fields"],
-        "digest": key_digest(place.key),
+        **identity,
         "value": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
         "facts": facts,
-        "provenance": provenance(content["fields"], seconds),
+        "provenance": provenance(identity["key"], seconds),
     }
-    write_atomic(place.value, data)
-    write_atomic(place.manifest, close_json(manifest))
+    write_atomic(paths.value, data)
+    write_atomic(paths.manifest, encode_json(manifest))
     return Entry(netcdf.decode(data), facts)
 
 
-def set_entry_aside(place: Place, reason: str) -> None:
-    """Rename what is stored at `place`, value and manifest, and say why."""
-    for path in (place.manifest, place.value):
+def rename_damaged_entry(paths: EntryPaths, reason: str) -> None:
+    """Rename the value and the manifest of a damaged entry."""
+    for path in (paths.manifest, paths.value):
         if path.exists():
-            set_aside(path, reason)
+            rename_damaged(path, reason)
 
 
-def plain(facts: dict) -> dict:
-    """`facts` as they are after a round trip through JSON; numpy numbers become numbers."""
+def json_round_trip(facts: dict) -> dict:
+    """Return `facts` as they are read from JSON: numpy numbers become numbers, tuples become lists."""
     return json.loads(json.dumps(facts, default=_plain_number))
 
 

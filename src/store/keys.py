@@ -1,23 +1,42 @@
-"""Typed keys: every input of a stored value and nothing else, and the names that follow from them."""
+"""Typed keys of stored values, and the digests, identifiers and file names that follow from them."""
 
 import operator
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
+from ..files import safe_name
 from ..utils import digest
 
+PREFIX = "dynamic_vision."
 Options = tuple[tuple[str, object], ...]
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a stored value depends on; subclasses are frozen dataclasses whose fields are coerced to their annotation.
+    """All inputs of a stored value, as a frozen dataclass whose fields are converted to their annotations.
 
-    Allowed annotations: str, bool, int, float, None, unions and tuples of them, and `object` for an option's value,
-    where every number counts as a float. Anything else raises TypeError.
+    Allowed annotations are str, bool, int, float, None, tuples and unions of these, and `object` for the value of an
+    option, where a number is stored as float.
+
+    Attributes
+    ----------
+    kind : str
+        The class of values, a part of their identifier ("score", "ceiling", "activations").
+
+    Raises
+    ------
+    TypeError
+        If a field has another annotation, or a value that does not convert to its annotation without loss.
+
+    Examples
+    --------
+    >>> CeilingKey("fake-fmri", "0" * 64, splits=10.0, seed=1).splits
+    10
+    >>> CeilingKey("fake-fmri", "0" * 64, splits=True, seed=1)
+    Traceback (most recent call last):
+    TypeError: CeilingKey.splits: got True; expected int
     """
 
     kind: ClassVar[str] = "value"
@@ -26,16 +45,41 @@ class Key:
         hints = get_type_hints(type(self))
         for field in fields(self):
             where = f"{type(self).__name__}.{field.name}"
-            object.__setattr__(self, field.name, _coerce(hints[field.name], getattr(self, field.name), where))
+            object.__setattr__(self, field.name, _convert(hints[field.name], getattr(self, field.name), where))
 
     def label(self) -> str:
-        """What a person would call the value; the start of its file name."""
+        """Return the readable start of the file name."""
         return type(self).__name__
 
 
 @dataclass(frozen=True)
 class ActivationKey(Key):
-    """A model's answers to a set of stimuli, reduced to time bins."""
+    """Inputs of the activations of one model to one set of stimuli, averaged within time bins.
+
+    Attributes
+    ----------
+    model : str
+    model_digest : str
+        SHA-256 of the weights and the computation.
+    layers : tuple of str
+    stimuli_digest : str
+    bins_ms : tuple of (float, float)
+        Time bins in ms from the first frame, half-open.
+    partial : bool
+        True if a bin counts that the stimulus covers in part.
+    mode : str
+        "block", "causal" or, for a model of single frames, "frames".
+    context_ms : float
+        Length of the model's time window in ms, 0 for a model of single frames.
+    precision : str
+        "fp32", "bf16" or "fp16".
+    n_components : int or None
+        Number of outputs of the random projection per layer and bin; None: no projection.
+    fps : float
+        Frame rate of the model's input in Hz.
+    version : int
+        Version of the computation.
+    """
 
     kind: ClassVar[str] = "activations"
     model: str
@@ -52,12 +96,25 @@ class ActivationKey(Key):
     version: int = 1
 
     def label(self) -> str:
+        """Return the readable start of the file name."""
         return f"{self.model}-{self.mode}"
 
 
 @dataclass(frozen=True)
 class CeilingKey(Key):
-    """How reliable the responses of one dataset are."""
+    """Inputs of the split-half reliability of one dataset.
+
+    Attributes
+    ----------
+    dataset : str
+    data_digest : str
+    splits : int
+        Number of random halves.
+    seed : int
+        Seed of the halves.
+    version : int
+        Version of the computation.
+    """
 
     kind: ClassVar[str] = "ceiling"
     dataset: str
@@ -67,12 +124,29 @@ class CeilingKey(Key):
     version: int = 1
 
     def label(self) -> str:
+        """Return the readable start of the file name."""
         return self.dataset
 
 
 @dataclass(frozen=True)
 class ScoreKey(Key):
-    """One model scored on one or several datasets; `activations` and `data` hold digests, `options` sorts itself."""
+    """Inputs of the score of one model on one dataset, or on several in a joint regression.
+
+    Attributes
+    ----------
+    benchmark : str
+        "fmri", "electrodes", "task" or "behaviour".
+    model : str
+    datasets : tuple of str
+    activations : tuple of str
+        Digests of the keys of the activations.
+    data : tuple of str
+        Digests of the data, one per dataset.
+    options : tuple of (str, object)
+        Options of the evaluation by name, each once; sorted by name.
+    version : int
+        Version of the computation.
+    """
 
     kind: ClassVar[str] = "score"
     benchmark: str
@@ -81,7 +155,7 @@ class ScoreKey(Key):
     activations: tuple[str, ...]
     data: tuple[str, ...]
     options: Options
-    version: int = 2
+    version: int = 3
 
     def __post_init__(self):
         super().__post_init__()
@@ -91,39 +165,76 @@ class ScoreKey(Key):
         object.__setattr__(self, "options", tuple(sorted(self.options, key=operator.itemgetter(0))))
 
     def label(self) -> str:
+        """Return the readable start of the file name."""
         return "-".join([self.benchmark, self.model, "+".join(self.datasets)])
 
 
 def key_content(key: Key) -> dict:
-    """The key as JSON-able plain data: {"class": name, "fields": {name: value}}."""
-    return {"class": type(key).__name__, "fields": {f.name: _listed(getattr(key, f.name)) for f in fields(key)}}
+    """Return the key as JSON-able data: {"class": name, "fields": {name: value}}."""
+    return {"class": type(key).__name__, "fields": {f.name: _to_lists(getattr(key, f.name)) for f in fields(key)}}
+
+
+def key_manifest(key: Key) -> dict:
+    """Return the fields of a manifest that identify the key: class, key and digest."""
+    content = key_content(key)
+    return {"class": content["class"], "key": content["fields"], "digest": digest(content)}
 
 
 def key_digest(key: Key) -> str:
-    """SHA-256 (64 hex digits) of the key's sorted JSON with its class name: one name for one key in every process."""
+    """Return the digest of a key; equal keys have equal digests in every process.
+
+    Parameters
+    ----------
+    key : Key
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits, of the sorted JSON of the class name and the fields.
+
+    Examples
+    --------
+    >>> key_digest(CeilingKey("fake-fmri", "0" * 64, splits=10, seed=1))[:16]
+    '6ccb86d643dc5862'
+    """
     return digest(key_content(key))
 
 
 def key_name(key: Key) -> str:
-    """The readable start of a file name and 16 digits of the key's digest."""
-    return readable(key.label()) + "-" + key_digest(key)[:16]
+    """Return the file name of a key without suffix.
+
+    Parameters
+    ----------
+    key : Key
+
+    Returns
+    -------
+    str
+        The readable label of the key, at most 80 characters, and the first 16 digits of its digest.
+
+    Examples
+    --------
+    >>> key_name(CeilingKey("fake-fmri", "0" * 64, splits=10, seed=1))
+    'fake-fmri-6ccb86d643dc5862'
+    """
+    return safe_name(key.label()) + "-" + key_digest(key)[:16]
 
 
-def readable(text: str, limit: int = 80) -> str:
-    """`text` with everything but letters, digits and ".+-" replaced by "_", at most `limit` characters long."""
-    return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)[:limit].strip(".") or "_"
+def identifier(key: Key) -> str:
+    """Return the identifier of a key, as result_caching's variables match it: `dynamic_vision.<kind>/<name>`."""
+    return f"{PREFIX}{key.kind}/{key_name(key)}"
 
 
-def _listed(value):
-    return [_listed(item) for item in value] if isinstance(value, tuple) else value
+def _to_lists(value):
+    return [_to_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _coerce(hint, value, where: str):
-    """`value` as the annotation `hint` wants it, so that 4000 and 4000.0 are one float and 1 is no bool."""
+def _convert(hint, value, where: str):
+    """Return `value` as the annotation `hint`, so that 4000 and 4000.0 are one float and 1 is not a bool."""
     if get_origin(hint) in (Union, UnionType):
-        return None if value is None else _coerce(_not_none(hint), value, where)
+        return None if value is None else _convert(_not_none(hint), value, where)
     if get_origin(hint) is tuple:
-        return _coerce_tuple(get_args(hint), value, where)
+        return _convert_tuple(get_args(hint), value, where)
     convert = CONVERTERS.get(hint)
     if convert is None:
         raise TypeError(f"{where}: a key cannot hold {hint}")
@@ -139,39 +250,43 @@ def _not_none(hint):
     return only
 
 
-def _coerce_tuple(arguments: tuple, value, where: str) -> tuple:
+def _convert_tuple(arguments: tuple, value, where: str) -> tuple:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"{where}: got {value!r}; expected a sequence")
     items = tuple(value)
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_coerce(arguments[0], item, where) for item in items)
+        return tuple(_convert(arguments[0], item, where) for item in items)
     if len(items) != len(arguments):
         raise TypeError(f"{where}: got {items!r}; expected {len(arguments)} items")
-    return tuple(_coerce(hint, item, where) for hint, item in zip(arguments, items, strict=True))
+    return tuple(_convert(hint, item, where) for hint, item in zip(arguments, items, strict=True))
 
 
-def _text(value) -> str:
+def _is_bool(value) -> bool:
+    return type(value).__name__ in ("bool", "bool_")
+
+
+def _to_str(value) -> str:
     if not isinstance(value, str):
-        raise TypeError("not a text")
+        raise TypeError("not a string")
     return str(value)
 
 
-def _truth(value) -> bool:
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError("not a truth value")
+def _to_bool(value) -> bool:
+    if not _is_bool(value):
+        raise TypeError("not a bool")
     return bool(value)
 
 
-def _whole(value) -> int:
-    if type(value).__name__ in ("bool", "bool_"):
-        raise TypeError("a truth value is no number")
+def _to_int(value) -> int:
+    if _is_bool(value):
+        raise TypeError("a bool is not a number")
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return operator.index(value)
 
 
-def _number(value) -> float:
-    if isinstance(value, str) or type(value).__name__ in ("bool", "bool_"):
+def _to_float(value) -> float:
+    if isinstance(value, str) or _is_bool(value):
         raise TypeError("not a number")
     number = float(value)
     if number != number:
@@ -179,23 +294,23 @@ def _number(value) -> float:
     return number + 0.0
 
 
-def _option(value):
-    """An option's value as plain data: numbers as floats (whole ones beyond 2**53 stay whole), sequences as tuples."""
+def _to_option(value):
+    """Return the value of an option as plain data: numbers as floats, integers beyond 2**53 kept, lists as tuples."""
     if value is None or isinstance(value, str):
         return value
-    if type(value).__name__ in ("bool", "bool_"):
+    if _is_bool(value):
         return bool(value)
     if isinstance(value, list | tuple):
-        return tuple(_option(item) for item in value)
+        return tuple(_to_option(item) for item in value)
     if isinstance(value, int) and abs(value) > 2**53:
         return value
-    return _number(value)
+    return _to_float(value)
 
 
 CONVERTERS: dict[Any, Callable] = {
-    str: _text,
-    bool: _truth,
-    int: _whole,
-    float: _number,
-    object: _option,
+    str: _to_str,
+    bool: _to_bool,
+    int: _to_int,
+    float: _to_float,
+    object: _to_option,
 }

@@ -1,4 +1,7 @@
-"""Cards: what a cached re-run must know of a model or a dataset without loading it, while its sources are unchanged."""
+"""Metadata of models and datasets, valid while the files and packages that they were read from are unchanged.
+
+A cached run reads them instead of loading the model or the dataset.
+"""
 
 import hashlib
 import os
@@ -6,20 +9,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..files import close_json, read_json, write_atomic
+from ..files import encode_json, read_json, safe_name, write_atomic
 from ..utils import digest, file_digest
-from .entries import plain
-from .keys import readable
+from .entries import json_round_trip
+from .keys import PREFIX
 from .provenance import package_version, provenance
 
-WHOLE_BYTES = 64 * 2**20
+# larger files are sampled
+COMPLETE_BYTES = 64 * 2**20
 SAMPLE_BYTES = 2**16
 SAMPLES = 256
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """Facts (JSON-able), the files they were read from, and the versions {distribution: version} they depend on."""
+    """Facts about a model or a dataset, and their sources.
+
+    Attributes
+    ----------
+    facts : dict
+        JSON-able facts.
+    files : tuple of Path
+        Files that decide the facts.
+    versions : dict of str to str
+        {distribution: version} of the packages that decide the facts.
+    """
 
     facts: dict
     files: tuple[Path, ...] = ()
@@ -27,44 +41,45 @@ class Metadata:
 
 
 def metadata_identifier(kind: str, name: str, inputs: dict) -> str:
-    """`dynamic_vision.metadata/...`: one card per kind, name and inputs."""
-    return f"dynamic_vision.metadata/{kind}-{readable(name)}-{digest([kind, name, plain(inputs)])[:16]}"
+    """Return the identifier of metadata, unique for kind, name and inputs: `dynamic_vision.metadata/...`."""
+    return f"{PREFIX}metadata/{kind}-{safe_name(name)}-{digest([kind, name, json_round_trip(inputs)])[:16]}"
 
 
-def read_metadata(path: Path, asked: dict) -> tuple[dict | None, str]:
-    """(facts, "") of the card at `path` if it is valid for `asked`, else (None, why not); raises Damaged, Newer.
+def read_metadata(path: Path, identity: dict, update: bool) -> tuple[dict | None, str]:
+    """Return (facts, "") of the metadata at `path`, or (None, reason) if they are absent or not valid.
 
-    A file whose time changed but whose content did not is noted again where the card can be written.
+    identity: fields that the file must have. update: write the time of a file that was touched without a change of its
+    content, so that it need not be read again. Raises DamagedFile, NewerFormat.
     """
-    card = read_json(path)
-    if card is None:
+    stored = read_json(path)
+    if stored is None:
         return None, "there is none"
-    for name, wanted in asked.items():
-        if card[name] != wanted:
-            return None, f"its {name} changed"
-    for package, wanted in card["versions"].items():
+    for name, wanted in identity.items():
+        if stored.get(name) != wanted:
+            return None, f"{name} changed"
+    for package, wanted in stored["versions"].items():
         if package_version(package) != wanted:
             return None, f"{package} is {package_version(package)}; it was {wanted}"
-    changed = [item for item in card["files"] if not _looks_the_same(item)]
-    for item in changed:
-        if not _same_content(item):
+    touched = [item for item in stored["files"] if not _has_same_stat(item)]
+    for item in touched:
+        if not _has_same_content(item):
             return None, f"{item['path']} changed"
-    if changed:
-        _note_again(path, card)
-    return card["facts"], ""
+    if touched and update:
+        _write_times(path, stored)
+    return stored["facts"], ""
 
 
-def metadata_bytes(asked: dict, card: Metadata) -> bytes:
-    """The file that holds `card`; reads the files that the card names."""
-    files = [_described(Path(file)) for file in card.files]
-    content = {**asked, "facts": plain(card.facts), "files": files, "versions": dict(card.versions)}
-    return close_json(content | {"provenance": provenance({})})
+def encode_metadata(identity: dict, metadata: Metadata) -> bytes:
+    """Return the content of the file that holds `metadata`; the files that it names are read for their digests."""
+    files = [_described(Path(file)) for file in metadata.files]
+    content = {**identity, "facts": json_round_trip(metadata.facts), "files": files}
+    return encode_json(content | {"versions": dict(metadata.versions), "provenance": provenance({})})
 
 
-def _note_again(path: Path, card: dict) -> None:
-    files = [item | {"mtime_ns": os.stat(item["path"]).st_mtime_ns} for item in card["files"]]
+def _write_times(path: Path, stored: dict) -> None:
+    files = [item | {"mtime_ns": os.stat(item["path"]).st_mtime_ns} for item in stored["files"]]
     try:
-        write_atomic(path, close_json(card | {"files": files}))
+        write_atomic(path, encode_json(stored | {"files": files}))
     except OSError:
         return
 
@@ -75,7 +90,7 @@ def _described(path: Path) -> dict:
     return {"path": str(path.absolute()), "bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "content": content}
 
 
-def _looks_the_same(item: dict) -> bool:
+def _has_same_stat(item: dict) -> bool:
     try:
         found = os.stat(item["path"])
     except OSError:
@@ -83,7 +98,7 @@ def _looks_the_same(item: dict) -> bool:
     return (found.st_size, found.st_mtime_ns) == (item["bytes"], item["mtime_ns"])
 
 
-def _same_content(item: dict) -> bool:
+def _has_same_content(item: dict) -> bool:
     try:
         return os.stat(item["path"]).st_size == item["bytes"] and content_digest(Path(item["path"])) == item["content"]
     except OSError:
@@ -91,9 +106,9 @@ def _same_content(item: dict) -> bool:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of a file below WHOLE_BYTES; of a larger one, of its size and evenly spaced pieces, its ends included."""
+    """Return the SHA-256 of a file; beyond COMPLETE_BYTES, of its size and evenly spaced pieces, both ends included."""
     size = path.stat().st_size
-    if size < WHOLE_BYTES:
+    if size < COMPLETE_BYTES:
         return file_digest(path)
     total = hashlib.sha256(str(size).encode())
     for piece in _pieces(path, size):

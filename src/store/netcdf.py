@@ -1,4 +1,4 @@
-"""Named arrays as the bytes of one netCDF file and back; equal arrays give equal bytes.
+"""Conversion of named arrays to the bytes of one netCDF file and back; equal arrays give equal bytes.
 
 The classic 64-bit-data format is used because the HDF5-based one carries time stamps. xarray and ncdump read it.
 """
@@ -7,19 +7,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Types of less than four bytes are stored in four: netCDF lacks some of them and pads the others with chance bytes.
+# Types of less than four bytes are stored in four: netCDF lacks some of them and pads the others with random bytes.
 STORED_AS = {"b": "i4", "i": "i4", "u": "u4", "f": "f4"}
-# A file without dimensions, attributes and variables; the library would add chance bytes behind it.
+# A file without dimensions, attributes and variables; the library would append random bytes to it.
 EMPTY = b"CDF\x05" + bytes(44)
 
 
 def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The bytes of a netCDF file that holds `arrays`: bool, integer, float or text; other types raise TypeError."""
+    """Return the bytes of a netCDF file with `arrays` of bool, numbers or text; raise TypeError for other types."""
     from netCDF4 import Dataset
 
     if not arrays:
         return EMPTY
-    # in memory the library starts with as many chance bytes as it is told, so with as few as it can
+    # the library starts from a buffer of random bytes of this size, so the smallest is used
     dataset = Dataset("arrays", "w", format="NETCDF3_64BIT_DATA", memory=1)
     for name in sorted(arrays):
         _write(dataset, name, np.asarray(arrays[name]))
@@ -27,7 +27,7 @@ def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def decode(data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of `encode`'s bytes, with their types and shapes."""
+    """Return the arrays in `encode`'s bytes with their types and shapes."""
     from netCDF4 import Dataset
 
     with Dataset("arrays", memory=data) as dataset:
@@ -47,15 +47,15 @@ def _write(dataset, name: str, array: np.ndarray) -> None:
     variable.set_auto_maskandscale(False)
     variable.set_auto_chartostring(False)
     variable[...] = raw
-    notes = {"dtype": dtype, "shape": ",".join(map(str, array.shape)) or "scalar"}
-    for note, value in notes.items():
-        variable.setncattr(note, value + " " * (-len(value) % 4))
+    attributes = {"dtype": dtype, "shape": ",".join(map(str, array.shape)) or "scalar"}
+    for attribute, value in attributes.items():
+        variable.setncattr(attribute, value + " " * (-len(value) % 4))
     if text:
         variable.setncattr("_Encoding", "utf8")
 
 
 def _storable(name: str, array: np.ndarray) -> tuple[np.ndarray, str, bool]:
-    """(what netCDF can hold, the true type, whether it is text)."""
+    """Return (array of a type that netCDF has, original type, True for text)."""
     if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.ravel()):
         array = array.astype(str)
     if array.dtype.kind == "U":
@@ -71,8 +71,8 @@ def _storable(name: str, array: np.ndarray) -> tuple[np.ndarray, str, bool]:
 
 def _read(variable) -> np.ndarray:
     dtype = np.dtype(variable.getncattr("dtype").strip())
-    noted = variable.getncattr("shape").strip()
-    shape = () if noted == "scalar" else tuple(map(int, noted.split(",")))
+    shape_text = variable.getncattr("shape").strip()
+    shape = () if shape_text == "scalar" else tuple(map(int, shape_text.split(",")))
     if 0 in shape:
         return np.zeros(shape, dtype)
     raw = np.ascontiguousarray(variable[...])

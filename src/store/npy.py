@@ -1,4 +1,4 @@
-"""`.npy` files whose header is known before they are read: nothing in a damaged file is parsed, no pickle is loaded."""
+"""`.npy` files that are read by their known header: nothing in a damaged file is parsed and no pickle is loaded."""
 
 import io
 import os
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import Damaged, read_bytes, write_all
+from ..files import DamagedFile, read_bytes, write_all
 
 
 def npy_header(dtype, shape: tuple[int, ...]) -> bytes:
-    """The bytes that start an `.npy` file of this type and shape, C order, little-endian."""
+    """Return the header of an `.npy` file of this type and shape, C order, little-endian."""
     described = np.lib.format.dtype_to_descr(np.dtype(dtype).newbyteorder("<"))
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": described, "fortran_order": False, "shape": tuple(shape)})
@@ -18,27 +18,27 @@ def npy_header(dtype, shape: tuple[int, ...]) -> bytes:
 
 
 def npy_bytes(array: np.ndarray) -> bytes:
-    """`array` as the content of an `.npy` file."""
-    plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return npy_header(array.dtype, array.shape) + plain.tobytes()
+    """Return the content of an `.npy` file that holds `array`."""
+    little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return npy_header(array.dtype, array.shape) + little_endian.tobytes()
 
 
 def read_npy(path: Path, dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """A writable copy of the array in `path`, which must have this type and shape; raises Damaged."""
+    """Return a writable copy of the array in `path`; raise DamagedFile unless it has this type and shape."""
     data, header = read_bytes(path), npy_header(dtype, shape)
     expected = len(header) + int(np.prod(shape)) * np.dtype(dtype).itemsize
     if data is None:
-        raise Damaged(f"{path.name} is missing")
+        raise DamagedFile(f"{path.name} is missing")
     if len(data) != expected or not data.startswith(header):
-        raise Damaged(f"{path.name} is not an array of type {np.dtype(dtype)} and shape {shape}")
+        raise DamagedFile(f"{path.name} is not an array of type {np.dtype(dtype)} and shape {shape}")
     raw = np.frombuffer(data, np.dtype(dtype).newbyteorder("<"), offset=len(header)).reshape(shape)
     if np.dtype(dtype) == bool and not np.isin(raw.view(np.uint8), (0, 1)).all():
-        raise Damaged(f"{path.name} holds values that are neither true nor false")
+        raise DamagedFile(f"{path.name} holds values that are neither true nor false")
     return raw.astype(dtype)
 
 
 def make_sparse(path: Path, header: bytes, size: int) -> None:
-    """A file of `size` bytes that starts with `header` and takes no room for the rest."""
+    """Create a sparse file of `size` bytes that starts with `header`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         write_all(descriptor, header, 0)

@@ -1,4 +1,4 @@
-"""Where a stored value comes from, without naming the machine: versions, commit, seed, device, time."""
+"""Provenance of a stored value: package versions, commit, seed, device and time; the machine is not named."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ PACKAGES = ("numpy", "scipy", "torch", "torchvision", "brainscore-vision", "scik
 
 
 def provenance(fields: dict, seconds: float | None = None) -> dict:
-    """What to note beside a value whose key has `fields`; `seconds` is the wall time it took."""
+    """Return the provenance of a value whose key has `fields`; seconds: wall time of its computation."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": None if seconds is None else round(seconds, 3),
@@ -26,7 +26,7 @@ def provenance(fields: dict, seconds: float | None = None) -> dict:
 
 @cache
 def package_version(name: str) -> str | None:
-    """The installed version of a distribution, or None."""
+    """Return the installed version of a distribution, None if there is none."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -35,20 +35,20 @@ def package_version(name: str) -> str | None:
 
 @cache
 def _commit() -> str | None:
-    """The commit this program runs from, with "+" where files differ from it; None outside a repository."""
+    """Return the commit of this program, with "+" if files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
-    ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
-        answer = subprocess.run(ask, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None
+    return done.stdout.strip() or None
 
 
 def _device() -> str:
-    """The accelerator in use by this process, or "cpu"; torch is asked only if it is loaded already."""
+    """Return the name of the accelerator that this process uses, or "cpu"; torch is not imported."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         return torch.cuda.get_device_name()

@@ -1,6 +1,5 @@
-"""Looking after a cache: is everything what was written, what takes the room, what may go."""
+"""Checks and removal of stored items: damage, completeness, items that no score uses, items of a given age."""
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,108 +7,105 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import Damaged, Newer, read_bytes, temporary_sibling
+from ..config import ACTIVATIONS_VARIABLE, RESULTS_VARIABLE
+from ..files import DamagedFile, NewerFormat, temporary_sibling
 from ..locks import holder, locked
+from ..utils import first_names
+from .entries import read_value
 from .folder import Folder
 from .keys import ActivationKey
 from .npy import read_npy
-from .search import Stored
+from .search import StoredItem
+
+LEFT_OVER = "left over"
 
 
-def problem_of(stored: Stored) -> str | None:
-    """What is wrong with a stored thing, everything read and held against its checksums; None if nothing is."""
-    if stored.problem:
-        return stored.problem
-    if stored.kind == "left-over":
-        return "left over"
+def find_damage(item: StoredItem) -> str | None:
+    """Read an item completely and return what differs from its checksums, None if nothing does."""
+    if item.problem:
+        return item.problem
+    if item.kind == "left-over":
+        return LEFT_OVER
     try:
-        return _folder_problem(stored) if stored.kind == "activations" else _value_problem(stored)
-    except (Damaged, Newer) as error:
+        if item.kind == "activations":
+            return _damaged_stimuli(item)
+        if item.kind != "metadata":
+            read_value(item.paths[1], item.manifest)
+        return None
+    except (DamagedFile, NewerFormat) as error:
         return str(error)
 
 
-def _value_problem(stored: Stored) -> str | None:
-    if stored.kind == "metadata":
-        return None
-    data = read_bytes(stored.paths[1])
-    if data is None:
-        return "its value is missing"
-    return None if hashlib.sha256(data).hexdigest() == stored.manifest["value"]["sha256"] else "its value is damaged"
-
-
-def _folder_problem(stored: Stored) -> str | None:
+def _damaged_stimuli(item: StoredItem) -> str | None:
+    manifest = item.manifest
     try:
-        folder = Folder(
-            stored.paths[0], ActivationKey(**stored.key), dict(stored.manifest["sizes"]), stored.manifest["ids"]
-        )
+        folder = Folder(item.paths[0], ActivationKey(**item.key), dict(manifest["sizes"]), manifest["ids"])
     except (TypeError, ValueError):
         return "its key is not one of this version of the program"
     folder.read()
-    bad = folder.damaged(np.flatnonzero(folder.done))
-    return f"{len(bad)} stimuli are damaged: {', '.join(folder.ids[row] for row in bad[:5])}" if bad else None
+    rows = folder.damaged(np.flatnonzero(folder.done))
+    return f"{len(rows)} stimuli are damaged: {first_names(folder.ids[row] for row in rows)}" if rows else None
 
 
-def state_of(stored: Stored) -> str:
-    """In a word or two: "whole", "12 of 40", "damaged" or "left over", without reading the data."""
-    if stored.kind == "left-over":
-        return "left over"
-    if stored.problem:
+def state(item: StoredItem) -> str:
+    """Return "complete", "12 of 40" stimuli, "damaged" or "left over"; the arrays are not read."""
+    if item.kind == "left-over":
+        return LEFT_OVER
+    if item.problem:
         return "damaged"
-    if stored.kind != "activations":
-        return "whole" if all(path.exists() for path in stored.paths) else "damaged"
+    if item.kind != "activations":
+        return "complete"
     try:
-        done = read_npy(stored.paths[0] / "done.npy", bool, (len(stored.manifest["ids"]),))
-    except Damaged:
+        done = read_npy(item.paths[0] / "done.npy", bool, (len(item.manifest["ids"]),))
+    except DamagedFile:
         return "damaged"
-    return "whole" if done.all() else f"{done.sum()} of {len(done)}"
+    return "complete" if done.all() else f"{done.sum()} of {len(done)}"
 
 
-def unused(things: Iterable[Stored]) -> Iterator[Stored]:
-    """What no stored score stands on: left-overs, and activations and ceilings that no score's key names."""
-    things = list(things)
-    scores = [stored.key for stored in things if stored.kind == "score"]
+def unused(items: Iterable[StoredItem]) -> Iterator[StoredItem]:
+    """Yield left-overs, and the activations and ceilings that the key of no stored score names."""
+    items = list(items)
+    scores = [item.key for item in items if item.kind == "score"]
     activations = {digest for key in scores for digest in key.get("activations", [])}
     data = {digest for key in scores for digest in key.get("data", [])}
-    for stored in things:
-        gone = stored.kind == "activations" and stored.manifest.get("digest") not in activations
-        if (
-            gone
-            or stored.kind == "left-over"
-            or (stored.kind == "ceiling" and stored.key.get("data_digest") not in data)
-        ):
-            yield stored
+    for item in items:
+        unnamed = (item.kind == "activations" and item.digest not in activations) or (
+            item.kind == "ceiling" and item.key.get("data_digest") not in data
+        )
+        if unnamed or item.kind == "left-over":
+            yield item
 
 
-def older(things: Iterable[Stored], days: float) -> Iterator[Stored]:
-    """What was made more than `days` days ago by its own note; what has no note is taken by its file's time."""
+def older_than(items: Iterable[StoredItem], days: float) -> Iterator[StoredItem]:
+    """Yield the items created more than `days` days ago, by their provenance or else by the time of their file."""
     limit = datetime.now(UTC) - timedelta(days=days)
-    for stored in things:
-        made = datetime.fromisoformat(stored.created) if stored.created else _file_time(stored.paths[0])
-        if made < limit:
-            yield stored
+    for item in items:
+        created = datetime.fromisoformat(item.created) if item.created else _file_time(item.paths[0])
+        if created < limit:
+            yield item
 
 
 def _file_time(path: Path) -> datetime:
     return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
 
 
-def remove(stored: Stored) -> str | None:
-    """Remove a stored thing, or say who is using it."""
-    if stored.kind == "left-over":
-        return _delete(stored.paths)
-    lock = stored.paths[0].with_name(f"{stored.name}.lock")
+def remove(item: StoredItem) -> str | None:
+    """Remove an item and return None; if a process uses it, keep it and return that process as text."""
+    if item.kind == "left-over":
+        return _delete(item.paths)
+    lock = item.paths[0].with_name(f"{item.name}.lock")
     user = holder(lock)
     if user:
         return f"in use by {user}"
-    with locked(lock, "MMAP_HOME" if stored.kind == "activations" else "RESULTCACHING_HOME"):
-        return _delete(stored.paths)
+    with locked(lock, ACTIVATIONS_VARIABLE if item.kind == "activations" else RESULTS_VARIABLE):
+        return _delete(item.paths)
 
 
 def _delete(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_dir():
-            doomed = temporary_sibling(path)
-            path.rename(doomed)
-            shutil.rmtree(doomed)
+            renamed = temporary_sibling(path)
+            path.rename(renamed)
+            shutil.rmtree(renamed)
         else:
             path.unlink(missing_ok=True)

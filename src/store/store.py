@@ -1,125 +1,170 @@
-"""The store: a value is read if it is there and whole, else made once, by one process, and kept."""
+"""The store: a value is read if it is stored and sound, else computed once, by one process, and written."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from ..config import Config
-from ..files import Damaged, remove_left_overs, set_aside, understood, write_atomic, writing
+from ..config import ACTIVATIONS_VARIABLE, RESULTS_VARIABLE, Config
+from ..files import DamagedFile, reading, remove_left_overs, rename_damaged, write_atomic, writing
 from ..locks import locked
 from ..records import Activations
-from ..utils import BadInput
-from . import metadata, search
-from .activations import VARIABLE as ACTIVATIONS_VARIABLE
-from .activations import ActivationSink, is_whole, make_whole, temporary_home
-from .entries import Entry, Place, StoredArrays, plain, read_arrays, read_manifest, set_entry_aside, write_entry
-from .environment import is_cached_only, is_enabled
+from ..utils import BadInput, first_names
+from . import search
+from .activations import ActivationSink, fill_folder, is_complete, temporary_home
+from .entries import (
+    Entry,
+    EntryPaths,
+    LazyArrays,
+    json_round_trip,
+    read_arrays,
+    read_manifest,
+    rename_damaged_entry,
+    write_entry,
+)
+from .environment import CACHED_ONLY_VARIABLE, is_cached_only, is_enabled
 from .folder import Folder, has_seal
-from .keys import ActivationKey, Key, key_name
-from .metadata import Metadata
+from .keys import ActivationKey, Key, identifier, key_name
+from .metadata import Metadata, encode_metadata, metadata_identifier, read_metadata
 
 log = logging.getLogger(__name__)
 
-VARIABLE = "RESULTCACHING_HOME"
+
+class NotStored(BadInput):
+    """Error of a value that is not stored and may not be computed: read-only store, or RESULTCACHING_CACHEDONLY."""
 
 
 class Store:
-    """Scores, ceilings and cards under `config.results_home`, activations under `config.activations_home`.
+    """Scores, ceilings and metadata under `config.results_home`, activations under `config.activations_home`.
 
-    Nothing is created before something is written. RESULTCACHING_DISABLE and RESULTCACHING_CACHEDONLY are obeyed.
+    No folder is created before a value is written. RESULTCACHING_DISABLE and RESULTCACHING_CACHEDONLY have the meaning
+    of result_caching.
+
+    Parameters
+    ----------
+    config : Config
+    read_only : bool
+        True: nothing is written, computed or waited for, a value that is not stored raises NotStored, and metadata are
+        read once per store (default: False).
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from .keys import CeilingKey
+    >>> home = Path(mkdtemp())
+    >>> store = Store(Config(home, home / "activations", home / "results", home, cores=1))
+    >>> key = CeilingKey("fake-fmri", "0" * 64, splits=10, seed=1)
+    >>> store.fetch(key, lambda: Entry({"raw": np.ones(3)}, {"n_bins": 8})).facts
+    {'n_bins': 8}
+    >>> store.find(key).arrays["raw"].tolist()
+    [1.0, 1.0, 1.0]
+    >>> [item.kind for item in store.items()]
+    ['ceiling']
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, read_only: bool = False):
+        self.config, self.read_only = config, read_only
         self.results_home = Path(config.results_home)
         self.activations_home = Path(config.activations_home)
+        self._metadata: dict[str, dict] = {}
 
     def fetch(self, key: Key, make: Callable[[], Entry], *, rerun: bool = False) -> Entry:
-        """The entry of `key`: read if stored and whole, else made by `make` and stored; its arrays are read when used.
+        """Return the entry of a key, computed and stored if it is not stored or damaged.
 
-        Raises BadInput where the cache cannot be written, is full, or must not compute (RESULTCACHING_CACHEDONLY).
+        Parameters
+        ----------
+        key : Key
+        make : callable
+            Computes the entry.
+        rerun : bool
+            Compute it in any case (default: False).
+
+        Returns
+        -------
+        Entry
+            Its arrays are read on first access.
+
+        Raises
+        ------
+        BadInput
+            If the store cannot be written, or holds an entry of a later version of this program.
+        NotStored
+            If the entry would have to be computed and may not be.
         """
-        place = Place(self.results_home, key)
-        if not is_enabled(place.identifier):
-            self._may_make(key, place.identifier)
-            made = make()
-            return Entry(made.arrays, plain(made.facts))
-        if not rerun and (entry := self._look(place, make)):
+        paths, enabled = EntryPaths(self.results_home, key), is_enabled(identifier(key))
+        if enabled and not rerun and (entry := self._read(paths, make)):
             return entry
-        self._may_make(key, place.identifier)
-        with locked(place.lock, VARIABLE):
-            entry = self._settle(place, make)
-            return entry if entry and not rerun else self._make(place, make)
+        self._check_may_compute(key)
+        if not enabled:
+            made = make()
+            return Entry(made.arrays, json_round_trip(made.facts))
+        with locked(paths.lock, RESULTS_VARIABLE):
+            entry = self._read_locked(paths, make)
+            return entry if entry and not rerun else self._compute(paths, make)
 
     def find(self, key: Key) -> Entry | None:
-        """The stored entry of `key`, or None; nothing is computed, and only the manifest is read before its arrays."""
-        place = Place(self.results_home, key)
-        return self._look(place, None) if is_enabled(place.identifier) else None
+        """Return the stored entry of a key, None if there is none; nothing is computed.
+
+        Parameters
+        ----------
+        key : Key
+
+        Returns
+        -------
+        Entry or None
+            Its arrays are read on first access and raise BadInput if they are damaged.
+
+        Raises
+        ------
+        BadInput
+            For an entry of a later version of this program.
+        """
+        return self._read(EntryPaths(self.results_home, key), None) if is_enabled(identifier(key)) else None
 
     def holds(self, key: Key) -> bool:
-        """Whether the value of `key` is stored and whole, as far as that can be seen without reading it."""
+        """Return True if the value of a key is stored and complete; its arrays are not read.
+
+        Parameters
+        ----------
+        key : Key
+
+        Raises
+        ------
+        BadInput
+            For an entry of a later version of this program.
+        """
         if not isinstance(key, ActivationKey):
             return self.find(key) is not None
-        folder = self.activations_home / key_name(key)
-        return is_enabled(f"dynamic_vision.activations/{key_name(key)}") and has_seal(folder, key)
+        return is_enabled(identifier(key)) and has_seal(self.activations_home / key_name(key), key)
 
-    def _look(self, place: Place, make: Callable[[], Entry] | None) -> Entry | None:
-        with understood(place.manifest, VARIABLE):
-            try:
-                manifest = read_manifest(place)
-            except Damaged as damage:
-                log.log(logging.WARNING if make is None else logging.INFO, "%s: %s", place.manifest, damage)
-                return None
-        return self._entry(place, manifest, make)
+    def items(self) -> Iterator[search.StoredItem]:
+        """Yield all items of the store, left-overs included; the arrays are not read.
 
-    def _entry(self, place: Place, manifest: dict | None, make: Callable[[], Entry] | None) -> Entry | None:
-        if manifest is None:
-            return None
-        return Entry(StoredArrays(partial(self._arrays, place, manifest, make)), manifest["facts"])
+        Yields
+        ------
+        StoredItem
+            Scores, ceilings and metadata by kind and name, then activations by name.
+        """
+        return search.stored_items(self.results_home, self.activations_home)
 
-    def _settle(self, place: Place, make: Callable[[], Entry] | None) -> Entry | None:
-        """The stored entry, under the lock: what is damaged is set aside and what was left half-written removed."""
-        remove_left_overs(place.value.parent, place.value.stem)
-        with writing(place.manifest, VARIABLE), understood(place.manifest, VARIABLE):
-            try:
-                manifest = read_manifest(place)
-            except Damaged as damage:
-                set_entry_aside(place, str(damage))
-                manifest = None
-        return self._entry(place, manifest, make)
+    def nearest(self, key: Key) -> tuple[str, list[search.Difference]] | None:
+        """Return the stored item of the key's class that differs from it in the fewest fields.
 
-    def _make(self, place: Place, make: Callable[[], Entry]) -> Entry:
-        start = time.monotonic()
-        made = make()
-        with writing(place.value, VARIABLE):
-            return write_entry(place, made, time.monotonic() - start)
+        Parameters
+        ----------
+        key : Key
 
-    def _arrays(self, place: Place, manifest: dict, make: Callable[[], Entry] | None) -> Mapping[str, np.ndarray]:
-        """The arrays that `manifest` promises; damaged ones are set aside and made again where `make` is known."""
-        try:
-            return read_arrays(place.value, manifest)
-        except Damaged as damage:
-            log.info("%s: %s", place.value, damage)
-            with locked(place.lock, VARIABLE), understood(place.manifest, VARIABLE):
-                return self._mend(place, make)
-
-    def _mend(self, place: Place, make: Callable[[], Entry] | None) -> Mapping[str, np.ndarray]:
-        try:
-            manifest = read_manifest(place)
-            if manifest is not None:
-                return read_arrays(place.value, manifest)
-            damage = "it is gone"
-        except Damaged as found:
-            damage = str(found)
-            with writing(place.manifest, VARIABLE):
-                set_entry_aside(place, damage)
-        if make is None:
-            raise BadInput(f"{place.value} was damaged ({damage}) and set aside; run again to compute it")
-        self._may_make(place.key, place.identifier)
-        return self._make(place, make).arrays
+        Returns
+        -------
+        (name, differences) or None
+            Differences are (field, wanted, stored), [] if the key itself is stored; None if no item has this class.
+        """
+        return search.nearest(key, self.results_home, self.activations_home)
 
     def activations(
         self,
@@ -130,100 +175,195 @@ class Store:
         *,
         rerun: bool = False,
     ) -> Activations:
-        """The activations of `key`, `sizes` {layer: n_features}: read if whole, else `fill` computes what is missing.
+        """Return the activations of a key, computed as far as they are not stored or damaged.
 
-        The layers are read-only memory maps. Raises Interrupted if `fill` returns early, and BadInput as `fetch` does.
+        Parameters
+        ----------
+        key : ActivationKey
+        sizes : mapping of str to int
+            {layer: number of features}.
+        ids : sequence of str, (n_stimuli,)
+        fill : callable
+            Computes the stimuli that are not `done` in the ActivationSink that it is called with.
+        rerun : bool
+            Compute all stimuli (default: False).
+
+        Returns
+        -------
+        Activations
+            Its layers are read-only memory maps.
+
+        Raises
+        ------
+        Interrupted
+            If `fill` returns before all stimuli are done; finished stimuli are kept.
+        BadInput, NotStored
+            As `fetch`.
         """
-        identifier = f"dynamic_vision.activations/{key_name(key)}"
-        enabled = is_enabled(identifier)
-        folder = Folder((self.activations_home if enabled else self._temporary) / key_name(key), key, sizes, ids)
-        if enabled and not rerun and self._is_whole(folder):
+        enabled = is_enabled(identifier(key))
+        folder = Folder(self.activations_home / key_name(key), key, sizes, ids)
+        if enabled and not rerun and self._is_complete(folder):
             return folder.activations()
-        self._may_make(key, identifier)
-        with locked(folder.path.with_name(f"{folder.path.name}.lock"), ACTIVATIONS_VARIABLE) as still_ours:
-            make_whole(folder, fill, rerun, still_ours)
+        self._check_may_compute(key)
+        if not enabled:
+            folder.path = self._temporary / key_name(key)
+        with locked(folder.path.with_name(f"{folder.path.name}.lock"), ACTIVATIONS_VARIABLE) as is_locked:
+            fill_folder(folder, fill, rerun, is_locked)
         return folder.activations()
+
+    def metadata(self, kind: str, name: str, make: Callable[[], Metadata], *, inputs: dict | None = None) -> dict:
+        """Return the metadata of a model or a dataset, made again if a file or a package that they depend on changed.
+
+        Parameters
+        ----------
+        kind : str
+            "model" or "data".
+        name : str
+        make : callable
+            Returns the Metadata.
+        inputs : dict
+            Other JSON-able inputs of the metadata (default: none).
+
+        Returns
+        -------
+        dict
+            The facts of the metadata, as read from JSON.
+
+        Raises
+        ------
+        BadInput, NotStored
+            As `fetch`.
+        """
+        inputs = json_round_trip(inputs or {})
+        file = metadata_identifier(kind, name, inputs)
+        if file in self._metadata:
+            return self._metadata[file]
+        identity, enabled = {"kind": kind, "name": name, "inputs": inputs}, is_enabled(file)
+        path = self.results_home / f"{file}.json"
+        facts, reason = self._read_metadata(path, identity) if enabled else (None, "the store is disabled")
+        if self.read_only and facts is not None:
+            self._metadata[file] = facts
+        if facts is None:
+            self._check_allowed(file, f"valid metadata of {kind} {name}", reason)
+            facts = self._make_metadata(path, identity, make) if enabled else json_round_trip(make().facts)
+        return facts
+
+    def _read(self, paths: EntryPaths, make: Callable[[], Entry] | None) -> Entry | None:
+        with reading(paths.manifest, RESULTS_VARIABLE):
+            try:
+                manifest = read_manifest(paths)
+            except DamagedFile as damage:
+                log.log(logging.WARNING if make is None else logging.INFO, "%s: %s", paths.manifest, damage)
+                return None
+        return self._entry(paths, manifest, make)
+
+    def _read_locked(self, paths: EntryPaths, make: Callable[[], Entry]) -> Entry | None:
+        """Return the stored entry, None if there is none; rename a damaged one and remove half-written files."""
+        remove_left_overs(paths.value.parent, paths.value.stem)
+        with writing(paths.manifest, RESULTS_VARIABLE), reading(paths.manifest, RESULTS_VARIABLE):
+            try:
+                manifest = read_manifest(paths)
+            except DamagedFile as damage:
+                rename_damaged_entry(paths, str(damage))
+                manifest = None
+        return self._entry(paths, manifest, make)
+
+    def _entry(self, paths: EntryPaths, manifest: dict | None, make: Callable[[], Entry] | None) -> Entry | None:
+        if manifest is None:
+            return None
+        return Entry(LazyArrays(partial(self._load_arrays, paths, manifest, make)), manifest["facts"])
+
+    def _compute(self, paths: EntryPaths, make: Callable[[], Entry]) -> Entry:
+        start = time.monotonic()
+        made = make()
+        with writing(paths.value, RESULTS_VARIABLE):
+            return write_entry(paths, made, time.monotonic() - start)
+
+    def _load_arrays(
+        self, paths: EntryPaths, manifest: dict, make: Callable[[], Entry] | None
+    ) -> Mapping[str, np.ndarray]:
+        """Return the arrays that belong to `manifest`; compute damaged ones again if `make` is given."""
+        try:
+            return read_arrays(paths.value, manifest)
+        except DamagedFile as damage:
+            log.info("%s: %s", paths.value, damage)
+        lock = nullcontext() if self.read_only else locked(paths.lock, RESULTS_VARIABLE)
+        with lock, reading(paths.manifest, RESULTS_VARIABLE):
+            return self._reload_arrays(paths, make)
+
+    def _reload_arrays(self, paths: EntryPaths, make: Callable[[], Entry] | None) -> Mapping[str, np.ndarray]:
+        """Return the arrays that a rerun wrote since the manifest was read; else rename and compute the entry."""
+        try:
+            manifest = read_manifest(paths)
+            if manifest is not None:
+                return read_arrays(paths.value, manifest)
+            damage = "it is gone"
+        except DamagedFile as found:
+            damage = str(found)
+        if self.read_only:
+            raise BadInput(f"{paths.value} is damaged ({damage}); run again to compute it")
+        with writing(paths.manifest, RESULTS_VARIABLE):
+            rename_damaged_entry(paths, damage)
+        if make is None:
+            raise BadInput(f"{paths.value} was damaged ({damage}) and renamed; run again to compute it")
+        self._check_may_compute(paths.key)
+        return self._compute(paths, make).arrays
 
     @cached_property
     def _temporary(self) -> Path:
         return temporary_home()
 
-    def _is_whole(self, folder: Folder) -> bool:
-        with understood(folder.path, ACTIVATIONS_VARIABLE):
+    def _is_complete(self, folder: Folder) -> bool:
+        with reading(folder.path, ACTIVATIONS_VARIABLE):
             try:
-                return is_whole(folder)
-            except Damaged as damage:
+                return is_complete(folder, seal=not self.read_only)
+            except DamagedFile as damage:
                 log.info("%s: %s", folder.path, damage)
                 return False
 
-    def metadata(
-        self,
-        kind: str,
-        name: str,
-        make: Callable[[], Metadata],
-        *,
-        inputs: dict | None = None,
-        source: str = "",
-        rerun: bool = False,
-    ) -> dict:
-        """Facts about the `kind` (say "model") called `name`, made again when a file or a package they rest on changed.
-
-        inputs: what else decides them, JSON-able; source: digest of the Python code that makes them.
-        """
-        identifier = metadata.metadata_identifier(kind, name, inputs or {})
-        asked = {"kind": kind, "name": name, "inputs": plain(inputs or {}), "source": source}
-        path = self.results_home / f"{identifier}.json"
-        enabled = is_enabled(identifier)
-        facts, reason = self._read_metadata(path, asked) if enabled and not rerun else (None, "it may not be read")
-        if facts is not None:
-            return facts
-        if is_cached_only(identifier):
-            raise BadInput(
-                f"the metadata of {kind} {name} must be made ({reason}), but RESULTCACHING_CACHEDONLY is set; unset it"
-            )
-        if not enabled:
-            return plain(make().facts)
-        with locked(path.with_suffix(".lock"), VARIABLE):
-            return self._settled_metadata(path, asked, make, rerun)
-
-    def _read_metadata(self, path: Path, asked: dict) -> tuple[dict | None, str]:
-        with understood(path, VARIABLE):
+    def _read_metadata(self, path: Path, identity: dict) -> tuple[dict | None, str]:
+        with reading(path, RESULTS_VARIABLE):
             try:
-                return metadata.read_metadata(path, asked)
-            except Damaged as damage:
+                return read_metadata(path, identity, update=not self.read_only)
+            except DamagedFile as damage:
                 return None, str(damage)
 
-    def _settled_metadata(self, path: Path, asked: dict, make: Callable[[], Metadata], rerun: bool) -> dict:
-        remove_left_overs(path.parent, path.stem)
-        facts = None
-        with writing(path, VARIABLE), understood(path, VARIABLE):
-            try:
-                facts, _ = metadata.read_metadata(path, asked)
-            except Damaged as damage:
-                set_aside(path, str(damage))
-        if facts is not None and not rerun:
-            return facts
-        made = make()
-        data = metadata.metadata_bytes(asked, made)
-        with writing(path, VARIABLE):
-            write_atomic(path, data)
-        return plain(made.facts)
+    def _make_metadata(self, path: Path, identity: dict, make: Callable[[], Metadata]) -> dict:
+        """Return metadata that another process wrote in the meantime, else make and write them."""
+        with locked(path.with_suffix(".lock"), RESULTS_VARIABLE):
+            remove_left_overs(path.parent, path.stem)
+            facts = None
+            with writing(path, RESULTS_VARIABLE), reading(path, RESULTS_VARIABLE):
+                try:
+                    facts, _ = read_metadata(path, identity, update=True)
+                except DamagedFile as damage:
+                    rename_damaged(path, str(damage))
+            if facts is not None:
+                return facts
+            made = make()
+            data = encode_metadata(identity, made)
+            with writing(path, RESULTS_VARIABLE):
+                write_atomic(path, data)
+            return json_round_trip(made.facts)
 
-    def why(self, key: Key) -> list[search.Difference]:
-        """(field, wanted, stored) in which `key` differs from the nearest stored one of its class; none if none is."""
-        found = search.nearest(key, self.results_home, self.activations_home)
-        return found[1] if found else []
-
-    def _may_make(self, key: Key, identifier: str) -> None:
-        if not is_cached_only(identifier):
+    def _check_may_compute(self, key: Key) -> None:
+        name = identifier(key)
+        if not self.read_only and not is_cached_only(name):
             return
-        found = search.nearest(key, self.results_home, self.activations_home)
+        found = self.nearest(key)
         near = "nothing of its kind is stored"
         if found and found[1]:
-            told = "; ".join(f"{name}: wanted {ours}, stored {theirs}" for name, ours, theirs in found[1][:4])
-            near = f"the nearest stored one, {found[0]}, differs in {told}"
+            fields = [f"{field} (wanted {wanted}, stored {stored})" for field, wanted, stored in found[1]]
+            near = f"the nearest stored one, {found[0]}, differs in {first_names(fields, 4)}"
         elif found:
             near = "it is stored, but may not be used"
-        raise BadInput(
-            f"{identifier} must be computed ({near}), but RESULTCACHING_CACHEDONLY is set; unset it to compute"
-        )
+        self._check_allowed(name, name, near)
+
+    def _check_allowed(self, name: str, what: str, reason: str) -> None:
+        """Raise NotStored if the store is read-only, or computes nothing under the identifier `name`."""
+        if self.read_only:
+            raise NotStored(f"{what} is not stored ({reason}); run the score command to compute it")
+        if is_cached_only(name):
+            raise NotStored(
+                f"{what} must be computed ({reason}), but {CACHED_ONLY_VARIABLE} is set; unset it to compute"
+            )

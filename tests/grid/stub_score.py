@@ -1,7 +1,7 @@
-"""`stub_score.py SCRIPT FLAGS...`: a score script that loads no model, with the real flags, keys, store and exit codes.
+"""Stub of the score command that loads no model, with the real flags, keys, store and exit codes.
 
-The file named by STUB_PLAN says what becomes of a cell, {"model on names": how}; its folder keeps what happened, a line
-a run. Cells without a line there score at once.
+`stub_score.py BENCHMARK FLAGS...`. The file STUB_PLAN holds {"model on datasets": outcome}; other cells score at once.
+Its folder keeps a file per cell with a line about every run.
 """
 
 import json
@@ -13,22 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from src.cli.options import parse
 from src.config import Config
-from src.pipeline import Reporter
 from src.pipeline.benchmarks import benchmarks
+from src.pipeline.flags import parse
 from src.pipeline.run import Run
 from src.pipeline.summary import summarise
 from src.store import Entry, Metadata, Store
 
 STEP_S = 0.5
-PATIENCE_S = 120
+TIMEOUT_S = 120
 
 
 class StubStore(Store):
-    """The real store, whose cards are made without loading anything."""
+    """The real store, whose metadata are made without loading a model or a dataset."""
 
-    def metadata(self, kind, name, make, **asked):
+    def metadata(self, kind, name, make, **inputs):
         facts = {
             "data": {
                 "digest": f"data of {name}",
@@ -44,35 +43,35 @@ class StubStore(Store):
             },
         }
         files = (Path(os.environ["STUB_PLAN"]).with_name("source.py"), *sorted(Path(np.__file__).parent.glob("*.py")))
-        return super().metadata(kind, name, lambda: Metadata(facts[kind], files, {"numpy": np.__version__}), **asked)
+        return super().metadata(kind, name, lambda: Metadata(facts[kind], files, {"numpy": np.__version__}), **inputs)
 
 
 def main(benchmark: str, arguments: list[str]) -> int:
-    options = parse(benchmark, arguments)
+    flags = parse(benchmark, arguments)
     plan = Path(os.environ["STUB_PLAN"])
-    cell = f"{options.request.model} on {'+'.join(options.request.names)}"
-    how = json.loads(plan.read_text()).get(cell, "score")
-    scene = plan.parent / cell.replace(" ", "_").replace("/", "_")
-    note(scene, f"start {os.getpid()}")
-    code = perform(how, scene, options.extract_only)
-    if code == 0 and not options.extract_only:
-        store_scores(options.request, lost=how == "lost")
-    note(scene, f"end {code}")
+    cell = f"{flags.request.model} on {'+'.join(flags.request.datasets)}"
+    outcome = json.loads(plan.read_text()).get(cell, "score")
+    prefix = plan.parent / cell.replace(" ", "_").replace("/", "_")
+    record(prefix, f"start {os.getpid()}")
+    code = perform(outcome, prefix, flags.extract_only)
+    if code == 0 and not flags.extract_only:
+        store_scores(flags.request, lost=outcome == "lost")
+    record(prefix, f"end {code}")
     return code
 
 
-def note(scene: Path, text: str) -> None:
-    with open(scene.with_suffix(".runs"), "a") as file:
+def record(prefix: Path, text: str) -> None:
+    with open(prefix.with_suffix(".runs"), "a") as file:
         file.write(text + "\n")
 
 
-def perform(how: str, scene: Path, extract_only: bool) -> int:
-    """What becomes of the cell; the exit code."""
-    asked_to_stop = []
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
-    word, _, number = how.partition(" ")
+def perform(outcome: str, prefix: Path, extract_only: bool) -> int:
+    """Act out the outcome of the cell and return the exit code."""
+    stop_signals = []
+    signal.signal(signal.SIGTERM, lambda *_: stop_signals.append(True))
+    word, _, argument = outcome.partition(" ")
     if word == "fail":
-        print("something the script could not do", file=sys.stderr)
+        print("an error of the score command", file=sys.stderr)
         return 1
     if word == "fail-extraction" and extract_only:
         print("no such film", file=sys.stderr)
@@ -81,41 +80,40 @@ def perform(how: str, scene: Path, extract_only: bool) -> int:
         os.kill(os.getppid(), signal.SIGKILL)
         return 1
     if word == "environment":
-        print(os.environ.get(number, ""), flush=True)
+        print(os.environ.get(argument, ""), flush=True)
     if word == "steps":
-        return 0 if go_on(scene, int(number), asked_to_stop) else 143
+        return 0 if do_steps(prefix, int(argument), stop_signals) else 143
     if word == "hang":
         print("waiting", flush=True)
-        until(lambda: asked_to_stop)
+        until(lambda: stop_signals)
         return 143
     return 0
 
 
-def go_on(scene: Path, n_steps: int, asked_to_stop: list) -> bool:
-    """Do the steps that are not done yet, one file for each; whether all are done."""
+def do_steps(prefix: Path, n_steps: int, stop_signals: list) -> bool:
+    """Do the missing steps, one file each, and return True if all are done."""
     for step in range(n_steps):
-        if asked_to_stop:
+        if stop_signals:
             return False
-        done = scene.with_suffix(f".step{step}")
+        done = prefix.with_suffix(f".step{step}")
         if not done.exists():
             time.sleep(STEP_S)
             done.touch()
-            note(scene, f"step {step}")
+            record(prefix, f"step {step}")
             print(f"step {step + 1} of {n_steps}", flush=True)
     return True
 
 
 def until(condition) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
 
 
 def store_scores(request, lost: bool = False) -> None:
-    """An entry for every score of the request, under its real key; with `lost`, only the cards."""
+    """Store an entry for every score of the request under its real key; lost: store only the metadata."""
     config = Config.from_env()
-    run = Run(request, config, Reporter())
-    run.store = StubStore(config)
+    run = Run(request, config, store=StubStore(config))
     for benchmark in benchmarks(run):
         values = np.linspace(0, 1, 2 * 3 * request.splits).reshape(2, 3, request.splits)
         arrays = {

@@ -1,4 +1,4 @@
-"""Which cells a command line comes to, what identifies them, and the sbatch file that runs them; nothing runs here."""
+"""Cells of a command line, their identity, their sbatch files and states; no cell is run."""
 
 import os
 import shlex
@@ -13,8 +13,8 @@ from src.grid.folder import grid_at
 from src.grid.hints import hints
 from src.grid.resources import Resources, seconds
 from src.grid.states import last_line, verdict
-from src.grid.stored import Shelf
 from src.pipeline import Request
+from src.store import Store
 from src.utils import BadInput
 
 
@@ -47,22 +47,22 @@ def test_a_cell_is_its_command_line():
     [
         (["pixel"], ["fake-fmri"], [], "unknown model 'pixel'; did you mean pixels"),
         (["pixels"], ["fake-fmr"], [], "unknown fmri dataset 'fake-fmr'; did you mean fake-fmri"),
-        (["pixels"], ["fake-fmri"], ["--rerun-all"], "src.store rm"),
+        (["pixels"], ["fake-fmri"], ["--rerun-all"], "dynamic-vision store rm"),
         (["pixels"], ["fake-fmri"], ["--output", "x.csv"], "collect --output FILE"),
         (["pixels"], ["fake-fmri"], ["--extract-only"], "--split-steps"),
         (["pixels"], ["fake-fmri"], ["-d", "fake-clips-fmri"], "expected --models and --datasets before it"),
         (["pixels"], ["fake-fmri"], ["--model", "fake-net"], "expected --models and --datasets before it"),
     ],
 )
-def test_what_cannot_be_a_cell_is_refused(models, names, flags, message):
+def test_flags_and_names_that_make_no_cell_raise(models, names, flags, message):
     with pytest.raises(BadInput, match=message):
         make_cells("fmri", models, names, flags, each=False)
 
 
-def test_flags_the_script_does_not_know_leave_as_the_script_would(capsys):
+def test_unknown_flags_exit_as_in_the_score_command(capsys):
     with pytest.raises(SystemExit, match="2"):
         make_cells("fmri", ["pixels"], ["fake-fmri"], ["--spits", "3"], each=False)
-    assert "score_fmri.py: error: unrecognized arguments: --spits 3" in capsys.readouterr().err
+    assert "score fmri: error: unrecognized arguments: --spits 3" in capsys.readouterr().err
 
 
 DRY = ("submit", "--benchmark", "fmri", "-m", "fake-net", "pixels", "-d", "fake-fmri", "fake-clips-fmri", "--dry-run")
@@ -70,8 +70,8 @@ DRY = ("submit", "--benchmark", "fmri", "-m", "fake-net", "pixels", "-d", "fake-
 
 def test_the_dry_run_prints_an_sbatch_file_and_writes_nothing(bench):
     before = sorted(bench.home.rglob("*"))
-    asked = "--partition gpu --gpus a100:2 --time 4:00:00 --mem 32G --cpus 8 --max-parallel 5 --account lab"
-    text = bench(*DRY, *asked.split(), "--sbatch=--qos=long", "--", "--layers", "a layer")
+    resources = "--partition gpu --gpus a100:2 --time 4:00:00 --mem 32G --cpus 8 --max-parallel 5 --account lab"
+    text = bench(*DRY, *resources.split(), "--sbatch=--qos=long", "--", "--layers", "a layer")
     assert sorted(bench.home.rglob("*")) == before
     options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH")]
     wanted = (
@@ -88,12 +88,14 @@ def test_the_dry_run_prints_an_sbatch_file_and_writes_nothing(bench):
     ("time", "expected"),
     [("5", 300), ("5:30", 330), ("1:05:30", 3930), ("2-3", 183600), ("2-3:04", 183840), ("2-3:04:05", 183845)],
 )
-def test_times_in_slurms_notation(time, expected):
+def test_times_in_the_notation_of_slurm(time, expected):
     assert seconds(time) == expected
 
 
-def test_times_that_are_too_short_or_none_are_refused(bench):
-    assert "--time 1 ends before a cell can be told to stop 120 s" in bench(*DRY, "--time", "1", expect=2)
+def test_times_that_are_too_short_or_not_times_raise(bench):
+    assert "--time 1 is less than the 120 s before the limit at which a cell is stopped" in bench(
+        *DRY, "--time", "1", expect=2
+    )
     assert "--time soon; expected minutes" in bench(*DRY, "--time", "soon", expect=2)
 
 
@@ -120,7 +122,7 @@ def test_large_grids_are_several_arrays(bench, monkeypatch):
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 137, 143])
-def test_the_batch_shell_hands_on_what_the_cell_said(bench, tmp_path, code):
+def test_the_batch_shell_passes_on_the_exit_code(bench, tmp_path, code):
     done = run_batch(bench, tmp_path, f"exit {code}")
     assert done.returncode == code
     assert exit_file(bench) == f"{code}\n"
@@ -128,20 +130,20 @@ def test_the_batch_shell_hands_on_what_the_cell_said(bench, tmp_path, code):
 
 
 @pytest.mark.parametrize(("signal", "requeued"), [("USR1", True), ("TERM", False)])
-def test_only_the_notice_before_the_time_limit_queues_a_cell_again(bench, tmp_path, signal, requeued):
+def test_only_the_signal_before_the_time_limit_requeues_a_cell(bench, tmp_path, signal, requeued):
     cell = f"trap 'sleep 0.3; exit 143' TERM; kill -{signal} $PPID; while :; do sleep 0.1; done"
     done = run_batch(bench, tmp_path, cell)
     assert done.returncode == 143, done.stderr
     assert (tmp_path / "requeued").exists() == requeued
 
 
-def test_a_cell_that_ends_well_after_the_notice_is_not_queued_again(bench, tmp_path):
+def test_a_cell_that_ends_with_0_after_the_signal_is_not_requeued(bench, tmp_path):
     done = run_batch(bench, tmp_path, "trap 'sleep 0.3; exit 0' TERM; kill -USR1 $PPID; while :; do sleep 0.1; done")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "requeued").exists()
 
 
-def test_a_cell_is_not_queued_again_for_ever(bench, tmp_path):
+def test_requeues_are_limited(bench, tmp_path):
     cell = "trap 'exit 143' TERM; kill -USR1 $PPID; while :; do sleep 0.1; done"
     done = run_batch(bench, tmp_path, cell, SLURM_RESTART_COUNT=str(slurm.MAX_RESTARTS))
     assert done.returncode == 143
@@ -149,7 +151,7 @@ def test_a_cell_is_not_queued_again_for_ever(bench, tmp_path):
 
 
 def run_batch(bench, tmp_path, cell: str, **environment: str):
-    """The sbatch file run by hand with a shell as its cell, as SLURM would run it."""
+    """Run the sbatch file by hand as SLURM does, with a shell as its cell."""
     grid = grid_at(bench.config, "fmri")
     grid.add_cells(make_cells("fmri", ["pixels"], ["fake-fmri"], [], each=False))
     submission = grid.new_submission("slurm", grid.cells.values(), {"score": Resources()})
@@ -171,7 +173,7 @@ def program(path, text: str):
 
 
 def fake_slurm(bench, monkeypatch, squeue: str, sacct: str | None = None):
-    """Put programs with SLURM's names in front of the path; returns a function that tells how sbatch was called."""
+    """Put stubs of the SLURM programs first in PATH; return a function that lists the calls of sbatch."""
     folder = bench.home / "slurm"
     folder.mkdir(exist_ok=True)
     calls = folder / "calls"
@@ -186,7 +188,7 @@ def fake_slurm(bench, monkeypatch, squeue: str, sacct: str | None = None):
 
 
 def submitted_cell(bench, monkeypatch, benchmark="fmri"):
-    """A grid of one cell that SLURM took as job 1, and that job's name."""
+    """Submit a grid of one cell as job 1; return the grid and the name of the job."""
     fake_slurm(bench, monkeypatch, squeue="")
     bench("submit", "--benchmark", benchmark, "-m", "pixels", "-d", "fake-fmri")
     grid = grid_at(bench.config, "fmri")
@@ -206,22 +208,22 @@ def submitted_cell(bench, monkeypatch, benchmark="fmri"):
             None,
             "60%",
             None,
-            ["interrupted", "time limit; ask for more with --time; 60%"],
+            ["interrupted", "time limit; request more with --time; 60%"],
         ),
-        ("", "{name}|1_0|TIMEOUT|None", "60%", None, ["interrupted", "time limit; ask for more with --time; 60%"]),
+        ("", "{name}|1_0|TIMEOUT|None", "60%", None, ["interrupted", "time limit; request more with --time; 60%"]),
         ("", "{name}|1_0|CANCELLED by 7|None", None, None, ["missing", "cancelled"]),
-        ("", "{name}|1_0|OUT_OF_MEMORY|None", "", "137", ["failed", "out of memory; ask for more with --mem"]),
+        ("", "{name}|1_0|OUT_OF_MEMORY|None", "", "137", ["failed", "out of memory; request more with --mem"]),
         ("{name}|1|0|PENDING|BeginTime", "{name}|1_0|PREEMPTED|None", "", None, ["pending", "job 1_0, BeginTime"]),
         ("", "{name}|1_0|FAILED|None", "no luck", "1", ["failed", "exit 1; no luck"]),
         ("", None, "no luck", "143", ["interrupted", "stopped by SIGTERM; no luck"]),
         ("", None, "no luck", None, ["failed", "not in the queue, and no result: killed?; no luck"]),
-        ("", None, None, None, ["missing", "not in the queue, and never began"]),
+        ("", None, None, None, ["missing", "not in the queue, and never started"]),
         (
             "another|1|0|RUNNING|None",
             "another|1_0|RUNNING|None",
             None,
             None,
-            ["missing", "not in the queue, and never began"],
+            ["missing", "not in the queue, and never started"],
         ),
     ],
 )
@@ -238,10 +240,10 @@ def test_the_state_of_a_cell(bench, monkeypatch, squeue, sacct, log, code, expec
     assert f"{to_start} of 1 cells to start" in bench(*again)
 
 
-def test_a_job_that_was_submitted_but_not_noted_is_known_by_its_name(bench, monkeypatch):
+def test_a_job_whose_id_was_not_written_is_found_by_its_name(bench, monkeypatch):
     fake_slurm(bench, monkeypatch, squeue="")
     program(bench.home / "slurm" / "sbatch", "#!/bin/sh\nkill -9 $$\n")
-    assert "sbatch refused" in bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", expect=2)
+    assert "sbatch failed" in bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", expect=2)
     grid = grid_at(bench.config, "fmri")
     fake_slurm(bench, monkeypatch, f"{grid.job_name(grid.submissions[0], 'score')}|7|0|RUNNING|None")
     assert bench.status()["pixels on fake-fmri"] == ["running", "job 7_0"]
@@ -249,7 +251,7 @@ def test_a_job_that_was_submitted_but_not_noted_is_known_by_its_name(bench, monk
     assert (bench.home / "slurm" / "cancelled").read_text() == "7_0\n"
 
 
-def test_what_a_job_was_given_is_not_handed_on(bench, monkeypatch):
+def test_variables_of_an_outer_job_are_not_passed_on(bench, monkeypatch):
     fake_slurm(bench, monkeypatch, squeue="")
     program(bench.home / "slurm" / "sbatch", f"#!/bin/sh\nenv >{bench.home}/given; echo 1\n")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
@@ -260,16 +262,16 @@ def test_what_a_job_was_given_is_not_handed_on(bench, monkeypatch):
     assert "SLURM_CPUS_PER_TASK" not in given
 
 
-def test_a_queue_that_does_not_answer_ends_nothing(bench, monkeypatch):
+def test_a_queue_that_does_not_answer_raises(bench, monkeypatch):
     submitted_cell(bench, monkeypatch)
     program(bench.home / "slurm" / "squeue", "#!/bin/sh\necho slurm_load_jobs error >&2; exit 1\n")
     for command in ("status", "retry", "cancel"):
-        assert "squeue refused: slurm_load_jobs error" in bench(command, expect=2)
+        assert "squeue failed: slurm_load_jobs error" in bench(command, expect=2)
     monkeypatch.setenv("PATH", str(bench.home))
-    assert "there is no squeue here" in bench("status", expect=2)
+    assert "no program squeue" in bench("status", expect=2)
 
 
-def test_retry_asks_again_for_what_was_asked(bench, monkeypatch):
+def test_retry_uses_the_same_resources(bench, monkeypatch):
     submitted = fake_slurm(bench, monkeypatch, squeue="")
     bench(
         "submit",
@@ -330,14 +332,14 @@ def test_the_last_line_of_a_log(tmp_path):
     assert last_line(path)
 
 
-def test_hints_rest_on_what_is_stored(bench, stub):
+def test_hints_use_what_is_stored(bench, stub):
     cell = Cell("fmri", "pixels", ("fake-fmri",))
-    unknown = hints([cell], Shelf(bench.config), bench.config)
+    unknown = hints([cell], Store(bench.config, read_only=True))
     assert "not known" in unknown[0]
-    assert "nothing is stored" in unknown[1]
+    assert "no score on these datasets is stored" in unknown[1]
     stub.store_scores(cell.request())
-    disk, memory, time = hints([cell], Shelf(bench.config), bench.config)
+    disk, memory, time = hints([cell], Store(bench.config, read_only=True))
     # 2 stimuli x 2 bins x (5000 projected + 10) x 4 bytes
-    assert disk == "disk: 0.1 MB of activations to write"
+    assert disk == "disk: 80.2 kB of activations to write"
     assert "--mem 5G" in memory
     assert "1 stored scores" in time

@@ -1,4 +1,4 @@
-"""One table of a grid's scores, read off a real store in which they were put without running anything."""
+"""The table of the scores of a grid, read from a real store that the stub has filled."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from src.models import MODELS
 
 @pytest.fixture
 def stored(bench, stub):
-    """A function that makes a grid whose scores are all stored."""
+    """Function that makes a grid whose scores are all stored."""
 
     def make(benchmark: str, models, names, flags=()) -> None:
         cells = make_cells(benchmark, models, names, flags, each=True)
@@ -59,12 +59,12 @@ def test_collect_writes_text_too(bench, stored, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "message"), [("scores.xls", "expected a name that ends in"), ("no/x.csv", "there is no folder")]
 )
-def test_collect_refuses_what_it_cannot_write(bench, stored, tmp_path, name, message):
+def test_collect_raises_for_files_that_cannot_be_written(bench, stored, tmp_path, name, message):
     stored("fmri", ["pixels"], ["fake-fmri"])
     assert message in bench("collect", "--output", tmp_path / name, expect=2)
 
 
-def test_several_grids_are_shown_together_but_changed_one_by_one(bench, stored):
+def test_several_grids_are_printed_together_and_changed_one_by_one(bench, stored):
     stored("fmri", ["pixels"], ["fake-fmri"])
     stored("task", ["pixels"], ["digits"])
     status = bench("status")
@@ -75,10 +75,10 @@ def test_several_grids_are_shown_together_but_changed_one_by_one(bench, stored):
     assert "unknown grid 'tasks'; did you mean task?" in bench("status", "--grid", "tasks", expect=2)
 
 
-def test_a_cached_grid_of_100_cells_is_printed_at_once(bench, stored):
+def test_a_stored_grid_of_100_cells_is_printed_quickly(bench, stored):
     stored("task", list(MODELS)[:50], ["fake-action", "fake-selfmotion"])
     program = (
-        "import sys; from src.grid.__main__ import main; code = main(sys.argv[1:]); print(*sys.modules); sys.exit(code)"
+        "import sys; from src.cli import run_command; code = run_command('grid'); print(*sys.modules); sys.exit(code)"
     )
     for command in ("status", "collect"):
         start = time.monotonic()
@@ -88,6 +88,6 @@ def test_a_cached_grid_of_100_cells_is_printed_at_once(bench, stored):
         assert len([line for line in table if " fake-" in line]) == 100
         assert "100 done" in done.stdout + done.stderr
         assert not {"torch", "xarray", "pandas", "netCDF4", "sklearn"} & set(modules.split())
-        # 2 s is the bar on a machine that does nothing else
+        # the limit is 2 s on a machine without other processes
         assert seconds < 10
         print(f"{command} of 100 cached cells: {seconds:.2f} s")

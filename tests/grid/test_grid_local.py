@@ -1,4 +1,4 @@
-"""The grid without SLURM: real processes, a real store."""
+"""The grid without SLURM: real processes and a real store."""
 
 import os
 import signal
@@ -7,6 +7,8 @@ import sys
 import time
 
 import pytest
+
+from src.cli.grid import REASON_WIDTH
 
 MODELS = ("fake-net", "pixels", "alexnet")
 CELLS = ("submit", "--benchmark", "fmri", "-m", *MODELS, "-d", "fake-fmri")
@@ -17,7 +19,7 @@ def test_only_what_is_missing_runs_again(bench):
     bench.plan({FIRST: "fail", SECOND: "lost"})
     bench(*CELLS, "--local", 2, expect=1)
     status = bench.status()
-    assert status[FIRST] == ["failed", "exit 1; something the script could not do"]
+    assert status[FIRST] == ["failed", "exit 1; an error of the score command"]
     assert status[SECOND] == ["failed", "exit 0, but its score is not in this store"]
     assert status[THIRD] == ["done", ""]
 
@@ -44,21 +46,22 @@ def test_a_grid_grows_and_retry_takes_single_cells(bench):
     assert f"unknown cell '{wanted[:-1]}'" in bench("retry", wanted[:-1], "--local", 1, expect=2)
 
 
-def test_scores_of_changed_code_are_looked_at_again(bench):
+def test_scores_of_changed_code_are_missing(bench):
     bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", "--local", 1)
     bench.change_sources("changed")
-    told = "exit 0, but this store never met data fake-fmri, or it changed since"
-    assert bench.status() == {SECOND: ["missing", told]}
+    changed = f"valid metadata of data fake-fmri is not stored ({bench.home / 'source.py'} changed)"
+    reason = f"exit 0, but {changed}; run the score command to compute it"
+    assert bench.status() == {SECOND: ["missing", reason[:REASON_WIDTH].strip()]}
     bench("retry", "--local", 2)
     assert bench.states() == {SECOND: "done"}
 
 
-@pytest.mark.parametrize("benchmark", ["electrodes", "task", "behaviour"])
-def test_every_script_can_be_a_grid(bench, script):
-    names = {"electrodes": ("fake-electrodes", "fake-mt"), "task": ("digits",), "behaviour": ("fake-behaviour",)}[
-        script
-    ]
-    bench("submit", "--benchmark", script, "-m", "fake-net", "-d", *names, "--local", 1)
+@pytest.mark.parametrize(
+    ("benchmark", "names"),
+    [("electrodes", ["fake-electrodes", "fake-mt"]), ("task", ["digits"]), ("behaviour", ["fake-behaviour"])],
+)
+def test_every_benchmark_can_be_a_grid(bench, benchmark, names):
+    bench("submit", "--benchmark", benchmark, "-m", "fake-net", "-d", *names, "--local", 1)
     assert list(bench.states().values()) == ["done"]
     scores = [line for line in bench("collect").splitlines() if line.startswith("fake-net")]
     assert len(scores) == len(names)
@@ -81,11 +84,12 @@ def started(home, n_cells):
 
 @pytest.fixture
 def runner(bench):
-    """The same command line in a process of its own, with two cells that wait and one behind them."""
+    """The same command line in a separate process, with two cells that wait and one behind them."""
     bench.plan(dict.fromkeys((FIRST, SECOND), "hang"))
     program = (
-        "import sys; from src.grid.__main__ import main; "
-        f"sys.exit(main(sys.argv[1:], command=lambda script: [{sys.executable!r}, 'tests/grid/stub_score.py', script]))"
+        "import sys; from src.cli import run_command; "
+        f"stub = lambda benchmark: [{sys.executable!r}, 'tests/grid/stub_score.py', benchmark]; "
+        "sys.exit(run_command('grid', command=stub))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, *CELLS, "--local", "2"], stderr=subprocess.PIPE)
     started(bench.home, 2)
@@ -94,7 +98,7 @@ def runner(bench):
     process.communicate()
 
 
-def test_a_local_run_passes_sigterm_on_and_can_go_on(bench, runner):
+def test_a_local_run_passes_sigterm_on_and_can_continue(bench, runner):
     live = bench.status()
     assert [state for state, _ in live.values()] == ["running", "running", "pending"]
     assert "local, process" in live[FIRST][1]
@@ -114,7 +118,7 @@ def test_cancel_ends_a_local_run(bench, runner):
     assert bench.states() == {FIRST: "interrupted", SECOND: "interrupted", THIRD: "missing"}
 
 
-def test_a_killed_local_run_is_not_taken_for_a_live_one(bench, runner):
+def test_a_killed_local_run_is_not_live(bench, runner):
     runner.kill()
     runner.wait(20)
     for cell in (FIRST, SECOND):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.grid.__main__ import main
+from src.cli import run_command
 
 SLURM_LOCAL = Path(__file__).resolve().parents[1] / "slurm" / "slurm_local.sh"
 EXTRA = """\
@@ -28,12 +28,12 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Cluster:
-    """A SLURM of one node on loopback, in a folder of its own."""
+    """A SLURM of one node on loopback in a separate folder."""
 
     folder: Path
     accounting: bool
 
-    def ask(self, what: str) -> None:
+    def call(self, action: str) -> None:
         """Call slurm_local.sh."""
         # the two clusters run side by side
         first_port = 20000 + 10 * (os.getpid() % 1200)
@@ -45,14 +45,14 @@ class Cluster:
             "SLURM_LOCAL_ACCT": str(int(self.accounting)),
             "SLURM_LOCAL_EXTRA": EXTRA,
         }
-        subprocess.run([SLURM_LOCAL, what], env=environment, check=True, timeout=120)
+        subprocess.run([SLURM_LOCAL, action], env=environment, check=True, timeout=120)
 
     @property
     def conf(self) -> str:
         return str(self.folder / "slurm.conf")
 
     def processes(self) -> dict[str, int]:
-        """{daemon: process id} of those that left a pid file."""
+        """Return {daemon: process id} of the daemons with a pid file."""
         files = {name: self.folder / f"{name}.pid" for name in DAEMONS}
         return {name: int(file.read_text()) for name, file in files.items() if file.exists()}
 
@@ -66,12 +66,12 @@ class Cluster:
 )
 def cluster(request, tmp_path_factory):
     found = Cluster(tmp_path_factory.mktemp("slurm"), request.param)
-    found.ask("start")
+    found.call("start")
     pids = found.processes()
     assert len(pids) == (5 if found.accounting else 3)
     yield found
     pids |= found.processes()
-    found.ask("stop")
+    found.call("stop")
     shutil.rmtree(found.folder / "db", ignore_errors=True)
     left = [name for name, pid in pids.items() if alive(pid)]
     assert not left, f"still running: {left}"
@@ -79,7 +79,7 @@ def cluster(request, tmp_path_factory):
 
 @pytest.fixture
 def slurm(bench, cluster, monkeypatch):
-    """The bench, on the cluster."""
+    """The bench on the cluster."""
     monkeypatch.setenv("SLURM_CONF", cluster.conf)
     return bench
 
@@ -91,11 +91,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition, seconds: float, what: str):
-    """Wait for something true, and return it."""
+def until(condition, seconds: float, name: str):
+    """Wait until `condition()` is true, and return its value."""
     end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        assert time.monotonic() < end, f"{name}: not within {seconds} s"
         time.sleep(0.3)
     return found
 
@@ -106,7 +106,7 @@ def command(*arguments: str) -> str:
     return done.stdout
 
 
-def nothing_lives(bench) -> bool:
+def no_live_cell(bench) -> bool:
     return not {"running", "pending"} & set(bench.states().values())
 
 
@@ -119,25 +119,25 @@ GRID = ("submit", "--benchmark", "fmri", "--each", "-m", *MODELS, "-d", "fake-fm
 FAILING, KILLED, SHOT, LONG, PREEMPTED = (f"{model} on fake-fmri" for model in MODELS[:5])
 
 
-def test_twelve_cells_with_every_accident(slurm):
+def test_twelve_cells_with_every_kind_of_failure(slurm):
     slurm.plan({FAILING: "fail", KILLED: "hang", SHOT: "kill-shell", LONG: "steps 80", PREEMPTED: "steps 24"})
-    # SLURM looks at time limits every half minute: with this notice the first look ends a cell that still runs
-    said = slurm(*GRID, "--time", "1", "--notice", "60")
-    assert "12 of 12 cells to start" in said
+    # SLURM checks time limits every half minute: with this notice the first check ends a cell that still runs
+    printed = slurm(*GRID, "--time", "1", "--notice", "60")
+    assert "12 of 12 cells to start" in printed
     assert "0 of 12 cells to start" in slurm(*GRID), "a second submission starts nothing"
 
     until(lambda: slurm.runs(KILLED), 30, "the cell to be killed starts")
     os.kill(int(slurm.runs(KILLED)[0].split()[1]), signal.SIGKILL)
-    until(lambda: counted(slurm, PREEMPTED, "step") > 2 and counted(slurm, LONG, "step") > 2, 30, "cells are at work")
+    until(lambda: counted(slurm, PREEMPTED, "step") > 2 and counted(slurm, LONG, "step") > 2, 30, "cells are running")
     urgent = command("sbatch", "--parsable", "-p", "urgent", "-c", str(CPUS), "-o", "/dev/null", "--wrap", "sleep 1")
     until(
         lambda: "COMPLETED" in command("squeue", "-h", "-t", "all", "-j", urgent.strip(), "-o", "%T"), 30, "urgent job"
     )
     assert counted(slurm, PREEMPTED, "step") < 24, "preempted too late to mean anything"
 
-    until(lambda: nothing_lives(slurm), 150, "the grid comes to rest")
+    until(lambda: no_live_cell(slurm), 150, "the grid comes to rest")
     status = slurm.status()
-    assert status[FAILING] == ["failed", "exit 1; something the script could not do"]
+    assert status[FAILING] == ["failed", "exit 1; an error of the score command"]
     assert status[KILLED][0] == "failed"
     assert status[KILLED][1].startswith("killed by signal 9")
     assert status[SHOT][0] == "failed"
@@ -149,7 +149,7 @@ def test_twelve_cells_with_every_accident(slurm):
         assert sorted(slurm.runs(cell)).count("end 0") == 1
         assert counted(slurm, cell, "start") > 1, "it was never interrupted"
         assert counted(slurm, cell, "step") == n_steps, "steps were lost or done twice"
-    assert counted(slurm, LONG, "start") > 2, "preempted, and told of the time limit at least once"
+    assert counted(slurm, LONG, "start") > 2, "preempted, and signalled before the time limit at least once"
 
     slurm.plan({})
     assert "3 of 12 cells to start (9 done)" in slurm("retry")
@@ -165,7 +165,7 @@ def test_cancelled_cells_stay_cancelled_until_retried(slurm):
     until(lambda: sorted(slurm.states().values()) == ["pending", "pending", "running"], 20, "one at a time")
     until(lambda: slurm.runs(cells[0]), 20, "the first one started")
     assert "3 cells cancelled" in slurm("cancel")
-    until(lambda: nothing_lives(slurm), 30, "the cells end")
+    until(lambda: no_live_cell(slurm), 30, "the cells end")
     # a requeued job would be back after cred_expire
     time.sleep(12)
     assert set(map(tuple, ((s, r.split(";")[0]) for s, r in slurm.status().values()))) == {("missing", "cancelled")}
@@ -176,7 +176,7 @@ def test_cancelled_cells_stay_cancelled_until_retried(slurm):
 
 
 def test_two_steps_with_different_resources(slurm):
-    broken, *whole = (f"{model} on fake-fmri" for model in MODELS[:3])
+    broken, *others = (f"{model} on fake-fmri" for model in MODELS[:3])
     slurm.plan({broken: "fail-extraction"})
     slurm(
         "submit",
@@ -192,11 +192,11 @@ def test_two_steps_with_different_resources(slurm):
         "--time",
         "5",
     )
-    until(lambda: nothing_lives(slurm), 60, "the grid comes to rest")
+    until(lambda: no_live_cell(slurm), 60, "the grid comes to rest")
     assert slurm.status()[broken] == ["failed", "extract: exit 1; no such film"]
     assert counted(slurm, broken, "start") == 1, "nothing may be scored without activations"
-    assert {slurm.states()[cell] for cell in whole} == {"done"}
-    assert {counted(slurm, cell, "start") for cell in whole} == {2}
+    assert {slurm.states()[cell] for cell in others} == {"done"}
+    assert {counted(slurm, cell, "start") for cell in others} == {2}
     texts = {path.name: path.read_text() for path in slurm.home.rglob("*.sbatch")}
     assert "gres=gpu:1" in texts["1.extract.sbatch"]
     assert "gres" not in texts["1.score.sbatch"]
@@ -206,28 +206,29 @@ def test_two_steps_with_different_resources(slurm):
     assert (slurm.config.results_home / "grids" / "fmri" / "2.extract.sbatch").exists()
 
 
-def test_the_real_script_on_slurm(slurm, cluster):
+def test_the_real_score_command_on_slurm(slurm, cluster):
     if cluster.accounting:
         pytest.skip("once is enough")
     names = ("-m", "fake-net", "pixels", "-d", "fake-clips-fmri")
-    assert main(["submit", "--benchmark", "fmri", *names, "--cpus", "1", "--", "--splits", "3"]) == 0
-    until(lambda: "loading" in slurm("status"), 60, "a cell is at work")
+    submit = ["submit", "--benchmark", "fmri", *names, "--cpus", "1", "--", "--splits", "3"]
+    assert run_command("grid", submit) == 0
+    until(lambda: "loading" in slurm("status"), 60, "a cell is running")
     job = next(line.split("job ")[1].split(";")[0] for line in slurm("status").splitlines() if "loading" in line)
     command("scontrol", "requeue", job)
-    until(lambda: nothing_lives(slurm), 200, "two real cells, one of them begun twice")
+    until(lambda: no_live_cell(slurm), 200, "two real cells, one of them started twice")
     assert list(slurm.states().values()) == ["done", "done"], slurm("status")
     assert len(slurm("collect").splitlines()) == 1 + 2 + 1
 
 
-def test_what_slurm_forgot_is_failed_and_a_silent_slurm_is_an_error(slurm, cluster):
+def test_a_job_unknown_to_slurm_is_failed_and_a_slurm_that_does_not_answer_raises(slurm, cluster):
     if cluster.accounting:
-        pytest.skip("the accounts remember")
+        pytest.skip("the accounts list the job")
     slurm.plan({"pixels on fake-fmri": "kill-shell"})
     slurm("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri")
-    until(lambda: nothing_lives(slurm), 30, "the cell ends")
-    cluster.ask("stop")
-    assert "squeue refused" in slurm("retry", expect=2)
-    cluster.ask("start")
+    until(lambda: no_live_cell(slurm), 30, "the cell ends")
+    cluster.call("stop")
+    assert "squeue failed" in slurm("retry", expect=2)
+    cluster.call("start")
     assert slurm.status()["pixels on fake-fmri"][0] == "failed"
     assert "not in the queue, and no result" in slurm("status")
     slurm.plan({})

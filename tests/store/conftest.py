@@ -8,7 +8,7 @@ from src.store import ActivationKey, CeilingKey, Entry, ScoreKey, Store
 
 
 @pytest.fixture(autouse=True)
-def no_policy(monkeypatch):
+def no_cache_variables(monkeypatch):
     for variable in ("RESULTCACHING_DISABLE", "RESULTCACHING_CACHEDONLY"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -34,18 +34,18 @@ def score_key() -> ScoreKey:
 
 
 @pytest.fixture
-def answers_key() -> ActivationKey:
+def activation_key() -> ActivationKey:
     bins = ((0, 1000), (1000, 2000), (2000, 3000))
     return ActivationKey("r3d", "m", ("conv.1", "head/2"), "s", bins, False, "block", 4000, "fp32", None, 25)
 
 
 class Extractor:
-    """Fills a sink with known numbers and counts what it was asked for; stops before `stop_at`."""
+    """Callable that fills a sink with known numbers and records the stimuli; it stops before `stop_at`."""
 
     def __init__(self, stop_at: int | None = None):
         self.sizes = {"conv.1": 4, "head/2": 2}
         self.ids = ("one", "two", "three", "four", "five")
-        self.stop_at, self.asked = stop_at, []
+        self.stop_at, self.computed = stop_at, []
 
     def n_valid(self, i: int) -> int:
         return 1 + i % 3
@@ -57,7 +57,7 @@ class Extractor:
         for i in np.flatnonzero(~sink.done).tolist():
             if i == self.stop_at:
                 return
-            self.asked.append(i)
+            self.computed.append(i)
             for layer in self.sizes:
                 sink.write(i, layer, 0, self.values(i, layer))
             sink.finish(i, self.n_valid(i))
@@ -89,7 +89,7 @@ def entry() -> Entry:
 
 @pytest.fixture
 def only_file():
-    """The one file below a folder that fits a pattern."""
+    """Function that returns the only file below a folder that matches a pattern."""
 
     def find(folder: Path, pattern: str) -> Path:
         (path,) = folder.rglob(pattern)

@@ -13,20 +13,20 @@ from src.store import Entry, Store, netcdf
 from src.utils import BadInput
 
 
-def never():
+def fail_if_called():
     raise AssertionError("computed again")
 
 
 def test_nothing_is_created_before_something_is_stored(store, ceiling_key, tmp_path):
     assert store.find(ceiling_key) is None
     assert not store.holds(ceiling_key)
-    assert store.why(ceiling_key) == []
+    assert store.nearest(ceiling_key) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_call_computes_nothing_and_gives_the_same(store, ceiling_key, entry):
     first = store.fetch(ceiling_key, lambda: entry)
-    second = store.fetch(ceiling_key, never)
+    second = store.fetch(ceiling_key, fail_if_called)
     assert list(first.facts.items()) == list(second.facts.items()) == list(entry.facts.items())
     np.testing.assert_array_equal(second.arrays["raw"], entry.arrays["raw"])
     assert store.holds(ceiling_key)
@@ -63,7 +63,7 @@ def test_an_error_while_computing_leaves_nothing(store, ceiling_key, entry, conf
     assert store.fetch(ceiling_key, lambda: entry).facts == entry.facts
 
 
-def test_the_manifest_says_where_the_value_comes_from(store, score_key, entry, config, only_file):
+def test_the_manifest_holds_the_provenance(store, score_key, entry, config, only_file):
     store.fetch(score_key, lambda: entry)
     manifest = json.loads(only_file(config.results_home, "*.json").read_text())
     assert manifest["class"] == "ScoreKey"
@@ -83,7 +83,7 @@ def test_the_value_opens_in_xarray(store, ceiling_key, entry, config, only_file)
         np.testing.assert_array_equal(dataset["raw"].values, entry.arrays["raw"])
 
 
-def test_a_flipped_bit_is_found_when_arrays_are_touched(store, ceiling_key, entry, config, only_file, caplog):
+def test_a_flipped_bit_is_found_on_first_access(store, ceiling_key, entry, config, only_file, caplog):
     store.fetch(ceiling_key, lambda: entry)
     path = only_file(config.results_home, "*.nc")
     data = bytearray(path.read_bytes())
@@ -93,16 +93,16 @@ def test_a_flipped_bit_is_found_when_arrays_are_touched(store, ceiling_key, entr
     assert found.facts == entry.facts
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(found.arrays["raw"], entry.arrays["raw"])
-    assert "the checksum of its value does not fit; set aside as" in caplog.text
+    assert "the checksum of its value does not fit; renamed to" in caplog.text
     assert only_file(config.results_home, "*.nc.damaged-*").read_bytes() == data
-    np.testing.assert_array_equal(store.fetch(ceiling_key, never).arrays["raw"], entry.arrays["raw"])
+    np.testing.assert_array_equal(store.fetch(ceiling_key, fail_if_called).arrays["raw"], entry.arrays["raw"])
 
 
-def test_find_sets_damage_aside_and_asks_for_another_run(store, ceiling_key, entry, config, only_file):
+def test_find_renames_a_damaged_entry(store, ceiling_key, entry, config, only_file):
     store.fetch(ceiling_key, lambda: entry)
     path = only_file(config.results_home, "*.nc")
     path.write_bytes(b"\0" * path.stat().st_size)
-    with pytest.raises(BadInput, match=r"was damaged .* and set aside; run again"):
+    with pytest.raises(BadInput, match=r"was damaged .* and renamed; run again"):
         len(store.find(ceiling_key).arrays)
     assert store.find(ceiling_key) is None
 
@@ -123,26 +123,26 @@ def test_arrays_read_late_follow_a_rerun(store, ceiling_key, entry):
     assert early.arrays["raw"].shape == (9,)
 
 
-def test_a_manifest_of_another_key_is_set_aside(store, ceiling_key, score_key, entry, config, only_file, caplog):
+def test_a_manifest_of_another_key_is_renamed(store, ceiling_key, score_key, entry, config, only_file, caplog):
     store.fetch(ceiling_key, lambda: entry)
-    ours, value = (only_file(config.results_home, f"*.{kind}").read_bytes() for kind in ("json", "nc"))
+    manifest, value = (only_file(config.results_home, f"*.{kind}").read_bytes() for kind in ("json", "nc"))
     store.fetch(score_key, lambda: entry)
-    place = only_file(config.results_home, "fmri*.json")
-    place.write_bytes(ours)
-    place.with_suffix(".nc").write_bytes(value)
+    path = only_file(config.results_home, "fmri*.json")
+    path.write_bytes(manifest)
+    path.with_suffix(".nc").write_bytes(value)
     assert store.fetch(score_key, lambda: Entry({}, {"n": 1})).facts == {"n": 1}
-    assert "the manifest of another key; set aside" in caplog.text
+    assert "the manifest of another key; renamed to" in caplog.text
 
 
 def test_a_later_manifest_is_left_alone(store, ceiling_key, entry, config, only_file):
     store.fetch(ceiling_key, lambda: entry)
     path = only_file(config.results_home, "*.json")
-    path.write_bytes(files.close_json({"format": files.FORMAT + 1}))
+    path.write_bytes(files.encode_json({"format": files.FORMAT + 1}))
     before = path.read_bytes()
     for call in (
         lambda: store.find(ceiling_key),
-        lambda: store.fetch(ceiling_key, never),
-        lambda: store.fetch(ceiling_key, never, rerun=True),
+        lambda: store.fetch(ceiling_key, fail_if_called),
+        lambda: store.fetch(ceiling_key, fail_if_called, rerun=True),
     ):
         with pytest.raises(BadInput, match=r"written by a later version of this program .* RESULTCACHING_HOME"):
             call()
@@ -165,11 +165,11 @@ def test_disk_full_is_one_line_and_leaves_nothing(store, ceiling_key, entry, con
 def test_a_home_that_is_a_file_is_one_line(config, ceiling_key):
     config.results_home.write_text("")
     with pytest.raises(BadInput, match=r"cannot write .*RESULTCACHING_HOME"):
-        Store(config).fetch(ceiling_key, never)
+        Store(config).fetch(ceiling_key, fail_if_called)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_someone_without_rights_is_served_but_cannot_add(tmp_path, ceiling_key, score_key, entry):
+def test_a_user_without_rights_can_read_but_not_write(tmp_path, ceiling_key, score_key, entry):
     import tempfile
 
     from benchmarks.fault_world import in_child
@@ -183,9 +183,9 @@ def test_someone_without_rights_is_served_but_cannot_add(tmp_path, ceiling_key, 
         def nobody():
             os.setuid(65534)
 
-        served = in_child(lambda: dict(Store(config).fetch(ceiling_key, never).arrays), nobody)
-        np.testing.assert_array_equal(served.result["raw"], entry.arrays["raw"])
-        refused = in_child(lambda: Store(config).fetch(score_key, never), nobody)
+        read = in_child(lambda: dict(Store(config).fetch(ceiling_key, fail_if_called).arrays), nobody)
+        np.testing.assert_array_equal(read.result["raw"], entry.arrays["raw"])
+        refused = in_child(lambda: Store(config).fetch(score_key, fail_if_called), nobody)
         assert refused.error.startswith("BadInput: cannot write")
 
 
@@ -212,7 +212,7 @@ def test_no_pickle_is_loaded(tmp_path):
         np.float64(3.5),
     ],
 )
-def test_arrays_come_back_as_they_were(array):
+def test_arrays_survive_a_round_trip(array):
     data = netcdf.encode({"x": array})
     found = netcdf.decode(data)["x"]
     assert found.dtype == np.asarray(array).dtype

@@ -3,11 +3,11 @@ import sys
 
 import pytest
 
-from src.store import Entry, environment
+from src.store import Entry, environment, key_name
 from src.utils import BadInput
 
 
-def never(*_):
+def fail_if_called(*_):
     raise AssertionError("computed")
 
 
@@ -16,11 +16,11 @@ def never(*_):
 )
 @pytest.mark.parametrize("identifier", ["dynamic_vision.score/a", "dynamic_vision.ceiling/x-1", "brainscore.f/a"])
 def test_the_variables_mean_what_result_caching_means(value, identifier, monkeypatch):
-    theirs = pytest.importorskip("result_caching")
+    result_caching = pytest.importorskip("result_caching")
     monkeypatch.setenv("RESULTCACHING_DISABLE", value)
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", value)
-    assert environment.is_enabled(identifier) == theirs.is_enabled(identifier)
-    assert environment.is_cached_only(identifier) == theirs.cached_only(identifier)
+    assert environment.is_enabled(identifier) == result_caching.is_enabled(identifier)
+    assert environment.is_cached_only(identifier) == result_caching.cached_only(identifier)
 
 
 def test_disabled_reads_and_writes_nothing(store, ceiling_key, entry, config, monkeypatch):
@@ -30,7 +30,7 @@ def test_disabled_reads_and_writes_nothing(store, ceiling_key, entry, config, mo
     assert store.find(ceiling_key) is None
     assert not store.holds(ceiling_key)
     monkeypatch.delenv("RESULTCACHING_DISABLE")
-    assert store.fetch(ceiling_key, never).facts == entry.facts
+    assert store.fetch(ceiling_key, fail_if_called).facts == entry.facts
 
 
 def test_only_some_kinds_can_be_disabled(store, ceiling_key, score_key, entry, monkeypatch):
@@ -42,7 +42,7 @@ def test_only_some_kinds_can_be_disabled(store, ceiling_key, score_key, entry, m
     assert store.find(score_key) is None
 
 
-def test_disabled_activations_lie_in_a_folder_that_goes_with_the_process(tmp_path):
+def test_disabled_activations_are_in_a_folder_that_the_process_removes(tmp_path):
     code = (
         "import os; from pathlib import Path; import numpy as np\n"
         "from src.config import Config; from src.store import ActivationKey, Store\n"
@@ -64,38 +64,41 @@ def test_disabled_activations_lie_in_a_folder_that_goes_with_the_process(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cached_only_serves_and_names_what_is_missing(store, ceiling_key, entry, monkeypatch):
+def test_cached_only_reads_and_names_what_is_missing(store, ceiling_key, entry, monkeypatch):
     from dataclasses import replace
 
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "1")
     with pytest.raises(BadInput, match=r"dynamic_vision.ceiling/fake-fmri-.* \(nothing of its kind is stored\)"):
-        store.fetch(ceiling_key, never)
+        store.fetch(ceiling_key, fail_if_called)
     monkeypatch.delenv("RESULTCACHING_CACHEDONLY")
     store.fetch(ceiling_key, lambda: entry)
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "1")
-    assert store.fetch(ceiling_key, never).facts == entry.facts
-    with pytest.raises(BadInput, match="differs in splits: wanted 7, stored 10"):
-        store.fetch(replace(ceiling_key, splits=7), never)
+    assert store.fetch(ceiling_key, fail_if_called).facts == entry.facts
+    with pytest.raises(BadInput, match=r"differs in splits \(wanted 7, stored 10\)"):
+        store.fetch(replace(ceiling_key, splits=7), fail_if_called)
     with pytest.raises(BadInput, match="it is stored, but may not be used"):
-        store.fetch(ceiling_key, never, rerun=True)
+        store.fetch(ceiling_key, fail_if_called, rerun=True)
 
 
-def test_cached_only_activations(store, answers_key, extractor, config, monkeypatch):
+def test_cached_only_activations(store, activation_key, extractor, config, monkeypatch):
     from dataclasses import replace
 
-    store.activations(answers_key, extractor.sizes, extractor.ids, extractor)
+    store.activations(activation_key, extractor.sizes, extractor.ids, extractor)
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "1")
-    extractor.check(store.activations(answers_key, extractor.sizes, extractor.ids, never))
-    other = replace(answers_key, mode="causal", context_ms=2000)
-    with pytest.raises(BadInput, match=r"mode: wanted causal, stored block; context_ms: wanted 2000.0, stored 4000.0"):
-        store.activations(other, extractor.sizes, extractor.ids, never)
+    extractor.check(store.activations(activation_key, extractor.sizes, extractor.ids, fail_if_called))
+    other = replace(activation_key, mode="causal", context_ms=2000)
+    with pytest.raises(
+        BadInput, match=r"mode \(wanted causal, stored block\), context_ms \(wanted 2000.0, stored 4000.0\)"
+    ):
+        store.activations(other, extractor.sizes, extractor.ids, fail_if_called)
 
 
-def test_why_names_the_fields_of_the_nearest(store, score_key, entry):
+def test_nearest_names_the_differing_fields(store, score_key, entry):
     from dataclasses import replace
 
     store.fetch(score_key, lambda: entry)
     store.fetch(replace(score_key, model="other", datasets=("c",)), lambda: entry)
     wanted = replace(score_key, options=(("gap_ms", 0), ("seed", 3), ("audit", True)))
-    assert store.why(wanted) == [("options.audit", True, "(absent)"), ("options.gap_ms", 0.0, 10000.0)]
-    assert store.why(score_key) == []
+    differences = [("options.audit", True, "(absent)"), ("options.gap_ms", 0.0, 10000.0)]
+    assert store.nearest(wanted) == (key_name(score_key), differences)
+    assert store.nearest(score_key) == (key_name(score_key), [])

@@ -1,4 +1,4 @@
-"""A small share of `python -m benchmarks.faults` in every run, and all of it among the slow tests."""
+"""A small part of `python -m benchmarks.faults` in the quick tests, and all of it in the slow tests."""
 
 import os
 import random
@@ -16,7 +16,7 @@ def truth():
 
 @pytest.fixture(autouse=True, scope="module")
 def in_memory():
-    """A kill loses no more in memory than on a disk, and a synchronous write takes no time there."""
+    """Use a memory disk: a kill loses as much there as on a disk, and synchronous writes take no time."""
     before = tempfile.tempdir
     if os.access("/dev/shm", os.W_OK):
         tempfile.tempdir = "/dev/shm"

@@ -16,28 +16,28 @@ def lock(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch):
-    monkeypatch.setattr(locks, "LONGEST_NAP_SECONDS", 0.02)
+def short_polls(monkeypatch):
+    monkeypatch.setattr(locks, "LONGEST_POLL_SECONDS", 0.02)
 
 
-def hold_and_die(lock):
+def hold_and_be_killed(lock):
     with locks.locked(lock, "MMAP_HOME"):
         os.kill(os.getpid(), 9)
 
 
-def test_the_lock_names_its_holder_and_goes_with_it(lock):
-    with locks.locked(lock, "MMAP_HOME") as ours:
+def test_the_lock_names_its_holder_and_is_removed_after(lock):
+    with locks.locked(lock, "MMAP_HOME") as is_held:
         pid, host = str(os.getpid()), os.uname().nodename
-        told = dict(line.split("=") for line in lock.read_text().splitlines()[1:])
-        assert (told["pid"], told["host"]) == (pid, host)
-        assert int(told["start"]) > 0
+        found = dict(line.split("=") for line in lock.read_text().splitlines()[1:])
+        assert (found["pid"], found["host"]) == (pid, host)
+        assert int(found["start"]) > 0
         assert locks.holder(lock) == f"process {pid} on {host}"
-        assert ours()
+        assert is_held()
     assert not lock.exists()
     assert locks.holder(lock) is None
 
 
-def test_who_waits_says_for_whom(lock):
+def test_a_waiting_process_logs_the_owner(lock):
     def hold():
         with locks.locked(lock, "MMAP_HOME"):
             time.sleep(0.5)
@@ -56,7 +56,7 @@ def test_who_waits_says_for_whom(lock):
 
 
 def test_the_lock_of_a_killed_process_is_recovered_and_named(lock, caplog):
-    child = start(lambda: hold_and_die(lock))
+    child = start(lambda: hold_and_be_killed(lock))
     assert collect(child).killed == 9
     assert lock.exists()
     assert locks.is_dead_lock(lock)
@@ -84,10 +84,10 @@ def test_a_nameless_lock_is_removed_after_a_while(lock, caplog, monkeypatch):
     assert list(lock.parent.iterdir()) == []
 
 
-def test_a_silent_owner_on_another_host_is_waited_for_and_then_replaced(lock, caplog, monkeypatch):
+def test_a_dead_owner_on_another_host_is_waited_for_and_then_replaced(lock, caplog, monkeypatch):
     monkeypatch.setattr(locks, "LEASE_SECONDS", 0.6)
     monkeypatch.setattr(locks, "RENEW_SECONDS", 0.1)
-    in_child(lambda: hold_and_die(lock))
+    in_child(lambda: hold_and_be_killed(lock))
     lock.write_text(lock.read_text().replace(os.uname().nodename, "far-away"))
     begin = time.monotonic()
     with locks.locked(lock, "MMAP_HOME"):
@@ -100,9 +100,9 @@ def test_a_busy_owner_keeps_its_lock_beyond_the_lease(lock, monkeypatch):
     monkeypatch.setattr(locks, "RENEW_SECONDS", 0.1)
 
     def hold():
-        with locks.locked(lock, "MMAP_HOME") as ours:
+        with locks.locked(lock, "MMAP_HOME") as is_held:
             time.sleep(1.2)
-            return ours(), time.monotonic()
+            return is_held(), time.monotonic()
 
     def wait():
         while not lock.exists():
@@ -111,20 +111,20 @@ def test_a_busy_owner_keeps_its_lock_beyond_the_lease(lock, monkeypatch):
             return time.monotonic()
 
     holding, waiting = start(hold), start(wait)
-    still_ours, released = collect(holding).result
-    assert still_ours
+    held, released = collect(holding).result
+    assert held
     assert collect(waiting).result >= released
 
 
-def test_an_owner_whose_lock_was_taken_knows_it(lock, monkeypatch):
+def test_the_owner_of_a_lost_lock_is_informed(lock, monkeypatch):
     monkeypatch.setattr(locks, "RENEW_SECONDS", 0.05)
-    with locks.locked(lock, "MMAP_HOME") as ours:
+    with locks.locked(lock, "MMAP_HOME") as is_held:
         lock.unlink()
         time.sleep(0.3)
-        assert not ours()
+        assert not is_held()
 
 
-def test_a_thread_does_not_wait_for_itself_but_for_others(lock):
+def test_a_thread_waits_for_other_threads_and_not_for_itself(lock):
     order = []
 
     def other():
@@ -143,7 +143,7 @@ def test_a_thread_does_not_wait_for_itself_but_for_others(lock):
     assert order == ["inner", "outer", "other"]
 
 
-def test_a_lock_that_cannot_be_made_is_one_line(tmp_path):
+def test_a_lock_that_cannot_be_written_raises_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(BadInput, match=r"cannot write .*thing.lock .*set MMAP_HOME"),
@@ -152,7 +152,7 @@ def test_a_lock_that_cannot_be_made_is_one_line(tmp_path):
         pass
 
 
-def test_an_atomic_write_replaces_wholly_or_not_at_all(tmp_path, monkeypatch):
+def test_an_atomic_write_replaces_completely_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "sub" / "file"
     files.write_atomic(path, b"old")
     with monkeypatch.context() as patch:
@@ -163,24 +163,24 @@ def test_an_atomic_write_replaces_wholly_or_not_at_all(tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_left_overs_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
-    dead = in_child(lambda: str(files.temporary_sibling(tmp_path / "x.nc"))).result
-    alive = files.temporary_sibling(tmp_path / "x.nc")
-    for path in (dead, alive, tmp_path / "x.tmp-elsewhere-1-0123abcd"):
+def test_left_overs_of_ended_processes_are_removed_and_others_kept(tmp_path):
+    ended = in_child(lambda: str(files.temporary_sibling(tmp_path / "x.nc"))).result
+    running = files.temporary_sibling(tmp_path / "x.nc")
+    for path in (ended, running, tmp_path / "x.tmp-elsewhere-1-0123abcd"):
         open(path, "w").close()
     files.remove_left_overs(tmp_path, "x")
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([alive.name, "x.tmp-elsewhere-1-0123abcd"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([running.name, "x.tmp-elsewhere-1-0123abcd"])
 
 
-def test_setting_aside_twice_in_a_second_keeps_both(tmp_path):
+def test_two_damaged_files_in_a_second_are_both_kept(tmp_path):
     for content in ("a", "b", "c"):
         (tmp_path / "x").write_text(content)
-        files.set_aside(tmp_path / "x", "bad")
+        files.rename_damaged(tmp_path / "x", "bad")
     assert sorted(p.read_text() for p in tmp_path.iterdir()) == ["a", "b", "c"]
-    assert files.set_aside(tmp_path / "x", "bad") is None
+    assert files.rename_damaged(tmp_path / "x", "bad") is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"checksum":1}', b"\xff\xfe", b'{"a":1,"checksum":"x"}'])
-def test_json_that_was_not_written_by_us_is_damaged(data):
-    with pytest.raises(files.Damaged):
-        files.open_json(data)
+def test_json_of_other_programs_is_damaged(data):
+    with pytest.raises(files.DamagedFile):
+        files.decode_json(data)

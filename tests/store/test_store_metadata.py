@@ -24,7 +24,7 @@ def make(weights):
     return made
 
 
-def test_a_card_is_made_once_per_kind_name_inputs(store, make):
+def test_metadata_are_made_once_per_kind_name_and_inputs(store, make):
     assert store.metadata("model", "r3d", make) == store.metadata("model", "r3d", make) == {"count": 1}
     assert store.metadata("model", "r3d", make, inputs={"fps": 25}) == {"count": 2}
     assert store.metadata("model", "r3d", make, inputs={"fps": 25}) == {"count": 2}
@@ -32,7 +32,7 @@ def test_a_card_is_made_once_per_kind_name_inputs(store, make):
     assert store.metadata("model", "r3d", make) == {"count": 1}
 
 
-def test_a_changed_file_makes_it_again(store, make, weights):
+def test_a_changed_file_makes_them_again(store, make, weights):
     store.metadata("model", "r3d", make)
     weights.write_bytes(b"1235")
     assert store.metadata("model", "r3d", make) == {"count": 2}
@@ -40,7 +40,7 @@ def test_a_changed_file_makes_it_again(store, make, weights):
     assert store.metadata("model", "r3d", make) == {"count": 3}
 
 
-def test_a_missing_file_makes_it_again(store, make, weights):
+def test_a_missing_file_makes_them_again(store, make, weights):
     store.metadata("model", "r3d", make)
     weights.rename(weights.with_suffix(".moved"))
     weights.symlink_to(weights.with_suffix(".moved"))
@@ -50,7 +50,7 @@ def test_a_missing_file_makes_it_again(store, make, weights):
         store.metadata("model", "r3d", make)
 
 
-def test_a_touched_file_is_read_once_and_noted(store, make, weights, monkeypatch):
+def test_a_touched_file_is_read_once(store, make, weights, monkeypatch):
     store.metadata("model", "r3d", make)
     os.utime(weights, (5, 5))
     assert store.metadata("model", "r3d", make) == {"count": 1}
@@ -58,52 +58,45 @@ def test_a_touched_file_is_read_once_and_noted(store, make, weights, monkeypatch
     assert store.metadata("model", "r3d", make) == {"count": 1}
 
 
-def test_other_code_and_other_packages_make_it_again(store, make, monkeypatch):
-    store.metadata("model", "r3d", make, source="a")
-    assert store.metadata("model", "r3d", make, source="b") == {"count": 2}
-    monkeypatch.setattr(metadata, "package_version", lambda name: "0")
-    assert store.metadata("model", "r3d", make, source="b") == {"count": 3}
-
-
-def test_rerun_makes_it_again(store, make):
+def test_another_package_version_makes_them_again(store, make, monkeypatch):
     store.metadata("model", "r3d", make)
-    assert store.metadata("model", "r3d", make, rerun=True) == {"count": 2}
+    monkeypatch.setattr(metadata, "package_version", lambda name: "0")
+    assert store.metadata("model", "r3d", make) == {"count": 2}
 
 
-def test_damage_is_set_aside(store, make, config, only_file, caplog):
+def test_damaged_metadata_are_renamed(store, make, config, only_file, caplog):
     store.metadata("model", "r3d", make)
     path = only_file(config.results_home, "*.json")
     path.write_bytes(path.read_bytes()[:-2])
     assert store.metadata("model", "r3d", make) == {"count": 2}
-    assert "not readable as JSON; set aside as" in caplog.text
+    assert "not readable as JSON; renamed to" in caplog.text
 
 
-def test_a_later_card_is_left_alone(store, make, config, only_file):
+def test_metadata_of_a_later_version_are_left_alone(store, make, config, only_file):
     store.metadata("model", "r3d", make)
     path = only_file(config.results_home, "*.json")
-    path.write_bytes(files.close_json({"format": files.FORMAT + 1}))
-    for rerun in (False, True):
-        with pytest.raises(BadInput, match="later version"):
-            store.metadata("model", "r3d", make, rerun=rerun)
+    path.write_bytes(files.encode_json({"format": files.FORMAT + 1}))
+    with pytest.raises(BadInput, match="later version"):
+        store.metadata("model", "r3d", make)
 
 
-def test_only_stored_cards_when_asked(store, make, weights, monkeypatch):
+def test_cached_only_reads_metadata_and_makes_none(store, make, weights, monkeypatch):
     store.metadata("model", "r3d", make)
     monkeypatch.setenv("RESULTCACHING_CACHEDONLY", "dynamic_vision.metadata")
     assert store.metadata("model", "r3d", make) == {"count": 1}
     weights.write_bytes(b"4321")
-    with pytest.raises(BadInput, match=r"metadata of model r3d must be made \(.*weights.bin changed\)"):
+    with pytest.raises(BadInput, match=r"metadata of model r3d must be computed \(.*weights.bin changed\)"):
         store.metadata("model", "r3d", make)
 
 
-def test_no_cards_when_asked(store, make, config, monkeypatch):
+def test_disabled_metadata_are_neither_read_nor_written(store, make, config, monkeypatch):
     monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
     assert [store.metadata("model", "r3d", make)["count"] for _ in range(2)] == [1, 2]
     assert not config.results_home.exists()
 
 
 def test_large_files_are_sampled(tmp_path, monkeypatch):
-    monkeypatch.setattr(metadata, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(metadata, "COMPLETE_BYTES", 1000)
     monkeypatch.setattr(metadata, "SAMPLE_BYTES", 10)
     monkeypatch.setattr(metadata, "SAMPLES", 5)
     path = tmp_path / "large"
