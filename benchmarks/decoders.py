@@ -1,8 +1,8 @@
-"""Decoding a film to RGB arrays, once, in order: PyAV (ours) against OpenCV, decord and, where it loads, torchcodec.
+"""Video decoding to RGB arrays, in order: PyAV (this package) against OpenCV, decord and torchcodec if installed.
 
     python -m benchmarks.decoders FILM... [--repeats 7]
 
-Frames per second of wall time and of core time, medians; and whether the pixels equal PyAV's.
+Median frames per second of wall time and of core time, and a comparison of the pixels with PyAV's.
 """
 
 import argparse
@@ -16,11 +16,13 @@ from src.video import decode, probe
 
 
 def pyav(path: str) -> Iterator[np.ndarray]:
+    """Yield the frames by PyAV."""
     info = probe(path)
     return (frame for _, frame in decode(path, range(info.n_frames), info))
 
 
 def opencv(path: str) -> Iterator[np.ndarray]:
+    """Yield the frames by OpenCV."""
     import cv2
 
     capture = cv2.VideoCapture(path)
@@ -32,6 +34,7 @@ def opencv(path: str) -> Iterator[np.ndarray]:
 
 
 def decord(path: str) -> Iterator[np.ndarray]:
+    """Yield the frames by decord."""
     from decord import VideoReader
 
     reader = VideoReader(path)
@@ -39,13 +42,14 @@ def decord(path: str) -> Iterator[np.ndarray]:
 
 
 def torchcodec(path: str) -> Iterator[np.ndarray]:
+    """Yield the frames by torchcodec."""
     from torchcodec.decoders import VideoDecoder
 
     return (frame.numpy() for frame in VideoDecoder(path, dimension_order="NHWC"))
 
 
 def measure(decoder: Callable[[str], Iterator[np.ndarray]], path: str, repeats: int) -> tuple[int, float, float]:
-    """Frames, and frames per second of wall and of core time."""
+    """Return the number of frames, and frames per second of wall and of core time."""
     runs = []
     for _ in range(repeats):
         began = time.perf_counter(), time.process_time()
@@ -56,7 +60,8 @@ def measure(decoder: Callable[[str], Iterator[np.ndarray]], path: str, repeats: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("films", nargs="+")
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()

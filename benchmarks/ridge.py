@@ -1,13 +1,14 @@
-"""Ridge regression side by side, in one process, on the same arrays.
+"""Ridge regression: time and memory of this package, scikit-learn and himalaya on the same arrays, in one process.
 
-Ours, scikit-learn as the published design uses it (StandardScaler and RidgeCV in float64), and himalaya. Peak memory is
-what a forked child takes on top of the arrays that it shares; time is the median of interleaved repeats.
+    python -m benchmarks.ridge [--quick] [--sizes N,P,T ...] [--whole-run] [--device cuda]
+
+scikit-learn as in the published design (StandardScaler and RidgeCV in float64). Peak memory is that of a forked child
+on top of the shared arrays; time is the median of interleaved repeats.
 """
 
 import argparse
 import multiprocessing
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-ALPHAS = np.logspace(-4, 4, 9)
+from src.evaluate.protocol import ALPHAS
+from src.tables import markdown
+
 SIZES = ((960, 5000, 20484), (240, 5000, 168), (3000, 1000, 20484))
 QUICK_SIZES = ((240, 1250, 5000), (240, 5000, 168), (750, 250, 5000))
 WHOLE_RUN = (3, 10)
@@ -27,7 +30,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Data:
-    """One task: layers of (n_rows, n_features) and targets (n_rows, n_targets), float32, and the same in float64."""
+    """Layers (n_rows, n_features) and targets (n_rows, n_targets) of one problem, in float32 and in float64."""
 
     layers: list[np.ndarray]
     targets: np.ndarray
@@ -38,14 +41,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Test r (n_layers, n_targets, n_splits) and the alphas chosen."""
+    """Test r (n_layers, n_targets, n_splits) and the penalties chosen."""
 
     r: np.ndarray
     alphas: np.ndarray
 
 
 def make_data(size: tuple[int, int, int], n_layers: int, n_splits: int) -> Data:
-    """Features whose spectrum falls like a network layer's, targets with a planted part and noise; 80/10/10 splits."""
+    """Return features with the eigenvalue decay of a network layer, partly planted targets and 80/10/10 splits."""
     from src.evaluate.cross_validate import Split
 
     n_train, n_features, n_targets = size
@@ -64,6 +67,7 @@ def make_data(size: tuple[int, int, int], n_layers: int, n_splits: int) -> Data:
 
 
 def ours(data: Data, device: str, alpha_per_target: str | None = None) -> Outcome:
+    """Cross-validate with this package's ridge regression."""
     from src.evaluate.cross_validate import cross_validate
     from src.evaluate.decoders import Ridge
 
@@ -74,7 +78,7 @@ def ours(data: Data, device: str, alpha_per_target: str | None = None) -> Outcom
 
 
 def refit(data: Data, make: Callable, dtype: str) -> Outcome:
-    """Fit and score anew for each layer and split, as the published design does."""
+    """Fit and score each layer and split anew, as the published design does."""
     from src.evaluate.metrics import pearson
 
     layers, targets = (data.layers64, data.targets64) if dtype == "float64" else (data.layers, data.targets)
@@ -93,6 +97,7 @@ def refit(data: Data, make: Callable, dtype: str) -> Outcome:
 
 
 def sklearn_pipeline():
+    """Return the published pipeline of scikit-learn."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -101,6 +106,7 @@ def sklearn_pipeline():
 
 
 def himalaya_pipeline(n_train: int, n_features: int, backend: str):
+    """Return himalaya's pipeline, in the dual form if there are no more rows than features."""
     from himalaya.backend import set_backend
     from himalaya.kernel_ridge import KernelRidgeCV
     from himalaya.ridge import RidgeCV
@@ -113,8 +119,8 @@ def himalaya_pipeline(n_train: int, n_features: int, backend: str):
     return make_pipeline(StandardScaler(), KernelRidgeCV(alphas=ALPHAS, kernel="linear", cv=5))
 
 
-def contestants(size: tuple[int, int, int], device: str) -> dict[str, Callable[[Data], Outcome]]:
-    """{name: data -> outcome}; the first is what others are compared with."""
+def solvers(size: tuple[int, int, int], device: str) -> dict[str, Callable[[Data], Outcome]]:
+    """Return {name: data -> outcome}; the first is the reference of the comparison."""
 
     def himalaya(backend: str) -> Callable[[Data], Outcome]:
         return lambda data: refit(data, lambda: himalaya_pipeline(size[0], size[1], backend), "float32")
@@ -129,7 +135,7 @@ def contestants(size: tuple[int, int, int], device: str) -> dict[str, Callable[[
 
 
 def peak_bytes(run: Callable[[Data], Outcome], warm: Data, data: Data) -> int:
-    """Memory that `run(data)` takes on top of what a forked child of this process holds after a small run."""
+    """Return the additional memory of `run(data)` in a forked child of this process, after a small run."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_measure, args=(run, warm, data, sender))
@@ -140,7 +146,8 @@ def peak_bytes(run: Callable[[Data], Outcome], warm: Data, data: Data) -> int:
     return peak
 
 
-def _measure(run, warm: Data, data: Data, sender) -> None:
+def _measure(run: Callable[[Data], Outcome], warm: Data, data: Data, sender) -> None:
+    """Send the peak memory of `run(data)` above that after `run(warm)`."""
     warnings.simplefilter("ignore")
     run(warm)
     before = _status("VmRSS")
@@ -150,20 +157,21 @@ def _measure(run, warm: Data, data: Data, sender) -> None:
 
 
 def _status(field: str) -> int:
+    """Return a field of /proc/self/status in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
 def peaks_of(size, device: str, names: Sequence[str]) -> dict[str, int]:
-    """Peak memory of each solver at one size; before any other use of threads, which a fork does not survive."""
+    """Return the peak memory of each solver at one size; called before any thread starts, since it forks."""
     data, warm = make_data(size, 1, 1), make_data(WARM, 1, 1)
-    return {name: peak_bytes(run, warm, data) for name, run in contestants(size, device).items() if name in names}
+    return {name: peak_bytes(run, warm, data) for name, run in solvers(size, device).items() if name in names}
 
 
 def compare(title: str, size, shape, device: str, repeats: int, names: Sequence[str], peaks) -> list[list[str]]:
-    """Rows of the table for one size."""
+    """Return the rows of the table for one size."""
     data, warm = make_data(size, *shape), make_data(WARM, 1, 1)
-    runs = {name: run for name, run in contestants(size, device).items() if name in names}
+    runs = {name: run for name, run in solvers(size, device).items() if name in names}
     times: dict[str, list[float]] = {name: [] for name in runs}
     outcomes = {}
     for run in runs.values():
@@ -177,6 +185,7 @@ def compare(title: str, size, shape, device: str, repeats: int, names: Sequence[
 
 
 def _row(title: str, name: str, times, peaks, outcomes) -> list[str]:
+    """Return the row of one solver."""
     base = next(iter(times))
     median = {n: statistics.median(t) for n, t in times.items()}
     per_target = "himalaya" in name or "per target" in name
@@ -199,7 +208,7 @@ def _row(title: str, name: str, times, peaks, outcomes) -> list[str]:
 
 
 HEADER = [
-    "task",
+    "problem",
     "solver",
     "median s",
     "range s",
@@ -212,23 +221,16 @@ HEADER = [
 ]
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned Markdown."""
-    rows = [HEADER, *rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, 2 repeats")
     parser.add_argument("--sizes", nargs="+", metavar="N,P,T", help="rows to train on, features, targets")
     parser.add_argument("--whole-run", action="store_true", help="also 3 layers x 10 splits of the first size")
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--no-memory", action="store_true", help="time only")
-    parser.add_argument("--solvers", nargs="+", default=list(contestants((1, 1, 1), "cpu")))
+    parser.add_argument("--solvers", nargs="+", default=list(solvers((1, 1, 1), "cpu")))
     parser.add_argument("--output", type=Path, help="append the table to this file")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -243,16 +245,15 @@ def main() -> None:
     for size in sizes:
         title = " x ".join(map(str, size))
         rows += compare(title, size, (1, 1), given.device, repeats, given.solvers, peaks.get(size))
-        print(table(rows), flush=True)
+        print(markdown(HEADER, rows), flush=True)
     if given.whole_run:
         title = f"{WHOLE_RUN[0]} layers x {WHOLE_RUN[1]} splits"
         rows += compare(title, sizes[0], WHOLE_RUN, given.device, 1, given.solvers, None)
-        print(table(rows), flush=True)
+        print(markdown(HEADER, rows), flush=True)
     if given.output:
         with given.output.open("a") as file:
-            file.write(table(rows) + "\n")
+            file.write(markdown(HEADER, rows) + "\n")
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     main()

@@ -1,15 +1,13 @@
-"""What a stored score says of its own certainty: arrays, facts, and the columns that are printed."""
+"""Uncertainty of a stored score: arrays, facts, and the columns that are printed."""
 
 import numpy as np
 import pytest
 
 from src.analysis.permutation import Null
-from src.cli.options import parse
-from src.cli.output import rows
-from src.cli.table import result_text
 from src.evaluate.cross_validate import cross_validate_problem
 from src.evaluate.decoders import Ridge
 from src.pipeline import Score
+from src.pipeline.flags import parse
 from src.pipeline.summary import summarise
 from src.pipeline.uncertainty import interval_arrays, permutation_arrays
 from tests.analysis.fmri_like import problem
@@ -36,7 +34,7 @@ def facts(arrays):
     return header | summarise(arrays, {})
 
 
-def test_the_facts_hold_the_chosen_layers_interval_and_p(arrays, facts):
+def test_the_facts_hold_interval_and_p_of_the_best_layer(arrays, facts):
     interval, best = facts["interval"], next(row for row in facts["layers"] if row["best"])
     assert interval["layer"] == best["layer"] == "early"
     assert interval["low"] < best["test"] < interval["high"]
@@ -49,30 +47,30 @@ def test_the_facts_hold_the_chosen_layers_interval_and_p(arrays, facts):
     assert np.all(arrays["q"] >= arrays["p"])
 
 
-def test_they_are_printed_for_the_chosen_layer_only(arrays, facts):
-    text = result_text(Score(facts, arrays))
+def test_interval_and_p_are_printed_for_the_best_layer_only(arrays, facts):
+    text = Score(facts, arrays).summary()
     chosen, other = (
         next(line for line in text.splitlines() if line.startswith(f"{mark} ")) for mark in ("*", "  late")
     )
     assert "95 %  95 % of test/ceiling     p" in text
     assert f"{facts['interval']['low']:.3f} to {facts['interval']['high']:.3f}" in chosen
     assert " to " not in other
-    assert "80 draws of segments" in text
+    assert "80 samples of segments" in text
     assert "99 permutations; 6 of 6 units above chance at q < 0.05 (BH-FDR)" in text
 
 
-def test_a_score_without_them_prints_as_before(arrays, facts):
+def test_a_score_without_interval_and_p_prints_neither(arrays, facts):
     bare = {k: v for k, v in arrays.items() if k not in ("bootstrap", "null", "p", "q", "low", "high", "resampled")}
     bare = {k: v for k, v in bare.items() if not k.startswith("bootstrap")}
     found = summarise(bare, {})
     assert (found["interval"], found["permutation"]) == (None, None)
-    text = result_text(Score(facts | found, bare))
+    text = Score(facts | found, bare).summary()
     assert "95 %" not in text
     assert "low" not in found["regions"][0]
 
 
-def test_the_written_table_has_them_beside_the_chosen_layer(arrays, facts):
-    table = rows([Score(facts, arrays)])
+def test_the_table_has_interval_and_p_for_the_best_layer_only(arrays, facts):
+    table = Score(facts, arrays).to_dataframe()
     chosen = table["layer"] == "early"
     for column in ("low", "high", "p", "q"):
         assert table.loc[chosen, column].notna().all()

@@ -1,4 +1,4 @@
-"""Numbers to trust: intervals, p and q values, comparisons of models, shares of variance, profiles and leaderboards.
+"""Statistics of scores: aggregates, intervals, p and q values, comparisons, variance partitioning, leaderboards.
 
-Arrays in, arrays out; the modules are imported one by one, so that those without torch stay light.
+Functions of arrays. The modules are imported one by one, so that those without torch load quickly.
 """

@@ -1,12 +1,60 @@
-"""The false discovery rate over many targets."""
+"""P values of permutations, and the false discovery rate over many targets."""
 
 import numpy as np
 
-LEVEL = 0.05
+from ..ceiling import FDR
+
+
+def p_values(null: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return one-sided p values, (1 + number of permutations not below the score) / (1 + n).
+
+    Parameters
+    ----------
+    null : array of shape (n, ...)
+        Scores of n permutations.
+    observed : array of shape (...)
+        Observed scores.
+
+    Returns
+    -------
+    array of shape (...)
+        NaN for an observed NaN.
+
+    References
+    ----------
+    Phipson and Smyth 2010, Statistical Applications in Genetics and Molecular Biology 9:39.
+
+    Examples
+    --------
+    >>> p_values(np.arange(9.0), np.array(7.5)).item()
+    0.2
+    """
+    p = (1 + np.sum(~(null < observed), axis=0)) / (1 + len(null))
+    return np.where(np.isfinite(observed), p, np.nan)
 
 
 def q_values(p: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg adjusted p values of (n_targets,) p values; NaN ones stay NaN and do not count."""
+    """Return p values adjusted for the false discovery rate.
+
+    Parameters
+    ----------
+    p : array of shape (n_targets,)
+        P values, NaN = not tested.
+
+    Returns
+    -------
+    array of shape (n_targets,)
+        NaN for a NaN, which does not count as a test.
+
+    References
+    ----------
+    Benjamini and Hochberg 1995, Journal of the Royal Statistical Society B 57:289.
+
+    Examples
+    --------
+    >>> q_values(np.array([0.01, np.nan, 0.5]))
+    array([0.02,  nan, 0.5 ])
+    """
     from scipy.stats import false_discovery_control
 
     p = np.asarray(p, dtype=np.float64)
@@ -17,5 +65,5 @@ def q_values(p: np.ndarray) -> np.ndarray:
 
 
 def significant(q: np.ndarray) -> int:
-    """How many targets lie below the level of 0.05."""
-    return int(np.sum(np.asarray(q) < LEVEL))
+    """Return the number of q values below 0.05, NaN not counted."""
+    return int(np.sum(np.asarray(q) < FDR))

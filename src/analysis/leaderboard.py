@@ -1,4 +1,4 @@
-"""Models over several benchmarks: the mean of their ceiling-normalised scores, its interval carried through."""
+"""Leaderboard of models over several benchmarks: mean of the ceiling-normalised scores, and its interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from .bootstrap import interval
 
 
 def rank(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Models by their mean over benchmarks, the best first.
+    """Rank models by their mean over benchmarks, the best first.
 
-    Parameters: rows {"model", "benchmark", "normalised": number or None, "bootstrap_normalised": (n_draws,) or None},
-    a model and benchmark at most once. Returns rows {"model", "mean", "low", "high", "n", "of", "missing", "shared"}:
-    the mean is over the n benchmarks that all listed models have (`shared`), out of `of` in all, and `missing` names
-    those that this model lacks; a missing score never counts as 0. Where no benchmark is shared by all, each mean is
-    over what the model has, `shared` is False, and the models with fewer benchmarks missing come first. low, high:
-    None unless every score in the mean has replicates; benchmarks are drawn independently of each other.
+    scores: rows {"model", "benchmark", "normalised": number or None, "bootstrap_normalised": (n_samples,) or None},
+    each model and benchmark at most once. Returns rows {"model", "mean", "low", "high", "n", "of", "missing",
+    "shared"}: the mean is over the n benchmarks that all listed models have (`shared`), out of `of` in all; `missing`
+    lists those that the model lacks. A missing score never counts as 0. If no benchmark is shared by all, each mean is
+    over the model's benchmarks, `shared` is False, and models with fewer benchmarks missing come first. low, high: None
+    unless every score in the mean has replicates; benchmarks are resampled independently of each other.
     """
     cells = _cells(scores)
     models = list(dict.fromkeys(model for model, _ in cells))
@@ -32,20 +32,23 @@ def rank(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cells(scores: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return {(model, benchmark): row}; raise BadInput for two rows of one."""
     cells: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in scores:
         at = (row["model"], row["benchmark"])
         if at in cells:
-            raise BadInput(f"two scores of {at[0]} on {at[1]}; expected one: name the options that tell them apart")
+            raise BadInput(f"two scores of {at[0]} on {at[1]}; expected one: name the options in which they differ")
         cells[at] = row
     return cells
 
 
 def _known(row: Mapping[str, Any] | None) -> bool:
+    """Return whether a row has a finite score."""
     return row is not None and row["normalised"] is not None and bool(np.isfinite(row["normalised"]))
 
 
-def _row(model: str, benchmarks: Sequence[str], cells) -> dict[str, Any]:
+def _row(model: str, benchmarks: Sequence[str], cells: Mapping[tuple[str, str], Mapping]) -> dict[str, Any]:
+    """Return the mean of a model over benchmarks, and its interval."""
     rows = [cells[model, benchmark] for benchmark in benchmarks]
     if not rows:
         return {"model": model, "mean": None, "low": None, "high": None, "n": 0}

@@ -1,7 +1,7 @@
-"""Two models on the same splits: the difference of their scores, target by target and over all.
+"""Paired comparison of two models on the same splits: the difference of their scores, per target and over all.
 
-Replicates of two scores that come from the same draws of segments or stimuli differ by what the draw does to the
-difference alone, so that models are compared more sharply than their intervals suggest.
+Replicates of two scores on the same bootstrap samples of segments or stimuli have a large common part. It cancels in
+their difference, whose interval is therefore narrower than those of the two scores.
 """
 
 from collections.abc import Mapping
@@ -9,70 +9,91 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import BadInput
-from .aggregate import chosen_layer, headline, nan_mean
+from ..evaluate.protocol import TEST_SHARE, VALID_SHARE
+from ..utils import BadInput, nan_mean
+from .aggregate import aggregate, best_layer_test
 from .bootstrap import interval
 from .fdr import q_values
 
 
 def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Score a minus score b, each with its own chosen layer.
+    """Compare score a with score b, each with its best layer.
 
-    Returns "difference" of the printed scores; "low", "high" its 95 % interval and "p" two-sided, from the bootstrap
-    replicates, None where a score has none; "paired": whether the draws are the same (otherwise the scores count as
-    independent); "targets_difference" (n_targets,) of the split-mean test scores; "targets_p", "targets_q"
-    (n_targets,), None unless paired with the same targets and at least three splits: corrected resampled t test
-    over splits (Nadeau and Bengio 2003, Machine Learning 52:239), q after Benjamini and Hochberg. Raises BadInput for
-    scores of different targets or numbers of splits.
+    Parameters
+    ----------
+    a, b : mapping of str to array
+        Stored scores: "valid" and "test" of shape (n_layers, n_targets, n_splits); optionally "bootstrap" of shape
+        (n_samples,) and "resampled", (name of the blocks, identity of the samples).
+
+    Returns
+    -------
+    dict
+        "difference": a minus b of the aggregated scores. "low", "high", "p": 95 % interval and two-sided p from the
+        bootstrap replicates, None if a score has none. "paired": whether the bootstrap samples are the same; otherwise
+        the scores count as independent. "targets_difference": (n_targets,) of the split-mean test scores.
+        "targets_p", "targets_q": (n_targets,), corrected resampled t test over splits and its q values; None unless
+        paired, with at least three splits.
+
+    Raises
+    ------
+    BadInput
+        For scores of different numbers of targets or splits.
+
+    References
+    ----------
+    Nadeau and Bengio 2003, Machine Learning 52:239. Benjamini and Hochberg 1995, Journal of the Royal Statistical
+    Society B 57:289.
+
+    Examples
+    --------
+    >>> a, b = ({"valid": np.full((1, 2, 3), r), "test": np.full((1, 2, 3), r)} for r in (0.5, 0.25))
+    >>> found = compare(a, b)
+    >>> found["difference"], found["p"], found["targets_difference"]
+    (0.25, None, array([0.25, 0.25]))
     """
-    mine, yours = (_chosen(arrays) for arrays in (a, b))
-    if mine.shape != yours.shape:
+    test_a, test_b = (np.asarray(best_layer_test(arrays), dtype=np.float64) for arrays in (a, b))
+    if test_a.shape != test_b.shape:
         raise BadInput(
-            f"scores of {mine.shape[0]} targets x {mine.shape[1]} splits and of {yours.shape[0]} x {yours.shape[1]}; "
-            "expected the same datasets and options"
+            f"scores of {test_a.shape[0]} targets x {test_a.shape[1]} splits and of {test_b.shape[0]} x "
+            f"{test_b.shape[1]}; expected the same datasets and options"
         )
-    known, paired = _draws(a, b)
-    found = {"difference": headline(mine) - headline(yours), "paired": paired, **_over_draws(a, b, known, paired)}
-    found["targets_difference"] = nan_mean(mine - yours, axis=1)
-    found["targets_p"] = _over_splits(mine - yours) if paired and mine.shape[1] > 2 else None
+    replicated, paired = _same_samples(a, b)
+    found = {"difference": aggregate(test_a) - aggregate(test_b), "paired": paired}
+    found |= _over_samples(a, b, paired) if replicated else {"low": None, "high": None, "p": None}
+    found["targets_difference"] = nan_mean(test_a - test_b, axis=1)
+    found["targets_p"] = _over_splits(test_a - test_b) if paired and test_a.shape[1] > 2 else None
     found["targets_q"] = None if found["targets_p"] is None else q_values(found["targets_p"])
     return found
 
 
-def _chosen(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Test scores of the chosen layer: (n_targets, n_splits)."""
-    return np.asarray(arrays["test"], dtype=np.float64)[chosen_layer(np.asarray(arrays["valid"]))]
-
-
-def _draws(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> tuple[bool, bool]:
-    """Whether both have replicates, and whether those are of the same draws."""
+def _same_samples(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> tuple[bool, bool]:
+    """Return whether both have replicates, and whether these are of the same bootstrap samples."""
     if "bootstrap" not in a or "bootstrap" not in b:
         return False, False
     same = len(a["bootstrap"]) == len(b["bootstrap"]) and np.array_equal(a["resampled"], b["resampled"])
     return True, bool(same)
 
 
-def _over_draws(a, b, known: bool, paired: bool) -> dict[str, float | None]:
-    if not known:
-        return {"low": None, "high": None, "p": None}
-    mine, yours = (np.asarray(arrays["bootstrap"], dtype=np.float64) for arrays in (a, b))
-    n = min(len(mine), len(yours))
-    # unpaired replicates are put together in another order than they were drawn
-    apart = mine[:n] - (yours[:n] if paired else np.random.default_rng(0).permutation(yours)[:n])
-    low, high = interval(apart)
-    beyond = min(int(np.sum(apart <= 0)), int(np.sum(apart >= 0)))
+def _over_samples(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], paired: bool) -> dict[str, float]:
+    """Return the interval and the two-sided p of the difference of the replicates."""
+    of_a, of_b = (np.asarray(arrays["bootstrap"], dtype=np.float64) for arrays in (a, b))
+    n = min(len(of_a), len(of_b))
+    # a random pairing makes unpaired replicates independent
+    difference = of_a[:n] - (of_b[:n] if paired else np.random.default_rng(0).permutation(of_b)[:n])
+    low, high = interval(difference)
+    beyond = min(int(np.sum(difference <= 0)), int(np.sum(difference >= 0)))
     return {"low": low, "high": high, "p": min(1.0, 2 * (1 + beyond) / (1 + n))}
 
 
 def _over_splits(difference: np.ndarray) -> np.ndarray:
-    """Two-sided p of (n_targets, n_splits) differences, their variance times 1/n_splits + 1/8 for shared training rows.
+    """Return the two-sided p of differences (n_targets, n_splits): (n_targets,), NaN where a split is undefined.
 
-    A tenth of the rows is tested and eight tenths train. NaN where a split is undefined.
+    Their variance is multiplied by 1 / n_splits + n_test / n_train, since the splits share training rows.
     """
     from scipy.stats import t
 
     n = difference.shape[1]
-    spread = difference.std(axis=1, ddof=1) * np.sqrt(1 / n + 1 / 8)
+    spread = difference.std(axis=1, ddof=1) * np.sqrt(1 / n + TEST_SHARE / (1 - VALID_SHARE - TEST_SHARE))
     mean = difference.mean(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * t.sf(np.abs(mean) / spread, n - 1)

@@ -1,7 +1,7 @@
-"""Variance partitioning: what feature sets (or layers) explain alone, together, and only each by itself.
+"""Variance partitioning between feature sets (or layers): joint, unique and shared explained variance of held-out rows.
 
-Unique: explained variance that is lost without a set; shared: what is left of the joint one when all unique parts are
-taken off (Lescroart, Stansbury and Gallant 2015, Frontiers in Computational Neuroscience 9:135). All on held-out rows.
+Unique: explained variance that is lost without a set; shared: joint explained variance minus all unique parts
+(Lescroart, Stansbury and Gallant 2015, Frontiers in Computational Neuroscience 9:135).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..evaluate.decoders.banded import BandedRidge
-from ..evaluate.decoders.base import Split
+from ..evaluate.decoders.base import Decoder, Split
 from ..utils import BadInput
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
-FEW_ALPHAS = tuple(np.logspace(-1, 5, 4).tolist())  # for more than two sets, whose combinations multiply
+FEW_ALPHAS = tuple(np.logspace(-1, 5, 4).tolist())  # for more than two sets: the combinations multiply
 
 
 @dataclass(frozen=True)
 class Partition:
-    """R^2 per target on test rows, mean over splits: (n_targets,) each.
+    """Explained variance (R^2 on test rows, mean over splits) of each target.
 
-    joint: of all sets; alone, without, unique: {set: ...} of the set by itself, of all others, and joint - without;
-    shared: joint less all unique parts. Shared parts may be below 0: of sets that suppress each other, or by chance.
+    Parameters
+    ----------
+    joint : array of shape (n_targets,)
+        All sets together.
+    alone, without, unique : mapping of str to array of shape (n_targets,)
+        {set: R^2} of the set by itself, of all other sets, and joint - without.
+    shared : array of shape (n_targets,)
+        joint minus all unique parts. Below 0 for sets that suppress each other, or by chance.
     """
 
     joint: np.ndarray
@@ -38,19 +44,54 @@ def partition(
     splits: Sequence[Split],
     *,
     weights: np.ndarray | None = None,
-    decoder: Callable[[Sequence[int]], object] | None = None,
+    decoder: Callable[[Sequence[int]], Decoder] | None = None,
 ) -> Partition:
-    """Variance partitioning of targets (n_rows, n_targets) between sets {name: (n_rows, n_features)}.
+    """Partition the variance of targets between feature sets.
 
-    weights: (n_rows,) or None; decoder: from the sets' numbers of features to a decoder with `fit` and `predict`, by
-    default banded ridge with a penalty for each set and target. Raises BadInput for fewer than two sets.
+    Parameters
+    ----------
+    features : mapping of str to array
+        {set: array of shape (n_rows, n_features)}, two sets or more.
+    targets : array of shape (n_rows, n_targets)
+        Finite targets.
+    splits : sequence of Split
+        Training and test rows; validation rows are not used.
+    weights : array of shape (n_rows,), optional
+        Row weights.
+    decoder : function, optional
+        From the sets' numbers of features to a decoder. By default banded ridge regression with a penalty per set and
+        target.
+
+    Returns
+    -------
+    Partition
+
+    Raises
+    ------
+    BadInput
+        For fewer than two sets.
+
+    References
+    ----------
+    Lescroart, Stansbury and Gallant 2015, Frontiers in Computational Neuroscience 9:135.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> a, b = rng.standard_normal((2, 100, 3))
+    >>> rows = np.arange(100)
+    >>> splits = [Split(rows[:70], rows[:0], rows[70:])]
+    >>> found = partition({"a": a, "b": b}, a[:, :1] + 0.1 * b[:, :1], splits)
+    >>> bool(found.unique["a"][0] > 0.9), bool(found.unique["b"][0] < 0.1)
+    (True, True)
     """
     names = list(features)
     if len(names) < 2:
-        raise BadInput(f"{len(names)} feature sets; expected at least two to part the variance between")
+        raise BadInput(f"{len(names)} feature sets; expected at least two to partition the variance between")
     make = decoder or _banded(len(names))
 
     def explained(sets: Sequence[str]) -> np.ndarray:
+        """Return the split-mean R^2 of some sets together."""
         X = np.hstack([np.asarray(features[name]) for name in sets])
         sizes = [np.shape(features[name])[1] for name in sets]
         return np.mean([_r2(make(sizes), X, targets, split, weights) for split in splits], axis=0)
@@ -64,11 +105,12 @@ def partition(
 
 
 def _banded(n_sets: int) -> Callable[[Sequence[int]], BandedRidge]:
+    """Return a function from the sets' numbers of features to a banded ridge regression."""
     return lambda sizes: BandedRidge(list(sizes), alphas=ALPHAS if n_sets == 2 else FEW_ALPHAS)
 
 
-def _r2(decoder, X: np.ndarray, Y: np.ndarray, split: Split, weights: np.ndarray | None) -> np.ndarray:
-    """1 - squared error / squared deviation from the test rows' mean: (n_targets,); NaN for a constant target."""
+def _r2(decoder: Decoder, X: np.ndarray, Y: np.ndarray, split: Split, weights: np.ndarray | None) -> np.ndarray:
+    """Return 1 - squared error / squared deviation from the test mean: (n_targets,), NaN for a constant target."""
     of_rows = (None, None) if weights is None else (weights[split.train], weights[split.test])
     predicted = np.asarray(decoder.fit(X[split.train], Y[split.train], of_rows[0]).predict(X[split.test]))
     true = np.asarray(Y[split.test], dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Evaluation of activations against responses, labels and human choices."""

@@ -1,17 +1,19 @@
-"""Putting activations beside what was recorded: by stimulus id, by time bin, and as rows of a regression."""
+"""Alignment of activations with responses: by stimulus id, by time bin, and as rows of a regression."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..ceiling import repetition_mean
 from ..records import Activations, Responses, Table
 from ..utils import BadInput, overlap_weights
+from .protocol import TOLERANCE_MS
 
 
-def match_ids(have: Sequence[str], wanted: Sequence[str], what: str) -> np.ndarray:
-    """Where each wanted id stands among those at hand: int array (n_wanted,); an absent one raises BadInput."""
-    place = {identity: i for i, identity in enumerate(have)}
+def match_ids(available: Sequence[str], wanted: Sequence[str], what: str) -> np.ndarray:
+    """Return each wanted id's position among those available: int (n_wanted,); raise BadInput for an absent one."""
+    place = {identity: i for i, identity in enumerate(available)}
     absent = [identity for identity in wanted if identity not in place]
     if absent:
         raise BadInput(f"{what}: no activations for {len(absent)} stimuli, first {absent[0]}; use --rerun-activation")
@@ -19,7 +21,7 @@ def match_ids(have: Sequence[str], wanted: Sequence[str], what: str) -> np.ndarr
 
 
 def to_bins(values: np.ndarray, source_ms: np.ndarray, target_ms: np.ndarray) -> np.ndarray:
-    """Values (..., n_source, n_features) averaged by overlap into target bins, the last source bin repeated once.
+    """Average values (..., n_source, n_features) by overlap into target bins; the last source bin is repeated once.
 
     Returns (..., n_target, n_features); bins that the source does not cover are NaN.
     """
@@ -35,31 +37,29 @@ def to_bins(values: np.ndarray, source_ms: np.ndarray, target_ms: np.ndarray) ->
 
 
 def regions(units: Table) -> dict[str, np.ndarray]:
-    """{region: columns of its units} in the order in which they first come; empty where no region is named."""
+    """Return {region: columns of its units} in the order of first occurrence; empty without a column "region"."""
     of_unit = np.asarray(units.get("region", ())).astype(str)
     return {region: np.flatnonzero(of_unit == region) for region in dict.fromkeys(of_unit.tolist())}
 
 
-def numbered(values: Sequence) -> np.ndarray:
-    """Equal values by one number, in the order in which they first come, from 0 on: int array (n_values,)."""
-    place: dict = {}
-    return np.array([place.setdefault(value, len(place)) for value in np.asarray(values).tolist()], dtype=int)
+def codes(values: Iterable) -> tuple[np.ndarray, list[Hashable]]:
+    """Return each value's index among the distinct ones, int (n_values,), and these in order of first occurrence."""
+    place: dict[Hashable, int] = {}
+    found = np.array([place.setdefault(value, len(place)) for value in map(_hashable, values)], dtype=int)
+    return found, list(place)
 
 
-def average_repetitions(responses: Responses) -> np.ndarray:
-    """The mean over the repetitions that were recorded: (n_stimuli, n_time, n_units), NaN where there was none."""
-    recorded = np.isfinite(responses.values)
-    total = np.where(recorded, responses.values, 0).sum(axis=1, dtype=np.float64)
-    count = recorded.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+def _hashable(value) -> Hashable:
+    """Return a NumPy scalar as a Python one, a list as a tuple, and anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a regression: one per stimulus and time bin in which something was recorded.
+    """Rows of a regression: one per stimulus and time bin with a recorded response.
 
     stimulus, bin: int arrays (n_rows,), in the order of the stimuli and of time; n_skipped: recorded bins that the
-    activations do not cover (the film is shorter than the recording).
+    activations do not cover (the stimulus is shorter than the recording).
     """
 
     stimulus: np.ndarray
@@ -70,15 +70,15 @@ class Rows:
         return len(self.stimulus)
 
     def take(self, values: np.ndarray) -> np.ndarray:
-        """(n_stimuli, n_time, n) -> (n_rows, n)."""
+        """Return the rows of values: (n_stimuli, n_time, n) -> (n_rows, n)."""
         return np.asarray(values)[self.stimulus, self.bin]
 
 
 def recorded_rows(targets: np.ndarray, n_covered: np.ndarray) -> Rows:
-    """The rows in which any unit was recorded and the stimulus still ran.
+    """Return the rows with a response of any unit that the activations cover.
 
-    Parameters: `targets` (n_stimuli, n_time, n_units), NaN = not recorded; `n_covered` (n_stimuli,) leading bins that
-    the activations cover.
+    targets: (n_stimuli, n_time, n_units), NaN = not recorded; n_covered: (n_stimuli,) leading bins that the activations
+    cover.
     """
     recorded = np.isfinite(targets).any(axis=2)
     covered = np.arange(targets.shape[1])[None, :] < np.asarray(n_covered)[:, None]
@@ -88,9 +88,9 @@ def recorded_rows(targets: np.ndarray, n_covered: np.ndarray) -> Rows:
 
 @dataclass(frozen=True)
 class Aligned:
-    """Activations beside responses of the same stimuli and bins.
+    """Activations and responses of the same stimuli and time bins.
 
-    layer(name) -> (n_stimuli, n_time, n_features); targets (n_stimuli, n_time, n_units), repetitions averaged.
+    layer(name) -> (n_stimuli, n_time, n_features); targets (n_stimuli, n_time, n_units), mean over repetitions.
     """
 
     layer: Callable[[str], np.ndarray]
@@ -99,7 +99,7 @@ class Aligned:
 
 
 def align(activations: Activations, responses: Responses) -> Aligned:
-    """Activations in the order of the responses' stimuli and in the recording's bins."""
+    """Bring activations into the order of the responses' stimuli and into their time bins."""
     order = match_ids(activations.ids, responses.stimuli.ids, responses.stimuli.name)
     in_order = np.array_equal(order, np.arange(len(activations.ids)))
 
@@ -107,13 +107,13 @@ def align(activations: Activations, responses: Responses) -> Aligned:
         values = activations.layers[name] if in_order else activations.layers[name][order]
         return to_bins(values, activations.time_ms, responses.time_ms)
 
-    targets = average_repetitions(responses)
+    targets = repetition_mean(responses.values).astype(np.float32)
     n_valid = np.asarray(activations.n_valid)[order]
     if np.array_equal(activations.time_ms, responses.time_ms):
         n_covered = n_valid
     else:
-        # the repeated bin lies behind the longest stimulus only; a shorter one ends with its own last bin
+        # the repeated bin extends the longest stimulus only; a shorter one ends with its last bin
         width = activations.time_ms[0, 1] - activations.time_ms[0, 0]
         end_ms = activations.time_ms[np.maximum(n_valid, 1) - 1, 1] + width * (n_valid == len(activations.time_ms))
-        n_covered = (responses.time_ms[None, :, 1] <= end_ms[:, None] + 1e-6).sum(axis=1) * (n_valid > 0)
+        n_covered = (responses.time_ms[None, :, 1] <= end_ms[:, None] + TOLERANCE_MS).sum(axis=1) * (n_valid > 0)
     return Aligned(layer, targets, recorded_rows(targets, n_covered))

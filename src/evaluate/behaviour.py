@@ -1,4 +1,4 @@
-"""Scoring a model on human choices: a read-out of each layer makes the same confusions, or not."""
+"""Scores of a model on human choices: agreement of the confusions of a read-out of each layer with human ones."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from ..records import Activations, Choices, Evaluation
-from ..utils import BadInput, array_digest, digest, seed_from
-from .bootstrap_statistics import Keeper
-from .confusion_bootstrap import Matrix, Reconfused
+from ..utils import BadInput, array_digest, digest, first_names, seed_from
+from .bootstrap_statistics import BestLayers
+from .confusion_bootstrap import ConfusionBootstrap, ResponseMatrix
 from .confusions import (
     CONFUSIONS,
     Trials,
@@ -20,7 +20,11 @@ from .confusions import (
     model_matrix,
 )
 from .decoders import Logistic
+from .layer_choice import argbest
+from .protocol import N_SPLITS, SEED
 from .task import time_mean
+
+MOST_FOLDS = 10  # of a read-out that is fitted on the test stimuli, out of fold
 
 
 def score(
@@ -29,37 +33,37 @@ def score(
     choices: Choices,
     metric: str,
     *,
-    n_splits: int = 10,
-    seed: int = 0,
+    n_splits: int = N_SPLITS,
+    seed: int = SEED,
     resample: bool = False,
     progress: Callable | None = None,
 ) -> Evaluation:
-    """Agreement of each layer's confusions with each of `n_splits` random halves of the human trials.
+    """Return the agreement of each layer's confusions with each of `n_splits` random halves of the human trials.
 
-    `fitting`: activations of the fitting stimuli; None where the dataset has none: the read-out is then fitted and
-    tested on the shown stimuli, out of fold. The one half of a split scores the test, the other chooses the layer.
-    The ceiling is sqrt(r) for the agreement r of the two halves: what a perfect model reaches against one of them.
-    resample: keep what a bootstrap over the images of each class asks for.
+    fitting: activations of the fitting stimuli; None if the dataset has none: the read-out is then fitted and tested
+    on the shown stimuli, out of fold. One half of a split is the test, the other chooses the layer. The ceiling is
+    sqrt(r) for the agreement r of the two halves, the score of a perfect model on one of them.
+    resample: keep the statistics for a bootstrap over the images of each class.
     """
-    trials = coded(choices)
+    trials = coded_trials(choices)
     truth = trials.truth_of_image
     parts = halves(len(trials), n_splits, seed)
     confusion = CONFUSIONS[metric]
     responses = [[human_matrix(trials.take(half)) for half in pair] for pair in parts]
     human = [[confusion(half, truth) for half in pair] for pair in responses]
-    keeper, compared = Keeper(), [Matrix(first, truth) for first, _ in responses]
+    best, compared = BestLayers(), [ResponseMatrix(first, truth) for first, _ in responses]
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
     valid, test = np.empty((len(layers), 1, n_splits)), np.empty((len(layers), 1, n_splits))
-    accuracy, told, two_way = [], [], trials.distractor is not None
+    accuracy, confusions, two_way = [], [], trials.distractor is not None
     for i, name in enumerate(layers):
         probabilities = read_out(layers[name](), name, fitting, choices, truth, seed)
         accuracy.append(float((probabilities.argmax(axis=1) == truth)[truth >= 0].mean()))
-        told.append(model_confusion(probabilities, truth, two_way))
-        answers = model_matrix(probabilities, truth)
-        model = confusion(answers, truth)
+        confusions.append(model_confusion(probabilities, truth, two_way))
+        matrix = model_matrix(probabilities, truth)
+        model = confusion(matrix, truth)
         for k, (first, second) in enumerate(human):
             test[i, 0, k], valid[i, 0, k] = agreement(model, first), agreement(model, second)
-        keeper.offer(i, valid[i], Reconfused(metric, Matrix(answers, truth), compared))
+        best.add(i, valid[i], ConfusionBootstrap(metric, ResponseMatrix(matrix, truth), compared))
         if progress:
             progress(i + 1, len(layers), f"layer {name}")
     agreed = np.array([agreement(*pair) for pair in human])
@@ -73,12 +77,12 @@ def score(
         "chance": 1 / len(choices.classes),
     }
     ceiling = np.array([np.sqrt(max(reliability, 0)) or np.nan])
-    drawn = digest([array_digest(truth), [array_digest(first) for first, _ in parts]])
-    resampling = keeper.resampling("images", truth, 1.0, drawn) if resample else None
+    identity = digest([array_digest(truth), [array_digest(first) for first, _ in parts]])
+    resampling = best.resampling("images", truth, 1.0, identity) if resample else None
     extra = {
         "classes": np.array(choices.classes),
         "confusion_human": human_confusion(trials),
-        "confusion_model": np.stack(told),
+        "confusion_model": np.stack(confusions),
     }
     return Evaluation(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
 
@@ -90,27 +94,27 @@ def null(
     metric: str,
     n: int,
     *,
-    n_splits: int = 10,
-    seed: int = 0,
+    n_splits: int = N_SPLITS,
+    seed: int = SEED,
     progress: Callable | None = None,
 ) -> np.ndarray:
-    """Test agreement, mean over splits, of `n` permutations in which the answers to the images change places: (n,).
+    """Return the split-mean test agreement of `n` permutations that shuffle the model's answers over images: (n,).
 
-    Fits, halves and splits are those of `score`; each permutation chooses its layer anew.
+    Fits, halves and splits are those of `score`; each permutation chooses its layer.
     """
-    trials = coded(choices)
+    trials = coded_trials(choices)
     truth = trials.truth_of_image
     human = [
         tuple(CONFUSIONS[metric](human_matrix(trials.take(half)), truth) for half in pair)
         for pair in halves(len(trials), n_splits, seed)
     ]
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
-    told = [read_out(layers[name](), name, fitting, choices, truth, seed) for name in layers]
-    return exchanged(told, truth, human, metric, n, seed, progress)
+    probabilities = [read_out(layers[name](), name, fitting, choices, truth, seed) for name in layers]
+    return shuffled_agreement(probabilities, truth, human, metric, n, seed, progress)
 
 
-def exchanged(
-    told: Sequence[np.ndarray],
+def shuffled_agreement(
+    probabilities: Sequence[np.ndarray],
     truth: np.ndarray,
     human: Sequence[tuple[np.ndarray, np.ndarray]],
     metric: str,
@@ -118,23 +122,26 @@ def exchanged(
     seed: int,
     progress: Callable | None = None,
 ) -> np.ndarray:
-    """`null` of given answers: told, of each layer (n_images, n_classes); human, of each split (test, valid)."""
+    """Return the scores of `null` for given read-outs.
+
+    probabilities: of each layer (n_images, n_classes); human: of each split, the confusions (test, valid).
+    """
     rng, shown = np.random.default_rng(seed_from("permutation", seed)), np.flatnonzero(truth >= 0)
     found = np.empty(n)
     for k in range(n):
         order = np.arange(len(truth))
         order[shown] = rng.permutation(shown)
-        models = [CONFUSIONS[metric](model_matrix(one[order], truth), truth) for one in told]
+        models = [CONFUSIONS[metric](model_matrix(of_layer[order], truth), truth) for of_layer in probabilities]
         scores = np.array([[[agreement(model, half) for half in pair] for pair in human] for model in models])
-        mean = np.nan_to_num(scores).mean(axis=1)
-        found[k] = mean[mean[:, 1].argmax(), 0]
+        test, valid = np.nan_to_num(scores).mean(axis=1).T
+        found[k] = test[argbest(valid)]
         if progress:
             progress(k + 1, n, "permutations")
     return found
 
 
-def coded(choices: Choices) -> Trials:
-    """The trials as numbers, for images in the order of the stimuli and classes in the order of `choices.classes`."""
+def coded_trials(choices: Choices) -> Trials:
+    """Return the trials as numbers of images, in the order of the stimuli, and of classes, as in `choices.classes`."""
     image_of = {identity: i for i, identity in enumerate(choices.stimuli.ids)}
     class_of = {name: i for i, name in enumerate(choices.classes)}
     table = choices.trials
@@ -152,7 +159,7 @@ def coded(choices: Choices) -> Trials:
 def read_out(
     shown: np.ndarray, layer: str, fitting: Activations | None, choices: Choices, truth: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Class probabilities of the shown stimuli: array (n_stimuli, n_classes) in the order of `choices.classes`."""
+    """Return class probabilities (n_stimuli, n_classes) of the shown stimuli, in the order of `choices.classes`."""
     if fitting is not None:
         labels = choices.fitting
         X = time_mean(fitting, labels.stimuli.ids, labels.stimuli.name)[layer]()
@@ -163,16 +170,18 @@ def read_out(
     fewest = int(np.unique(names, return_counts=True)[1].min())
     if fewest < 2:
         raise BadInput("a class has 1 stimulus; expected at least 2, to fit the read-out on one and test it on another")
-    for train, held in StratifiedKFold(min(10, fewest), shuffle=True, random_state=seed).split(shown[labelled], names):
+    folds = StratifiedKFold(min(MOST_FOLDS, fewest), shuffle=True, random_state=seed)
+    for train, held in folds.split(shown[labelled], names):
         fit, out = labelled[train], labelled[held]
         probabilities[out] = _probabilities(shown[fit], names[train], shown[out], choices.classes)
     return probabilities
 
 
-def _probabilities(X, y, shown, classes) -> np.ndarray:
+def _probabilities(X: np.ndarray, y: np.ndarray, shown: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Fit a read-out on features X and labels y; return the class probabilities of the shown features."""
     decoder = Logistic().fit(X, np.asarray(y)[:, None])
     place = {name: i for i, name in enumerate(decoder.classes_)}
     absent = [name for name in classes if name not in place]
     if absent:
-        raise BadInput(f"no stimulus of class {', '.join(absent[:5])} to fit the read-out on; expected every class")
+        raise BadInput(f"no stimulus of class {first_names(absent)} to fit the read-out on; expected every class")
     return decoder.predict_proba(shown)[:, [place[name] for name in classes]]

@@ -1,63 +1,78 @@
-"""What a score on resampled test rows takes, kept while the predictions pass by: sums over each unit of resampling.
+"""Sufficient statistics for a block bootstrap of scores, accumulated while the predictions are made.
 
-A unit (a film segment, a stimulus) is drawn whole, any number of times. Correlation and accuracy of the rows that a
-draw holds follow from each unit's sums and how often it was drawn, so that a thousand draws are a matrix product.
+A block (a film segment, a stimulus) is resampled whole, any number of times. Correlation and accuracy of the rows of a
+bootstrap sample follow from the sums over each block and the number of its copies, so that a thousand samples are a
+matrix product.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from ..utils import array_digest, digest
+from .decoders.base import Split
+from .layer_choice import layer_scores
 
-BLOCK = 256  # targets whose draws are worked on at a time: they stay in the processor's cache
+BATCH = 256  # targets per batch of replicates: they fit into the processor's cache
 CONSTANT = 1e-6  # a variance below this share of the mean square is rounding
 
 
-@dataclass(frozen=True)
-class Part:
-    """The test rows of one split: units (m,) that have some, weight (m,) of their rows, sums (n_sums, m, n_targets)."""
+class Statistics(Protocol):
+    """Statistics of one layer, sufficient for its scores in bootstrap samples."""
 
-    units: np.ndarray
+    def replicates(self, counts: np.ndarray) -> np.ndarray:
+        """Return the split-mean scores of bootstrap samples: counts (n_samples, n_blocks) -> (n_samples, n_targets)."""
+
+
+@dataclass(frozen=True)
+class SplitStatistics:
+    """Sums over the test rows of one split.
+
+    blocks: (m,) those with test rows; weight: (m,) of their rows; sums: (n_sums, m, n_targets).
+    """
+
+    blocks: np.ndarray
     weight: torch.Tensor
     sums: torch.Tensor
 
-    def take(self, columns: np.ndarray) -> "Part":
-        """The same of some targets."""
+    def take(self, columns: np.ndarray) -> "SplitStatistics":
+        """Return the statistics of some targets."""
         index = torch.as_tensor(columns, device=self.sums.device)
-        return Part(self.units, self.weight, self.sums.index_select(2, index))
+        return SplitStatistics(self.blocks, self.weight, self.sums.index_select(2, index))
 
 
 @dataclass(frozen=True)
-class Moments:
-    """One layer's sums: a part for each split. n_units: how many units there are to draw from."""
+class BootstrapStatistics:
+    """Statistics of one layer for all splits, with the number of blocks to sample from."""
 
-    parts: Sequence[Part]
-    n_units: int
+    splits: Sequence[SplitStatistics]
+    n_blocks: int
 
-    def take(self, columns: np.ndarray) -> "Moments":
-        """The same of some targets."""
-        return Moments([part.take(columns) for part in self.parts], self.n_units)
+    def take(self, columns: np.ndarray) -> "BootstrapStatistics":
+        """Return the statistics of some targets."""
+        return BootstrapStatistics([split.take(columns) for split in self.splits], self.n_blocks)
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
-        """Split-mean scores of draws: counts (n_draws, n_units), how often each unit -> (n_draws, n_targets) float32.
+        """Return the split-mean scores of bootstrap samples: (n_samples, n_targets) float32.
 
-        A split whose score a draw leaves undefined is left out of that draw's mean; NaN where all are.
+        counts: (n_samples, n_blocks), number of copies of each block. A split whose score is undefined in a sample is
+        left out of the mean; NaN if all are.
         """
-        sums = self.parts[0].sums
+        sums = self.splits[0].sums
         counts = torch.as_tensor(np.asarray(counts, dtype=np.float32), device=sums.device)
-        drawn = [(counts[:, torch.as_tensor(p.units, device=sums.device)], p) for p in self.parts]
-        sizes = [draw @ part.weight for draw, part in drawn]
+        sampled = [(counts[:, torch.as_tensor(s.blocks, device=sums.device)], s) for s in self.splits]
+        sizes = [copies @ split.weight for copies, split in sampled]
         found = np.empty((len(counts), sums.shape[2]), dtype=np.float32)
-        for start in range(0, sums.shape[2], BLOCK):
-            columns = slice(start, start + BLOCK)
+        for start in range(0, sums.shape[2], BATCH):
+            columns = slice(start, start + BATCH)
             total = sums.new_zeros(len(counts), len(found[0, columns]))
             defined = torch.zeros_like(total)
-            for (draw, part), size in zip(drawn, sizes, strict=True):
-                score = _score(draw, size, part.sums[:, :, columns])
+            for (copies, split), size in zip(sampled, sizes, strict=True):
+                score = _score(copies, size, split.sums[:, :, columns])
                 known = torch.isfinite(score)
                 defined += known
                 total += torch.where(known, score, 0.0)
@@ -65,9 +80,9 @@ class Moments:
         return found
 
 
-def _score(draw: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-    """Accuracy (one sum) or Pearson's r (five sums) of draws: (n_draws, n_targets)."""
-    means = [(draw @ one).div_(size[:, None]) for one in sums]
+def _score(copies: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+    """Return accuracy (one sum) or Pearson's r (five sums) of bootstrap samples: (n_samples, n_targets)."""
+    means = [(copies @ one).div_(size[:, None]) for one in sums]
     if len(means) == 1:
         return means[0]
     x, y, xx, yy, xy = means
@@ -77,19 +92,19 @@ def _score(draw: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.
     return covariance.div_(of_x.mul_(of_y).sqrt_()).clamp_(-1, 1).masked_fill_(constant, torch.nan)
 
 
-class Sums:
-    """The sums of a layer's predictions, split by split; what depends on the targets alone is computed once.
+class BlockSums:
+    """Sums of predictions and targets over each block; the sums of the targets are computed once for all layers.
 
-    metric: "pearson" or "accuracy"; units: (n_rows,) int, the unit of each row; weights: (n_rows,) or None.
+    metric: "pearson" or "accuracy"; blocks: (n_rows,) int, the block of each row; weights: (n_rows,) or None.
     """
 
-    def __init__(self, metric: str, units: np.ndarray, weights: np.ndarray | None):
-        self.metric, self.units, self.n_units = metric, np.asarray(units), int(np.max(units)) + 1
-        self.weights = np.ones(len(units)) if weights is None else weights
+    def __init__(self, metric: str, blocks: np.ndarray, weights: np.ndarray | None):
+        self.metric, self.blocks, self.n_blocks = metric, np.asarray(blocks), int(np.max(blocks)) + 1
+        self.weights = np.ones(len(blocks)) if weights is None else weights
         self._of_truth: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def batch(self, rows: np.ndarray, columns: slice, predicted, truth) -> torch.Tensor:
-        """The sums of some targets over the test rows of a split: (n_sums, m, n_columns) float32."""
+        """Return the sums of some targets over the test rows of a split: (n_sums, m, n_columns) float32."""
         if self.metric == "accuracy":
             right = torch.as_tensor(np.asarray(predicted) == np.asarray(truth)).float()
             return (self._members(rows, right.device) @ right)[None]
@@ -104,7 +119,7 @@ class Sums:
         return torch.stack([of_x, of_y, members @ x.square_(), of_yy, of_xy])
 
     def _truth(self, key: tuple, y: torch.Tensor, members: torch.Tensor, share: torch.Tensor):
-        """(mean (n_columns,), sums of what is left of the targets and of its squares (2, m, n_columns))."""
+        """Return the targets' mean (n_columns,) and the sums of their deviations and squares (2, m, n_columns)."""
         if key not in self._of_truth:
             mean = share @ y.float()
             left = y.float() - mean
@@ -112,35 +127,35 @@ class Sums:
         return self._of_truth[key]
 
     def _members(self, rows: np.ndarray, device) -> torch.Tensor:
-        """(m, n_test) float32: the weight of each test row in the unit that it belongs to, 0 elsewhere."""
-        present, place = np.unique(self.units[rows], return_inverse=True)
+        """Return the weight of each test row in its block, 0 in others: (m, n_test) float32."""
+        present, place = np.unique(self.blocks[rows], return_inverse=True)
         members = np.zeros((len(present), len(rows)), dtype=np.float32)
         members[place.reshape(-1), np.arange(len(rows))] = self.weights[rows]
         return torch.from_numpy(members).to(device)
 
-    def moments(self, splits: Sequence, batches: Sequence[Sequence[torch.Tensor]]) -> Moments:
-        """The moments of a layer from its batches of targets, in their order, of each split."""
-        parts = []
+    def statistics(self, splits: Sequence[Split], batches: Sequence[Sequence[torch.Tensor]]) -> BootstrapStatistics:
+        """Return the statistics of a layer from the batches of targets of each split, in their order."""
+        found = []
         for split, of_split in zip(splits, batches, strict=True):
             weight = self._members(split.test, of_split[0].device).sum(1)
-            parts.append(Part(np.unique(self.units[split.test]), weight, torch.cat(list(of_split), dim=2)))
-        return Moments(parts, self.n_units)
+            found.append(SplitStatistics(np.unique(self.blocks[split.test]), weight, torch.cat(list(of_split), dim=2)))
+        return BootstrapStatistics(found, self.n_blocks)
 
 
 @dataclass(frozen=True)
-class SideBySide:
-    """Moments of several problems with units and targets of their own; columns: some of all their targets, or None."""
+class JoinedStatistics:
+    """Statistics of several problems, each with its blocks and targets; columns: some of all their targets, or None."""
 
-    members: Sequence[Moments]
+    members: Sequence[BootstrapStatistics]
     columns: np.ndarray | None = None
 
-    def take(self, columns: np.ndarray) -> "SideBySide":
-        """The same of some targets."""
-        return SideBySide(self.members, columns)
+    def take(self, columns: np.ndarray) -> "JoinedStatistics":
+        """Return the statistics of some targets."""
+        return JoinedStatistics(self.members, columns)
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
-        """As `Moments.replicates`; counts: (n_draws, units of all problems)."""
-        edges = np.cumsum([0] + [member.n_units for member in self.members])
+        """Return the scores as `BootstrapStatistics.replicates` does; counts: (n_samples, blocks of all problems)."""
+        edges = np.cumsum([0] + [member.n_blocks for member in self.members])
         found = np.hstack(
             [m.replicates(counts[:, a:b]) for m, (a, b) in zip(self.members, pairwise(edges), strict=True)]
         )
@@ -149,80 +164,75 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Resampling:
-    """What a bootstrap of a score asks for.
+    """Input of a block bootstrap of a score.
 
-    unit: what is drawn ("segments", "stimuli"); strata: (n_units,) int, units are drawn within theirs; parts: for each
-    {None: all targets, or region: its targets} something with `replicates(counts)`; widening: what the spread of draws
-    is multiplied by (see `widening`); layer: the number of the layer chosen over all targets; identity: of the units
-    and splits, the same for two models that were scored on the same.
+    block_name: name of the blocks in the plural ("segments", "stimuli"); strata: (n_blocks,) int, blocks are sampled
+    within theirs; statistics: {None: of all targets, region: of its targets}, each of the layer chosen for these;
+    widening: factor on the spread of the replicates (see `widening`); layer: index of the layer chosen over all
+    targets; identity: digest of blocks and splits, equal for two models scored on the same rows.
     """
 
-    unit: str
+    block_name: str
     strata: np.ndarray
-    parts: Mapping[object, object]
+    statistics: Mapping[str | None, Statistics]
     widening: float
     layer: int
     identity: str
 
 
-class Keeper:
-    """Keeps the moments of the layer that is best so far, over all targets and over each group of them.
+class BestLayers:
+    """Statistics of the best layer so far, over all targets and over each group of them.
 
-    groups: {name: column indices}; what counts is the validation score (see `layer_score`), the first of equals.
-    kept: {None or name: (layer number, moments)}; None stands for all targets.
+    groups: {name: column indices}; the criterion is `layer_scores` of the validation scores, the first of equals.
+    kept: {name, or None for all targets: (layer index, statistics)}.
     """
 
     def __init__(self, groups: Mapping[str, np.ndarray] | None = None):
         self.groups = {None: None, **(groups or {})}
-        self.kept: dict[str | None, tuple[int, Moments | SideBySide]] = {}
+        self.kept: dict[str | int | None, tuple[int, Statistics]] = {}
         self._best: dict[str | None, float] = {}
 
-    def offer(self, layer: int, valid: np.ndarray, moments: Moments | SideBySide) -> None:
-        """Take note of a layer with validation scores (n_targets, n_splits)."""
+    def add(self, layer: int, valid: np.ndarray, statistics) -> None:
+        """Keep the statistics of a layer where its validation scores (n_targets, n_splits) are the best so far."""
         for name, columns in self.groups.items():
-            score = layer_score(valid if columns is None else valid[columns])
+            score = layer_scores((valid if columns is None else valid[columns])[None])[0]
             if name not in self._best or score > self._best[name]:
                 self._best[name] = score
-                self.kept[name] = (layer, moments if columns is None else moments.take(columns))
+                self.kept[name] = (layer, statistics if columns is None else statistics.take(columns))
 
-    def resampling(self, unit: str, strata: np.ndarray, widening: float, identity: str) -> Resampling:
-        """What was kept, with what a bootstrap must know besides."""
-        parts = {name: moments for name, (_, moments) in self.kept.items()}
-        return Resampling(unit, strata, parts, widening, self.kept[None][0], identity)
-
-
-class KeepAll(Keeper):
-    """Keeps every layer's moments, under its number."""
-
-    def offer(self, layer: int, valid: np.ndarray, moments: Moments) -> None:
-        self.kept[layer] = (layer, moments)
-        self.kept.setdefault(None, (layer, moments))
+    def resampling(self, block_name: str, strata: np.ndarray, widening: float, identity: str) -> Resampling:
+        """Return the input of a bootstrap."""
+        statistics = {name: found for name, (_, found) in self.kept.items()}
+        return Resampling(block_name, strata, statistics, widening, self.kept[None][0], identity)
 
 
-def side_by_side(results: Sequence, groups: Mapping[str, np.ndarray] | None, valid: np.ndarray) -> Resampling | None:
-    """The resamplings of problems that kept all layers as one; valid: (n_layers, targets of all problems, n_splits)."""
-    found = [result.resampling for result in results]
-    if any(one is None for one in found):
+class AllLayers(BestLayers):
+    """Statistics of every layer, under its index."""
+
+    def add(self, layer: int, valid: np.ndarray, statistics) -> None:
+        """Keep the statistics of a layer."""
+        self.kept[layer] = (layer, statistics)
+        self.kept.setdefault(None, (layer, statistics))
+
+
+def join(resamplings: Sequence[Resampling | None], groups, valid: np.ndarray) -> Resampling | None:
+    """Join the resamplings of problems that kept all layers; valid: (n_layers, targets of all problems, n_splits)."""
+    if any(one is None for one in resamplings):
         return None
-    keeper = Keeper(groups)
+    best = BestLayers(groups)
     for layer, scores in enumerate(valid):
-        keeper.offer(layer, scores, SideBySide([one.parts[layer] for one in found]))
-    strata = np.concatenate([np.full(len(one.strata), i) for i, one in enumerate(found)])
-    wide = float(np.mean([one.widening for one in found]))
-    return keeper.resampling(found[0].unit, strata, wide, digest([one.identity for one in found]))
+        best.add(layer, scores, JoinedStatistics([one.statistics[layer] for one in resamplings]))
+    strata = np.concatenate([np.full(len(one.strata), i) for i, one in enumerate(resamplings)])
+    factor = float(np.mean([one.widening for one in resamplings]))
+    return best.resampling(resamplings[0].block_name, strata, factor, digest([one.identity for one in resamplings]))
 
 
-def layer_score(valid: np.ndarray) -> float:
-    """What layers are chosen by: the median over targets of (n_targets, n_splits), then the mean; NaN as -inf."""
-    medians = np.ma.median(np.ma.masked_invalid(valid), axis=0).filled(np.nan)
-    return float(np.nan_to_num(medians.mean(), nan=-np.inf))
+def widening(splits: Sequence[Split], weights: np.ndarray) -> float:
+    """Return the ratio of the score's standard deviation to that over bootstrap samples, because of its training rows.
 
-
-def widening(splits: Sequence, weights: np.ndarray) -> float:
-    """How much wider than the draws of test rows the score itself spreads, because its training rows are chance too.
-
-    Test rows alone let the mean over splits vary by s^2 times the share of rows that two splits' tests have in common,
-    on average over all pairs; training adds s^2 n_test / n_train (Nadeau and Bengio 2003, Machine Learning 52:239).
+    A bootstrap sample varies the test rows only, but the training rows are a sample too. Test rows alone give the mean
+    over splits a variance of s^2 times the share of rows that the test parts of two splits have in common, on average
+    over all pairs; training adds s^2 n_test / n_train (Nadeau and Bengio 2003, Machine Learning 52:239).
     weights: (n_rows,).
     """
     tests = np.zeros((len(splits), len(weights)))
@@ -234,6 +244,6 @@ def widening(splits: Sequence, weights: np.ndarray) -> float:
     return float(np.sqrt(1 + size.mean() / trained / (common / np.sqrt(np.outer(size, size))).mean()))
 
 
-def identity(units: np.ndarray, splits: Sequence) -> str:
-    """A digest of which units there are and what each split tests."""
-    return digest([array_digest(np.asarray(units)), [array_digest(np.asarray(split.test)) for split in splits]])
+def identity(blocks: np.ndarray, splits: Sequence[Split]) -> str:
+    """Return a digest of the blocks and of each split's test rows."""
+    return digest([array_digest(np.asarray(blocks)), [array_digest(np.asarray(split.test)) for split in splits]])

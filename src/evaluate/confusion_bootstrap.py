@@ -1,7 +1,7 @@
-"""The agreement of confusions on images drawn again: what a bootstrap of a behavioural score takes.
+"""Agreement of confusion matrices on bootstrap samples of images.
 
-As `src.evaluate.confusions`, with a weight for each image: how often it was drawn. What does not depend on the draw,
-the z-scored hits of every image, is computed once.
+The matrices of `confusions` with a weight for each image: its number of copies in a bootstrap sample. The z-scored hits
+of the images do not depend on the sample and are computed once.
 """
 
 from collections.abc import Sequence
@@ -17,57 +17,63 @@ METRICS = ("I2n", "O2")
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """A response matrix (n_images, n_classes) of images whose class is `truth` (n_images,), -1 for none."""
+class ResponseMatrix:
+    """Response matrix (n_images, n_classes) of images of class `truth` (n_images,), -1 for none."""
 
     values: np.ndarray
     truth: np.ndarray
 
     @cached_property
-    def _asked(self) -> np.ndarray:
+    def _defined(self) -> np.ndarray:
+        """Mask of the entries of images that have a class: (n_images, n_classes)."""
         return np.isfinite(self.values) & (self.truth >= 0)[:, None]
 
     @cached_property
     def _classes(self) -> np.ndarray:
-        """(n_classes, n_images): 1 where the image is of the class."""
+        """1 where the image is of the class, else 0: (n_classes, n_images)."""
         return (np.arange(self.values.shape[1])[:, None] == self.truth).astype(np.float64)
 
     @cached_property
     def _hits(self) -> np.ndarray:
+        """z(1 - share of choices): (n_images, n_classes)."""
         with np.errstate(invalid="ignore"):
             return ndtri(1 - self.values)
 
     def _objects(self, values: np.ndarray, known: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weighted mean over the images of each class, where known: (n_classes of the image, n_classes chosen)."""
-        drawn = self._classes * weights
+        """Average the known values over the images of each class: (n_classes shown, n_classes chosen)."""
+        members = self._classes * weights
         with np.errstate(invalid="ignore"):
-            return (drawn @ np.where(known, values, 0)) / (drawn @ known)
+            return (members @ np.where(known, values, 0)) / (members @ known)
 
     def confusion(self, metric: str, weights: np.ndarray) -> np.ndarray:
-        """I2n (n_images, n_classes) or O2 (n_classes, n_classes) of images drawn `weights` (n_images,) times."""
-        false_alarms = self._objects(self.values, self._asked, weights)
+        """Return I2n (n_images, n_classes) or O2 (n_classes, n_classes) of images with weights (n_images,)."""
+        false_alarms = self._objects(self.values, self._defined, weights)
         with np.errstate(invalid="ignore"):
             if metric == "O2":
                 return np.clip(ndtri(1 - false_alarms.T) - ndtri(false_alarms), -CAP, CAP)
             shown = np.maximum(self.truth, 0)
             dprime = np.clip(self._hits - ndtri(false_alarms)[:, shown].T, -CAP, CAP)
-        known = np.isfinite(dprime) & self._asked
+        known = np.isfinite(dprime) & self._defined
         return np.where(known, dprime - self._objects(dprime, known, weights)[shown], np.nan)
 
 
 @dataclass(frozen=True)
-class Reconfused:
-    """A model's response matrix and the human ones that it is compared with, one for each split."""
+class ConfusionBootstrap:
+    """Bootstrap of the agreement of a model's response matrix with the human ones, one for each split."""
 
     metric: str
-    model: Matrix
-    human: Sequence[Matrix]
+    model: ResponseMatrix
+    human: Sequence[ResponseMatrix]
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
-        """Split-mean agreement of draws: counts (n_draws, n_images) -> (n_draws, 1); NaN where no split has any."""
+        """Return the split-mean agreement of bootstrap samples; NaN where no split has one.
+
+        counts: (n_samples, n_images), number of copies of each image; returns (n_samples, 1).
+        """
         return np.array([[self._agreement(np.asarray(weights, dtype=np.float64))] for weights in counts])
 
     def _agreement(self, weights: np.ndarray) -> float:
+        """Return the mean over splits of the agreement in one bootstrap sample."""
         of_entry = np.ones(self.model.values.shape[1]) if self.metric == "O2" else weights
         model = self.model.confusion(self.metric, weights)
         found = [_correlation(model, one.confusion(self.metric, weights), of_entry) for one in self.human]
@@ -76,7 +82,7 @@ class Reconfused:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
-    """Pearson r over the entries that both have, rows weighted; NaN with fewer than three, or where one is constant."""
+    """Return row-weighted Pearson r over entries finite in both; NaN for fewer than three, or if one is constant."""
     both = np.isfinite(a) & np.isfinite(b) & (weights > 0)[:, None]
     if both.sum() < 3:
         return float("nan")

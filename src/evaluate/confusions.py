@@ -1,11 +1,11 @@
-"""Human and model choices as confusion matrices, and how well they agree.
+"""Confusion matrices of human and model choices, and their agreement.
 
-I2n: image by image, each distractor apart, difficulty of the object pair taken out. O2: object by object, each
-distractor apart (Rajalingham et al. 2018, J Neurosci 38:7255; model probabilities instead of model trials as in
-Schrimpf, Kubilius et al. 2018, bioRxiv 407007; equal to Brain-Score's `metrics.i1i2` on the same input).
+I2n: d' per image and distractor, minus the mean d' of the object pair. O2: d' per object and distractor (Rajalingham et
+al. 2018, J Neurosci 38:7255; model probabilities instead of model trials as in Schrimpf, Kubilius et al. 2018, bioRxiv
+407007; equal to Brain-Score's `metrics.i1i2` on the same input).
 
-A response matrix has shape (n_images, n_classes): how often the column's class was chosen rather than the truth;
-NaN where the column is the truth, or nobody was asked.
+A response matrix has shape (n_images, n_classes): the share of choices of the column's class rather than the truth;
+NaN where the column is the truth, or the pair was never offered.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ CAP = 5.0
 
 @dataclass(frozen=True)
 class Trials:
-    """Human trials as numbers: image, truth, choice, distractor are int arrays (n_trials,); distractor is None when
-    any class could be chosen."""
+    """Human trials as numbers.
+
+    image, truth, choice, distractor: int (n_trials,); distractor is None if any class could be chosen.
+    """
 
     image: np.ndarray
     truth: np.ndarray
@@ -32,7 +34,7 @@ class Trials:
         return len(self.image)
 
     def take(self, index: np.ndarray) -> "Trials":
-        """The trials at `index`."""
+        """Return the trials at `index`."""
         distractor = None if self.distractor is None else self.distractor[index]
         return Trials(
             self.image[index], self.truth[index], self.choice[index], distractor, self.n_images, self.n_classes
@@ -40,14 +42,14 @@ class Trials:
 
     @property
     def truth_of_image(self) -> np.ndarray:
-        """(n_images,) the class of each image, -1 where it has no trial."""
+        """Class of each image, -1 without a trial: int (n_images,)."""
         truth = np.full(self.n_images, -1)
         truth[self.image] = self.truth
         return truth
 
 
 def human_matrix(trials: Trials) -> np.ndarray:
-    """Choices of a class over the times it was on offer: response matrix (n_images, n_classes)."""
+    """Return the choices of each class over the trials that offered it: response matrix (n_images, n_classes)."""
     chosen, offered = _choices(trials, trials.image, trials.n_images)
     with np.errstate(invalid="ignore"):
         matrix = np.where(offered > 0, chosen / offered, np.nan)
@@ -55,7 +57,7 @@ def human_matrix(trials: Trials) -> np.ndarray:
 
 
 def _choices(trials: Trials, row: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each class was chosen, and on offer, in the trials of a row: twice (n_rows, n_classes)."""
+    """Count the trials of each row in which a class was chosen, and offered: twice (n_rows, n_classes)."""
     chosen, offered = np.zeros((2, n_rows, trials.n_classes))
     np.add.at(chosen, (row, trials.choice), 1)
     if trials.distractor is None:
@@ -67,13 +69,13 @@ def _choices(trials: Trials, row: np.ndarray, n_rows: int) -> tuple[np.ndarray, 
 
 
 def model_matrix(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """p(class) / (p(class) + p(truth)) from class probabilities (n_images, n_classes): response matrix."""
+    """Return p(class) / (p(class) + p(truth)) of class probabilities (n_images, n_classes): response matrix."""
     of_truth = np.take_along_axis(probabilities, np.maximum(truth, 0)[:, None], axis=1)
     return _without_truth(probabilities / (probabilities + of_truth), truth)
 
 
 def human_confusion(trials: Trials) -> np.ndarray:
-    """Of the trials that show a class and offer another, the share in which that was chosen: (n_classes, n_classes)."""
+    """Return the share of choices of a class in trials that offered it: (n_classes shown, n_classes chosen)."""
     chosen, offered = _choices(trials, trials.truth, trials.n_classes)
     if trials.distractor is not None:
         np.fill_diagonal(offered, 0)
@@ -81,14 +83,15 @@ def human_confusion(trials: Trials) -> np.ndarray:
 
 
 def model_confusion(probabilities: np.ndarray, truth: np.ndarray, two_way: bool) -> np.ndarray:
-    """What a read-out gives to each class for the images of each: (n_classes of the image, n_classes).
+    """Return the mean probability of each class over the images of each class: (n_classes shown, n_classes chosen).
 
-    probabilities: (n_images, n_classes); two_way: of the class and the truth alone, the diagonal NaN.
+    probabilities: (n_images, n_classes); two_way: normalise over the class and the truth only; the diagonal is NaN.
     """
     return object_matrix(model_matrix(probabilities, truth) if two_way else probabilities, truth)
 
 
 def _without_truth(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the matrix with NaN in the column of the truth, and in images without a trial."""
     matrix = matrix.astype(np.float64)
     shown = truth >= 0
     matrix[np.flatnonzero(shown), truth[shown]] = np.nan
@@ -97,37 +100,37 @@ def _without_truth(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def object_matrix(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Response matrix averaged over the images of each class: (n_classes of the image, n_classes chosen)."""
+    """Average a response matrix over the images of each class: (n_classes shown, n_classes chosen)."""
     n_classes = matrix.shape[1]
     total, count = np.zeros((n_classes, n_classes)), np.zeros((n_classes, n_classes))
-    asked = np.isfinite(matrix) & (truth >= 0)[:, None]
+    defined = np.isfinite(matrix) & (truth >= 0)[:, None]
     rows = np.maximum(truth, 0)
-    np.add.at(total, rows, np.where(asked, matrix, 0))
-    np.add.at(count, rows, asked)
+    np.add.at(total, rows, np.where(defined, matrix, 0))
+    np.add.at(count, rows, defined)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def i2n(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """d' of each image against each distractor, less the mean d' of its pair of classes: (n_images, n_classes)."""
+    """Return d' of each image and distractor, minus the mean d' of the pair of classes: (n_images, n_classes)."""
     false_alarms = object_matrix(matrix, truth)[:, np.maximum(truth, 0)].T
     dprime = _dprime(1 - matrix, false_alarms)
     return dprime - object_matrix(dprime, truth)[np.maximum(truth, 0)]
 
 
 def o2(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """d' of each pair of classes: (n_classes of the image, n_classes chosen)."""
+    """Return d' of each pair of classes: (n_classes shown, n_classes chosen)."""
     false_alarms = object_matrix(matrix, truth)
     return _dprime(1 - false_alarms.T, false_alarms)
 
 
 def _dprime(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
-    """z(hits) - z(false alarms), within +-5; NaN where both are 0 or both 1."""
+    """Return z(hits) - z(false alarms), clipped to +-5; NaN where both are 0 or both 1."""
     with np.errstate(invalid="ignore"):
         return np.clip(norm.ppf(hits) - norm.ppf(false_alarms), -CAP, CAP)
 
 
 def agreement(model: np.ndarray, human: np.ndarray) -> float:
-    """Pearson r over the entries that both have; NaN with fewer than three, or where one is constant."""
+    """Return Pearson r over the entries that are finite in both; NaN for fewer than three, or if one is constant."""
     both = np.isfinite(model) & np.isfinite(human)
     a, b = model[both], human[both]
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
@@ -136,15 +139,15 @@ def agreement(model: np.ndarray, human: np.ndarray) -> float:
 
 
 def halves(n_trials: int, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Random halves of the trials, `n_splits` times, by one legacy generator: Brain-Score's halves at seed 0."""
+    """Return `n_splits` random halves of the trials, by one legacy generator; with seed 0 those of Brain-Score."""
     generator = np.random.RandomState(seed)
     order = list(range(n_trials))
-    drawn = []
+    pairs = []
     for _ in range(n_splits):
-        mixed = order.copy()
-        generator.shuffle(mixed)
-        drawn.append((np.array(mixed[: n_trials // 2]), np.array(mixed[n_trials // 2 :])))
-    return drawn
+        shuffled = order.copy()
+        generator.shuffle(shuffled)
+        pairs.append((np.array(shuffled[: n_trials // 2]), np.array(shuffled[n_trials // 2 :])))
+    return pairs
 
 
 CONFUSIONS = {"I2n": i2n, "O2": o2}

@@ -1,4 +1,4 @@
-"""Fit on the training rows of each split, score its held-out rows: the one loop over layers and splits."""
+"""Cross-validation over layers and splits: fit on the training rows of a split, score its held-out rows."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,8 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from ..utils import BadInput, granted_cores, unknown_name
-from .bootstrap_statistics import KeepAll, Keeper, Resampling, Sums, identity, side_by_side, widening
-from .decoders.base import Refit, Session, Split
+from .bootstrap_statistics import AllLayers, BestLayers, BlockSums, Resampling, identity, join, widening
+from .decoders.base import Decoder, Refit, Session, Split
+from .finite import finite_rows, finite_targets
 from .metrics import METRICS
 
 __all__ = ["Problem", "Result", "Split", "cross_validate", "cross_validate_each", "cross_validate_problem"]
@@ -25,31 +26,55 @@ Groups = Mapping[str, np.ndarray] | None
 
 @dataclass(frozen=True)
 class Problem:
-    """One cross-validation: layers {name: () -> (n_rows, n_features)}, targets (n_rows, n_targets), splits, weights.
+    """One cross-validation problem: features of each layer, targets and splits.
 
-    units: (n_rows,) int, what a bootstrap draws whole, called `unit` ("segments"); None where nothing is to be drawn.
-    stimulus: (n_rows,) int, whose responses a permutation moves; rolled: (n_rows,) whether it turns them round in time
-    within their stimulus or exchanges them between stimuli; None where a permutation has no rule.
+    Parameters
+    ----------
+    layers : mapping of str to function
+        {name: () -> features of shape (n_rows, n_features)}; each function is called once.
+    targets : array of shape (n_rows, n_targets)
+        Responses, or labels.
+    splits : sequence of Split
+        Rows of the training, validation and test parts.
+    weights : array of shape (n_rows,), optional
+        Row weights above 0; a row of weight 3 counts as three equal rows.
+    blocks : int array of shape (n_rows,), optional
+        Block of each row, which a bootstrap resamples whole. Without it no bootstrap statistics are kept.
+    block_name : str, default "rows"
+        Name of the blocks in the plural, e.g. "segments".
+    stimulus : int array of shape (n_rows,), optional
+        Stimulus of each row, whose responses a permutation moves.
+    shifted : bool array of shape (n_rows,), optional
+        True: a permutation shifts the row circularly in time within its stimulus; False: it shuffles the row's stimulus
+        among others with equally many rows.
     """
 
     layers: Layers
     targets: np.ndarray
     splits: Sequence[Split]
     weights: np.ndarray | None = None
-    units: np.ndarray | None = None
-    unit: str = "rows"
+    blocks: np.ndarray | None = None
+    block_name: str = "rows"
     stimulus: np.ndarray | None = None
-    rolled: np.ndarray | None = None
+    shifted: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """Scores, and what was chosen and left out on the way.
+    """Scores of a cross-validation, with the penalties chosen and the rows left out.
 
-    valid, test: (n_layers, n_targets, n_splits) float64, NaN = undefined; n_dropped: rows left out of any layer because
-    a feature or a target is not finite; dropped: {layer: rows left out of it}; alphas: (n_layers, n_splits), with
-    further axes, targets last, where a target or a band has its own; None where the decoder has none; resampling: what
-    a bootstrap asks for, None without units.
+    Parameters
+    ----------
+    valid, test : float64 arrays of shape (n_layers, n_targets, n_splits)
+        Validation and test scores, NaN = undefined.
+    n_dropped : int
+        Number of rows left out of at least one layer, because a feature or a target is not finite.
+    dropped : mapping of str to int
+        {layer: number of rows left out of it}.
+    alphas : array of shape (n_layers, n_splits, ...), optional
+        Penalties chosen; further axes for bands and, last, targets. None for a decoder without a penalty.
+    resampling : Resampling, optional
+        Input of a bootstrap; None for a problem without blocks.
     """
 
     valid: np.ndarray
@@ -64,20 +89,55 @@ def cross_validate(
     layers: Layers,
     targets: np.ndarray,
     splits: Sequence[Split],
-    decoder,
+    decoder: Decoder,
     metric: str,
     *,
     weights: np.ndarray | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Result:
-    """Score every layer, target and split; the decoder is a template and stays as it is (see `cross_validate_problem`).
+    """Score every layer, target and split.
 
-    `layers[name]()` gives (n_rows, n_features) and is called once; targets: (n_rows, n_targets), numbers or labels;
-    metric: a name of METRICS; weights: (n_rows,) above 0, a row of weight 3 counts as three equal rows in
-    standardisation, fit and score; jobs: splits worked on at a time; progress: called with (done, total, text).
     A row with a feature or target that is not finite is left out of all parts and counted; a target that is never
-    finite scores NaN and leaves out no row. Raises BadInput for rows in two parts of a split, and shapes that differ.
+    finite scores NaN and leaves out no row.
+
+    Parameters
+    ----------
+    layers : mapping of str to function
+        {name: () -> features of shape (n_rows, n_features)}; each function is called once.
+    targets : array of shape (n_rows, n_targets)
+        Numbers, or labels.
+    splits : sequence of Split
+        Rows of the training, validation and test parts.
+    decoder : Decoder
+        Template that is copied for each fit and left unchanged.
+    metric : str
+        A name of `METRICS`.
+    weights : array of shape (n_rows,), optional
+        Row weights above 0; a row of weight 3 counts as three equal rows in standardisation, fit and score.
+    jobs : int, default 1
+        Number of splits computed at a time.
+    progress : function, optional
+        Called with (done, total, text).
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    BadInput
+        For an unknown metric, shapes that differ, weights that are not above 0, or rows in two parts of a split.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 5))
+    >>> Y = X @ rng.standard_normal((5, 2)) + 0.1 * rng.standard_normal((100, 2))
+    >>> layers = {"noise": lambda: rng.standard_normal((100, 5)), "signal": lambda: X}
+    >>> result = cross_validate(layers, Y, item_splits(100), Ridge(), "pearson")
+    >>> result.test.shape, bool(result.test[1].min() > 0.9)
+    ((2, 2, 10), True)
     """
     return cross_validate_problem(
         Problem(layers, targets, splits, weights), decoder, metric, jobs=jobs, progress=progress
@@ -86,37 +146,74 @@ def cross_validate(
 
 def cross_validate_problem(
     problem: Problem,
-    decoder,
+    decoder: Decoder,
     metric: str,
     *,
     groups: Groups = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Result:
-    """The same of a problem; groups: {name: columns of the targets that have a best layer of their own}."""
+    """Score every layer, target and split of a problem, and keep the bootstrap statistics of its best layers.
+
+    Parameters
+    ----------
+    problem : Problem
+        Features, targets, splits and blocks.
+    decoder, metric, jobs, progress
+        See `cross_validate`.
+    groups : mapping of str to int array, optional
+        {name: columns of targets} for each of which the statistics of the best layer are kept, e.g. regions.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    BadInput
+        See `cross_validate`.
+    """
     threads = max(1, granted_cores() // jobs)
     run = lambda tasks: _parallel(tasks, jobs, threads)  # noqa: E731
-    return _score_problem(problem, decoder, metric, run, progress, Keeper(groups))
+    return _score_problem(problem, decoder, metric, run, progress, BestLayers(groups))
 
 
 def cross_validate_each(
     problems: Iterable[Callable[[], Problem]],
-    decoder,
+    decoder: Decoder,
     metric: str,
     *,
     groups: Groups = None,
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Many small problems of the same layers and number of splits, each with rows, splits and targets of its own.
+    """Score many small problems of the same layers and number of splits, each with its rows, splits and targets.
 
-    problems: functions, each called when its turn comes; jobs: problems worked on at a time, one core each, by default
-    as many as there are cores. Returns one Result with the targets of all problems side by side.
+    Parameters
+    ----------
+    problems : iterable of functions
+        Each returns a Problem and is called once, shortly before the problem is scored.
+    decoder, metric, progress
+        See `cross_validate`.
+    groups : mapping of str to int array, optional
+        {name: columns among the targets of all problems}, see `cross_validate_problem`.
+    jobs : int, optional
+        Number of problems computed at a time, one core each; by default the number of cores.
+
+    Returns
+    -------
+    Result
+        With the targets of all problems side by side.
+
+    Raises
+    ------
+    BadInput
+        Without problems; otherwise see `cross_validate`.
     """
     problems = list(problems)
 
     def task(make: Callable[[], Problem]) -> Callable[[], Result]:
-        return lambda: _score_problem(make(), decoder, metric, _serial, None, KeepAll())
+        return lambda: _score_problem(make(), decoder, metric, _serial, None, AllLayers())
 
     results: list[Result] = []
     for result in _parallel([task(make) for make in problems], jobs or granted_cores(), threads=1):
@@ -126,22 +223,22 @@ def cross_validate_each(
     if not results:
         raise BadInput("no problems to cross-validate; expected at least one")
     joined = _side_by_side(results)
-    return replace(joined, resampling=side_by_side(results, groups, joined.valid))
+    return replace(joined, resampling=join([result.resampling for result in results], groups, joined.valid))
 
 
 def _score_problem(
-    problem: Problem, decoder, metric: str, run: Callable[[Tasks], Iterator], progress, keeper: Keeper
+    problem: Problem, decoder: Decoder, metric: str, run: Callable[[Tasks], Iterator], progress, best: BestLayers
 ) -> Result:
-    """The loop over layers and splits; `run` carries out tasks, in order."""
+    """Loop over layers and splits; `run` yields the results of tasks in their order."""
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
-    targets, finite = _finite_targets(np.asarray(problem.targets))
+    targets, finite = finite_targets(np.asarray(problem.targets))
     weights = _checked(problem, targets)
     if hasattr(decoder, "session"):
         session = decoder.session(targets, weights, problem.splits)
     else:
         session = Refit(decoder, targets, weights)
-    sums = None if problem.units is None else Sums(metric, problem.units, weights)
+    sums = None if problem.blocks is None else BlockSums(metric, problem.blocks, weights)
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
     valid, test, alphas = np.full(shape, np.nan), np.full(shape, np.nan), {}
     dropped, dropped_anywhere, total = {}, ~finite, shape[0] * shape[2]
@@ -164,21 +261,22 @@ def _score_problem(
             if progress:
                 progress(i * shape[2] + group.stop, total, f"{name}, split {group.stop} of {shape[2]}")
         if sums is not None:
-            keeper.offer(i, valid[i], sums.moments(splits, summed))
-    kept = None if sums is None else _resampling(problem, sums, keeper)
-    return Result(valid, test, int(dropped_anywhere.sum()), dropped, _stacked(alphas, shape), kept)
+            best.add(i, valid[i], sums.statistics(splits, summed))
+    resampling = None if sums is None else _resampling(problem, sums, best)
+    return Result(valid, test, int(dropped_anywhere.sum()), dropped, _stacked(alphas, shape), resampling)
 
 
-def _resampling(problem: Problem, sums: Sums, keeper: Keeper) -> Resampling:
-    one_stratum = np.zeros(sums.n_units, dtype=int)
-    wide = widening(problem.splits, sums.weights)
-    return keeper.resampling(problem.unit, one_stratum, wide, identity(problem.units, problem.splits))
+def _resampling(problem: Problem, sums: BlockSums, best: BestLayers) -> Resampling:
+    """Return the input of a bootstrap over the problem's blocks, all in one stratum."""
+    one_stratum = np.zeros(sums.n_blocks, dtype=int)
+    factor = widening(problem.splits, sums.weights)
+    return best.resampling(problem.block_name, one_stratum, factor, identity(problem.blocks, problem.splits))
 
 
 def _score_splits(
     session: Session, features, splits: Sequence[Split], group: range, metric, weights, sums
 ) -> list[tuple]:
-    """(split, columns, valid scores, test scores, alpha, sums of the test rows) of each batch of targets and split."""
+    """Return (split, columns, valid scores, test scores, alpha, sums of the test rows) of each split and batch."""
     scores = []
     for prediction in session.predict(features, [splits[k] for k in group]):
         k = group[prediction.split]
@@ -194,38 +292,18 @@ def _score_splits(
     return scores
 
 
-def _finite_targets(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Targets with 0 where unusable, and which rows are finite (n_rows,); never-finite targets do not count."""
-    if targets.ndim != 2 or not targets.size:
-        raise BadInput(f"targets of shape {targets.shape}; expected (n_rows, n_targets), not empty")
-    if targets.dtype.kind != "f":
-        return targets, np.ones(len(targets), dtype=bool)
-    finite = _finite_rows(targets)
-    if finite.all():
-        return targets, finite
-    ever = np.isfinite(targets).any(axis=0)
-    finite = _finite_rows(targets[:, ever])
-    return np.where(finite[:, None] & ever, targets, 0), finite
-
-
-def _finite_rows(values: np.ndarray) -> np.ndarray:
-    step = max(1, 2**22 // max(1, values.shape[1]))
-    parts = [np.isfinite(values[start : start + step]).all(axis=1) for start in range(0, len(values), step)]
-    return np.concatenate(parts)
-
-
 def _features(name: str, X: np.ndarray, finite: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A layer in memory, float32 (float64 stays), and which rows are usable."""
+    """Return a layer in memory, float32 (or float64 if it was), and a mask of its usable rows."""
     if X.ndim != 2 or len(X) != len(finite):
         raise BadInput(f"layer {name} has shape {X.shape}; expected ({len(finite)}, n_features)")
     in_memory = X.flags.owndata and X.flags.writeable
     dtype = np.float64 if X.dtype == np.float64 else np.float32
     X = np.ascontiguousarray(X, dtype=dtype) if in_memory else np.array(X, dtype=dtype, order="C")
-    return X, finite & _finite_rows(X)
+    return X, finite & finite_rows(X)
 
 
 def _checked(problem: Problem, targets: np.ndarray) -> np.ndarray | None:
-    """The row weights as float64; BadInput unless splits and weights fit the rows."""
+    """Return the row weights as float64; raise BadInput unless splits and weights fit the rows."""
     if not problem.layers or not problem.splits:
         raise BadInput(f"{len(problem.layers)} layers and {len(problem.splits)} splits; expected at least one of each")
     for k, split in enumerate(problem.splits):
@@ -243,14 +321,15 @@ def _checked(problem: Problem, targets: np.ndarray) -> np.ndarray | None:
 
 
 def _restrict(split: Split, usable: np.ndarray, layer: str) -> Split:
-    parts = [np.asarray(rows)[usable[rows]] for rows in (split.train, split.valid, split.test)]
-    if len(parts[0]) < 2:
-        raise BadInput(f"{len(parts[0])} usable training rows in a split of layer {layer}; expected at least 2")
-    return Split(*parts)
+    """Return the split without unusable rows; raise BadInput if fewer than two training rows are left."""
+    kept = split.restricted(usable)
+    if len(kept.train) < 2:
+        raise BadInput(f"{len(kept.train)} usable training rows in a split of layer {layer}; expected at least 2")
+    return kept
 
 
 def _stacked(alphas: Mapping[tuple[int, int], list], shape: tuple[int, int, int]) -> np.ndarray | None:
-    """Batches joined, then layers and splits: (n_layers, n_splits, ...)."""
+    """Join the penalties of batches, then of layers and splits: (n_layers, n_splits, ...); None without penalties."""
     if any(alpha is None for batches in alphas.values() for alpha in batches):
         return None
 
@@ -261,6 +340,8 @@ def _stacked(alphas: Mapping[tuple[int, int], list], shape: tuple[int, int, int]
 
 
 def _side_by_side(results: Sequence[Result]) -> Result:
+    """Join the results of problems along their targets."""
+
     def joined(of: Callable[[Result], np.ndarray], axis: int) -> np.ndarray:
         return np.concatenate([of(result) for result in results], axis=axis)
 
@@ -275,11 +356,12 @@ def _side_by_side(results: Sequence[Result]) -> Result:
 
 
 def _serial(tasks: Tasks) -> Iterator:
+    """Yield the results of the tasks, computed one by one."""
     return (task() for task in tasks)
 
 
 def _parallel(tasks: Tasks, jobs: int, threads: int) -> Iterator:
-    """Results of the tasks in order, `jobs` at a time, each with `threads` threads; few are started ahead of time."""
+    """Yield the results of the tasks in order, `jobs` at a time with `threads` threads each; few start ahead."""
     import torch
 
     with _thread_limit(threads):
@@ -298,6 +380,7 @@ def _parallel(tasks: Tasks, jobs: int, threads: int) -> Iterator:
 
 @contextmanager
 def _thread_limit(threads: int) -> Iterator[None]:
+    """Limit torch and the linear algebra libraries to a number of threads, and restore it on exit."""
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Scoring a model on fMRI: one joint regression over all rows of the named datasets."""
+"""Scores of a model on fMRI: one joint regression over all rows of the named datasets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +11,8 @@ from . import hrf
 from .align import Aligned, align, regions
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder
+from .decoders.base import Split
+from .protocol import GAP_MS, LAYOUT, N_SPLITS, SEED, SEGMENT_MS, TOLERANCE_MS
 from .splits import segment_splits, segments
 
 
@@ -18,8 +20,8 @@ from .splits import segment_splits, segments
 class Part:
     """One dataset of a joint regression.
 
-    lag: whether the responses follow the stimulus by a haemodynamic response (films) or are one beta per clip;
-    row_weight: how many bins of a film one row stands for.
+    lag: True if the responses follow the stimulus by a haemodynamic response (films), False for one beta per clip;
+    row_weight: number of bins of a film that one row counts as.
     """
 
     activations: Activations
@@ -30,14 +32,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Options:
-    """Choices of the protocol: times in ms; delay_ms replaces the HRF where it is not None."""
+    """Options of the protocol; times in ms. delay_ms: shift that replaces the HRF, None for the HRF."""
 
-    clip_ms: float = 15000.0
-    gap_ms: float = 10000.0
-    layout: str = "runs"
+    segment_ms: float = SEGMENT_MS
+    gap_ms: float = GAP_MS
+    layout: str = LAYOUT
     delay_ms: float | None = None
-    n_splits: int = 10
-    seed: int = 0
+    n_splits: int = N_SPLITS
+    seed: int = SEED
 
 
 def score(
@@ -45,16 +47,18 @@ def score(
     decoder: Decoder,
     options: Options,
     *,
+    splits: Sequence[Split] | None = None,
     resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Evaluation:
-    """Test and validation r of every layer, target and split; the datasets must pass `check`.
+    """Return validation and test r of every layer, target and split; the datasets must pass `check`.
 
-    resample: keep what a bootstrap over segments asks for.
+    splits: of the rows of `problem`, by default those of the options; resample: keep the statistics for a bootstrap
+    over segments.
     """
-    made, notes = problem(parts, options)
-    made = made if resample else replace(made, units=None)
+    made, notes = problem(parts, options, splits=splits)
+    made = made if resample else replace(made, blocks=None)
     units = parts[0].responses.units
     result = cross_validate_problem(made, decoder, "pearson", groups=regions(units), jobs=jobs, progress=progress)
     return Evaluation(
@@ -68,27 +72,30 @@ def score(
     )
 
 
-def problem(parts: Sequence[Part], options: Options) -> tuple[Problem, dict]:
-    """The joint regression of the datasets, and what was counted in making it.
+def problem(
+    parts: Sequence[Part], options: Options, *, splits: Sequence[Split] | None = None
+) -> tuple[Problem, dict[str, float]]:
+    """Return the joint regression of the datasets, and notes (counts of rows).
 
-    A bootstrap draws segments; a permutation turns films round in time and exchanges clips.
+    A bootstrap resamples segments; a permutation shifts films circularly in time and shuffles clips.
     """
-    pieces = [_Piece.of(part, options) for part in parts]
+    pieces = [_PartRows.of(part, options) for part in parts]
     offsets = np.cumsum([0] + [len(part.responses.stimuli) for part in parts])
     stimulus = np.concatenate([p.stimulus + start for p, start in zip(pieces, offsets[:-1], strict=True)])
     time_ms = np.concatenate([p.time_ms for p in pieces])
     weights = np.concatenate([np.full(len(p.stimulus), part.row_weight) for p, part in zip(pieces, parts, strict=True)])
     targets = np.concatenate([p.targets for p in pieces])
-    splits = segment_splits(
-        stimulus,
-        time_ms,
-        clip_ms=options.clip_ms,
-        gap_ms=options.gap_ms,
-        layout=options.layout,
-        n_splits=options.n_splits,
-        seed=options.seed,
-        weights=weights,
-    )
+    if splits is None:
+        splits = segment_splits(
+            stimulus,
+            time_ms,
+            segment_ms=options.segment_ms,
+            gap_ms=options.gap_ms,
+            layout=options.layout,
+            n_splits=options.n_splits,
+            seed=options.seed,
+            weights=weights,
+        )
     names = tuple(parts[0].activations.layers)
     layers = {name: lambda name=name: np.concatenate([p.layer(name) for p in pieces]) for name in names}
     made = Problem(
@@ -96,10 +103,10 @@ def problem(parts: Sequence[Part], options: Options) -> tuple[Problem, dict]:
         targets,
         splits,
         weights=None if np.ptp(weights) == 0 else weights,
-        units=segments(stimulus, time_ms[:, 0], options.clip_ms),
-        unit="segments",
+        blocks=segments(stimulus, time_ms[:, 0], options.segment_ms),
+        block_name="segments",
         stimulus=stimulus,
-        rolled=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),
+        shifted=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),
     )
     notes = {
         "rows": len(targets),
@@ -110,8 +117,8 @@ def problem(parts: Sequence[Part], options: Options) -> tuple[Problem, dict]:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """The rows of one dataset: targets z-scored, features lagged on demand."""
+class _PartRows:
+    """Rows of one dataset: z-scored targets, and lagged features on demand."""
 
     stimulus: np.ndarray
     time_ms: np.ndarray
@@ -120,13 +127,18 @@ class _Piece:
     n_skipped: int
 
     @classmethod
-    def of(cls, part: Part, options: Options) -> "_Piece":
+    def of(cls, part: Part, options: Options) -> "_PartRows":
+        """Return the rows of a dataset."""
         aligned = align(part.activations, part.responses)
         rows = aligned.rows
         bins_ms = part.responses.time_ms
-        lagging = part.lag and options.delay_ms is not None
-        # a delayed film has no features for its first bins: those rows cannot be used by any layer
-        keep = bins_ms[rows.bin, 0] - bins_ms[0, 0] >= options.delay_ms - 1e-6 if lagging else np.ones(len(rows), bool)
+        delayed = part.lag and options.delay_ms is not None
+        # delayed features are missing in the first bins, for all layers alike
+        keep = (
+            bins_ms[rows.bin, 0] - bins_ms[0, 0] >= options.delay_ms - TOLERANCE_MS
+            if delayed
+            else np.ones(len(rows), bool)
+        )
 
         def layer(name: str) -> np.ndarray:
             return _lagged(aligned, name, bins_ms, part.lag, options.delay_ms)[rows.stimulus[keep], rows.bin[keep]]
@@ -136,6 +148,7 @@ class _Piece:
 
 
 def _lagged(aligned: Aligned, name: str, bins_ms: np.ndarray, lag: bool, delay_ms: float | None) -> np.ndarray:
+    """Return a layer's features (n_stimuli, n_time, n_features) with the haemodynamic lag or the delay."""
     values = aligned.layer(name)
     if not lag:
         return values
@@ -146,14 +159,14 @@ def _lagged(aligned: Aligned, name: str, bins_ms: np.ndarray, lag: bool, delay_m
 
 
 def zscore(values: np.ndarray) -> np.ndarray:
-    """(n_rows, n_units) to mean 0 and deviation 1 per unit, over what was recorded; constant units to 0."""
+    """Scale (n_rows, n_units) to mean 0 and deviation 1 per unit, over the recorded rows; constant units to 0."""
     mean = np.nanmean(values, axis=0, dtype=np.float64)
     deviation = np.nanstd(values, axis=0, dtype=np.float64)
     return ((values - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
 
 
 def check(datasets: Sequence[Responses], options: Options) -> None:
-    """BadInput for datasets that cannot be scored together, or not be split; needs no activations."""
+    """Raise BadInput if the datasets cannot be scored jointly or cannot be split; no activations are needed."""
     first, *others = datasets
     for responses in others:
         units, expected = responses.units["unit_id"], first.units["unit_id"]
@@ -166,4 +179,5 @@ def check(datasets: Sequence[Responses], options: Options) -> None:
     offsets = np.cumsum([0] + [len(responses.stimuli) for responses in datasets])
     stimulus = np.concatenate([s + start for (s, _), start in zip(rows, offsets[:-1], strict=True)])
     time_ms = np.concatenate([r.time_ms[time_bin] for r, (_, time_bin) in zip(datasets, rows, strict=True)])
-    segment_splits(stimulus, time_ms, clip_ms=options.clip_ms, gap_ms=options.gap_ms, layout=options.layout, n_splits=1)
+    protocol = {"segment_ms": options.segment_ms, "gap_ms": options.gap_ms, "layout": options.layout}
+    segment_splits(stimulus, time_ms, **protocol, n_splits=1)

@@ -1,4 +1,7 @@
-"""How close predictions come to the truth: (predicted, true, row weights) -> one number per target."""
+"""Metrics: agreement of predictions with the truth, one value per target.
+
+A metric is a function of (predicted, true, weights) and an entry of `METRICS`.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -6,15 +9,33 @@ import numpy as np
 
 from ..utils import BadInput
 
-BLOCK = 1024  # targets compared at a time: their float64 copies stay in the processor's cache
+BLOCK = 1024  # targets compared at a time: their float64 copies fit into the processor's cache
 
 
 def pearson(predicted, true, weights=None) -> np.ndarray:
-    """Pearson's r of each target, computed in float64.
+    """Return Pearson's r of each target, computed in float64.
 
-    predicted, true: arrays or tensors of shape (n_rows, n_targets); weights: (n_rows,) or None, a weight of 3 counts
-    as three equal rows. Returns (n_targets,) float64; NaN where either side is constant up to rounding or has fewer
-    than two rows.
+    Parameters
+    ----------
+    predicted, true : arrays or tensors of shape (n_rows, n_targets)
+        Predictions and truth, in any units.
+    weights : array of shape (n_rows,), optional
+        Row weights; a row of weight 3 counts as three equal rows.
+
+    Returns
+    -------
+    float64 array of shape (n_targets,)
+        NaN where either side is constant up to rounding, or there are fewer than two rows.
+
+    Raises
+    ------
+    BadInput
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> pearson(np.array([[1.0], [2.0], [4.0]]), np.array([[0.0], [2.0], [6.0]])).round(3)
+    array([1.])
     """
     import torch
 
@@ -31,7 +52,30 @@ def pearson(predicted, true, weights=None) -> np.ndarray:
 
 
 def accuracy(predicted, true, weights=None) -> np.ndarray:
-    """Share of rows whose label is right; labels of any type, shapes as in `pearson`; NaN without rows."""
+    """Return the share of rows with the right label, for each target.
+
+    Parameters
+    ----------
+    predicted, true : arrays of shape (n_rows, n_targets)
+        Labels of any type.
+    weights : array of shape (n_rows,), optional
+        Row weights.
+
+    Returns
+    -------
+    float64 array of shape (n_targets,)
+        NaN without rows.
+
+    Raises
+    ------
+    BadInput
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> accuracy(np.array([["a"], ["b"]]), np.array([["a"], ["c"]]), np.array([3.0, 1.0]))
+    array([0.75])
+    """
     _check_shapes(predicted, true, weights)
     right = np.asarray(predicted) == np.asarray(true)
     if not len(right):
@@ -40,6 +84,7 @@ def accuracy(predicted, true, weights=None) -> np.ndarray:
 
 
 def _shares(weights, n_rows: int, device):
+    """Return the row weights as a float64 tensor that sums to 1."""
     import torch
 
     if weights is None:
@@ -49,7 +94,7 @@ def _shares(weights, n_rows: int, device):
 
 
 def _correlation(x, y, share):
-    """Weighted correlation of the columns of two tensors, NaN where a column is constant up to its rounding."""
+    """Return the weighted correlation of the columns of two tensors, NaN for one that is constant up to rounding."""
     import torch
 
     (x, mean_x, eps_x), (y, mean_y, eps_y) = _centred(x, share), _centred(y, share)
@@ -60,7 +105,7 @@ def _correlation(x, y, share):
 
 
 def _centred(x, share):
-    """(float64 columns minus their mean, the mean, the relative rounding of the values)."""
+    """Return float64 columns minus their mean, the mean, and the relative rounding of the values."""
     import torch
 
     eps = 4 * torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
@@ -70,6 +115,7 @@ def _centred(x, share):
 
 
 def _check_shapes(predicted, true, weights) -> None:
+    """Raise BadInput unless predictions, truth and weights have fitting shapes."""
     if tuple(predicted.shape) != tuple(true.shape) or len(true.shape) != 2:
         raise BadInput(
             f"predictions of shape {tuple(predicted.shape)} and truth of shape {tuple(true.shape)}; "

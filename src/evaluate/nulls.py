@@ -1,4 +1,4 @@
-"""The same data with the link between stimulus and response cut: what a design scores on it, it scores on noise."""
+"""Null data: responses and labels with the stimulus-response pairing destroyed, which a design scores at chance."""
 
 from dataclasses import replace
 
@@ -7,24 +7,29 @@ import numpy as np
 from ..records import Labels, Responses
 
 
-def rolled(responses: Responses, seed: int) -> Responses:
-    """Each film's responses turned round in time by a quarter to three quarters of its length: as smooth as before."""
+def shift_range(n: int) -> range:
+    """Return the circular shifts allowed for n time bins: a quarter to three quarters of the length, at least 1."""
+    return range(max(1, n // 4), max(2, 3 * n // 4))
+
+
+def circular_shift(responses: Responses, seed: int) -> Responses:
+    """Return responses shifted circularly in time within each film, which preserves their autocorrelation."""
     rng = np.random.default_rng(seed)
     values = responses.values.copy()
     for film in values:
         recorded = np.flatnonzero(np.isfinite(film).any(axis=(0, 2)))
-        turn = rng.integers(max(1, len(recorded) // 4), max(2, 3 * len(recorded) // 4))
-        film[:, recorded] = film[:, np.roll(recorded, turn)]
+        shifts = shift_range(len(recorded))
+        film[:, recorded] = film[:, np.roll(recorded, rng.integers(shifts.start, shifts.stop))]
     return replace(responses, values=values)
 
 
-def exchanged(responses: Responses, seed: int) -> Responses:
-    """Each stimulus with the responses to another one."""
+def shuffle(responses: Responses, seed: int) -> Responses:
+    """Return responses shuffled over the stimuli."""
     order = np.random.default_rng(seed).permutation(len(responses.stimuli))
     return replace(responses, values=responses.values[order])
 
 
-def exchanged_labels(labels: Labels, seed: int) -> Labels:
-    """Each stimulus with the label of another one."""
+def shuffle_labels(labels: Labels, seed: int) -> Labels:
+    """Return labels shuffled over the stimuli."""
     order = np.random.default_rng(seed).permutation(len(labels.stimuli))
     return replace(labels, values=labels.values[order])

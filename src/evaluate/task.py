@@ -1,25 +1,27 @@
-"""Scoring a model on a computer-vision task: a decoder from the time mean of each layer to the labels."""
+"""Scores of a model on a computer-vision task: a decoder from the time mean of each layer to the labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..records import Activations, Evaluation, Labels
-from .align import match_ids, numbered
-from .cross_validate import Problem, Split, cross_validate_problem
+from .align import codes, match_ids
+from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder
+from .decoders.base import Split
+from .protocol import N_SPLITS, SEED
 from .splits import item_splits
 
 
-def time_mean(activations: Activations, ids, what: str) -> dict[str, Callable[[], np.ndarray]]:
-    """The one bin of each layer for the stimuli `ids`: {layer: () -> (n_stimuli, n_features)}."""
+def time_mean(activations: Activations, ids: Sequence[str], what: str) -> dict[str, Callable[[], np.ndarray]]:
+    """Return the single time bin of each layer for the stimuli `ids`: {layer: () -> (n_stimuli, n_features)}."""
     order = match_ids(activations.ids, ids, what)
     return {name: lambda values=values: np.asarray(values[:, 0])[order] for name, values in activations.layers.items()}
 
 
-def task_splits(labels: Labels, metric: str, *, n_splits: int, seed: int) -> list[Split]:
-    """Splits in equal shares of every class within the strata; BadInput for a class that is too small."""
+def task_splits(labels: Labels, metric: str, *, n_splits: int = N_SPLITS, seed: int = SEED) -> list[Split]:
+    """Split stimuli in equal shares of every class within the strata; raise BadInput for a class that is too small."""
     classes = labels.values[:, 0] if metric == "accuracy" else None
     strata = [column for column in (classes, labels.strata) if column is not None]
     return item_splits(
@@ -37,19 +39,20 @@ def score(
     decoder: Decoder,
     metric: str,
     *,
-    n_splits: int = 10,
-    seed: int = 0,
+    n_splits: int = N_SPLITS,
+    seed: int = SEED,
+    splits: Sequence[Split] | None = None,
     resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Evaluation:
-    """Test and validation accuracy (classes) or Pearson r (regression) of every layer, label and split.
+    """Return validation and test accuracy (classes) or Pearson r (regression) of every layer, label and split.
 
-    Classes are split in equal shares, within the strata that the dataset names; groups of stimuli stay together.
-    resample: keep what a bootstrap over stimuli (groups of them where there are some) asks for.
+    splits: of the stimuli, by default `n_splits` of `task_splits`; resample: keep the statistics for a bootstrap over
+    stimuli, or over the groups of them that the dataset names.
     """
-    made = problem(activations, labels, metric, n_splits=n_splits, seed=seed)
-    made = made if resample else replace(made, units=None)
+    made = problem(activations, labels, metric, n_splits=n_splits, seed=seed, splits=splits)
+    made = made if resample else replace(made, blocks=None)
     result = cross_validate_problem(made, decoder, metric, jobs=jobs, progress=progress)
     notes = {"stimuli": len(labels.stimuli), "rows dropped": result.n_dropped}
     if metric == "accuracy":
@@ -60,17 +63,26 @@ def score(
     )
 
 
-def problem(activations: Activations, labels: Labels, metric: str, *, n_splits: int = 10, seed: int = 0) -> Problem:
-    """The read-out of all stimuli; a permutation exchanges stimuli, or groups of as many."""
+def problem(
+    activations: Activations,
+    labels: Labels,
+    metric: str,
+    *,
+    n_splits: int = N_SPLITS,
+    seed: int = SEED,
+    splits: Sequence[Split] | None = None,
+) -> Problem:
+    """Return the decoding of labels from all stimuli; a permutation shuffles stimuli, or groups of equal size."""
     layers = time_mean(activations, labels.stimuli.ids, labels.stimuli.name)
-    splits = task_splits(labels, metric, n_splits=n_splits, seed=seed)
-    group = numbered(np.arange(len(labels.stimuli)) if labels.groups is None else labels.groups)
+    if splits is None:
+        splits = task_splits(labels, metric, n_splits=n_splits, seed=seed)
+    group, _ = codes(np.arange(len(labels.stimuli)) if labels.groups is None else labels.groups)
     return Problem(
         layers,
         labels.values,
         splits,
-        units=group,
-        unit="stimuli" if labels.groups is None else "groups of stimuli",
+        blocks=group,
+        block_name="stimuli" if labels.groups is None else "groups of stimuli",
         stimulus=group,
-        rolled=np.zeros(len(group), bool),
+        shifted=np.zeros(len(group), bool),
     )

@@ -1,10 +1,11 @@
-"""Small films and responses of known truth: smooth noise, and as much of it mapped from the features as asked."""
+"""Simulated films and responses: smooth noise, plus a linear map of the features of a given strength."""
 
 import numpy as np
 from scipy.signal import lfilter
 
 from src.evaluate import hrf
 from src.evaluate.cross_validate import Problem
+from src.evaluate.protocol import GAP_MS, SEGMENT_MS
 from src.evaluate.splits import segment_splits, segments
 from src.utils import regular_bins
 
@@ -12,7 +13,7 @@ FILMS_S = (240, 180, 240)
 
 
 def series(n, width, rng):
-    """First-order autoregressive noise (0.7 a second) as the blood sees it: (n, width)."""
+    """Return first-order autoregressive noise (0.7 per second), convolved with the HRF: (n, width)."""
     return hrf.convolve(lfilter([1.0], [1.0, -0.7], rng.standard_normal((n, width)), axis=0), 1000.0)
 
 
@@ -21,24 +22,24 @@ def scaled(values):
 
 
 def problem(seed, *, films_s=FILMS_S, n_layers=1, n_features=15, n_targets=4, signal=0.0, shared=0.0, n_splits=10):
-    """A joint regression of films; the first layer drives every target with `signal` times the noise's deviation.
+    """Return a joint regression of films; the first layer drives every target at `signal` noise deviations.
 
-    The map is the same for all seeds; shared: the share of the noise's variance that is common to the targets.
+    The map is the same for all seeds; shared: share of the noise's variance that is common to the targets.
     """
     rng = np.random.default_rng([1, seed])
     mapping = np.random.default_rng(99).standard_normal((n_features, n_targets))
     layers = [np.concatenate([series(n, n_features, rng) for n in films_s]) for _ in range(n_layers)]
-    own, common = (scaled(np.concatenate([series(n, k, rng) for n in films_s])) for k in (n_targets, 1))
-    noise = np.sqrt(1 - shared) * own + np.sqrt(shared) * common
+    individual, common = (scaled(np.concatenate([series(n, k, rng) for n in films_s])) for k in (n_targets, 1))
+    noise = np.sqrt(1 - shared) * individual + np.sqrt(shared) * common
     targets = (noise + signal * scaled(layers[0] @ mapping)).astype(np.float32)
     stimulus = np.repeat(np.arange(len(films_s)), films_s)
     time_ms = np.concatenate([regular_bins(1000.0 * n, 1000.0) for n in films_s])
     return Problem(
         {f"layer{i}": lambda X=X: X for i, X in enumerate(layers)},
         targets,
-        segment_splits(stimulus, time_ms, clip_ms=15000.0, gap_ms=10000.0, n_splits=n_splits),
-        units=segments(stimulus, time_ms[:, 0], 15000.0),
-        unit="segments",
+        segment_splits(stimulus, time_ms, segment_ms=SEGMENT_MS, gap_ms=GAP_MS, n_splits=n_splits),
+        blocks=segments(stimulus, time_ms[:, 0], SEGMENT_MS),
+        block_name="segments",
         stimulus=stimulus,
-        rolled=np.ones(len(stimulus), bool),
+        shifted=np.ones(len(stimulus), bool),
     )

@@ -11,26 +11,26 @@ from src.utils import BadInput
 LAYERS = np.array(["early", "late"])
 
 
-def arrays(base, seed, *, common, n_targets=6, n_splits=10, draws="d", own=0.02):
-    """A stored score around `base`; `common` (n_splits,) and the shifts of draws are shared by models."""
+def arrays(base, seed, *, common, n_targets=6, n_splits=10, samples="s", individual=0.02):
+    """Return a stored score around `base`; models share `common` (n_splits,) and the deviations of the samples."""
     rng = np.random.default_rng(seed)
-    test = base + common + own * rng.standard_normal((2, n_targets, n_splits))
+    test = base + common + individual * rng.standard_normal((2, n_targets, n_splits))
     test[1] -= 0.3
-    shifts = 0.05 * np.random.default_rng(11).standard_normal(400)
-    bootstrap = base + common.mean() + shifts + own / 3 * rng.standard_normal(400)
+    deviations = 0.05 * np.random.default_rng(11).standard_normal(400)
+    bootstrap = base + common.mean() + deviations + individual / 3 * rng.standard_normal(400)
     return {
         "layers": LAYERS,
         "valid": test + 0.01,
         "test": test,
         "bootstrap": bootstrap,
-        "resampled": np.array(["segments", draws]),
+        "resampled": np.array(["segments", samples]),
     }
 
 
 COMMON = 0.1 * np.random.default_rng(7).standard_normal(10)
 
 
-def test_a_small_difference_on_the_same_draws_is_found():
+def test_a_small_difference_on_the_same_samples_is_found():
     a, b = arrays(0.44, 1, common=COMMON), arrays(0.40, 2, common=COMMON)
     found = compare(a, b)
     assert found["paired"]
@@ -38,18 +38,18 @@ def test_a_small_difference_on_the_same_draws_is_found():
     assert 0 < found["low"] < found["difference"] < found["high"] < 0.08
     assert found["p"] <= 0.01
     assert (found["targets_q"] < 0.05).mean() > 0.6
-    unpaired = compare(a, arrays(0.40, 2, common=COMMON, draws="others"))
+    unpaired = compare(a, arrays(0.40, 2, common=COMMON, samples="others"))
     assert not unpaired["paired"]
     assert unpaired["low"] < 0 < unpaired["high"]
     assert unpaired["p"] > 0.2
     assert unpaired["targets_q"] is None
 
 
-def test_comparison_turns_round_and_a_model_equals_itself():
+def test_comparison_is_antisymmetric_and_a_model_equals_itself():
     a, b = arrays(0.44, 1, common=COMMON), arrays(0.40, 2, common=COMMON)
-    there, back = compare(a, b), compare(b, a)
-    assert there["difference"] == pytest.approx(-back["difference"])
-    assert (there["low"], there["high"]) == pytest.approx((-back["high"], -back["low"]))
+    found, opposite = compare(a, b), compare(b, a)
+    assert found["difference"] == pytest.approx(-opposite["difference"])
+    assert (found["low"], found["high"]) == pytest.approx((-opposite["high"], -opposite["low"]))
     same = compare(a, a)
     assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
     np.testing.assert_array_equal(same["targets_p"], 1)
@@ -58,7 +58,7 @@ def test_comparison_turns_round_and_a_model_equals_itself():
 def test_the_paired_test_over_splits_keeps_its_level():
     """Differences of no model, as independent over splits as tests of disjoint rows: at most 5 % are found."""
     common = np.zeros(10)
-    a, b = (arrays(0.4, s, common=common, n_targets=2000, own=0.1) for s in (1, 2))
+    a, b = (arrays(0.4, s, common=common, n_targets=2000, individual=0.1) for s in (1, 2))
     p = compare(a, b)["targets_p"]
     assert (p < 0.05).mean() < 0.05
 

@@ -1,14 +1,16 @@
-"""p values: the fast way equals refitting, permutations keep what they must, chance is found at the nominal level."""
+"""P values: shared ridge weights equal refitting, permutations are valid, chance is found at the nominal level."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
 from src.analysis import permutation
-from src.analysis.aggregate import chosen_layer
-from src.analysis.fdr import q_values, significant
+from src.analysis.fdr import p_values, q_values, significant
 from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Logistic, Ridge
+from src.evaluate.layer_choice import best_layer
 from src.evaluate.splits import item_splits
 from src.utils import BadInput
 from tests.analysis.fmri_like import problem
@@ -19,15 +21,6 @@ def one_core(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
 
 
-def refitted(problems, decoder, metric, n, seed=0):
-    """The null distribution with every permutation cross-validated anew."""
-    works = [
-        permutation._Work.of(p, permutation.orders(p, n, permutation.seed_from(seed, i)), decoder)
-        for i, p in enumerate(problems)
-    ]
-    return permutation._refitted(works, n, decoder, metric, None)
-
-
 @pytest.mark.parametrize("mode", [None, "gcv"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_targets", [3, 90])
@@ -35,18 +28,19 @@ def test_ridge_permutations_equal_refitting(mode, weighted, n_targets):
     made = problem(0, films_s=(90, 75), n_layers=2, n_targets=n_targets, n_features=5, n_splits=3)
     if weighted:
         weights = np.random.default_rng(0).choice([1.0, 3.0], len(made.targets))
-        made = permutation.replace(made, weights=weights)
+        made = replace(made, weights=weights)
     decoder = Ridge(alphas=[10.0], alpha_per_target=mode)
-    fast = permutation.null([lambda: made], decoder, "pearson", 5).test
-    np.testing.assert_allclose(fast, refitted([made], decoder, "pearson", 5), atol=2e-5)
+    fast, refitted = (permutation.null([lambda: made], decoder, "pearson", 5, refit=r).test for r in (False, True))
+    np.testing.assert_allclose(fast, refitted, atol=2e-5)
 
 
-def test_problems_of_their_own_choose_one_layer():
+def test_several_problems_choose_one_layer():
     films = [problem(seed, films_s=(120,), n_targets=1, n_layers=3, n_features=5, n_splits=3) for seed in range(4)]
     decoder = Ridge(alphas=[10.0])
-    fast = permutation.null([lambda p=p: p for p in films], decoder, "pearson", 8).test
+    makers = [lambda p=p: p for p in films]
+    fast, refitted = (permutation.null(makers, decoder, "pearson", 8, refit=r).test for r in (False, True))
     assert fast.shape == (8, 4)
-    np.testing.assert_allclose(fast, refitted(films, decoder, "pearson", 8), atol=2e-5)
+    np.testing.assert_allclose(fast, refitted, atol=2e-5)
 
 
 def test_rows_that_are_not_finite_stay_out():
@@ -55,20 +49,20 @@ def test_rows_that_are_not_finite_stay_out():
     targets[:4] = np.nan
     targets[:, 2] = np.nan
     decoder = Ridge(alphas=[10.0])
-    found = permutation.null([lambda: permutation.replace(made, targets=targets)], decoder, "pearson", 4).test
+    found = permutation.null([lambda: replace(made, targets=targets)], decoder, "pearson", 4).test
     assert np.isfinite(found[:, :2]).all()
     assert np.isnan(found[:, 2]).all()
 
 
-def test_films_are_turned_and_clips_exchanged():
+def test_films_are_shifted_and_clips_shuffled():
     stimulus = np.repeat([0, 1, 2, 3, 4], [40, 30, 3, 3, 2])
-    made = Problem({}, np.zeros((78, 1)), [], stimulus=stimulus, rolled=stimulus < 2)
+    made = Problem({}, np.zeros((78, 1)), [], stimulus=stimulus, shifted=stimulus < 2)
     for order in permutation.orders(made, 20, 0):
         for film, length in ((0, 40), (1, 30)):
             rows = np.flatnonzero(stimulus == film)
-            turn = (order[rows] - rows[0] - np.arange(length)) % length
-            assert len(set(turn)) == 1
-            assert length // 4 <= length - turn[0] < 3 * length // 4 or length // 4 <= turn[0] <= 3 * length // 4
+            shift = (order[rows] - rows[0] - np.arange(length)) % length
+            assert len(set(shift)) == 1
+            assert length // 4 <= length - shift[0] < 3 * length // 4 or length // 4 <= shift[0] <= 3 * length // 4
         assert [tuple(order[40 + 30 + 3 * i :][:3] - 70) for i in range(2)] in (
             [(0, 1, 2), (3, 4, 5)],
             [(3, 4, 5), (0, 1, 2)],
@@ -76,37 +70,37 @@ def test_films_are_turned_and_clips_exchanged():
         np.testing.assert_array_equal(order[-2:], [76, 77])
 
 
-def test_one_film_has_no_more_turns_than_it_has():
-    made = Problem({}, np.zeros((40, 1)), [], stimulus=np.zeros(40, int), rolled=np.ones(40, bool))
+def test_one_film_has_a_limited_number_of_shifts():
+    made = Problem({}, np.zeros((40, 1)), [], stimulus=np.zeros(40, int), shifted=np.ones(40, bool))
     found = permutation.orders(made, 1000, 0)
     assert len(found) == 20
     assert len(np.unique(found, axis=0)) == 20
 
 
-def test_nothing_to_exchange_is_refused():
-    made = Problem({}, np.zeros((3, 1)), [], stimulus=np.array([0, 1, 1]), rolled=np.zeros(3, bool))
+def test_nothing_to_shuffle_is_an_error():
+    made = Problem({}, np.zeros((3, 1)), [], stimulus=np.array([0, 1, 1]), shifted=np.zeros(3, bool))
     with pytest.raises(BadInput, match=r"no two stimuli have equally many rows.*--permutations 0"):
         permutation.orders(made, 10, 0)
 
 
-def test_labels_are_exchanged_and_refitted():
+def test_labels_are_shuffled_and_refitted():
     rng = np.random.default_rng(0)
     truth = np.repeat(["a", "b"], 30)[:, None]
     X = rng.standard_normal((60, 3)) + 3 * (truth == "a")
     rows = np.arange(60)
     made = Problem({"x": lambda: X}, truth, item_splits(60, strata=truth[:, 0], n_splits=2))
-    made = permutation.replace(made, stimulus=rows, rolled=np.zeros(60, bool))
+    made = replace(made, stimulus=rows, shifted=np.zeros(60, bool))
     null = permutation.null([lambda: made], Logistic(), "accuracy", 19)
     score = cross_validate_problem(made, Logistic(), "accuracy").test[0].mean(axis=1)
-    assert abs(null.headline.mean() - 0.5) < 0.15
-    assert permutation.p_values(null.test, score)[0] == pytest.approx(1 / 20)
+    assert abs(null.aggregate.mean() - 0.5) < 0.15
+    assert p_values(null.test, score)[0] == pytest.approx(1 / 20)
 
 
 def test_p_counts_the_permutations_that_reach_the_score():
     null = np.arange(9.0)[:, None] * np.ones(3)
-    np.testing.assert_allclose(permutation.p_values(null, np.array([8.0, 100.0, np.nan])), [0.2, 0.1, np.nan])
+    np.testing.assert_allclose(p_values(null, np.array([8.0, 100.0, np.nan])), [0.2, 0.1, np.nan])
     null[0] = np.nan
-    assert permutation.p_values(null, np.full(3, 100.0))[0] == 0.2
+    assert p_values(null, np.full(3, 100.0))[0] == 0.2
 
 
 def test_q_is_scipys_over_the_targets_that_have_a_p():
@@ -121,9 +115,9 @@ def test_q_is_scipys_over_the_targets_that_have_a_p():
 def p_of(seed, n, **planted):
     made = problem(seed, n_splits=5, **planted)
     result = cross_validate_problem(made, Ridge(), "pearson")
-    score = result.test[chosen_layer(result.valid)].mean(axis=1)
+    score = result.test[best_layer(result.valid)].mean(axis=1)
     null = permutation.null([lambda: made], Ridge(), "pearson", n, seed=seed)
-    return permutation.p_values(null.test, score), permutation.p_values(null.headline, np.median(score))
+    return p_values(null.test, score), p_values(null.aggregate, np.median(score))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Variance partitioning finds what was planted: unique parts, shared parts, and nothing where there is nothing."""
+"""Variance partitioning finds planted unique and shared parts, and no variance in noise."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ N = 400
 
 
 def folds(n, k=5):
-    """Every row is tested once."""
+    """Return splits in which every row is tested once."""
     rows = np.arange(n)
     return [Split(rows[rows % k != i], rows[:0], rows[rows % k == i]) for i in range(k)]
 
 
 def planted(seed=0, n=N):
-    """Two sets that share four of eight directions; targets: 50 % A alone; 30 % shared; 30 % A and 30 % B; noise."""
+    """Return two sets that share four of eight directions, and targets: 50 % A; 30 % shared; 30 % A + 30 % B; noise."""
     rng = np.random.default_rng(seed)
     directions = np.linalg.qr(rng.standard_normal((n, 16)))[0] * np.sqrt(n)
     common, a, b, noise = np.split(directions, 4, axis=1)
@@ -52,7 +52,7 @@ def test_the_parts_add_up():
     np.testing.assert_allclose(found.without["A"], found.alone["B"])
 
 
-def test_three_sets_are_parted_by_leaving_out_each():
+def test_three_sets_are_partitioned_by_leaving_out_each():
     features, targets, splits = planted(2, n=160)
     features["chance"] = np.random.default_rng(3).standard_normal((160, 5))
     found = partition(features, targets, splits[:2])
@@ -61,7 +61,7 @@ def test_three_sets_are_parted_by_leaving_out_each():
     assert set(found.without) == {"A", "B", "chance"}
 
 
-def test_one_set_cannot_be_parted():
+def test_one_set_cannot_be_partitioned():
     features, targets, splits = planted()
     with pytest.raises(BadInput, match="1 feature sets; expected at least two"):
         partition({"A": features["A"]}, targets, splits)

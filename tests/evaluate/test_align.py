@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from src.evaluate.align import align, average_repetitions, match_ids, to_bins
+from src.ceiling import repetition_mean
+from src.evaluate.align import align, codes, match_ids, to_bins
 from src.records import Activations, Responses, Stimuli
 from src.utils import BadInput, overlap_weights, regular_bins
 
@@ -51,13 +52,19 @@ def test_rows_are_matched_by_id_and_only_where_something_was_recorded(stimuli):
     assert np.isfinite(aligned.rows.take(aligned.targets)).all()
 
 
-def test_averages_leave_out_what_was_not_recorded(stimuli):
+def test_the_repetition_mean_leaves_out_what_was_not_recorded():
     values = np.array([1, np.nan, 3, np.nan], np.float32).reshape(2, 2, 1, 1)
     values = np.concatenate([values, np.ones_like(values)], axis=3)
-    responses = Responses(stimuli(2), values, regular_bins(100, 100), {"unit_id": [1, 2]}, ("a", "b"))
-    np.testing.assert_array_equal(average_repetitions(responses)[:, 0, 0], [1, 3])
+    np.testing.assert_array_equal(repetition_mean(values)[:, 0, 0], [1, 3])
 
 
 def test_a_missing_stimulus_is_named():
     with pytest.raises(BadInput, match=r"films: no activations for 1 stimuli, first c"):
         match_ids(["a", "b"], ["a", "c"], "films")
+
+
+def test_codes_number_values_in_the_order_of_first_occurrence():
+    found, distinct = codes(["b", "a", "b", "c"])
+    np.testing.assert_array_equal(found, [0, 1, 0, 2])
+    assert distinct == ["b", "a", "c"]
+    np.testing.assert_array_equal(codes(np.array([7, 3, 7]))[0], [0, 1, 0])

@@ -1,16 +1,16 @@
-"""Confusions on images drawn again: one draw each is the score, several are the images repeated by hand."""
+"""Confusions of resampled images: each image once gives the score, copies of images count as repeated images."""
 
 import numpy as np
 import pytest
 
-from src.evaluate.confusion_bootstrap import METRICS, Matrix, Reconfused
+from src.evaluate.confusion_bootstrap import METRICS, ConfusionBootstrap, ResponseMatrix
 from src.evaluate.confusions import CONFUSIONS, agreement
 
 N_IMAGES, N_CLASSES = 60, 4
 
 
 def matrix(seed, holes=0.1):
-    """A response matrix with entries at 0 and 1, and some that nobody was asked for."""
+    """Return a response matrix with entries at 0 and 1, and some without a trial."""
     rng = np.random.default_rng(seed)
     truth = np.arange(N_IMAGES) % N_CLASSES
     values = np.clip(np.round(rng.normal(0.3, 0.3, (N_IMAGES, N_CLASSES)), 1), 0, 1)
@@ -22,22 +22,23 @@ def matrix(seed, holes=0.1):
 def compared(metric, seeds=(1, 2)):
     model, truth = matrix(0, holes=0)
     humans = [matrix(seed)[0] for seed in seeds]
-    return model, humans, truth, Reconfused(metric, Matrix(model, truth), [Matrix(h, truth) for h in humans])
+    human = [ResponseMatrix(h, truth) for h in humans]
+    return model, humans, truth, ConfusionBootstrap(metric, ResponseMatrix(model, truth), human)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_image_once_is_the_agreement_itself(metric):
-    model, humans, truth, drawn = compared(metric)
+    model, humans, truth, bootstrap = compared(metric)
     of = CONFUSIONS[metric]
     expected = np.mean([agreement(of(model, truth), of(human, truth)) for human in humans])
-    np.testing.assert_allclose(drawn.replicates(np.ones((1, N_IMAGES))), [[expected]], atol=1e-9)
+    np.testing.assert_allclose(bootstrap.replicates(np.ones((1, N_IMAGES))), [[expected]], atol=1e-9)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_an_image_drawn_twice_counts_as_two(metric):
-    model, humans, truth, drawn = compared(metric)
+def test_an_image_sampled_twice_counts_as_two(metric):
+    model, humans, truth, bootstrap = compared(metric)
     counts = np.random.default_rng(5).integers(0, 4, (3, N_IMAGES))
-    found = drawn.replicates(counts)[:, 0]
+    found = bootstrap.replicates(counts)[:, 0]
     of = CONFUSIONS[metric]
     for times, r in zip(counts, found, strict=True):
         rows = np.repeat(np.arange(N_IMAGES), times)
@@ -45,11 +46,11 @@ def test_an_image_drawn_twice_counts_as_two(metric):
         assert r == pytest.approx(np.mean(by_hand), abs=1e-9)
 
 
-def test_an_image_nobody_saw_plays_no_part():
+def test_an_image_without_trials_has_no_effect():
     model, humans, truth, _ = compared("I2n")
     truth = truth.copy()
     truth[:5] = -1
-    shown = Reconfused("I2n", Matrix(model, truth), [Matrix(h, truth) for h in humans])
+    shown = ConfusionBootstrap("I2n", ResponseMatrix(model, truth), [ResponseMatrix(h, truth) for h in humans])
     ones = np.ones((1, N_IMAGES))
     without = ones.copy()
     without[0, :5] = 0

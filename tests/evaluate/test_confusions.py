@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from src.evaluate.behaviour import exchanged
+from src.evaluate.behaviour import shuffled_agreement
 from src.evaluate.confusions import (
     Trials,
     agreement,
@@ -23,7 +23,7 @@ REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata" / "rajalingha
 
 
 def simulated(n_images=40, n_classes=4, n_trials=4000, seed=0):
-    """Two-way trials of an observer who confuses neighbouring classes, and a model's probabilities."""
+    """Return two-way trials of an observer who confuses neighbouring classes, and a model's probabilities."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n_images) % n_classes
     image = rng.integers(n_images, size=n_trials)
@@ -81,7 +81,7 @@ def test_equal_to_brainscore_on_the_same_input(name, confusion):
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not beside the checkout")
 @pytest.mark.parametrize("model_name", ["alexnet", "resnet18", "resnet34"])
 def test_real_probabilities_of_240_images_and_24_objects_score_as_in_brainscore(model_name):
-    """The files name no object, so the truth is dealt out; what is compared is the arithmetic at full size."""
+    """The files name no object, so that the truth is simulated; the arithmetic is compared at full size."""
     import xarray as xr
     from brainscore_vision.metrics.i1i2 import metric as brainscore
 
@@ -99,7 +99,7 @@ def test_real_probabilities_of_240_images_and_24_objects_score_as_in_brainscore(
     np.testing.assert_allclose(i2n(model_matrix(probabilities, truth), truth)[:, classes], theirs, atol=1e-9)
 
 
-def test_golden_o2_is_met_exactly():
+def test_golden_o2_is_reproduced_exactly():
     if not GOLDEN.is_dir():
         pytest.skip("the golden files are not beside the checkout")
     golden = np.load(GOLDEN / "beh.npz")
@@ -138,24 +138,26 @@ def test_halves_are_disjoint_and_exhaustive():
         assert len(first) == 5
 
 
-def test_confusions_of_people_and_read_outs_count_what_was_on_offer():
+def test_human_and_model_confusions_count_the_classes_offered():
     truth, choice = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0])
-    asked = Trials(np.arange(5), truth, choice, None, 5, 3)
-    np.testing.assert_allclose(human_confusion(asked), [[0.5, 0.5, 0], [0, 1, 0], [1, 0, 0]])
-    offered = Trials(np.arange(5), truth, choice, np.array([1, 1, 0, 2, 0]), 5, 3)
-    np.testing.assert_allclose(human_confusion(offered), [[np.nan, 0.5, np.nan], [0, np.nan, 0], [1, np.nan, np.nan]])
-    told = np.array([[0.6, 0.2, 0.2], [0.8, 0.2, 0], [0, 1, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8]])
-    np.testing.assert_allclose(model_confusion(told, truth, False)[0], [0.7, 0.2, 0.1])
-    np.testing.assert_allclose(model_confusion(told, truth, True)[1], [0.25, np.nan, 0])
+    n_way = Trials(np.arange(5), truth, choice, None, 5, 3)
+    np.testing.assert_allclose(human_confusion(n_way), [[0.5, 0.5, 0], [0, 1, 0], [1, 0, 0]])
+    two_way = Trials(np.arange(5), truth, choice, np.array([1, 1, 0, 2, 0]), 5, 3)
+    np.testing.assert_allclose(human_confusion(two_way), [[np.nan, 0.5, np.nan], [0, np.nan, 0], [1, np.nan, np.nan]])
+    probabilities = np.array([[0.6, 0.2, 0.2], [0.8, 0.2, 0], [0, 1, 0], [0.5, 0.5, 0], [0.1, 0.1, 0.8]])
+    np.testing.assert_allclose(model_confusion(probabilities, truth, False)[0], [0.7, 0.2, 0.1])
+    np.testing.assert_allclose(model_confusion(probabilities, truth, True)[1], [0.25, np.nan, 0])
 
 
-def test_answers_that_change_places_agree_with_nobody():
+def test_shuffled_answers_agree_at_chance():
     trials, truth, _ = simulated()
     rates = human_matrix(trials)
     probabilities = np.where(np.isnan(rates), 1.0, rates)
     human = [tuple(o2(human_matrix(trials.take(half)), truth) for half in pair) for pair in halves(len(trials), 3, 0)]
-    null = exchanged([probabilities, probabilities], truth, human, "O2", 40, seed=0)
+    null = shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, seed=0)
     observed = agreement(o2(model_matrix(probabilities, truth), truth), human[0][0])
     assert abs(null.mean()) < 0.35
     assert observed > np.quantile(null, 0.95)
-    np.testing.assert_array_equal(null, exchanged([probabilities, probabilities], truth, human, "O2", 40, seed=0))
+    np.testing.assert_array_equal(
+        null, shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, seed=0)
+    )

@@ -1,4 +1,4 @@
-"""The loop over layers and splits: against plain refitting, planted truth, noise, weights, dropped rows."""
+"""Cross-validation over layers and splits: refitting, planted truth, noise, weights, dropped rows."""
 
 import threading
 
@@ -24,7 +24,7 @@ def splits(n_rows, n_splits=3, seed=0):
 
 
 def data(n_rows=80, n_features=120, n_targets=5, noise=1.0, seed=0):
-    """Two layers, the second of which carries the targets."""
+    """Return two layers, the second of which carries the targets, and the targets."""
     rng = np.random.default_rng(seed)
     latent = rng.normal(size=(n_rows, 6))
     layers = {name: rng.normal(size=(n_rows, n_features)).astype(np.float32) for name in LAYERS}
@@ -67,7 +67,7 @@ def test_ridge_equals_scikit_learn(shape, jobs):
     [Ridge(), Ridge(alpha_per_target="gcv"), Ridge(alpha_per_target="loo"), PLS(3), BandedRidge(bands=(60, 60))],
     ids=["ridge", "gcv", "loo", "pls", "banded"],
 )
-def test_every_decoder_equals_its_own_fit_and_predict(decoder):
+def test_cross_validation_equals_fit_and_predict_of_every_decoder(decoder):
     layers, targets = data()
     parts, before = splits(len(targets)), dict(vars(decoder))
     result = cross_validate(lazy(layers), targets, parts, decoder, "pearson")
@@ -216,7 +216,7 @@ def test_progress_counts_to_the_end():
     assert seen[-1] == (6, 6, "high, split 3 of 3")
 
 
-def test_threads_are_given_back():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads()
     layers, targets = data()
     cross_validate(lazy(layers), targets, splits(len(targets)), Ridge(), "pearson", jobs=2)
@@ -242,7 +242,7 @@ def test_many_small_problems_equal_each_alone(jobs):
     np.testing.assert_array_equal(result.alphas[:, :, 2], alone[1].alphas)
 
 
-def test_problems_are_made_when_their_turn_comes():
+def test_problems_are_made_shortly_before_they_are_scored():
     made, alive, most, lock = problems(12), 0, 0, threading.Lock()
 
     def make(problem):

@@ -1,4 +1,4 @@
-"""PLS, logistic and banded ridge against scikit-learn, and what every decoder promises."""
+"""PLS, logistic and banded ridge against scikit-learn, and the requirements on every decoder."""
 
 from copy import deepcopy
 
@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from src.evaluate.decoders import ALPHAS, DECODERS, PLS, BandedRidge, Logistic, Ridge
-from src.evaluate.decoders.logistic import fit_splits, minimise
+from src.evaluate.decoders.logistic_solver import fit_splits, minimise
 from src.utils import BadInput
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
@@ -132,7 +132,8 @@ def test_batched_read_outs_equal_each_alone(device):
     weights[0, :20], weights[1, 40:70] = 0, 0
     weights[2, Y[:, 0] == "cat"] = 0
     codes = torch.from_numpy(np.unique(Y, return_inverse=True)[1].reshape(-1))
-    fits = fit_splits(torch.from_numpy(X).to(device), codes.to(device), 3, weights.to(device), tol=1e-9)
+    options = {"C": 1.0, "max_iter": 3000, "tol": 1e-9}
+    fits = fit_splits(torch.from_numpy(X).to(device), codes.to(device), 3, weights.to(device), **options)
     for k in range(3):
         rows = weights[k].numpy() > 0
         alone = Logistic(solver="torch").fit(X[rows], Y[rows])
@@ -197,7 +198,7 @@ def test_banded_ridge_is_the_best_of_all_combinations(weighted):
     np.testing.assert_allclose(banded.predict(held), np.array([best[t][2] for t in best]).T, rtol=1e-6)
 
 
-def test_bands_tell_signal_from_noise():
+def test_bands_separate_signal_from_noise():
     rng = np.random.default_rng(0)
     X, noise = rng.normal(size=(80, 10)), 30 * rng.normal(size=(80, 200))
     Y = X @ rng.normal(size=(10, 3))

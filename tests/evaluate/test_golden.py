@@ -8,6 +8,7 @@ import pytest
 from src.evaluate import electrodes, fmri, task
 from src.evaluate.cross_validate import Split
 from src.evaluate.decoders import Logistic, Ridge
+from src.evaluate.layer_choice import best_layer
 from src.records import Activations, Labels, Responses, Stimuli
 from src.utils import regular_bins
 
@@ -34,40 +35,35 @@ def by_layer(X, layer_of):
 
 
 def assert_within_the_spread(ours, published):
-    """Means over targets and splits of each layer differ by no more than the published ones do between splits."""
+    """Assert that the means over targets and splits of each layer are within the published deviation over splits."""
     ours, published = (x.mean(axis=1) if x.ndim == 3 else x for x in (ours, published))
     difference, spread = np.abs(ours.mean(axis=1) - published.mean(axis=1)), published.std(axis=1)
     assert np.all(difference <= spread), (difference, spread)
 
 
 def dealt(items, generator):
-    """The published shares: int(0.8 n) train, int(0.1 n) valid, the rest test, of the shuffled items."""
+    """Return the published shares of the shuffled items: int(0.8 n) train, int(0.1 n) valid, the rest test."""
     order = list(range(len(items)))
     generator.shuffle(order)
     a, b = int(len(order) * 0.8), int(len(order) * 0.8) + int(len(order) * 0.1)
     return Split(*(np.concatenate([items[i] for i in part]) for part in (order[:a], order[a:b], order[b:])))
 
 
-def published_item_splits(first_seed, by_class):
-    """Splits of items, rows of one group together; within each class if `by_class`."""
-
-    def splits(n_items, *, strata=None, groups=None, **_):
-        groups = np.arange(n_items) if groups is None else groups
-        strata = np.zeros(n_items) if strata is None or not by_class else np.asarray(strata)
-        made = []
-        for k in range(10):
-            parts, generator = [], np.random.RandomState(first_seed + k)
-            for one in dict.fromkeys(strata.tolist()):
-                mine = np.unique(groups[strata == one])
-                parts.append(dealt([np.flatnonzero(groups == g) for g in mine], generator))
-            made.append(Split(*(np.concatenate([getattr(p, name) for p in parts]) for name in PARTS)))
-        return made
-
-    return splits
+def published_item_splits(first_seed: int, groups: np.ndarray, strata: np.ndarray | None = None) -> list[Split]:
+    """Return splits of items, rows of one group together, within each stratum."""
+    strata = np.zeros(len(groups)) if strata is None else strata
+    made = []
+    for k in range(10):
+        parts, generator = [], np.random.RandomState(first_seed + k)
+        for one in dict.fromkeys(strata.tolist()):
+            mine = np.unique(groups[strata == one])
+            parts.append(dealt([np.flatnonzero(groups == g) for g in mine], generator))
+        made.append(Split(*(np.concatenate([getattr(p, name) for p in parts]) for name in PARTS)))
+    return made
 
 
-def published_segment_splits(stimulus, time_ms, **_):
-    """Films end to end in a shuffled order, cut in 15 s chunks wherever that falls, chunks dealt at random."""
+def published_segment_splits(stimulus: np.ndarray) -> list[Split]:
+    """Return splits of films that are joined in a shuffled order, cut into 15 s chunks and dealt at random."""
     made = []
     for k in range(10):
         generator = np.random.RandomState(42 + k)
@@ -79,7 +75,7 @@ def published_segment_splits(stimulus, time_ms, **_):
 
 
 def fmri_parts(made, names, copies):
-    """The datasets as parts; a clip's beta weighs three rows or, as in the published design, stands in three bins."""
+    """Yield the datasets as parts; a clip's beta counts as three rows or, as published, is copied to three bins."""
     given = np.load(GOLDEN / "fmri_in.npz")
     for name in names:
         X, Y = given[f"{name}/X"], given[f"{name}/Y"].transpose(0, 2, 1)
@@ -103,10 +99,11 @@ FMRI = [
 
 
 @pytest.mark.parametrize(("names", "output", "delay_ms"), FMRI)
-def test_fmri_is_equal_on_the_published_splits_and_copies(made, monkeypatch, names, output, delay_ms):
+def test_fmri_is_equal_on_the_published_splits_and_copies(made, names, output, delay_ms):
     published = np.load(GOLDEN / "fmri_out.npz")
-    monkeypatch.setattr(fmri, "segment_splits", published_segment_splits)
-    score = fmri.score(list(fmri_parts(made, names, copies=True)), Ridge(), fmri.Options(delay_ms=delay_ms))
+    parts, options = list(fmri_parts(made, names, copies=True)), fmri.Options(delay_ms=delay_ms)
+    problem, _ = fmri.problem(parts, options)
+    score = fmri.score(parts, Ridge(), options, splits=published_segment_splits(problem.stimulus))
     np.testing.assert_allclose(score.test, published[f"fmri_{output}_test"], atol=1e-4)
     np.testing.assert_allclose(score.valid, published[f"fmri_{output}_valid"], atol=1e-4)
 
@@ -116,17 +113,17 @@ def test_fmri_is_within_the_spread_on_ours(made, names, output, delay_ms):
     published = np.load(GOLDEN / "fmri_out.npz")
     options = fmri.Options(layout="scattered", gap_ms=0.0, delay_ms=delay_ms, n_splits=50)
     score = fmri.score(list(fmri_parts(made, names, copies=False)), Ridge(), options)
-    assert score.layers[score.best_layer()] == "layer2"
+    assert score.layers[best_layer(score.valid)] == "layer2"
     assert_within_the_spread(score.test, published[f"fmri_{output}_test"])
     if output == "clips":
-        # copies of a clip see each other in the leave-one-out error, which then chooses penalties that are far too
-        # small; weights do not, and predict better than the published design, on validation by more than its spread
+        # the leave-one-out error leaves out one copy of a clip and keeps the others: the published penalties are too
+        # small, and weights predict better than the published design, on validation by more than its spread
         assert np.mean(score.valid[1]) > published["fmri_clips_valid"][1].mean()
     else:
         assert_within_the_spread(score.valid, published[f"fmri_{output}_valid"])
 
 
-def test_electrodes(made, monkeypatch):
+def test_electrodes(made):
     given, published = np.load(GOLDEN / "elec_task_in.npz"), np.load(GOLDEN / "elec_task_out.npz")
     X, Y = given["elec/X"], given["elec/Y"].transpose(0, 2, 1)
     stimuli = made("elec", len(X))
@@ -137,14 +134,14 @@ def test_electrodes(made, monkeypatch):
     score = electrodes.score(activations, responses, Ridge(), n_splits=50)
     assert_within_the_spread(score.test, published["elec_test"])
     assert_within_the_spread(score.valid, published["elec_valid"])
-    monkeypatch.setattr(electrodes, "item_splits", published_item_splits(62, by_class=False))
-    score = electrodes.score(activations, responses, Ridge())
+    problem, _ = electrodes.problem(activations, responses)
+    score = electrodes.score(activations, responses, Ridge(), splits=published_item_splits(62, problem.stimulus))
     np.testing.assert_allclose(score.test, published["elec_test"], atol=1e-4)
     np.testing.assert_allclose(score.valid, published["elec_valid"], atol=1e-4)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "pearson"])
-def test_tasks(made, monkeypatch, metric):
+def test_tasks(made, metric):
     given, published = np.load(GOLDEN / "elec_task_in.npz"), np.load(GOLDEN / "elec_task_out.npz")
     stimuli = made("task", len(given["task/X"]))
     layers = by_layer(given["task/X"][:, None], given["layer_of"])
@@ -155,7 +152,8 @@ def test_tasks(made, monkeypatch, metric):
     score = task.score(activations, labels, decoder, metric, n_splits=50)
     assert_within_the_spread(score.test.squeeze(), published[f"{output}_test"])
     assert_within_the_spread(score.valid.squeeze(), published[f"{output}_valid"])
-    monkeypatch.setattr(task, "item_splits", published_item_splits(52, by_class=metric == "accuracy"))
-    score = task.score(activations, labels, decoder, metric)
+    classes = values[:, 0] if metric == "accuracy" else None
+    splits = published_item_splits(52, np.arange(len(stimuli)), classes)
+    score = task.score(activations, labels, decoder, metric, splits=splits)
     np.testing.assert_allclose(score.test.squeeze(), published[f"{output}_test"], atol=1e-4)
     np.testing.assert_allclose(score.valid.squeeze(), published[f"{output}_valid"], atol=1e-4)

@@ -21,11 +21,11 @@ SHAPES = {
     "one feature": (60, 1, 3),
     "one of each": (30, 1, 1),
 }
-FEATURES = ("plain", "collinear", "constant column", "steep spectrum")
+FEATURES = ("plain", "collinear", "constant column", "steep eigenvalues")
 
 
 def make(shape, features="plain", noise=1.0, seed=0):
-    """Features, targets (both with an offset) and 20 held-out rows of features."""
+    """Return features, targets (both with an offset) and 20 held-out rows of features."""
     n, p, t = shape
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n + 20, p)) + 5
@@ -33,7 +33,7 @@ def make(shape, features="plain", noise=1.0, seed=0):
         X[:, : (p + 1) // 2] = X[:, -((p + 1) // 2) :]
     if features == "constant column":
         X[:, 0] = 0.1
-    if features == "steep spectrum":
+    if features == "steep eigenvalues":
         X = rng.normal(size=(n + 20, p)) * np.logspace(0, -6, p) @ rng.normal(size=(p, p))
     X = X.astype(np.float32)
     Y = (X - X.mean(0)) @ rng.normal(size=(p, t))
@@ -48,7 +48,7 @@ def oracle(X, Y, held, weights=None, alphas=ALPHAS):
 
 
 def assert_close(actual, expected, tolerance):
-    """Equal to `tolerance` of the largest value."""
+    """Assert equality to `tolerance` of the largest value."""
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
@@ -153,7 +153,7 @@ def test_gcv_per_target_minimises_the_generalised_error(shape):
     np.testing.assert_allclose(fitted.alpha_, np.array(ALPHAS)[np.argmin(errors, axis=0)])
 
 
-def test_gcv_per_target_tells_noise_free_targets_apart_in_float64():
+def test_gcv_per_target_resolves_noise_free_targets_in_float64():
     X, Y, held = make((150, 20, 200), noise=0.0)
     fitted = Ridge(alpha_per_target="gcv").fit(X, Y)
     np.testing.assert_array_equal(fitted.alpha_, ALPHAS[0])

@@ -19,7 +19,7 @@ def films(*lengths):
 def test_parts_are_disjoint_segments_stay_whole_and_the_gap_is_kept(layout, gap_s, lengths, seed):
     stimulus, time_ms = films(*lengths)
     segment = segments(stimulus, time_ms[:, 0], 15000.0)
-    options = {"clip_ms": 15000.0, "gap_ms": gap_s * 1000.0, "layout": layout, "n_splits": 3, "seed": seed}
+    options = {"segment_ms": 15000.0, "gap_ms": gap_s * 1000.0, "layout": layout, "n_splits": 3, "seed": seed}
     for split in segment_splits(stimulus, time_ms, **options):
         parts = [split.train, split.valid, split.test]
         assert all(len(part) for part in parts)
@@ -48,17 +48,17 @@ def test_segments_never_cross_stimuli():
 
 def test_held_out_runs_are_contiguous_and_a_tenth_each():
     stimulus, time_ms = films(1500)
-    for split in segment_splits(stimulus, time_ms, clip_ms=15000.0, gap_ms=10000.0, seed=3):
+    for split in segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=10000.0, seed=3):
         for part in (split.valid, split.test):
             assert len(part) == 150
-            assert (np.diff(np.sort(part)) > 1).sum() <= 1  # a run may go round the end of the ring
+            assert (np.diff(np.sort(part)) > 1).sum() <= 1  # a run may continue at the start of the ring
         assert len(split.train) >= 1500 * 0.8 - 40
 
 
 def test_every_second_is_held_out_as_often_as_any_other():
     stimulus, time_ms = films(300, 150)
     times = np.zeros(len(stimulus))
-    for split in segment_splits(stimulus, time_ms, clip_ms=15000.0, gap_ms=0.0, n_splits=2000):
+    for split in segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=0.0, n_splits=2000):
         times[split.test] += 1
     np.testing.assert_allclose(times / 2000, 0.1, atol=0.035)
 
@@ -69,23 +69,23 @@ def test_weights_count_in_the_shares():
     weights = np.where(clips < 100, 1.0, 3.0)
     shares = [
         weights[split.test].sum() / weights.sum()
-        for split in segment_splits(clips, time_ms, clip_ms=15000.0, gap_ms=1e4, n_splits=50, weights=weights)
+        for split in segment_splits(clips, time_ms, segment_ms=15000.0, gap_ms=1e4, n_splits=50, weights=weights)
     ]
     np.testing.assert_allclose(shares, 0.1, atol=0.01)
 
 
 def test_splits_depend_on_the_seed_alone():
     stimulus, time_ms = films(200, 100)
-    a, b, c = (segment_splits(stimulus, time_ms, clip_ms=15e3, gap_ms=1e4, seed=seed) for seed in (1, 1, 2))
+    a, b, c = (segment_splits(stimulus, time_ms, segment_ms=15e3, gap_ms=1e4, seed=seed) for seed in (1, 1, 2))
     assert all(np.array_equal(x.test, y.test) for x, y in zip(a, b, strict=True))
     assert not all(np.array_equal(x.test, y.test) for x, y in zip(a, c, strict=True))
 
 
-def test_too_few_segments_and_too_wide_a_gap_say_what_to_do():
+def test_too_few_segments_and_too_wide_a_gap_are_errors_with_a_remedy():
     with pytest.raises(BadInput, match=r"2 segments of 15 s; expected at least 3.*--clip-duration"):
-        segment_splits(*films(30), clip_ms=15000.0, gap_ms=0.0)
+        segment_splits(*films(30), segment_ms=15000.0, gap_ms=0.0)
     with pytest.raises(BadInput, match=r"no training rows are left 100 s away.*--gap"):
-        segment_splits(*films(60), clip_ms=15000.0, gap_ms=100000.0)
+        segment_splits(*films(60), segment_ms=15000.0, gap_ms=100000.0)
 
 
 @settings(max_examples=30, deadline=None)

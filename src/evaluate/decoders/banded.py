@@ -1,52 +1,98 @@
-"""Banded ridge regression: groups of features (bands), each with a penalty of its own (Nunez-Elizalde et al. 2019).
+"""Banded ridge regression: one penalty per group of features.
 
-Exact and small rather than himalaya's random search over a Dirichlet prior: every combination of the grid is compared
-by its leave-one-out or generalised error. Penalties (a_1, ..., a_m) are one eigendecomposition per *ratio* of the
-bands' kernels, K_1 + sum_b (a_1 / a_b) K_b, and a_1 along its spectrum: 17 decompositions for two bands and nine
+Exact, in contrast to himalaya's random search over a Dirichlet prior: every combination of the grid is compared by its
+leave-one-out or generalised error. Penalties (a_1, ..., a_m) need one eigendecomposition per *ratio* of the bands'
+kernels, K_1 + sum_b (a_1 / a_b) K_b, and a_1 is varied on its eigenvalues: 17 decompositions for two bands and nine
 alphas, not 81.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 
 import numpy as np
 import torch
 
 from ...utils import BadInput
-from .eigendecomposition import Spectrum, centred_eigh, standardised
-from .ridge import checked, components, squared_errors
+from ..protocol import ALPHAS
+from .eigendecomposition import Eigendecomposition, centred_eigh, standardised_blocks
+from .ridge_solver import best_alpha_per_target, check_alphas, squared_errors
 from .targets import MAX_BYTES, Targets, centred
+from .tensors import row_weights, to_tensor
 
 MOST_RATIOS = 1000
 
 
 class BandedRidge:
-    """Ridge regression with one alpha for each band of features.
+    """Ridge regression with one penalty for each band (group) of features.
 
-    bands: number of features of each band, in the order of X's columns; alphas: the grid, the same for every band;
-    alpha_per_target: "gcv" (default) or "loo", or None for one combination shared by all targets, chosen by summed
-    leave-one-out error. After `fit`: alpha_ (n_bands, n_targets) or (n_bands,).
+    Parameters
+    ----------
+    bands : sequence of int
+        Number of features of each band, in the order of X's columns; `fit` raises BadInput if they do not sum to
+        n_features.
+    alphas : sequence of float, default 9 values from 1e-4 to 1e4
+        Candidate penalties, above 0, the same for every band.
+    alpha_per_target : {"gcv", "loo", None}, default "gcv"
+        One combination of penalties per target, by the generalised or exact leave-one-out error; None: one combination
+        for all targets, by the leave-one-out error summed over targets.
+    device : str, default "cpu"
+        "cpu", or a CUDA device of torch.
+    max_bytes : int, default 256 MiB
+        Memory of temporaries over targets.
+
+    Attributes
+    ----------
+    alpha_ : array of shape (n_bands, n_targets) or (n_bands,)
+        Penalties chosen.
+
+    References
+    ----------
+    Nunez-Elizalde, Huth and Gallant 2019, NeuroImage 197:482.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> signal, noise = rng.standard_normal((40, 5)), rng.standard_normal((40, 30))
+    >>> Y = signal @ rng.standard_normal((5, 2))
+    >>> decoder = BandedRidge(bands=(5, 30)).fit(np.hstack([signal, noise]), Y)
+    >>> bool((decoder.alpha_[0] < decoder.alpha_[1]).all())
+    True
     """
 
     def __init__(
         self,
         bands: Sequence[int] | None = None,
-        alphas: Sequence[float] = tuple(np.logspace(-4, 4, 9)),
+        alphas: Sequence[float] = ALPHAS,
         alpha_per_target: str | None = "gcv",
         device: str = "cpu",
         max_bytes: int = MAX_BYTES,
     ):
         self.bands, self.alpha_per_target = bands, alpha_per_target
-        self.alphas = checked(alphas, alpha_per_target)
+        self.alphas = check_alphas(alphas, alpha_per_target)
         self.device, self.max_bytes = device, max_bytes
 
     def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "BandedRidge":
-        """X (n_rows, n_features), Y (n_rows, n_targets), weights (n_rows,) or None."""
+        """Choose the penalties, fit the regression and return the decoder.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Features.
+        Y : array of shape (n_rows, n_targets)
+            Targets.
+        weights : array of shape (n_rows,), optional
+            Row weights above 0.
+
+        Raises
+        ------
+        BadInput
+            If the bands do not sum to n_features, or the grid has too many combinations.
+        """
         edges = self._edges(X.shape[1])
         targets = Targets(Y, self.device, self.max_bytes)
-        weights = torch.as_tensor(np.ones(len(X)) if weights is None else weights, dtype=torch.float64).to(self.device)
+        weights = row_weights(weights, len(X), self.device)
         self._root, self._targets = weights.sqrt(), targets
-        self._standardise(torch.from_numpy(np.ascontiguousarray(X)).to(self.device), weights)
+        self._standardise(to_tensor(X, self.device), weights)
         kernels = [self._Z[:, a:b] @ self._Z[:, a:b].T for a, b in pairwise(edges)]
         self._edges_ = edges
         ratios = _ratios(self.alphas, len(kernels))
@@ -55,8 +101,8 @@ class BandedRidge:
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Predictions (n_rows, n_targets)."""
-        Z = (torch.from_numpy(np.ascontiguousarray(X)).to(self.device).double() - self._mean) * self._inverse
+        """Return the predictions (n_rows, n_targets) of features (n_rows, n_features)."""
+        Z = (to_tensor(X, self.device).double() - self._mean) * self._inverse
         penalty = torch.as_tensor(self.alpha_.reshape(len(self.alpha_), -1)).to(self.device)
         predicted = torch.as_tensor(self._intercept + np.zeros((len(X), 1))).to(self.device)
         for b, (start, stop) in enumerate(pairwise(self._edges_)):
@@ -64,59 +110,63 @@ class BandedRidge:
         return predicted.cpu().numpy()
 
     def _edges(self, n_features: int) -> list[int]:
+        """Return the first column of each band, and n_features; raise BadInput if the bands do not fit."""
         if not self.bands or sum(self.bands) != n_features or min(self.bands) < 1:
             raise BadInput(f"bands are {self.bands}; expected the sizes of the feature groups, summing to {n_features}")
         return [0, *np.cumsum(self.bands).tolist()]
 
     def _standardise(self, X: torch.Tensor, weights: torch.Tensor) -> None:
+        """Fill the standardised features, times the root weights, and their mean and inverse deviation."""
         self._mean, self._inverse = torch.empty(2, X.shape[1], dtype=torch.float64, device=X.device)
         self._Z = torch.empty(X.shape, dtype=torch.float64, device=X.device)
         rows = torch.arange(len(X), device=X.device)
-        for columns, block in standardised(X, rows, len(X), weights, self._mean, self._inverse):
+        for columns, block in standardised_blocks(X, rows, len(X), weights, self._mean, self._inverse):
             self._Z[:, columns] = block * self._root[:, None]
 
-    def _spectrum(self, kernels: list[torch.Tensor], ratio: Sequence[float]) -> Spectrum:
+    def _decompose(self, kernels: list[torch.Tensor], ratio: Sequence[float]) -> Eigendecomposition:
+        """Return the eigendecomposition of the sum of the kernels, each times its share in `ratio`."""
         K = sum(share * kernel for share, kernel in zip(ratio, kernels, strict=True))
         U, values = centred_eigh(K, self._root)
-        return Spectrum(U, values, U[:0], self._root, None, self._mean, self._inverse)
+        return Eigendecomposition(U, values, U[:0], self._root, None, self._mean, self._inverse)
 
     def _choose(self, kernels, ratios) -> tuple[torch.Tensor, torch.Tensor]:
-        """(least, ratio, alpha of the first band) of each target, by position."""
+        """Return the indices of each target's best ratio and first alpha within it: twice (n_targets,)."""
         n_targets = self._targets.values.shape[1]
         least = torch.full((n_targets,), torch.inf, dtype=torch.float64, device=self._root.device)
         chosen = torch.zeros(2, n_targets, dtype=torch.long, device=self._root.device)
         for r, (ratio, alphas) in enumerate(ratios.items()):
-            spectrum = self._spectrum(kernels, ratio)
-            for columns, index, error in self._errors(spectrum, torch.tensor(alphas, dtype=torch.float64).to(least)):
+            eigen = self._decompose(kernels, ratio)
+            for columns, index, error in self._errors(eigen, torch.tensor(alphas, dtype=torch.float64).to(least)):
                 better = error < least[columns]
                 least[columns] = torch.where(better, error, least[columns])
                 chosen[0, columns] = torch.where(better, r, chosen[0, columns])
                 chosen[1, columns] = torch.where(better, index, chosen[1, columns])
         return chosen[0], chosen[1]
 
-    def _errors(self, spectrum: Spectrum, alphas: torch.Tensor):
+    def _errors(self, eigen: Eigendecomposition, alphas: torch.Tensor) -> Iterator[tuple]:
+        """Yield (columns, index of the best alpha, its error) of each batch of targets."""
         if self.alpha_per_target is None:
-            errors = squared_errors(spectrum, centred(self._targets.surrogates(exact=True), self._root)[0], alphas)
+            errors = squared_errors(eigen, centred(self._targets.surrogates(exact=True), self._root)[0], alphas)
             yield slice(None), errors.argmin(), errors.min()
             return
         for columns in self._targets.batches():
             y, _ = centred(self._targets.values[:, columns].double(), self._root)
-            _, index, error = components(spectrum, y, alphas, self.alpha_per_target)
+            _, index, error = best_alpha_per_target(eigen, y, alphas, self.alpha_per_target)
             yield columns, index, error
 
     def _solve(self, kernels, ratios, ratio_of: torch.Tensor, alpha_of: torch.Tensor) -> None:
-        """Dual coefficients of each target at its penalties, and the intercepts."""
+        """Fill the dual coefficients of each target at its penalties, the penalties and the intercepts."""
         Y = self._targets.values
         self._dual = torch.empty(Y.shape, dtype=torch.float64, device=Y.device)
         penalties = torch.empty(len(kernels), Y.shape[1], dtype=torch.float64, device=Y.device)
         for r in ratio_of.unique().tolist():
             ratio, alphas = list(ratios.items())[r]
-            spectrum = self._spectrum(kernels, ratio)
+            eigen = self._decompose(kernels, ratio)
             for columns in (ratio_of == r).nonzero()[:, 0].split(self._targets.batch):
                 first = torch.tensor(alphas, dtype=torch.float64).to(Y.device)[alpha_of[columns]]
-                A = spectrum.U.T @ centred(Y[:, columns].double(), self._root)[0]
-                # K_1 / a_1 + ... + I, so that every band's coefficients are its kernel's over its own penalty
-                self._dual[:, columns] = spectrum.U @ (A * first / (spectrum.values[:, None] + first))
+                A = eigen.U.T @ centred(Y[:, columns].double(), self._root)[0]
+                # of K_1 / a_1 + ... + I: each band's part of a prediction is its kernel times these over its penalty
+                self._dual[:, columns] = eigen.U @ (A * first / (eigen.values[:, None] + first))
                 penalties[:, columns] = first / torch.tensor(ratio, dtype=torch.float64).to(Y.device)[:, None]
         share = self._root**2 / (self._root @ self._root)
         self._intercept = (share @ Y.double()).cpu().numpy() + self._targets.offset
@@ -126,7 +176,7 @@ class BandedRidge:
 
 
 def _ratios(alphas: np.ndarray, n_bands: int) -> dict[tuple[float, ...], list[float]]:
-    """{(1, a_1/a_2, ...): the a_1 that go with it} over all combinations; BadInput when there are too many."""
+    """Return {(1, a_1/a_2, ...): values of a_1} over all combinations; raise BadInput for too many."""
     found: dict[tuple[float, ...], tuple[tuple[float, ...], list[float]]] = {}
     if len(alphas) ** n_bands > 20 * MOST_RATIOS:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""What cross-validation asks of a decoder: held-out predictions of one layer, split by split."""
+"""Interfaces between decoders and cross-validation: decoders, splits, sessions and their predictions."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -8,9 +8,63 @@ from typing import Any, Protocol
 import numpy as np
 
 
+class Decoder(Protocol):
+    """Regression or classification from features to targets, standardised on the training rows only.
+
+    Cross-validation copies a decoder before each fit and leaves the instance itself unchanged. A decoder that
+    shares work between layers and splits also has a method `session(Y, weights, splits)` that returns a `Session`.
+
+    Examples
+    --------
+    >>> class Mean:
+    ...     def fit(self, X, Y, weights=None):
+    ...         self.mean_ = np.average(Y, axis=0, weights=weights)
+    ...         return self
+    ...     def predict(self, X):
+    ...         return np.tile(self.mean_, (len(X), 1))
+    >>> Mean().fit(np.zeros((2, 3)), np.array([[1.0], [3.0]])).predict(np.zeros((1, 3)))
+    array([[2.]])
+    """
+
+    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "Decoder":
+        """Fit the decoder and return it.
+
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Finite features of the training rows.
+        Y : array of shape (n_rows, n_targets)
+            Finite targets, or labels.
+        weights : array of shape (n_rows,), optional
+            Row weights above 0; a row of weight 3 counts as three equal rows.
+
+        Returns
+        -------
+        Decoder
+            The decoder itself.
+        """
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the predictions (n_rows, n_targets) of features (n_rows, n_features)."""
+
+
 @dataclass(frozen=True)
 class Split:
-    """Who is trained on and who is held out: int arrays of row indices, disjoint."""
+    """Row indices of the training, validation and test part of a data set.
+
+    Parameters
+    ----------
+    train, valid, test : int arrays
+        Row indices, disjoint.
+
+    Examples
+    --------
+    >>> split = Split(np.array([0, 1, 2]), np.array([3]), np.array([4, 5]))
+    >>> split.held
+    array([3, 4, 5])
+    >>> split.restricted(np.array([True, False, True, True, False, True])).train
+    array([0, 2])
+    """
 
     train: np.ndarray
     valid: np.ndarray
@@ -21,13 +75,25 @@ class Split:
         """Validation rows, then test rows."""
         return np.concatenate([self.valid, self.test])
 
+    def restricted(self, usable: np.ndarray) -> "Split":
+        """Return the split without the rows outside the mask `usable`, bool (n_rows,)."""
+        return Split(*(np.asarray(rows)[usable[rows]] for rows in (self.train, self.valid, self.test)))
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """Some targets of one split's held-out rows.
+    """Predicted held-out rows of one split, for some of the targets.
 
-    split: position among the splits asked for; columns: which targets; values: (n_held, n_columns), valid rows first;
-    alpha: the penalty chosen, one for all columns or (n_columns,), None where a decoder has none.
+    Parameters
+    ----------
+    split : int
+        Position in the sequence of splits given to `Session.predict`.
+    columns : slice
+        Columns of the targets.
+    values : array or tensor of shape (n_held, n_columns)
+        Predictions, validation rows first.
+    alpha : float or array of shape (n_columns,), optional
+        Penalty chosen, None for decoders without a penalty.
     """
 
     split: int
@@ -37,39 +103,55 @@ class Prediction:
 
 
 class Session(Protocol):
-    """A decoder at work on one set of targets: keeps what layers and splits share.
+    """A decoder bound to one set of targets; holds the work that layers and splits share.
 
-    batch: how many splits are best asked for at a time.
+    Attributes
+    ----------
+    batch : int
+        Number of splits that one call of `predict` handles best.
     """
 
     batch: int
 
     def load(self, X: np.ndarray) -> Any:
-        """The features of a layer, (n_rows, n_features), where the decoder wants them."""
+        """Return a layer's features (n_rows, n_features) in the form that `predict` takes, on the decoder's device."""
 
     def predict(self, X: Any, splits: Sequence[Split]) -> Iterator[Prediction]:
-        """Fit on each split's training rows and predict its held-out rows, in batches of targets."""
+        """Fit on each split's training rows and yield predictions of its held-out rows, in batches of targets."""
 
     def truth(self, rows: np.ndarray, columns: slice) -> Any:
-        """The targets that predictions are compared with, in the predictions' units."""
+        """Return the targets of some rows and columns, in the units of the predictions."""
 
 
 class Refit:
-    """A session of any decoder with `fit` and `predict`: fitted anew for each layer and split."""
+    """Session of any decoder: a copy is fitted for each layer and split.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        Template, left unchanged.
+    Y : array of shape (n_rows, n_targets)
+        Targets.
+    weights : array of shape (n_rows,) or None
+        Row weights.
+    """
 
     batch = 1
 
-    def __init__(self, decoder, Y: np.ndarray, weights: np.ndarray | None):
+    def __init__(self, decoder: Decoder, Y: np.ndarray, weights: np.ndarray | None):
         self.decoder, self.Y, self.weights = decoder, Y, weights
 
     def load(self, X: np.ndarray) -> np.ndarray:
+        """Return the features as they are."""
         return X
 
     def predict(self, X: np.ndarray, splits: Sequence[Split]) -> Iterator[Prediction]:
+        """Fit a copy of the decoder on each split and yield its predictions of all targets."""
         for k, split in enumerate(splits):
             weights = None if self.weights is None else self.weights[split.train]
             fitted = copy(self.decoder).fit(X[split.train], self.Y[split.train], weights)
             yield Prediction(k, slice(None), fitted.predict(X[split.held]), getattr(fitted, "alpha_", None))
 
     def truth(self, rows: np.ndarray, columns: slice) -> np.ndarray:
+        """Return the targets of some rows and columns."""
         return self.Y[rows, columns]

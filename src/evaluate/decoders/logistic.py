@@ -1,172 +1,112 @@
-"""Logistic regression of all splits of a layer at once, by a batched L-BFGS in torch (for CUDA; runs anywhere).
-
-The objective is scikit-learn's, per split: mean row loss (softmax, or one logit for two classes) plus
-||W||^2 / (2 C sum of weights), the intercept free. The splits share one copy of the features: standardisation by each
-split's training rows is folded into its coefficients, and rows that a split does not train on weigh nothing.
-L-BFGS: Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4, with Armijo backtracking.
-"""
+"""Logistic regression of labels, by scikit-learn or by a batched solver in torch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from .base import Prediction, Split
-
-MEMORY = 10
-ARMIJO = 1e-4
-LEAST_STEP = 2.0**-30
-CONSTANT = 1e-12  # a variance below this share of the mean square is rounding
-
-Objective = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+from ...utils import BadInput
+from .base import Prediction, Refit, Session, Split
+from .logistic_solver import fit_splits
+from .tensors import Standardiser, row_weights, to_tensor
 
 
-@dataclass(frozen=True)
-class Fits:
-    """Read-outs of n_splits splits.
+class Logistic:
+    """Logistic regression of labels (L2 penalty, softmax over classes), equal to scikit-learn's LogisticRegression.
 
-    W: (n_splits, n_features, n_logits) for standardised features; b: (n_splits, n_logits); mean, inverse:
-    (n_splits, n_features), standardised = (x - mean) * inverse; absent: (n_splits, n_classes), classes without a
-    training row. Two classes have one logit, the second's.
+    Targets (n_rows, n_labels) are decoded one by one.
+
+    Parameters
+    ----------
+    C : float, default 1.0
+        Inverse penalty.
+    max_iter : int, default 3000
+        Largest number of L-BFGS iterations.
+    device : str, default "cpu"
+        "cpu", or a CUDA device of torch.
+    solver : {"sklearn", "torch"}, optional
+        "torch" is a batched L-BFGS with scikit-learn's objective, all splits of a layer at once. By default "sklearn"
+        on the CPU and "torch" elsewhere.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,), or list of one such array per target
+        Labels in sorted order.
+
+    Examples
+    --------
+    >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> decoder = Logistic().fit(X, np.array([["left"], ["left"], ["right"], ["right"]]))
+    >>> decoder.predict(np.array([[-3.0], [3.0]]))[:, 0].tolist()
+    ['left', 'right']
     """
 
-    W: torch.Tensor
-    b: torch.Tensor
-    mean: torch.Tensor
-    inverse: torch.Tensor
-    absent: torch.Tensor
+    def __init__(self, C: float = 1.0, max_iter: int = 3000, device: str = "cpu", solver: str | None = None):
+        self.C, self.max_iter, self.device = C, max_iter, device
+        self.solver = solver or ("sklearn" if device == "cpu" else "torch")
 
-    def probabilities(self, X: torch.Tensor, split: int = 0) -> torch.Tensor:
-        """Class probabilities (n_rows, n_classes) by one split's read-out."""
-        Z = (X.double() - self.mean[split]) * self.inverse[split]
-        return _log_probabilities(Z @ self.W[split] + self.b[split], self.absent[split]).exp()
+    def session(self, Y: np.ndarray, weights: np.ndarray | None, splits: Sequence[Split]) -> Session:
+        """Return a session that fits all splits of a layer at once (torch), or one by one (sklearn)."""
+        if self.solver == "sklearn":
+            return Refit(self, Y, weights)
+        return LogisticSession(Y, weights, C=self.C, max_iter=self.max_iter, device=self.device)
 
+    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "Logistic":
+        """Fit one regression per target and return the decoder.
 
-def fit_splits(
-    X: torch.Tensor,
-    codes: torch.Tensor,
-    n_classes: int,
-    weights: torch.Tensor,
-    *,
-    C: float = 1.0,
-    max_iter: int = 3000,
-    tol: float = 1e-6,
-) -> Fits:
-    """One read-out per split, in float64.
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Features.
+        Y : array of shape (n_rows, n_labels) or (n_rows,)
+            Labels of any type that sorts.
+        weights : array of shape (n_rows,), optional
+            Row weights.
 
-    X: (n_rows, n_features); codes: (n_rows,) class numbers; weights: (n_splits, n_rows), 0 where a split does not
-    train; tol: a split is done when no component of its gradient is larger.
-    """
-    centre = X.double().mean(0)
-    X = X.double() - centre
-    share, penalty = weights / weights.sum(1, keepdim=True), 1 / (C * weights.sum(1))
-    mean, inverse = _moments(X, share)
-    truth = torch.nn.functional.one_hot(codes, n_classes).double()
-    absent = weights @ truth == 0
-    # of two classes, softmax has two opposite coefficients where scikit-learn has one, twice as large
-    penalty = torch.where((~absent).sum(1) == 2, 2 * penalty, penalty) if n_classes > 2 else penalty
-    n_logits = 1 if n_classes == 2 else n_classes
+        Raises
+        ------
+        BadInput
+            If a target has fewer than two labels.
+        """
+        Y = np.asarray(Y).reshape(len(X), -1)
+        self._scaler = Standardiser(X, weights)
+        Z = self._scaler(X)
+        classes = [np.unique(column) for column in Y.T]
+        for labels in classes:
+            if len(labels) < 2:
+                raise BadInput(f"all {len(X)} training rows have the label '{labels[0]}'; expected at least two labels")
+        self._fits = [self._fit_one(Z, column, weights) for column in Y.T]
+        self.classes_ = classes[0] if len(classes) == 1 else classes
+        return self
 
-    def objective(theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        W, b = theta[:, :-1], theta[:, -1]
-        scaled = inverse[:, :, None] * W
-        shift = b - (mean[:, :, None] * scaled).sum(1)
-        logits = torch.einsum("np,spc->snc", X, scaled) + shift[:, None]
-        log_p = _log_probabilities(logits, absent[:, None])
-        row_loss = -(log_p.masked_fill(absent[:, None], 0) * truth).sum(2)
-        residual = share[:, :, None] * (log_p.exp() - truth)[:, :, -n_logits:]
-        total = residual.sum(1)
-        slope = torch.einsum("np,snc->spc", X, residual) - mean[:, :, None] * total[:, None]
-        gradient = torch.cat([inverse[:, :, None] * slope + penalty[:, None, None] * W, total[:, None]], dim=1)
-        return (share * row_loss).sum(1) + penalty / 2 * (W * W).sum((1, 2)), gradient
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable labels (n_rows, n_labels) of features (n_rows, n_features)."""
+        Z = self._scaler(X)
+        labels = self.classes_ if isinstance(self.classes_, list) else [self.classes_]
+        return np.stack([names[fit(Z).argmax(axis=1)] for names, fit in zip(labels, self._fits, strict=True)], axis=1)
 
-    theta = minimise(objective, X.new_zeros(len(weights), X.shape[1] + 1, n_logits), max_iter, tol)
-    return Fits(theta[:, :-1], theta[:, -1], mean + centre, inverse, absent)
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probabilities (n_rows, n_classes) of the first target's classes, in the order of `classes_`."""
+        return self._fits[0](self._scaler(X))
 
+    def _fit_one(
+        self, Z: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from standardised features to class probabilities."""
+        if self.solver == "sklearn":
+            from sklearn.linear_model import LogisticRegression
 
-def minimise(objective: Objective, start: torch.Tensor, max_iter: int, tol: float) -> torch.Tensor:
-    """Minima of independent smooth convex functions, one per leading entry of `start`.
-
-    objective: points -> (values (n,), gradients like the points). A function is done, and stays where it is, when its
-    gradient's largest component is at most `tol` or no step lowers it.
-    """
-    n = len(start)
-    shape, theta = start.shape, start.reshape(n, -1)
-    value, gradient = _flat(objective, theta, shape)
-    active = gradient.abs().amax(1) > tol
-    history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    for _ in range(max_iter):
-        if not active.any():
-            break
-        direction = -_two_loop(history, gradient) * active[:, None]
-        found, step_value, step_gradient, moved = _backtrack(
-            objective, theta, value, gradient, direction, shape, active
-        )
-        s, y = found - theta, step_gradient - gradient
-        curvature = (s * y).sum(1)
-        # a pair without curvature is kept out of that function's memory by a weight of 0
-        rho = torch.where(curvature > 1e-14 * (y * y).sum(1), 1 / curvature, 0.0)
-        history = [*history, (s, y, rho)][-MEMORY:]
-        theta, value, gradient = found, step_value, step_gradient
-        active &= moved & (gradient.abs().amax(1) > tol)
-    return theta.reshape(shape)
-
-
-def _two_loop(history, gradient: torch.Tensor) -> torch.Tensor:
-    """The inverse Hessian's estimate times the gradient; the gradient at a length of 1 at first."""
-    q, used = gradient.clone(), []
-    for s, y, rho in reversed(history):
-        weight = rho * (s * q).sum(1)
-        q -= weight[:, None] * y
-        used.append(weight)
-    scale = 1 / gradient.norm(dim=1).clamp(min=1.0)
-    for s, y, rho in history:
-        scale = torch.where(rho > 0, (s * y).sum(1) / (y * y).sum(1), scale)
-    q *= scale[:, None]
-    for (s, y, rho), weight in zip(history, reversed(used), strict=True):
-        q += (weight - rho * (y * q).sum(1))[:, None] * s
-    return q
-
-
-def _backtrack(objective, theta, value, gradient, direction, shape, active):
-    """Halve each function's step until it is lowered enough: (points, values, gradients, which moved)."""
-    slope = (gradient * direction).sum(1)
-    step = torch.where(active, 1.0, 0.0).to(theta)
-    searching = active.clone()
-    while True:
-        found = theta + step[:, None] * direction
-        found_value, found_gradient = _flat(objective, found, shape)
-        rounding = 1e-15 * value.abs()
-        searching &= ~(found_value <= value + ARMIJO * step * slope + rounding)
-        if not searching.any():
-            return found, found_value, found_gradient, step > 0
-        step = torch.where(searching, step / 2, step)
-        lost = searching & (step < LEAST_STEP)
-        step, searching = torch.where(lost, 0.0, step), searching & ~lost
-
-
-def _flat(objective: Objective, theta: torch.Tensor, shape) -> tuple[torch.Tensor, torch.Tensor]:
-    value, gradient = objective(theta.reshape(shape))
-    return value, gradient.reshape(len(theta), -1)
-
-
-def _log_probabilities(logits: torch.Tensor, absent: torch.Tensor) -> torch.Tensor:
-    if logits.shape[-1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=-1)
-    return logits.masked_fill(absent, -torch.inf).log_softmax(-1)
-
-
-def _moments(X: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(mean, 1 / deviation) of each split's training rows: (n_splits, n_features); 0 for constant columns."""
-    mean, square = share @ X, share @ (X * X)
-    variance = square - mean**2
-    constant = variance <= CONSTANT * square
-    return mean, torch.where(constant, 0.0, variance.clamp(min=1e-300).rsqrt())
+            model = LogisticRegression(C=self.C, max_iter=self.max_iter)
+            return model.fit(Z, labels, sample_weight=weights).predict_proba
+        names, codes = np.unique(labels, return_inverse=True)
+        of_rows = row_weights(weights, len(Z), self.device)[None]
+        features, codes = to_tensor(Z, self.device), to_tensor(codes, self.device)
+        fits = fit_splits(features, codes, len(names), of_rows, C=self.C, max_iter=self.max_iter)
+        return lambda Z: fits.probabilities(to_tensor(Z, self.device)).cpu().numpy()
 
 
 class LogisticSession:
-    """Logistic regression over layers and splits, all splits of a layer in one batch (see `session.Session`)."""
+    """Logistic regression over layers and splits, all splits of a layer in one batch (see `base.Session`)."""
 
     batch = 10**9
 
@@ -175,22 +115,25 @@ class LogisticSession:
         self.weights = np.ones(len(Y)) if weights is None else weights
 
     def load(self, X: np.ndarray) -> torch.Tensor:
+        """Return the features on the device."""
         return torch.from_numpy(X).to(self.device)
 
     def truth(self, rows: np.ndarray, columns: slice) -> np.ndarray:
+        """Return the labels of some rows and columns."""
         return self.Y[rows, columns]
 
     def predict(self, X: torch.Tensor, splits: Sequence[Split]) -> Iterator[Prediction]:
+        """Fit all splits of each target at once and yield the labels of the held-out rows."""
         used = np.unique(np.concatenate([rows for split in splits for rows in (split.train, split.held)]))
         weights = np.zeros((len(splits), len(self.Y)))
         for k, split in enumerate(splits):
             weights[k, split.train] = self.weights[split.train]
         rows = torch.from_numpy(used).to(self.device)
-        row_weights = torch.from_numpy(weights[:, used]).to(self.device)
+        of_rows = torch.from_numpy(weights[:, used]).to(self.device)
         for column in range(self.Y.shape[1]):
             names, codes = np.unique(self.Y[used, column], return_inverse=True)
             codes = torch.from_numpy(codes).to(self.device)
-            fits = fit_splits(X[rows], codes, len(names), row_weights, **self.options)
+            fits = fit_splits(X[rows], codes, len(names), of_rows, **self.options)
             for k, split in enumerate(splits):
                 held = X[torch.from_numpy(split.held).to(self.device)]
                 best = fits.probabilities(held, k).argmax(1).cpu().numpy()

@@ -1,215 +1,223 @@
-"""Ridge regression of many targets: the choice of alpha and the predictions, from a spectrum and targets.
-
-The leave-one-out residual of a linear smoother is its residual over 1 - leverage (Allen 1974, Technometrics 16); the
-generalised error takes the mean leverage instead (Golub, Heath and Wahba 1979, Technometrics 21).
-"""
+"""Ridge regression of many targets, over layers and splits."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from ...utils import BadInput
-from .base import Prediction, Split
-from .eigendecomposition import Spectrum, decompose
-from .targets import Targets, centred
-
-MODES = (None, "gcv", "loo")
-RESOLUTION = 1e-6  # errors closer than this share of the targets' sum of squares are compared again in float64
-NOISE_FREE = 1e-5  # a residual below this share of a target's sum of squares is computed in float64
-BEYOND_DOUBT = 1e-3  # how far above the least error a lower bound must lie
-EXTRAPOLATION = 30.0  # predictions that sum their targets with weights of a larger norm are computed in float64
-
-
-def checked(alphas, alpha_per_target: str | None) -> np.ndarray:
-    """`alphas` as a float64 array; BadInput unless all are above 0 and `alpha_per_target` is None, "gcv" or "loo"."""
-    alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
-    if alphas.ndim != 1 or not len(alphas) or not np.isfinite(alphas).all() or not (alphas > 0).all():
-        raise BadInput(f"alphas are {alphas}; expected one or more finite numbers above 0")
-    if alpha_per_target not in MODES:
-        raise BadInput(f"alpha_per_target is {alpha_per_target!r}; expected None, 'gcv' or 'loo'")
-    return alphas
+from ..protocol import ALPHAS
+from .base import Prediction, Session, Split
+from .eigendecomposition import Eigendecomposition, basis, coordinates, decompose
+from .ridge_solver import (
+    best_alpha_per_target,
+    best_shared_alpha,
+    check_alphas,
+    reconstruct,
+    smoother,
+    weighted_sum,
+)
+from .targets import MAX_BYTES, Targets, centred
+from .tensors import row_weights, to_tensor
 
 
-def squared_errors(spectrum: Spectrum, L: torch.Tensor, alphas: torch.Tensor, dtype=torch.float64) -> torch.Tensor:
-    """Leave-one-out squared errors, times the row's weight, summed over rows and columns of L: (n_alphas,) float64.
+class Ridge:
+    """Ridge regression, equal to scikit-learn's StandardScaler and RidgeCV(alphas) in alpha, coefficients, predictions.
 
-    L: targets of the training rows, or their surrogates, centred and times the root weights; dtype: of the products.
-    An alpha that cannot be the best has infinity instead: its squared residual over the largest 1 - leverage, which
-    takes no product, is more than another's error.
+    Row weights enter the standardisation, the fit and the leave-one-out error as scikit-learn's `sample_weight` does in
+    both steps: the squared error of a row counts times its weight, and the row is left out whole. Repeated rows give
+    the same coefficients at a given alpha, but their leave-one-out error leaves out one copy at a time and may choose
+    another alpha.
+
+    Parameters
+    ----------
+    alphas : sequence of float, default 9 values from 1e-4 to 1e4
+        Candidate penalties, above 0.
+    alpha_per_target : {None, "gcv", "loo"}, default None
+        None: one alpha for all targets, by the leave-one-out error summed over targets (RidgeCV's default). "gcv" or
+        "loo": one alpha per target, by the generalised or the exact leave-one-out error.
+    device : str, default "cpu"
+        "cpu", or a CUDA device of torch.
+    max_bytes : int, default 256 MiB
+        Memory of temporaries over targets. About six float64 matrices of min(n_rows, n_features) squared are needed
+        besides and, if rows outnumber features, two of (n_rows, n_features).
+
+    Attributes
+    ----------
+    alpha_ : float, or array of shape (n_targets,)
+        Penalties chosen.
+    intercept_ : array of shape (n_targets,)
+        Predictions at the mean of the features.
+    coef_ : array of shape (n_targets, n_features)
+        Coefficients of the standardised features, computed when read.
+
+    References
+    ----------
+    Hoerl and Kennard 1970, Technometrics 12:55. Leave-one-out error: Allen 1974, Technometrics 16:125. Generalised
+    cross-validation: Golub, Heath and Wahba 1979, Technometrics 21:215.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((30, 50))
+    >>> Y = X @ rng.standard_normal((50, 2))
+    >>> decoder = Ridge().fit(X, Y)
+    >>> decoder.predict(X[:5]).shape, decoder.coef_.shape
+    ((5, 2), (2, 50))
+    >>> Ridge(alphas=[10.0]).fit(X, Y).alpha_
+    10.0
     """
-    U, L = spectrum.U.to(dtype), L.to(dtype)
-    A = U.T @ L
-    A, outside, rest = (A, None, L.new_zeros(1)) if spectrum.outside is None else _reduced(A, L - U @ A)
-    kept, free = spectrum.kept(alphas), spectrum.free(alphas)
-    total = kept**2 @ A.double().square().sum(1) + rest.sum() + (0 if outside is None else outside.square().sum())
-    least = total / free.amax(1) ** 2
-    errors = torch.full_like(alphas, torch.inf)
-    for i in (total / free.sum(1) ** 2).argsort().tolist():
-        if least[i] > errors.min() * (1 + BEYOND_DOUBT):
-            continue
-        residual = (U * kept[i].to(dtype)) @ A
-        if outside is not None:
-            residual += outside
-        squares = torch.linalg.vector_norm(residual, dim=1).double() ** 2 + rest
-        errors[i] = (squares / free[i] ** 2).sum()
-    return errors
 
+    def __init__(
+        self,
+        alphas: Sequence[float] = ALPHAS,
+        alpha_per_target: str | None = None,
+        device: str = "cpu",
+        max_bytes: int = MAX_BYTES,
+    ):
+        self.alphas = check_alphas(alphas, alpha_per_target)
+        self.alpha_per_target, self.device, self.max_bytes = alpha_per_target, device, max_bytes
 
-def _reduced(A: torch.Tensor, outside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(A, outside, rest) with no more columns than A has rows.
+    def session(self, Y: np.ndarray, weights: np.ndarray | None, splits: Sequence[Split]) -> Session:
+        """Return a session that shares the work on targets (n_rows, n_targets) between layers and splits."""
+        used = np.unique(np.concatenate([split.train for split in splits]))
+        targets = Targets(Y, self.device, self.max_bytes, used)
+        return RidgeSession(targets, weights, self.alphas, self.alpha_per_target)
 
-    The directions explain as many combinations of the targets; what the other combinations add to each row's squared
-    residual, `rest`, is the same for all alphas.
-    """
-    if A.shape[1] <= A.shape[0]:
-        return A, outside, outside.new_zeros(1)
-    basis, R = torch.linalg.qr(A.T)
-    within = outside @ basis
-    return R.T, within, (outside.double().square().sum(1) - within.double().square().sum(1)).clamp(min=0)
+    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "Ridge":
+        """Choose the penalties, fit the regression and return the decoder.
 
+        Parameters
+        ----------
+        X : array of shape (n_rows, n_features)
+            Features.
+        Y : array of shape (n_rows, n_targets)
+            Targets.
+        weights : array of shape (n_rows,), optional
+            Row weights above 0.
+        """
+        features, targets = to_tensor(X, self.device), Targets(Y, self.device, self.max_bytes)
+        rows = torch.arange(len(X), device=self.device)
+        self._eigen = decompose(features, rows, rows[:0], row_weights(weights, len(X), self.device))
+        self._basis = basis(features, rows, self._eigen)
+        alpha = self._choose(targets, rows)
+        self._alpha = torch.as_tensor(alpha, dtype=torch.float64).to(self.device)
+        self.alpha_ = alpha
+        self.intercept_ = targets.offset + self._mean.double().cpu().numpy()
+        self._offset = targets.offset
+        return self
 
-def shared_alpha(spectrum: Spectrum, targets: Targets, train: torch.Tensor, alphas: torch.Tensor) -> float:
-    """The alpha of the least summed leave-one-out error, the first of equals; as scikit-learn's RidgeCV."""
-    near = torch.arange(len(alphas), device=alphas.device)
-    if not targets.few and len(near) > 1:
-        L, _ = centred(targets.surrogates(exact=False)[train], spectrum.root)
-        errors = squared_errors(spectrum, L, alphas, torch.float32)
-        near = near[errors <= errors.min() + RESOLUTION * torch.maximum((L**2).sum(), errors.min())]
-    if len(near) > 1:
-        L, _ = centred(targets.surrogates(exact=True)[train], spectrum.root)
-        near = near[squared_errors(spectrum, L, alphas[near]).argmin()][None]
-    return float(alphas[near[0]])
+    def _choose(self, targets: Targets, rows: torch.Tensor) -> float | np.ndarray:
+        """Fill the targets' means and components U^T y; return the alpha, or one per target."""
+        values, eigen = targets.values, self._eigen
+        alphas = torch.as_tensor(self.alphas).to(self.device)
+        self._components = values.new_empty(len(eigen.values), values.shape[1])
+        self._mean, chosen = torch.empty_like(values[0]), np.empty(values.shape[1])
+        for columns in targets.batches():
+            y, self._mean[columns] = centred(values[:, columns], eigen.root)
+            if self.alpha_per_target is None:
+                self._components[:, columns] = eigen.U.T.to(y.dtype) @ y
+                continue
+            A, choice, _ = best_alpha_per_target(eigen, y, alphas, self.alpha_per_target)
+            self._components[:, columns], chosen[columns] = A, self.alphas[choice.cpu().numpy()]
+        return chosen if self.alpha_per_target else best_shared_alpha(eigen, targets, rows, alphas)
 
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the predictions of features (n_rows, n_features).
 
-def components(
-    spectrum: Spectrum, y: torch.Tensor, alphas: torch.Tensor, mode: str
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(U^T y (k, n_targets), index into alphas of each target's least error (n_targets,), that error).
+        Returns
+        -------
+        array of shape (n_rows, n_targets)
+            float32 if the training set had more targets than rows, else float64.
+        """
+        P = coordinates(to_tensor(X, self.device), self._basis, self._eigen)
+        predicted = reconstruct(self._eigen, P, self._components, self._alpha) + self._mean
+        predicted = predicted.cpu().numpy()
+        np.add(predicted, self._offset, out=predicted, casting="same_kind")
+        return predicted
 
-    y: (n_train, n_targets) centred and times the root weights. Mode "gcv" costs O(n) per target and alpha, "loo"
-    O(n^2) and is float64; "gcv" turns to float64 where a target is explained to within float32's reach.
-    """
-    y = y.double() if mode == "loo" else y
-    A = spectrum.U.T.to(y.dtype) @ y
-    if mode == "loo":
-        least, choice = _leave_one_out(spectrum, A, y, alphas).min(0)
-        return A, choice, least
-    total = (y * y).sum(0)
-    squares = (spectrum.kept(alphas) ** 2).to(y.dtype) @ (A * A)
-    if spectrum.outside is not None:
-        squares += (total - (A * A).sum(0)).clamp(min=0)
-    least, choice = (squares.double() * len(y) / spectrum.free(alphas).sum(1)[:, None] ** 2).min(0)
-    noise_free = squares.gather(0, choice[None])[0] < NOISE_FREE * total
-    if y.dtype == torch.float32 and noise_free.any():
-        return components(spectrum, y.double(), alphas, mode)
-    return A, choice, least
-
-
-def _leave_one_out(spectrum: Spectrum, A: torch.Tensor, y: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
-    outside = 0.0 if spectrum.outside is None else y - spectrum.U @ A
-    errors = []
-    for kept, free in zip(spectrum.kept(alphas), spectrum.free(alphas), strict=True):
-        errors.append((((spectrum.U * kept) @ A + outside) / free[:, None]).square_().sum(0))
-    return torch.stack(errors)
-
-
-def weighted_sum(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """weights (n, m) float64 @ values (m, n_targets), in the values' precision unless the weights ask for more."""
-    if values.dtype == torch.float32 and len(weights) and weights.norm(dim=1).max() > EXTRAPOLATION:
-        return (weights @ values.double()).float()
-    return weights.to(values.dtype) @ values
-
-
-def reconstruct(spectrum: Spectrum, P: torch.Tensor, A: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Predictions, without the mean, of rows P (n, k) from components A (k, n_targets); alpha: one, or one each."""
-    if alpha.ndim == 0:
-        return weighted_sum(P / (spectrum.values + alpha), A)
-    predicted = torch.empty(len(P), A.shape[1], dtype=A.dtype, device=A.device)
-    for value in alpha.unique():
-        chosen = (alpha == value).nonzero()[:, 0]
-        predicted[:, chosen] = weighted_sum(P / (spectrum.values + value), A[:, chosen])
-    return predicted
-
-
-def _smoother(spectrum: Spectrum, alpha: float) -> torch.Tensor:
-    """Weights (n_held, n_train) of the training targets in predictions that lack their mean: rows that sum to 0."""
-    smoother = (spectrum.P / (spectrum.values + alpha)) @ (spectrum.U.T * spectrum.root)
-    return smoother - smoother.sum(1, keepdim=True) * (spectrum.root**2 / (spectrum.root @ spectrum.root))
+    @property
+    def coef_(self) -> np.ndarray:
+        """Coefficients of the standardised features: (n_targets, n_features) float64."""
+        alpha = self._alpha if self._alpha.ndim else self._alpha[None]
+        scaled = self._components.double() / (self._eigen.values[:, None] + alpha)
+        return (self._basis @ scaled).T.cpu().numpy()
 
 
 class RidgeSession:
-    """Ridge regression over layers and splits (see `session.Session`)."""
+    """Ridge regression over layers and splits (see `base.Session`)."""
 
     batch = 1
 
     def __init__(self, targets: Targets, weights: np.ndarray | None, alphas: np.ndarray, mode: str | None):
         self.targets, self.mode = targets, mode
         self.device = targets.values.device
-        n_rows = len(targets.values)
-        self.weights = torch.as_tensor(np.ones(n_rows) if weights is None else weights, dtype=torch.float64).to(
-            self.device
-        )
+        self.weights = row_weights(weights, len(targets.values), self.device)
         self.alphas = torch.as_tensor(alphas).to(self.device)
 
     def load(self, X: np.ndarray) -> torch.Tensor:
+        """Return the features on the device."""
         return torch.from_numpy(X).to(self.device)
 
     def truth(self, rows: np.ndarray, columns: slice) -> torch.Tensor:
+        """Return the shifted targets of some rows and columns."""
         return self.targets.values[:, columns].index_select(0, self._index(rows))
 
     def predict(self, X: torch.Tensor, splits: Sequence[Split]) -> Iterator[Prediction]:
+        """Fit on each split's training rows and yield the predictions of its held-out rows, in batches of targets."""
         for k, split in enumerate(splits):
             train = self._index(split.train)
-            spectrum = decompose(X, train, self._index(split.held), self.weights[train])
-            parts = self._shared(spectrum, train) if self.mode is None else self._per_target(spectrum, train)
+            eigen = decompose(X, train, self._index(split.held), self.weights[train])
+            parts = self._shared(eigen, train) if self.mode is None else self._per_target(eigen, train)
             for columns, values, alpha in parts:
                 yield Prediction(k, columns, values, alpha)
 
     def smoothers(self, X: torch.Tensor, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """(columns, weights (n_held, n_train) float64) for each penalty chosen.
+        """Yield (columns, weights (n_held, n_train) float64) for each penalty chosen.
 
-        The columns' predictions of the held-out rows are the weights times their training rows, plus a constant.
+        The predictions of the held-out rows are the weights times the training rows of these columns, plus a constant.
         """
         train = self._index(split.train)
-        spectrum = decompose(X, train, self._index(split.held), self.weights[train])
+        eigen = decompose(X, train, self._index(split.held), self.weights[train])
         n_targets = self.targets.values.shape[1]
         if self.mode is None:
-            alpha = shared_alpha(spectrum, self.targets, train, self.alphas)
-            yield torch.arange(n_targets, device=self.device), _smoother(spectrum, alpha)
+            alpha = best_shared_alpha(eigen, self.targets, train, self.alphas)
+            yield torch.arange(n_targets, device=self.device), smoother(eigen, alpha)
             return
         chosen = torch.empty(n_targets, dtype=torch.long, device=self.device)
         for columns in self.targets.batches():
-            y, _ = centred(self.targets.values[:, columns].index_select(0, train), spectrum.root)
-            chosen[columns] = components(spectrum, y, self.alphas, self.mode)[1]
+            y, _ = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+            chosen[columns] = best_alpha_per_target(eigen, y, self.alphas, self.mode)[1]
         for i in chosen.unique().tolist():
-            yield (chosen == i).nonzero()[:, 0], _smoother(spectrum, float(self.alphas[i]))
+            yield (chosen == i).nonzero()[:, 0], smoother(eigen, float(self.alphas[i]))
 
-    def _shared(self, spectrum: Spectrum, train: torch.Tensor):
-        alpha = shared_alpha(spectrum, self.targets, train, self.alphas)
-        smoother = _smoother(spectrum, alpha)
-        # weights of all rows, 0 for those not trained on: no copy of the training targets is made
-        weights = smoother.new_zeros(len(smoother) + 1, len(self.targets.values))
-        weights[:-1, train] = smoother
-        weights[-1, train] = spectrum.root**2 / (spectrum.root @ spectrum.root)
+    def _shared(self, eigen: Eigendecomposition, train: torch.Tensor):
+        """Yield (columns, predictions, alpha) of each batch of targets with one alpha for all."""
+        alpha = best_shared_alpha(eigen, self.targets, train, self.alphas)
+        of_train = smoother(eigen, alpha)
+        # weights of all rows, 0 outside the training part: no copy of the training targets is made
+        weights = of_train.new_zeros(len(of_train) + 1, len(self.targets.values))
+        weights[:-1, train] = of_train
+        weights[-1, train] = eigen.root**2 / (eigen.root @ eigen.root)
         constant = self.targets.constant(train)
         for columns in self.targets.batches():
             sums = weighted_sum(weights, self.targets.values[:, columns])
-            yield columns, self._finished(sums[:-1], sums[-1], constant[columns]), alpha
+            yield columns, self._with_mean(sums[:-1], sums[-1], constant[columns]), alpha
 
-    def _per_target(self, spectrum: Spectrum, train: torch.Tensor):
+    def _per_target(self, eigen: Eigendecomposition, train: torch.Tensor):
+        """Yield (columns, predictions, alphas (n_columns,)) of each batch of targets with an alpha per target."""
         constant = self.targets.constant(train)
         for columns in self.targets.batches():
-            y, mean = centred(self.targets.values[:, columns].index_select(0, train), spectrum.root)
-            A, choice, _ = components(spectrum, y, self.alphas, self.mode)
-            predicted = reconstruct(spectrum, spectrum.P, A, self.alphas[choice])
-            values = self._finished(predicted, mean, constant[columns])
+            y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+            A, choice, _ = best_alpha_per_target(eigen, y, self.alphas, self.mode)
+            predicted = reconstruct(eigen, eigen.P, A, self.alphas[choice])
+            values = self._with_mean(predicted, mean, constant[columns])
             yield columns, values, self.alphas[choice].cpu().numpy()
 
     @staticmethod
-    def _finished(predicted: torch.Tensor, mean: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
-        """Predictions with the training mean added; exactly the mean for a target that is constant in training."""
+    def _with_mean(predicted: torch.Tensor, mean: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+        """Return predictions plus the training mean; exactly the mean for a target that is constant in training."""
         return predicted.add_(mean) if not constant.any() else torch.where(constant, mean, predicted + mean)
 
     def _index(self, rows: np.ndarray) -> torch.Tensor:
+        """Return row indices as a tensor on the device."""
         return torch.as_tensor(np.asarray(rows, dtype=np.int64)).to(self.device)

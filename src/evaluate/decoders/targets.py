@@ -1,7 +1,7 @@
-"""The targets' side of ridge regression: what is shared by all layers and splits.
+"""Targets of ridge regression, prepared once for all layers and splits.
 
-The summed squared leave-one-out error is the same for any targets L with L L^T = Y Y^T. With more targets than rows, at
-most n_rows surrogates L therefore stand for all of them where one alpha is chosen for all; they are computed once.
+The summed squared leave-one-out error is the same for any targets L with L L^T = Y Y^T. With more targets than rows,
+the choice of one alpha for all targets therefore needs only n_rows surrogates L, which are computed once.
 """
 
 from collections.abc import Iterator
@@ -16,21 +16,20 @@ STRIPES = 8  # of a symmetric product, each up to the diagonal: 9/16 of the work
 
 
 class Targets:
-    """Targets (n_rows, n_targets), finite, moved by `offset` (n_targets,) to about mean 0.
+    """Finite targets (n_rows, n_targets), shifted by `offset` (n_targets,) to about mean 0.
 
-    Kept in float64 where there are no more targets than rows, else in float32. As many targets are worked on at a time
-    as fit into `max_bytes` with their components and predictions. used: indices of the rows that are ever trained on,
-    None for all.
+    float64 if there are no more targets than rows, else float32. A batch holds as many targets as fit into `max_bytes`
+    with their components and predictions. used: indices of the rows that any split trains on, None for all.
     """
 
     def __init__(self, Y: np.ndarray, device: str = "cpu", max_bytes: int = MAX_BYTES, used: np.ndarray | None = None):
         n_rows, n_targets = Y.shape
         Y = Y if Y.dtype in (np.float32, np.float64) else Y.astype(np.float64)
-        # a centre near the mean will do, since each split's own mean is subtracted later
+        # an approximate mean is enough: the mean of each split's training rows is subtracted later
         self.offset = np.full(n_rows, 1 / n_rows, dtype=Y.dtype) @ Y
-        moved = np.empty(Y.shape, dtype=np.float64 if n_targets <= n_rows else np.float32)
-        np.subtract(Y, self.offset, out=moved, dtype=np.result_type(Y, moved), casting="same_kind")
-        self.values = torch.from_numpy(moved).to(device)
+        shifted = np.empty(Y.shape, dtype=np.float64 if n_targets <= n_rows else np.float32)
+        np.subtract(Y, self.offset, out=shifted, dtype=np.result_type(Y, shifted), casting="same_kind")
+        self.values = torch.from_numpy(shifted).to(device)
         self._used = torch.arange(n_rows) if used is None else torch.as_tensor(used)
         self._used = self._used.to(device)
         self._surrogates: dict[bool, torch.Tensor] = {}
@@ -39,30 +38,30 @@ class Targets:
 
     @property
     def few(self) -> bool:
-        """Whether there are no more targets than rows: they are then their own surrogates."""
+        """True if there are no more targets than rows; no surrogates are then needed."""
         return self.values.dtype == torch.float64
 
     def batches(self) -> Iterator[slice]:
-        """The targets' columns, a batch at a time."""
+        """Yield the columns of each batch of targets."""
         for start in range(0, self.values.shape[1], self.batch):
             yield slice(start, min(start + self.batch, self.values.shape[1]))
 
     def surrogates(self, exact: bool) -> torch.Tensor:
-        """L (n_rows, n_used) float64 with L L^T = Y Y^T + c 1 1^T for the used rows, 0 in others; computed once.
+        """Return L (n_rows, n_used) float64 with L L^T = Y Y^T + c 1 1^T in the used rows, 0 in others; computed once.
 
-        The constant c is lost when training rows are centred. Few targets are their own surrogates. Not exact: as
-        products in float32 are, relative to the targets' sum of squares.
+        The constant c has no effect once the training rows are centred. Few targets are returned as they are.
+        exact: otherwise L L^T has the rounding error of float32 products, relative to the targets' sum of squares.
         """
         if self.few:
             return self.values
         with self._lock:
             if exact not in self._surrogates:
                 L = None if exact else self._cholesky()
-                self._surrogates[exact] = self._in_place(self._triangle() if L is None else L)
+                self._surrogates[exact] = self._in_used_rows(self._triangle() if L is None else L)
             return self._surrogates[exact]
 
     def _cholesky(self) -> torch.Tensor | None:
-        """L of the targets' product, made definite by the constant surrogate; None where it still is not."""
+        """Return the Cholesky factor of Y Y^T + c 1 1^T, or None if the matrix is not positive definite."""
         n = len(self._used)
         S = torch.zeros(n, n, dtype=torch.float64, device=self.values.device)
         edges = [*np.linspace(0, n, STRIPES + 1).astype(int)]
@@ -74,7 +73,7 @@ class Targets:
         return None if failed else L
 
     def _triangle(self) -> torch.Tensor:
-        """L = R^T of Y^T = Q R: float64, by orthogonal steps that never square the targets."""
+        """Return R^T of Y^T = Q R in float64, in orthogonal steps that never square the targets."""
         n = len(self._used)
         R = self.values.new_zeros((0, n), dtype=torch.float64)
         for columns in self.values.split(4 * n, dim=1):
@@ -82,13 +81,14 @@ class Targets:
             R = torch.linalg.qr(torch.cat([R, Y.T]), mode="r").R
         return R.T
 
-    def _in_place(self, L: torch.Tensor) -> torch.Tensor:
+    def _in_used_rows(self, L: torch.Tensor) -> torch.Tensor:
+        """Return L (n_used, m) as (n_rows, m) with 0 in the rows that are not used."""
         if len(L) == len(self.values):
             return L.contiguous()
         return L.new_zeros(len(self.values), L.shape[1]).index_copy_(0, self._used, L)
 
     def constant(self, train: torch.Tensor) -> torch.Tensor:
-        """Which targets have one value in all training rows: (n_targets,)."""
+        """Return a mask of the targets that have one value in all training rows: bool (n_targets,)."""
         few = self.values[train[:8]]
         constant = (few == few[0]).all(0)
         columns = constant.nonzero()[:, 0]
@@ -98,7 +98,7 @@ class Targets:
 
 
 def centred(values: torch.Tensor, root: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows minus their weighted mean, times the root of their weight (n_rows, n_columns), the mean (n_columns,))."""
+    """Return rows minus their weighted mean, times their root weight (n_rows, n_columns), and the mean (n_columns,)."""
     share, root = (root**2 / (root @ root)).to(values.dtype), root.to(values.dtype)
     mean = share @ values
     return (values - mean) * root[:, None], mean
