@@ -1,40 +1,154 @@
-"""The report's figures and tables as files for the next program."""
+"""Files of a report: page, figures and tables."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import writing
+from ..config import Config
+from ..files import write_atomic, writing
+from ..tables import write_rows
+from ..utils import BadInput
 from .figures import pictures
+from .page import render
 from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
-from .scores import Benchmark, sound
-from .theme import PRINT, drawing, write
+from .scores import BenchmarkScores, collect, readable_scores
+from .theme import PRINT, figure_style, save
 
 FIGURES = ("png", "svg", "pdf")
 TABLES = ("csv", "parquet", "json")
+TOP = 6
 
 
-def write_figures(benchmarks: Sequence[Benchmark], folder: Path, suffix: str, top: int) -> int:
-    """Every figure as FOLDER/BENCHMARK/NAME.SUFFIX; returns how many."""
+@dataclass(frozen=True)
+class Report:
+    """Files of a written report and the scores in it.
+
+    Attributes
+    ----------
+    page : Path
+        The HTML file.
+    n_scores : int
+        Number of ranked scores; superseded scores are not counted.
+    n_benchmarks : int
+        Number of benchmarks.
+    n_figures : int
+        Number of figure files.
+    tables : tuple of Path
+        The table files.
+    problems : tuple of str
+        One line for each score that was left out because it cannot be read.
+    """
+
+    page: Path
+    n_scores: int
+    n_benchmarks: int
+    n_figures: int
+    tables: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+def write_report(
+    config: Config,
+    output: str | Path,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    *,
+    figures: str | None = None,
+    tables: str | None = None,
+    top: int = TOP,
+    log: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Write the stored scores as an HTML page and, on request, as figure and table files.
+
+    Parameters
+    ----------
+    config : Config
+        The homes of results and activations.
+    output : str or Path
+        The folder to write into, created if absent: index.html, figures/BENCHMARK/NAME.FORMAT and tables/NAME.FORMAT.
+    models : sequence of str
+        Names of stored models; empty for all (default).
+    datasets : sequence of str
+        Names of stored datasets; a joint score matches each of its datasets. Empty for all (default).
+    figures : {"png", "svg", "pdf"}, optional
+        Format of the figure files (default: none are written).
+    tables : {"csv", "parquet", "json"}, optional
+        Format of the table files (default: none are written).
+    top : int
+        Number of models per benchmark, best first, with figures of a single model and paired comparisons (default: 6).
+    log : callable
+        Called with one line of progress per benchmark (default: no output).
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    BadInput
+        If `output` is a file or cannot be written, for an unknown format or name, or if no stored score matches.
+
+    Examples
+    --------
+    >>> report = write_report(Config.from_env(), "report", figures="png", tables="csv")  # doctest: +SKIP
+    >>> report.page, report.n_scores  # doctest: +SKIP
+    """
+    folder = Path(output).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"--output {output} is a file; expected a folder, which gets an index.html")
+    for option, given, formats in (("figures", figures, FIGURES), ("tables", tables, TABLES)):
+        if given is not None and given not in formats:
+            raise BadInput(f"unknown format of {option} '{given}'; expected one of: {', '.join(formats)}")
+    if top < 1:
+        raise BadInput(f"got top = {top}; expected 1 or more")
+    benchmarks, problems = collect(config, models, datasets)
+    page = folder / "index.html"
+    problems = write_page(benchmarks, problems, page, top, log)
+    return Report(
+        page=page,
+        n_scores=sum(len(b.scores) for b in benchmarks),
+        n_benchmarks=len(benchmarks),
+        n_figures=write_figures(benchmarks, folder / "figures", figures, top) if figures else 0,
+        tables=tuple(write_tables(benchmarks, folder / "tables", tables, top)) if tables else (),
+        problems=tuple(problems),
+    )
+
+
+def write_page(
+    benchmarks: Sequence[BenchmarkScores],
+    problems: Sequence[str],
+    path: Path,
+    top: int = TOP,
+    log: Callable[[str], None] = lambda text: None,
+) -> list[str]:
+    """Write the HTML page and return `problems` with the damaged scores found on the way."""
+    html, problems = render(benchmarks, problems, top, log)
+    with writing(path, "--output"):
+        write_atomic(path, html.encode())
+    return problems
+
+
+def write_figures(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP) -> int:
+    """Write every figure to FOLDER/BENCHMARK/NAME.SUFFIX and return the number of files."""
     n = 0
     for benchmark in benchmarks:
-        shown, _ = sound(benchmark, top)
-        place = folder / benchmark.slug
-        with writing(place, "--output"), drawing(PRINT):
-            place.mkdir(parents=True, exist_ok=True)
+        shown, _ = readable_scores(benchmark, top)
+        subfolder = folder / benchmark.slug
+        with writing(subfolder, "--output"), figure_style(PRINT):
+            subfolder.mkdir(parents=True, exist_ok=True)
             for picture in pictures(benchmark, shown, pair_rows(benchmark, shown)):
-                write(picture.draw(PRINT), place / f"{picture.name}.{suffix}")
+                save(picture.plot(PRINT), subfolder / f"{picture.name}.{suffix}")
                 n += 1
         for score in shown:
             score.release()
     return n
 
 
-def tables(benchmarks: Sequence[Benchmark], top: int) -> dict[str, list[Row]]:
-    """{name: rows} of everything that the page says in numbers; pairs are those of the first `top` models."""
+def all_tables(benchmarks: Sequence[BenchmarkScores], top: int = TOP) -> dict[str, list[Row]]:
+    """Return {name: rows} of all tables of the page; pairs are those of the first `top` models of a benchmark."""
     pairs = []
     for benchmark in benchmarks:
-        shown, _ = sound(benchmark, top)
+        shown, _ = readable_scores(benchmark, top)
         pairs += pair_rows(benchmark, shown)
         for score in shown:
             score.release()
@@ -49,34 +163,18 @@ def tables(benchmarks: Sequence[Benchmark], top: int) -> dict[str, list[Row]]:
 
 
 def _flat(row: Row) -> Row:
-    """A leaderboard row with a column for each benchmark in the place of its cells."""
+    """Return a leaderboard row with one column per benchmark in place of its cells."""
     cells = {name: None if cell is None else cell["normalised"] for name, cell in row["cells"].items()}
     return {name: value for name, value in row.items() if name != "cells"} | cells
 
 
-def write_tables(benchmarks: Sequence[Benchmark], folder: Path, suffix: str, top: int) -> list[str]:
-    """The tables that have rows as FOLDER/NAME.SUFFIX; returns their names."""
-    made = {name: rows for name, rows in tables(benchmarks, top).items() if rows}
+def write_tables(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP) -> list[Path]:
+    """Write the tables that have rows to FOLDER/NAME.SUFFIX and return the files."""
+    paths = []
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in made.items():
-            _write(rows, folder / f"{name}.{suffix}")
-    return list(made)
-
-
-def _write(rows: list[Row], path: Path) -> None:
-    if path.suffix == ".json":
-        path.write_text(json.dumps(rows, indent=1))
-        return
-    import pandas as pd
-
-    table = pd.DataFrame([{name: _cell(value) for name, value in row.items()} for row in rows])
-    if path.suffix == ".csv":
-        table.to_csv(path, index=False)
-    else:
-        table.to_parquet(path, index=False)
-
-
-def _cell(value):
-    """What a column can hold: lists and tables as JSON text."""
-    return json.dumps(value) if isinstance(value, dict | list | tuple) else value
+    for name, rows in all_tables(benchmarks, top).items():
+        if rows:
+            paths.append(folder / f"{name}.{suffix}")
+            write_rows(rows, paths[-1])
+    return paths

@@ -1,8 +1,8 @@
-"""The report as one HTML file: everything it needs is inside it."""
+"""The report as one self-contained HTML file."""
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from . import surface_maps, viewer
-from .figures import Picture, over, pictures
+from .figures import Picture, pictures
 from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
-from .scores import Benchmark, sound
-from .theme import PAGE, drawing, inline
+from .scores import BenchmarkScores, readable_scores
+from .text import as_text, count, number, p_value
+from .theme import PAGE, figure_style, inline_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
-KIND = {"fmri": "fMRI", "electrodes": "electrodes", "task": "task", "behaviour": "behaviour"}
+BENCHMARK_LABELS = {"fmri": "fMRI", "electrodes": "electrodes", "task": "task", "behaviour": "behaviour"}
 GROUPS = {
     "models": "Models",
-    "confusions": "Confusions",
+    "confusions": "Confusion matrices",
     "layers": "Layers",
     "regions": "Regions and layers",
     "units": "Units",
-    "pairs": "Model against model",
-    "cortex": "On the cortex",
+    "pairs": "Model comparison",
+    "surface": "Cortical surface",
 }
-WIDE = 360  # points; a wider drawing takes two columns
-Say = Callable[[str], None]
+WIDE = 360  # points; a wider figure takes two columns
 
 
 @dataclass(frozen=True)
 class Section:
-    """A benchmark ready to be shown: its tables, its drawings by group, and what could not be read."""
+    """Contents of the page for one benchmark: tables, figures, surface maps, and the scores that cannot be read."""
 
-    benchmark: Benchmark
+    benchmark: BenchmarkScores
     scores: list[Row]
     layers: list[Row]
     regions: list[Row]
@@ -44,10 +44,13 @@ class Section:
     problems: list[str]
 
 
-def sections(benchmarks: Sequence[Benchmark], top: int) -> Iterator[Section]:
-    """One after the other, so that the arrays of one benchmark at a time are held; `top` models are drawn singly."""
+def sections(benchmarks: Sequence[BenchmarkScores], top: int) -> Iterator[Section]:
+    """Yield the sections one by one, so that only the arrays of one benchmark are in memory.
+
+    top: number of models per benchmark with figures of a single model.
+    """
     for benchmark in benchmarks:
-        shown, problems = sound(benchmark, top)
+        shown, problems = readable_scores(benchmark, top)
         pairs = pair_rows(benchmark, shown)
         yield Section(
             benchmark,
@@ -63,37 +66,46 @@ def sections(benchmarks: Sequence[Benchmark], top: int) -> Iterator[Section]:
             score.release()
 
 
-def html(benchmarks: Sequence[Benchmark], problems: Sequence[str], top: int, say: Say = lambda text: None) -> str:
-    """The page. Its numbers are those that are stored; `say` hears of every benchmark."""
-    shown, surfaces = [], []
+def render(
+    benchmarks: Sequence[BenchmarkScores],
+    problems: Sequence[str],
+    top: int,
+    log: Callable[[str], None] = lambda text: None,
+) -> tuple[str, list[str]]:
+    """Return the page as HTML, and `problems` with the scores whose arrays are damaged.
+
+    log: called with one line per benchmark.
+    """
+    rendered, maps, problems = [], [], list(problems)
     for i, section in enumerate(sections(benchmarks, top)):
-        say(f"drawing {section.benchmark.title}")
-        shown.append(_drawn(section, i))
-        surfaces += section.maps
-        problems = [*problems, *section.problems]
-    return (
+        log(f"plotting {section.benchmark.title}")
+        rendered.append(_section_context(section, i))
+        maps += section.maps
+        problems += section.problems
+    html = (
         _environment()
         .get_template("report.html")
         .render(
-            sections=shown,
+            sections=rendered,
             leaderboard=leaderboard_rows(benchmarks),
             provenance=provenance_rows(benchmarks),
             problems=problems,
-            surface=_json(viewer.surface(surfaces)) if surfaces else None,
-            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            models=sorted({s.stored.model for b in benchmarks for s in b.scores}),
+            surface=_json(viewer.surface_data(maps)) if maps else None,
+            created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            models=sorted({s.item.model for b in benchmarks for s in b.scores}),
             top=top,
             groups=GROUPS,
         )
     )
+    return html, problems
 
 
-def _drawn(section: Section, number: int) -> dict[str, Any]:
-    """What the template needs of a section, its figures drawn."""
+def _section_context(section: Section, number: int) -> dict[str, Any]:
+    """Return the template variables of a section, with its figures as inline SVG."""
     figures: dict[str, list[dict[str, Any]]] = {}
-    with drawing(PAGE):
+    with figure_style(PAGE):
         for i, picture in enumerate(section.pictures):
-            svg = inline(picture.draw(PAGE), f"{picture.title}: {picture.caption}", f"b{number}f{i}-")
+            svg = inline_svg(picture.plot(PAGE), f"{picture.title}: {picture.caption}", f"b{number}f{i}-")
             figures.setdefault(picture.group, []).append(
                 {"title": picture.title, "caption": picture.caption, "svg": svg, "wide": _width(svg) > WIDE}
             )
@@ -101,10 +113,10 @@ def _drawn(section: Section, number: int) -> dict[str, Any]:
     return {
         "id": f"b{number}-{benchmark.slug}",
         "title": benchmark.title,
-        "kind": KIND.get(benchmark.benchmark, benchmark.benchmark),
+        "benchmark": BENCHMARK_LABELS.get(benchmark.benchmark, benchmark.benchmark),
         "metric": benchmark.metric,
-        "over": over(benchmark),
-        "unit": benchmark.unit,
+        "aggregation": benchmark.aggregation,
+        "target_noun": benchmark.target_noun,
         "facts": benchmark.facts,
         "data_notes": benchmark.facts.get("data") or {},
         "figures": figures,
@@ -116,7 +128,7 @@ def _drawn(section: Section, number: int) -> dict[str, Any]:
 
 
 def _width(svg: str) -> float:
-    """The width of a drawing in points."""
+    """Return the width of a figure in points."""
     return float(re.search(r'width="([0-9.]+)pt"', svg).group(1))
 
 
@@ -132,38 +144,13 @@ def _environment():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "whole": whole, "p": p_value, "plain": plain}
+    environment.filters |= {"number": number, "count": count, "p": p_value, "text": as_text}
     environment.globals["file"] = lambda name: Markup((TEMPLATES / name).read_text())
     return environment
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number as it is read; a dash for one that is missing."""
-    return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
-
-
-def whole(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def p_value(value: float | None) -> str:
-    """A p or q value: three digits, or how small it is."""
-    if value is None or value != value:
-        return "–"
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
-
-
-def plain(value: Any) -> str:
-    """Anything of a key or note as text."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {plain(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 def _json(value: Any):
-    """JSON that can stand inside a <script>."""
+    """Return JSON that is safe inside a <script> element."""
     from markupsafe import Markup
 
     return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))

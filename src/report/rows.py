@@ -1,4 +1,4 @@
-"""The numbers of the report as tables: lists of rows, the same for the page and for files."""
+"""Tables of the report as lists of rows, shared by the page and the table files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from ..files import Damaged
-from .scores import Benchmark, Scored
+from ..files import DamagedFile
+from .scores import BenchmarkScores, StoredScore
 
 Row = dict[str, Any]
 
 
-def score_rows(benchmark: Benchmark) -> list[Row]:
-    """A row per score, best first, of its chosen layer; superseded scores last, without a rank."""
+def score_rows(benchmark: BenchmarkScores) -> list[Row]:
+    """Return one row per score, with the values of its chosen layer; superseded scores are last and have no rank."""
     return [
         _score_row(benchmark, score, None if score.superseded else rank)
         for rank, score in enumerate((*benchmark.scores, *benchmark.superseded), start=1)
     ]
 
 
-def _score_row(benchmark: Benchmark, score: Scored, rank: int | None) -> Row:
+def _score_row(benchmark: BenchmarkScores, score: StoredScore, rank: int | None) -> Row:
     facts, chosen = score.facts, score.chosen
-    interval, own = facts.get("interval") or {}, facts.get("best_per_unit") or {}
+    interval, best_per_unit = facts.get("interval") or {}, facts.get("best_per_unit") or {}
     permutation = facts.get("permutation") or {}
     return {
         "benchmark": benchmark.title,
@@ -39,8 +39,8 @@ def _score_row(benchmark: Benchmark, score: Scored, rank: int | None) -> Row:
         "normalised": chosen.get("normalised"),
         "normalised_low": interval.get("low_normalised"),
         "normalised_high": interval.get("high_normalised"),
-        "own": own.get("test"),
-        "own_normalised": own.get("normalised"),
+        "best_per_unit": best_per_unit.get("test"),
+        "best_per_unit_normalised": best_per_unit.get("normalised"),
         "accuracy": chosen.get("accuracy"),
         "null": chosen.get("null"),
         "p": permutation.get("p"),
@@ -57,32 +57,33 @@ def _score_row(benchmark: Benchmark, score: Scored, rank: int | None) -> Row:
     }
 
 
-def layer_rows(benchmark: Benchmark) -> list[Row]:
-    """A row per score and layer, in the network's order."""
+def layer_rows(benchmark: BenchmarkScores) -> list[Row]:
+    """Return one row per score and layer, in the order of the model's layers."""
+    return _rows_of(benchmark, "layers")
+
+
+def region_rows(benchmark: BenchmarkScores) -> list[Row]:
+    """Return one row per score and region, with the values of the region's best layer by validation score."""
+    return _rows_of(benchmark, "regions")
+
+
+def _rows_of(benchmark: BenchmarkScores, part: str) -> list[Row]:
+    """Return the rows of "layers" or "regions" of all scores, with benchmark, model and score."""
     return [
-        {"benchmark": benchmark.title, "model": score.label} | _numbers(row) | {"score": score.name}
+        {"benchmark": benchmark.title, "model": score.label} | _select_columns(row) | {"score": score.name}
         for score in benchmark.scores
-        for row in score.facts["layers"]
+        for row in score.facts[part]
     ]
 
 
-def region_rows(benchmark: Benchmark) -> list[Row]:
-    """A row per score and region: the layer that is best there by validation."""
-    return [
-        {"benchmark": benchmark.title, "model": score.label} | _numbers(row) | {"score": score.name}
-        for score in benchmark.scores
-        for row in score.facts["regions"]
-    ]
-
-
-def _numbers(row: Mapping[str, Any]) -> Row:
+def _select_columns(row: Mapping[str, Any]) -> Row:
     names = ("region", "targets", "ceiling", "layer", "valid", "valid_sd", "test", "test_sd", "low", "high")
     names += ("normalised", "null", "accuracy", "best")
     return {name: row.get(name) for name in names if name not in ("region", "targets", "ceiling") or name in row}
 
 
-def pair_rows(benchmark: Benchmark, scores: Sequence[Scored]) -> list[Row]:
-    """A row per pair of `scores`: the paired difference of their headlines, its interval, p, and q over the pairs."""
+def pair_rows(benchmark: BenchmarkScores, scores: Sequence[StoredScore]) -> list[Row]:
+    """Return one row per pair of scores: difference of the aggregate scores, its interval, p, and q over the pairs."""
     from ..analysis.fdr import q_values
 
     rows = [_pair_row(benchmark, a, b) for a, b in combinations(scores, 2)]
@@ -92,37 +93,37 @@ def pair_rows(benchmark: Benchmark, scores: Sequence[Scored]) -> list[Row]:
     return rows
 
 
-def _pair_row(benchmark: Benchmark, a: Scored, b: Scored) -> Row:
+def _pair_row(benchmark: BenchmarkScores, a: StoredScore, b: StoredScore) -> Row:
     from ..analysis import paired
 
-    found = paired.compare(a.arrays, b.arrays)
-    row = {"benchmark": benchmark.title, "model": a.label, "other": b.label, "paired": found["paired"], "q": None}
-    row |= {name: _plain(found.get(name)) for name in ("difference", "low", "high", "p")}
-    q = found.get("targets_q")
-    # a test of one target is the test of the score itself
+    comparison = paired.compare(a.arrays, b.arrays)
+    row = {"benchmark": benchmark.title, "model": a.label, "other": b.label, "paired": comparison["paired"], "q": None}
+    row |= {name: _finite(comparison.get(name)) for name in ("difference", "low", "high", "p")}
+    q = comparison.get("targets_q")
+    # with one target, the test of the target is the test of the aggregate score
     return row | {"targets": None if q is None or len(q) < 2 else int((q < 0.05).sum())}
 
 
-def _plain(value: Any) -> float | None:
-    """A Python number, None for what is missing or not a number."""
+def _finite(value: float | None) -> float | None:
+    """Return the value as a float, None if it is missing or NaN."""
     return None if value is None or value != value else float(value)
 
 
-def leaderboard_rows(benchmarks: Iterable[Benchmark]) -> list[Row]:
-    """Models by the mean of their ceiling-normalised scores; a row holds `cells` {benchmark: score row or None}."""
+def leaderboard_rows(benchmarks: Iterable[BenchmarkScores]) -> list[Row]:
+    """Return one row per model, by mean ceiling-normalised score; `cells` is {benchmark: score row or None}."""
     from ..analysis import leaderboard
 
     rows = [row for b in benchmarks for row in score_rows(b) if row["rank"] and row["ceiling"] is not None]
     if not rows:
         return []
-    resamples = {s.name: _resamples(s) for b in benchmarks for s in b.scores if s.facts.get("interval")}
+    samples = {s.name: _bootstrap_samples(s) for b in benchmarks for s in b.scores if s.facts.get("interval")}
     ranked = leaderboard.rank(
         [
             {
                 "model": row["model"],
                 "benchmark": row["benchmark"],
                 "normalised": row["normalised"],
-                "bootstrap_normalised": resamples.get(row["score"]),
+                "bootstrap_normalised": samples.get(row["score"]),
             }
             for row in rows
         ]
@@ -132,43 +133,43 @@ def leaderboard_rows(benchmarks: Iterable[Benchmark]) -> list[Row]:
     return [row | {"cells": {name: cells.get((row["model"], name)) for name in columns}} for row in ranked]
 
 
-def _resamples(score: Scored) -> np.ndarray | None:
-    """The replicates of the normalised headline, None where they are missing or damaged."""
-    held = "arrays" in score.__dict__
+def _bootstrap_samples(score: StoredScore) -> np.ndarray | None:
+    """Return the bootstrap samples of the ceiling-normalised aggregate score, None if they are missing or damaged."""
+    loaded = "arrays" in score.__dict__
     try:
-        found = score.arrays.get("bootstrap_normalised")
-    except Damaged:
+        samples = score.arrays.get("bootstrap_normalised")
+    except DamagedFile:
         return None
-    if not held:
+    if not loaded:
         score.release()
-    return found
+    return samples
 
 
-def provenance_rows(benchmarks: Iterable[Benchmark]) -> list[Row]:
-    """A row per stored score: where it lies, its key, and how, when and with what it was made."""
+def provenance_rows(benchmarks: Iterable[BenchmarkScores]) -> list[Row]:
+    """Return one row per stored score: name, key, options, date, device and package versions."""
     return [_provenance_row(b, score) for b in benchmarks for score in (*b.scores, *b.superseded)]
 
 
-def _provenance_row(benchmark: Benchmark, score: Scored) -> Row:
-    manifest = score.stored.manifest
-    key, made = manifest["key"], manifest.get("provenance", {})
+def _provenance_row(benchmark: BenchmarkScores, score: StoredScore) -> Row:
+    item = score.item
+    key, provenance = item.key, item.manifest.get("provenance", {})
     return {
         "score": score.name,
         "benchmark": benchmark.title,
         "model": score.label,
         "superseded": score.superseded,
-        "created": made.get("created"),
-        "seconds": made.get("seconds"),
-        "device": made.get("device"),
-        "commit": made.get("commit"),
-        "python": made.get("python"),
-        "packages": made.get("packages", {}),
-        "seed": made.get("seed"),
+        "created": provenance.get("created"),
+        "seconds": item.seconds,
+        "device": provenance.get("device"),
+        "commit": provenance.get("commit"),
+        "python": provenance.get("python"),
+        "packages": provenance.get("packages", {}),
+        "seed": provenance.get("seed"),
         "version": key.get("version"),
         "options": dict(key.get("options", [])),
         "activations": list(key.get("activations", [])),
         "data": list(key.get("data", [])),
-        "digest": manifest.get("digest"),
-        "sha256": manifest.get("value", {}).get("sha256"),
+        "digest": item.manifest.get("digest"),
+        "sha256": item.manifest.get("value", {}).get("sha256"),
         "notes": dict(score.facts.get("notes", {})),
     }

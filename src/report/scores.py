@@ -1,4 +1,4 @@
-"""The stored scores, sorted into benchmarks; nothing is computed, and nothing in the store is touched."""
+"""Stored scores, grouped into benchmarks. The store is read only and no score is computed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -7,262 +7,322 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Config
+from ..config import RESULTS_VARIABLE, Config
 from ..data import BY_BENCHMARK
-from ..files import Damaged
+from ..files import DamagedFile
 from ..pipeline import Request
-from ..store.entries import read_arrays
-from ..store.search import Stored, everything
-from ..utils import BadInput, unknown_name
+from ..store import Store, StoredItem
+from ..utils import BadInput, first_names, unknown_name
 
 DEFAULTS = {f.name: f.default for f in fields(Request)}
-# options that add to a score what others may lack, and leave the score itself as it is
-ADDITIONS = ("audit", "ceiling", "bootstrap", "permutations")
-# what a dataset, not a user, decides
-DECLARED = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
-WORDS = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "alpha_per_target": "penalty per target"}
+# options that add arrays to a score and leave its values unchanged, most important first
+ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit")
+# options that the dataset declares, by benchmark
+DATASET_OPTIONS = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
+OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "alpha_per_target": "penalty per target"}
 METRICS = {"pearson": "Pearson r", "accuracy": "accuracy", "I2n": "I2n consistency (r)", "O2": "O2 consistency (r)"}
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One stored score: facts and key from its manifest, arrays when they are first asked for.
+class StoredScore:
+    """One stored score: facts and key from its manifest, arrays from its netCDF file when first accessed.
 
-    label: the model and what sets this run of it apart from another; superseded: a fuller score took its place.
+    Attributes
+    ----------
+    item : StoredItem
+        The score in the store.
+    label : str
+        The model, with the options of its activations that differ from the defaults.
+    superseded : bool
+        True if a more complete score of the same model replaces it in the ranking.
     """
 
-    stored: Stored
+    item: StoredItem
     label: str
     superseded: bool = False
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        return self.stored.manifest["facts"]
+        """Printed summary of the score, see `pipeline.summary.summarise`."""
+        return self.item.facts
 
     @property
     def name(self) -> str:
-        return self.stored.name
+        """Name in the store."""
+        return self.item.name
 
     @property
     def chosen(self) -> Mapping[str, Any]:
-        """The row of the layer with the best validation score."""
-        return next(row for row in self.facts["layers"] if row["best"])
+        """Row of the layer with the best validation score."""
+        return self.facts["layers"][self.chosen_index]
 
     @property
     def chosen_index(self) -> int:
+        """Index of the layer with the best validation score."""
         return next(i for i, row in enumerate(self.facts["layers"]) if row["best"])
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Everything that was stored of the score, by name; raises Damaged where its file is not what was written."""
-        return read_arrays(self.stored.paths[1], self.stored.manifest)
-
-    def release(self) -> None:
-        """Forget the arrays: those of a whole cortex take 50 MB."""
-        for name in ("arrays", "own"):
-            self.__dict__.pop(name, None)
+        """Stored arrays by name; raises DamagedFile if the file differs from what was written."""
+        return self.item.read_arrays()
 
     @cached_property
-    def own(self) -> Mapping[str, Any]:
-        """What validation chooses for each target by itself, see `src.analysis.profiles.chosen_layers`."""
+    def best_per_unit(self) -> Mapping[str, Any]:
+        """Layer choice per target on validation data, see `analysis.profiles.chosen_layers`."""
         from ..analysis.profiles import chosen_layers
 
         return chosen_layers(self.arrays)
 
+    def release(self) -> None:
+        """Drop the arrays from memory (50 MB for a whole cortex)."""
+        for name in ("arrays", "best_per_unit"):
+            self.__dict__.pop(name, None)
+
 
 @dataclass(frozen=True)
-class Benchmark:
-    """Scores that can be ranked: the same recordings under the same protocol, best first."""
+class BenchmarkScores:
+    """Scores that can be ranked: of all models on the same data under the same protocol.
+
+    Attributes
+    ----------
+    benchmark : str
+        "fmri", "electrodes", "task" or "behaviour".
+    datasets : tuple of str
+        One dataset, or the datasets of a joint score.
+    title : str
+        The datasets and the options that differ from the defaults; unique within a report.
+    scores : tuple of StoredScore
+        One per model and activations, best test score first.
+    superseded : tuple of StoredScore
+        Less complete scores of the same models.
+    """
 
     benchmark: str
     datasets: tuple[str, ...]
     title: str
-    scores: tuple[Scored, ...]
-    superseded: tuple[Scored, ...] = ()
+    scores: tuple[StoredScore, ...]
+    superseded: tuple[StoredScore, ...] = ()
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The facts of the first score that has a ceiling, else of the first: what all of them share."""
+        """Facts shared by all scores, from the first score with a noise ceiling, else from the first."""
         return next((s.facts for s in self.scores if s.facts["ceiling"] is not None), self.scores[0].facts)
 
     @property
     def metric(self) -> str:
+        """Name of the metric for axis labels and headings."""
         return METRICS.get(self.facts["metric"], self.facts["metric"])
 
     @property
     def slug(self) -> str:
-        """The title as a part of a file name or an anchor."""
+        """Title as part of a file name or an HTML id."""
         kept = "".join(c if c.isalnum() else "-" for c in self.title.lower())
         return "-".join(part for part in kept.split("-") if part)
 
     @property
-    def unit(self) -> str:
-        """What one target is."""
+    def target_noun(self) -> str:
+        """Noun for one target."""
         return {"task": "label", "behaviour": "confusion pattern"}.get(self.benchmark, "unit")
+
+    @property
+    def aggregation(self) -> str:
+        """Aggregation over targets in words, for example "median of 75 units"."""
+        n = self.facts["targets"]
+        return f"median of {n:,} {self.target_noun}s" if n > 1 else f"1 {self.target_noun}"
 
 
 def collect(
     config: Config, models: Sequence[str] = (), datasets: Sequence[str] = ()
-) -> tuple[list[Benchmark], list[str]]:
-    """(the benchmarks, a line for everything that could not be read), from the stored scores alone.
+) -> tuple[list[BenchmarkScores], list[str]]:
+    """Return the stored scores, grouped by benchmark and protocol.
 
-    models, datasets: only scores of one of these models, and with one of these datasets, alone or in a joint score; all
-    where none is named. Raises BadInput where nothing is left, or for a name that no stored score has.
+    Parameters
+    ----------
+    config : Config
+        The homes of results and activations.
+    models : sequence of str
+        Names of stored models; empty for all.
+    datasets : sequence of str
+        Names of stored datasets; a joint score matches each of its datasets. Empty for all.
+
+    Returns
+    -------
+    benchmarks : list of BenchmarkScores
+        In the order fMRI, electrodes, task, behaviour, then by title.
+    problems : list of str
+        One line for each score that cannot be read.
+
+    Raises
+    ------
+    BadInput
+        For a name without a stored score, or if no score matches or can be read.
     """
-    things = list(everything(config.results_home, config.activations_home))
-    scores = [s for s in things if s.kind == "score" and not s.problem and "facts" in s.manifest]
-    problems = [f"{s.name}: {s.problem}" for s in things if s.kind == "score" and s.problem]
+    items = list(Store(config, read_only=True).items())
+    scores = [item for item in items if item.kind == "score"]
     if not scores:
-        raise BadInput(f"no scores in {config.results_home}; run a score_*.py script first, or set RESULTCACHING_HOME")
-    _check_names("model", models, {s.model for s in scores})
-    _check_names("dataset", datasets, {name for s in scores for name in s.datasets})
-    runs = {s.manifest.get("digest"): s.key for s in things if s.kind == "activations"}
-    wanted = [s for s in scores if _is_wanted(s, models, datasets)]
-    if not wanted:
+        raise BadInput(
+            f"no scores in {config.results_home}; run `dynamic-vision score` first, or set {RESULTS_VARIABLE}"
+        )
+    _check_names("model", models, {item.model for item in scores if item.key})
+    _check_names("dataset", datasets, {name for item in scores for name in item.datasets})
+    matching = [item for item in scores if item.key and _matches(item, models, datasets)]
+    if not matching and (models or datasets):
         raise BadInput("no stored score has these models on these datasets; name fewer, or score them first")
-    found = [Scored(s, _label(s, runs)) for s in wanted]
-    found, damaged = _readable(found)
-    return benchmarks(found), problems + damaged
+    # an unreadable manifest has no key, so that its score is listed whatever the filters
+    candidates = [item for item in scores if not item.key] + matching
+    problems = [f"{item.name}: {problem}" for item in candidates if (problem := _problem(item))]
+    readable = [item for item in matching if _problem(item) is None]
+    if not readable:
+        raise BadInput(f"no score can be read ({first_names(problems, 3)}); run `dynamic-vision store verify`")
+    activation_keys = {item.digest: item.key for item in items if item.kind == "activations"}
+    return group_scores([StoredScore(item, _label(item, activation_keys)) for item in readable]), problems
 
 
-def _check_names(kind: str, asked: Iterable[str], known: set[str]) -> None:
-    for name in asked:
-        if name not in known:
-            raise unknown_name(f"stored {kind}", name, sorted(known))
+def _problem(item: StoredItem) -> str | None:
+    """Return the reason why a score is left out of the report, None if there is none."""
+    if item.problem or "benchmark" in item.facts:
+        return item.problem
+    return "stored in an earlier format, without the name of its benchmark; score the model again"
 
 
-def _is_wanted(stored: Stored, models: Sequence[str], datasets: Sequence[str]) -> bool:
-    return (not models or stored.model in models) and (not datasets or not set(stored.datasets).isdisjoint(datasets))
+def _check_names(noun: str, names: Iterable[str], stored: set[str]) -> None:
+    """Raise BadInput for the first name that is not stored."""
+    for name in names:
+        if name not in stored:
+            raise unknown_name(f"stored {noun}", name, sorted(stored))
 
 
-def _readable(scores: list[Scored]) -> tuple[list[Scored], list[str]]:
-    """The scores whose value file has the promised size, and what is wrong with the others."""
-    good, bad = [], []
-    for score in scores:
-        path, expected = score.stored.paths[1], score.stored.manifest["value"]["bytes"]
-        found = path.stat().st_size if path.is_file() else 0
-        if found == expected:
-            good.append(score)
-        else:
-            bad.append(f"{score.name}: its value has {found} bytes; expected {expected}")
-    return good, bad
+def _matches(item: StoredItem, models: Sequence[str], datasets: Sequence[str]) -> bool:
+    return (not models or item.model in models) and (not datasets or not set(item.datasets).isdisjoint(datasets))
 
 
-def _label(stored: Stored, runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """The model and how it was run where that is not the default; runs: {digest: key} of the stored activations."""
-    keys = [runs[digest] for digest in stored.key.get("activations", []) if digest in runs]
+def _label(item: StoredItem, activation_keys: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the model and the options of its activations that differ from the defaults.
+
+    activation_keys: {digest: key} of the stored activations.
+    """
+    keys = [activation_keys[digest] for digest in item.key.get("activations", []) if digest in activation_keys]
     if not keys:
-        return stored.model
-    key, notes = keys[0], []
+        return item.model
+    key, options = keys[0], []
     if key["mode"] not in (DEFAULTS["mode"], "frames"):
-        notes.append(key["mode"])
+        options.append(key["mode"])
     if key["mode"] != "frames" and key["context_ms"] != DEFAULTS["context_ms"]:
-        notes.append(f"{key['context_ms'] / 1000:g} s context")
+        options.append(f"{key['context_ms'] / 1000:g} s context")
     if key["precision"] != DEFAULTS["precision"]:
-        notes.append(key["precision"])
-    return f"{stored.model} ({', '.join(notes)})" if notes else stored.model
+        options.append(key["precision"])
+    return f"{item.model} ({', '.join(options)})" if options else item.model
 
 
-def benchmarks(scores: Iterable[Scored]) -> list[Benchmark]:
-    """The scores grouped by recordings and protocol, in the order fMRI, electrodes, task, behaviour and by name."""
-    groups: dict[tuple, list[Scored]] = {}
+def group_scores(scores: Iterable[StoredScore]) -> list[BenchmarkScores]:
+    """Return the scores grouped by data and protocol, in the order fMRI, electrodes, task, behaviour and by title."""
+    groups: dict[tuple, list[StoredScore]] = {}
     for score in scores:
-        groups.setdefault(_identity(score), []).append(score)
+        groups.setdefault(_protocol(score), []).append(score)
     order = list(BY_BENCHMARK)
-    made = [_benchmark(group) for _, group in sorted(groups.items(), key=lambda pair: str(pair[0]))]
-    made.sort(key=lambda b: (order.index(b.benchmark) if b.benchmark in order else len(order), b.title))
-    return _told_apart(made)
+    benchmarks = [_benchmark_scores(group) for _, group in sorted(groups.items(), key=lambda pair: str(pair[0]))]
+    benchmarks.sort(key=lambda b: (order.index(b.benchmark) if b.benchmark in order else len(order), b.title))
+    return _with_unique_titles(benchmarks)
 
 
-def _identity(score: Scored) -> tuple:
-    key, facts = score.stored.key, score.facts
-    options = tuple((n, str(v)) for n, v in sorted(facts["options"].items()) if n not in ADDITIONS)
-    return facts["benchmark"], tuple(facts["datasets"]), tuple(key.get("data", ())), options
+def _protocol(score: StoredScore) -> tuple:
+    """Return what scores of one ranking have in common: benchmark, datasets, data digests and options."""
+    facts = score.facts
+    options = tuple((n, str(v)) for n, v in sorted(facts["options"].items()) if n not in ADDED_OPTIONS)
+    return facts["benchmark"], tuple(facts["datasets"]), tuple(score.item.key.get("data", ())), options
 
 
-def _benchmark(group: list[Scored]) -> Benchmark:
+def _benchmark_scores(group: list[StoredScore]) -> BenchmarkScores:
     facts = group[0].facts
-    current, superseded = _current(group)
-    current.sort(key=lambda s: (-_number(s.chosen["test"]), s.label))
+    current, superseded = _split_superseded(group)
+    current.sort(key=lambda s: (-_sortable(s.chosen["test"]), s.label))
     title = " + ".join(facts["datasets"])
-    deviations = _deviations(facts)
-    title = f"{title} ({', '.join(deviations)})" if deviations else title
-    return Benchmark(facts["benchmark"], tuple(facts["datasets"]), title, tuple(current), tuple(superseded))
+    options = _changed_options(facts)
+    title = f"{title} ({', '.join(options)})" if options else title
+    return BenchmarkScores(facts["benchmark"], tuple(facts["datasets"]), title, tuple(current), tuple(superseded))
 
 
-def _current(group: list[Scored]) -> tuple[list[Scored], list[Scored]]:
-    """The fullest score of every run of a model, and those that it supersedes; runs of one name are told apart."""
-    runs: dict[tuple, list[Scored]] = {}
-    for score in sorted(group, key=_fullness):
-        runs.setdefault((score.stored.model, tuple(score.stored.key.get("activations", ()))), []).append(score)
-    current = [run[-1] for run in runs.values()]
+def _split_superseded(group: list[StoredScore]) -> tuple[list[StoredScore], list[StoredScore]]:
+    """Return the most complete score of each model and activations, and the other scores.
+
+    Equal labels get the last digits of the score's name.
+    """
+    by_activations: dict[tuple, list[StoredScore]] = {}
+    for score in sorted(group, key=_completeness):
+        key = (score.item.model, tuple(score.item.key.get("activations", ())))
+        by_activations.setdefault(key, []).append(score)
+    current = [scores[-1] for scores in by_activations.values()]
     labels = [s.label for s in current]
     current = [
         replace(s, label=f"{s.label} [{s.name[-6:]}]") if labels.count(s.label) > 1 else s
-        for s in sorted(current, key=lambda s: s.stored.created)
+        for s in sorted(current, key=lambda s: s.item.created)
     ]
-    return current, [replace(s, superseded=True) for run in runs.values() for s in run[:-1]]
+    return current, [replace(s, superseded=True) for scores in by_activations.values() for s in scores[:-1]]
 
 
-def _fullness(score: Scored) -> tuple:
-    """More is fuller: a later version, then what was added to the score, then the date."""
+def _completeness(score: StoredScore) -> tuple:
+    """Return a sort key: version of the score, then its added options, then its date."""
     options = score.facts["options"]
-    added = [float(options.get(name) or 0) for name in ("ceiling", "permutations", "bootstrap", "audit")]
-    return (score.stored.key.get("version", 0), *added, score.stored.created)
+    added = [float(options.get(name) or 0) for name in ADDED_OPTIONS]
+    return (score.item.key.get("version", 0), *added, score.item.created)
 
 
-def _deviations(facts: Mapping[str, Any]) -> list[str]:
-    """In words, the options that are not the default."""
-    skip = {*ADDITIONS, *DECLARED.get(facts["benchmark"], ())}
+def _changed_options(facts: Mapping[str, Any]) -> list[str]:
+    """Return the options that differ from the defaults, in words."""
+    skip = {*ADDED_OPTIONS, *DATASET_OPTIONS.get(facts["benchmark"], ())}
     return [
-        _option_words(name, value)
+        _option_text(name, value)
         for name, value in facts["options"].items()
         if name in DEFAULTS and name not in skip and value != DEFAULTS[name]
     ]
 
 
-def _option_words(name: str, value: Any) -> str:
+def _option_text(name: str, value: Any) -> str:
     if name == "hrf":
         return "no HRF"
     if name == "splits":
         return f"{value:g} splits"
     if name.endswith("_ms"):
-        return f"{WORDS.get(name, name[:-3])} {value / 1000:g} s"
-    return f"{WORDS.get(name, name)} {value}"
+        return f"{OPTION_NAMES.get(name, name[:-3])} {value / 1000:g} s"
+    return f"{OPTION_NAMES.get(name, name)} {value}"
 
 
-def _told_apart(made: list[Benchmark]) -> list[Benchmark]:
-    """The same with the data's digest, and at last a number, in titles that would be equal."""
-    titled = _numbered(made, lambda b, _: f"[data {'-'.join(d[:6] for d in b.scores[0].stored.key.get('data', ()))}]")
-    return _numbered(titled, lambda _, number: f"#{number}")
+def _with_unique_titles(benchmarks: list[BenchmarkScores]) -> list[BenchmarkScores]:
+    """Return the benchmarks with the data digest, then a number, appended to equal titles."""
+    with_data = _append_to_equal_titles(
+        benchmarks, lambda b, _: f"[data {'-'.join(d[:6] for d in b.scores[0].item.key.get('data', ()))}]"
+    )
+    return _append_to_equal_titles(with_data, lambda _, number: f"#{number}")
 
 
-def _numbered(made: list[Benchmark], more: Callable[[Benchmark, int], str]) -> list[Benchmark]:
-    titles = [b.title for b in made]
+def _append_to_equal_titles(
+    benchmarks: list[BenchmarkScores], suffix: Callable[[BenchmarkScores, int], str]
+) -> list[BenchmarkScores]:
+    titles = [b.title for b in benchmarks]
     return [
-        replace(b, title=f"{b.title} {more(b, titles[:i].count(b.title) + 1)}") if titles.count(b.title) > 1 else b
-        for i, b in enumerate(made)
+        replace(b, title=f"{b.title} {suffix(b, titles[:i].count(b.title) + 1)}") if titles.count(b.title) > 1 else b
+        for i, b in enumerate(benchmarks)
     ]
 
 
-def sound(benchmark: Benchmark, n: int) -> tuple[list[Scored], list[str]]:
-    """The first `n` scores whose arrays can be read, and a line for each that cannot."""
-    good, bad = [], []
+def readable_scores(benchmark: BenchmarkScores, n: int) -> tuple[list[StoredScore], list[str]]:
+    """Return the first `n` scores with readable arrays, and a line for each score before them that is damaged."""
+    readable, problems = [], []
     for score in benchmark.scores:
-        if len(good) == n:
+        if len(readable) == n:
             break
         try:
             len(score.arrays)
-            good.append(score)
-        except Damaged as damage:
-            bad.append(f"{score.name}: {damage}")
-    return good, bad
+            readable.append(score)
+        except DamagedFile as damage:
+            problems.append(f"{score.name}: {damage}")
+    return readable, problems
 
 
-def _number(value: float | None) -> float:
+def _sortable(value: float | None) -> float:
     return -np.inf if value is None else float(value)
 
 
 def file_name(label: str) -> str:
-    """A label as a part of a file name."""
+    """Return a label as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in label)

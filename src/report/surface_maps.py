@@ -1,4 +1,4 @@
-"""What is drawn on the cortex: the ceiling, and of every model the score and the best layer of each vertex."""
+"""Surface maps of a benchmark: noise ceiling, and for each model the test score and the best layer per vertex."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,79 +6,109 @@ from typing import Any
 import numpy as np
 
 from . import surface_plot
-from .scores import Benchmark, Scored, file_name
-from .theme import DEPTH, SCORES
+from .scores import BenchmarkScores, StoredScore, file_name
+from .theme import LAYER_COLOURS, SCORE_COLOURS
+
+Placed = Sequence[tuple[StoredScore, np.ndarray]]
 
 
-def surface_maps(benchmark: Benchmark, shown: Sequence[Scored]) -> Iterator[dict[str, Any]]:
-    """What is drawn on the cortex: ceiling, then for every model score, share of the ceiling and best layer."""
-    placed = [(s, place) for s in shown if (place := surface_plot.vertices(s.arrays)) is not None]
-    for i, (score, place) in enumerate(placed):
+def surface_maps(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[dict[str, Any]]:
+    """Yield the maps of a benchmark: noise ceiling, then test score and best layer of each model.
+
+    A map has file, group, name, label, caption, values (20484,), limits, colours, ticks and region (20484,) or None.
+    """
+    placed = [(s, vertices) for s in shown if (vertices := surface_plot.target_vertices(s.arrays)) is not None]
+    for i, (score, vertices) in enumerate(placed):
         if i == 0 and "ceiling" in score.arrays:
-            yield _surface(benchmark, score, place, "ceiling", "Ceiling", score.arrays["ceiling"], (0.0, 1.0))
-        test, high = score.own["test"], _top(placed)
-        yield _surface(benchmark, score, place, "score", score.label, test, (0.0, high))
-        depth = _layer_map(benchmark, score, place, test)
-        if depth is not None:
-            yield depth
+            yield _ceiling_map(benchmark, score, vertices)
+        yield _score_map(benchmark, score, vertices, _upper_limit(placed))
+        if len(score.facts["layers"]) > 1:
+            yield _layer_map(benchmark, score, vertices)
 
 
-def _top(placed) -> float:
-    """One upper limit for the maps of all models: the 99th percentile, rounded up to a twentieth."""
-    values = np.concatenate([s.own["test"] for s, _ in placed])
+def _upper_limit(placed: Placed) -> float:
+    """Return the upper limit shared by the score maps: the 99th percentile, rounded up to a multiple of 0.05."""
+    values = np.concatenate([s.best_per_unit["test"] for s, _ in placed])
     finite = values[np.isfinite(values)]
-    top = float(np.percentile(finite, 99)) if len(finite) else 1.0
-    return max(0.05, np.ceil(top * 20) / 20)
+    limit = float(np.percentile(finite, 99)) if len(finite) else 1.0
+    return max(0.05, np.ceil(limit * 20) / 20)
 
 
-def _surface(benchmark, score: Scored, place, kind: str, title: str, values, limits) -> dict[str, Any]:
-    values = np.asarray(values, float)
-    masked = np.asarray(score.arrays.get("masked", np.zeros(len(values), bool)), bool)
-    values = np.where(masked, np.nan, values)
-    n = f"n = {np.isfinite(values).sum():,} vertices"
-    what = "ceiling" if kind == "ceiling" else f"test {benchmark.metric}"
-    return {
-        "file": f"{kind}-{file_name(score.label)}" if kind != "ceiling" else "ceiling",
-        "group": benchmark.title,
-        "name": title if kind == "ceiling" else f"{title}: score",
-        "label": f"{what} ({n})",
-        "caption": _grey(masked) if kind == "ceiling" else f"Each vertex by its own best layer. {_grey(masked)}",
-        "values": surface_plot.spread(values, place),
-        "limits": limits,
-        "colours": SCORES,
-        "ticks": None,
-        "region": _spread_regions(score, place),
+def _ceiling_map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray) -> dict[str, Any]:
+    values, n = _masked(score, vertices, score.arrays["ceiling"])
+    return _map(benchmark, score, vertices, values) | {
+        "file": "ceiling",
+        "name": "Noise ceiling",
+        "label": f"noise ceiling (n = {n:,} vertices)",
+        "caption": _grey(score),
+        "limits": (0.0, 1.0),
     }
 
 
-def _grey(masked: np.ndarray) -> str:
-    return f"Grey: not recorded, or unreliable ({masked.sum():,} vertices)."
+def _score_map(
+    benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray, upper_limit: float
+) -> dict[str, Any]:
+    values, n = _masked(score, vertices, score.best_per_unit["test"])
+    return _map(benchmark, score, vertices, values) | {
+        "file": f"score-{file_name(score.label)}",
+        "name": f"{score.label}: score",
+        "label": f"test {benchmark.metric} (n = {n:,} vertices)",
+        "caption": f"Best layer per vertex. {_grey(score)}",
+        "limits": (0.0, upper_limit),
+    }
 
 
-def _spread_regions(score: Scored, place: np.ndarray) -> np.ndarray | None:
-    if "target_region" not in score.arrays:
-        return None
-    region = np.full(surface_plot.N_VERTICES, "", dtype=np.asarray(score.arrays["target_region"]).astype(str).dtype)
-    region[place] = np.asarray(score.arrays["target_region"]).astype(str)
-    return region
-
-
-def _layer_map(benchmark, score: Scored, place, test: np.ndarray) -> dict[str, Any] | None:
-    """Which layer predicts each vertex best, where it predicts it at all."""
+def _layer_map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray) -> dict[str, Any]:
+    """Return the map of the best layer, for vertices with a test score above 0."""
     layers = [row["layer"] for row in score.facts["layers"]]
-    if len(layers) < 2:
-        return None
-    number = {layer: float(i) for i, layer in enumerate(layers)}
-    best = np.array([number.get(layer, np.nan) for layer in score.own["targets"].tolist()])
-    best[~(test > 0)] = np.nan
-    made = _surface(benchmark, score, place, "layer", score.label, best, (0, len(layers) - 1))
-    ends = {0: "first", len(layers) - 1: "last"}
-    caption = f"The layer that validation chooses for each vertex whose test score is above 0, from {layers[0]} "
-    caption += f"to {layers[-1]}."
-    n = np.isfinite(made["values"]).sum()
-    more = {
+    index = {layer: float(i) for i, layer in enumerate(layers)}
+    best = np.array([index.get(layer, np.nan) for layer in score.best_per_unit["targets"].tolist()])
+    best[~(score.best_per_unit["test"] > 0)] = np.nan
+    values, n = _masked(score, vertices, best)
+    return _map(benchmark, score, vertices, values) | {
+        "file": f"layer-{file_name(score.label)}",
         "name": f"{score.label}: best layer",
         "label": f"best layer of {len(layers)} (n = {n:,} vertices)",
-        "ticks": ends,
+        "caption": f"Best layer per vertex by validation score, from {layers[0]} to {layers[-1]}, where the test score "
+        "is above 0.",
+        "limits": (0, len(layers) - 1),
+        "colours": LAYER_COLOURS,
+        "ticks": {0: "first", len(layers) - 1: "last"},
     }
-    return made | more | {"colours": DEPTH, "caption": caption}
+
+
+def _map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    """Return the fields that are the same for all maps of a score."""
+    return {
+        "group": benchmark.title,
+        "values": values,
+        "colours": SCORE_COLOURS,
+        "ticks": None,
+        "region": _vertex_regions(score, vertices),
+    }
+
+
+def _masked(score: StoredScore, vertices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the values (n_targets,) on the surface, NaN where the target is masked, and the number of finite ones."""
+    values = np.where(_mask(score), np.nan, np.asarray(values, float))
+    return surface_plot.to_surface(values, vertices), int(np.isfinite(values).sum())
+
+
+def _mask(score: StoredScore) -> np.ndarray:
+    """Return (n_targets,) bool, True for unreliable targets."""
+    n_targets = np.shape(score.arrays["test"])[1]
+    return np.asarray(score.arrays.get("masked", np.zeros(n_targets, bool)), bool)
+
+
+def _grey(score: StoredScore) -> str:
+    return f"Grey: not recorded or unreliable ({_mask(score).sum():,} vertices)."
+
+
+def _vertex_regions(score: StoredScore, vertices: np.ndarray) -> np.ndarray | None:
+    """Return the region of each vertex, (20484,), "" without one; None if the targets have no regions."""
+    if "target_region" not in score.arrays:
+        return None
+    of_target = np.asarray(score.arrays["target_region"]).astype(str)
+    regions = np.full(surface_plot.N_VERTICES, "", dtype=of_target.dtype)
+    regions[vertices] = of_target
+    return regions

@@ -1,4 +1,4 @@
-"""How figures look: colours by role, and a figure as inline SVG or as a file."""
+"""Appearance of the figures: colours by role, and figures as inline SVG or as files."""
 
 import io
 import re
@@ -11,29 +11,30 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of a figure: ink for text, soft for lines, grid, paper behind it, and those of series in turn."""
+    """Colours of a figure by role: text, muted (axes and reference lines), grid, background, data series in order."""
 
-    ink: str
-    soft: str
+    text: str
+    muted: str
     grid: str
-    paper: str
+    background: str
     series: tuple[str, ...]
 
 
-# Okabe & Ito (2008), told apart by colour-blind readers, darkened where white paper swallows them
+# Okabe & Ito (2008), distinguishable with colour vision deficiency; darkened where contrast on white is too low
 PRINT = Theme(
     "#1b2127", "#59636e", "#d8dee4", "#ffffff", ("#0072b2", "#d55e00", "#009e73", "#b4609a", "#a87a00", "#3d9fd6")
 )
-# on the page every role is a colour that nothing else has, which `inline` replaces by the page's own
+# placeholder colours, one per role and used nowhere else, which `inline_svg` replaces by CSS variables
 PAGE = Theme(
     "#010a01", "#020b02", "#030c03", "#040d04", ("#050e05", "#060f06", "#071007", "#081108", "#091209", "#0a130a")
 )
-ROLES = {PAGE.ink: "ink", PAGE.soft: "soft", PAGE.grid: "grid", PAGE.paper: "paper"}
+ROLES = {PAGE.text: "text", PAGE.muted: "muted", PAGE.grid: "grid", PAGE.background: "background"}
 ROLES |= {colour: f"series-{i}" for i, colour in enumerate(PAGE.series)}
 
-SCORES, DEPTH = "viridis", "plasma"  # colour maps of even lightness, safe for colour-blind readers
+# colour maps of uniform lightness gradient, readable with colour vision deficiency
+SCORE_COLOURS, LAYER_COLOURS = "viridis", "plasma"
 MISSING = "#9aa0a6"
-DPI = 180  # of what is an image inside a drawing
+DPI = 180  # of images inside a vector figure
 
 RC = {
     "font.family": "sans-serif",
@@ -60,20 +61,23 @@ RC = {
 
 
 @contextmanager
-def drawing(theme: Theme) -> Iterator[None]:
-    """Draw and save figures in here."""
+def figure_style(theme: Theme) -> Iterator[None]:
+    """Set matplotlib's parameters to the theme; figures are made and saved inside the context."""
     import matplotlib
 
-    ink = dict.fromkeys(
-        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "axes.titlecolor"), theme.ink
+    text = dict.fromkeys(
+        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "axes.titlecolor"), theme.text
     )
-    soft = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), theme.soft)
-    with matplotlib.rc_context(RC | ink | soft | {"grid.color": theme.grid}):
+    muted = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), theme.muted)
+    with matplotlib.rc_context(RC | text | muted | {"grid.color": theme.grid}):
         yield
 
 
-def inline(figure, title: str, prefix: str) -> str:
-    """The figure as an <svg> in the page's colours and font; its ids start with `prefix`, `title` is read out."""
+def inline_svg(figure, title: str, prefix: str) -> str:
+    """Return the figure as an <svg> in the colours and the font of the page.
+
+    title: the text for screen readers; prefix: the start of all ids, unique within the page.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None})
     svg = buffer.getvalue()
@@ -87,7 +91,7 @@ def inline(figure, title: str, prefix: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
 
 
-def write(figure, path: Path) -> None:
-    """The figure, drawn in PRINT, as a .png, .svg or .pdf file that is the same every time."""
-    stamp = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    figure.savefig(path, dpi=2 * DPI, facecolor=PRINT.paper, metadata=stamp)
+def save(figure, path: Path) -> None:
+    """Save a figure in the PRINT theme as a reproducible .png, .svg or .pdf file."""
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+    figure.savefig(path, dpi=2 * DPI, facecolor=PRINT.background, metadata=dates)

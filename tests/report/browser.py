@@ -1,4 +1,4 @@
-"""A page in a headless chromium: what it logs, and what a look at its layout finds."""
+"""Layout and console of a page in a headless chromium."""
 
 import json
 import re
@@ -13,13 +13,14 @@ FLAGS = (
     "--headless=new",
     "--hide-scrollbars",
     "--enable-logging=stderr",
+    "--disable-background-networking",
     "--enable-unsafe-swiftshader",
 )
 
-# overlapping words of one drawing, drawings without size, and whether the page is wider than the window
-LOOK = """
+# overlapping texts and empty figures, the width of the page, the order of a sorted table, and a pixel of the surface
+INSPECT = """
 <script>addEventListener("load", () => setTimeout(() => {
-  for (const part of document.querySelectorAll("details")) part.open = true;
+  for (const details of document.querySelectorAll("details")) details.open = true;
   const found = { overlaps: [], empty: [], unlabelled: [], figures: 0, width: innerWidth,
     needs: document.documentElement.scrollWidth,
     theme: document.documentElement.dataset.theme };
@@ -28,9 +29,9 @@ LOOK = """
     const size = svg.getBoundingClientRect();
     const name = svg.getAttribute("aria-label"), marks = svg.querySelectorAll("path, use, image").length;
     if (size.width < 100 || size.height < 60 || marks < 3) found.empty.push(name);
-    const words = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
-    found.unlabelled.push(...(words.length < 3 ? [name] : []));
-    for (const [i, [a, one]] of words.entries()) for (const [b, two] of words.slice(i + 1)) {
+    const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+    found.unlabelled.push(...(texts.length < 3 ? [name] : []));
+    for (const [i, [a, one]] of texts.entries()) for (const [b, two] of texts.slice(i + 1)) {
       const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
       const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
       if (across > 1.5 && down > 3) found.overlaps.push([a, b, name]);
@@ -57,7 +58,7 @@ LOOK = """
 """
 
 
-# a window is never narrower than 500 pixels, a frame in it may be
+# chromium's windows are at least 500 pixels wide; a frame can be narrower
 FRAME = """<!doctype html><body style="margin:0">
 <iframe style="border:0;width:{width}px;height:{height}px" srcdoc="{page}"></iframe><script>setInterval(() => {{
   const inside = document.querySelector("iframe").contentDocument.body;
@@ -65,10 +66,10 @@ FRAME = """<!doctype html><body style="margin:0">
 }}, 50);</script>"""
 
 
-def look(page: Path, folder: Path, width: int, *flags: str, height: int = 1000) -> tuple[dict, list[str]]:
-    """(what LOOK finds, lines of the console) of `page` in a window `width` pixels wide."""
-    framed = folder / f"looked-{width}.html"
-    text = page.read_text().replace("</body>", LOOK + "</body>")
+def inspect(page: Path, folder: Path, width: int, *flags: str, height: int = 1000) -> tuple[dict, list[str]]:
+    """Return (findings of INSPECT, lines of the console) of `page` in a frame `width` pixels wide."""
+    framed = folder / f"framed-{width}.html"
+    text = page.read_text().replace("</body>", INSPECT + "</body>")
     framed.write_text(FRAME.format(width=width, height=height, page=escape(text)))
     done = subprocess.run(
         [
@@ -86,5 +87,5 @@ def look(page: Path, folder: Path, width: int, *flags: str, height: int = 1000) 
         timeout=300,
     )
     found = re.search(r'<body[^>]* data-found="([^"]*)"', done.stdout)
-    assert found, f"the page did not get ready\n{done.stderr[-2000:]}"
+    assert found, f"the page did not load\n{done.stderr[-2000:]}"
     return json.loads(unescape(found[1])), re.findall(r".*CONSOLE.*", done.stderr)

@@ -1,4 +1,4 @@
-"""A store with made-up scores: what a report reads, without a model or a recording."""
+"""A store with synthetic scores: input of a report without a model or a recording."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from src.config import Config
 from src.pipeline.summary import summarise
-from src.store import Entry, ScoreKey, Store
+from src.store import Entry, ScoreKey, Store, key_name
 from src.utils import digest
 
 METRIC = {"fmri": "pearson", "electrodes": "pearson", "task": "accuracy", "behaviour": "O2"}
@@ -16,14 +16,14 @@ REGIONS = ("V1", "V2", "MT")
 
 
 @dataclass(frozen=True)
-class Made:
-    """A score to be made up: `skill` is about its test score; dataset: "a+b" is a joint score; old: as an earlier
-    version stored it."""
+class SyntheticScore:
+    """Score without a model: `level` is its expected test score; dataset "a+b" is a joint score; old: of an earlier
+    version, without bootstrap and permutations."""
 
     benchmark: str = "fmri"
     model: str = "good"
     dataset: str = "films"
-    skill: float = 0.6
+    level: float = 0.6
     n_targets: int = 30
     n_layers: int = 3
     ceiling: bool = True
@@ -47,13 +47,13 @@ class Made:
             activations=(digest([self.model, self.dataset]),),
             data=(digest(self.dataset),),
             options=tuple(self.all_options.items()),
-            version=1 if self.old else 2,
+            version=1 if self.old else 3,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(int(digest([self.model, self.dataset])[:8], 16))
         slope = np.linspace(-0.2, 0, self.n_layers)[:, None, None]
-        per_target = rng.normal(self.skill, 0.08, (1, self.n_targets, 1))
+        per_target = rng.normal(self.level, 0.08, (1, self.n_targets, 1))
         test, valid = (slope + per_target + rng.normal(0, 0.02, (self.n_layers, self.n_targets, 4)) for _ in "ab")
         arrays = {"layers": np.array([f"block.{i}" for i in range(self.n_layers)]), "test": test, "valid": valid}
         arrays["target_target_id"] = np.array([f"unit-{i}" for i in range(self.n_targets)])
@@ -73,11 +73,11 @@ class Made:
         return arrays | dict(self.extra)
 
     def _statistics(self, test: np.ndarray) -> dict[str, np.ndarray]:
-        draws = np.median(test) + np.random.default_rng(7).normal(0, 0.03, 50)
-        found = {"low": test - 0.05, "high": test + 0.05, "bootstrap": draws}
-        found["resampled"] = np.array(["segments", digest([self.dataset, self.all_options["splits"]])])
-        found |= {"p": np.full(len(test), 1 / 21), "q": np.full(len(test), 0.04), "null": np.zeros(20)}
-        return found | ({"bootstrap_normalised": draws / 0.9} if self.ceiling else {})
+        samples = np.median(test) + np.random.default_rng(7).normal(0, 0.03, 50)
+        arrays = {"low": test - 0.05, "high": test + 0.05, "bootstrap": samples}
+        arrays["resampled"] = np.array(["segments", digest([self.dataset, self.all_options["splits"]])])
+        arrays |= {"p": np.full(len(test), 1 / 21), "q": np.full(len(test), 0.04), "null": np.zeros(20)}
+        return arrays | ({"bootstrap_normalised": samples / 0.9} if self.ceiling else {})
 
     def facts(self, arrays) -> dict:
         facts = summarise(arrays, {"chance": 0.25, "human accuracy": 0.9, "trials": 100})
@@ -102,32 +102,30 @@ class Made:
         return facts
 
 
-class Shelf:
-    """The store of a test, and how to put scores into it."""
+class ScoreStore:
+    """Store of a test, with a method that adds synthetic scores."""
 
     def __init__(self, config: Config):
         self.config, self.store = config, Store(config)
 
-    def add(self, made: Made | None = None, **changes):
-        """Store a score; returns what was made up."""
-        made = replace(made or Made(), **changes)
-        arrays = made.arrays()
-        self.store.fetch(made.key, lambda: Entry(arrays, made.facts(arrays)))
-        return made
+    def add(self, score: SyntheticScore | None = None, **changes):
+        """Store a score and return it."""
+        score = replace(score or SyntheticScore(), **changes)
+        arrays = score.arrays()
+        self.store.fetch(score.key, lambda: Entry(arrays, score.facts(arrays)))
+        return score
 
-    def path(self, made: Made, suffix: str):
-        """The file of a score: ".nc" or ".json"."""
-        from src.store import key_name
-
-        return self.config.results_home / "dynamic_vision.score" / f"{key_name(made.key)}{suffix}"
+    def path(self, score: SyntheticScore, suffix: str):
+        """Return the file of a score with the suffix ".nc" or ".json"."""
+        return self.config.results_home / "dynamic_vision.score" / f"{key_name(score.key)}{suffix}"
 
 
 @pytest.fixture
-def shelf(tmp_path, monkeypatch) -> Shelf:
-    """An empty store, which the environment names as well."""
+def score_store(tmp_path, monkeypatch) -> ScoreStore:
+    """Empty store, to which the environment variables point as well."""
     for variable in ("RESULTCACHING_DISABLE", "RESULTCACHING_CACHEDONLY", "DATA_HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("RESULTCACHING_HOME", str(tmp_path / "results"))
     monkeypatch.setenv("MMAP_HOME", str(tmp_path / "activations"))
     monkeypatch.setenv("DYNAMIC_VISION_HOME", str(tmp_path))
-    return Shelf(Config.from_env())
+    return ScoreStore(Config.from_env())

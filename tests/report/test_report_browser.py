@@ -1,39 +1,42 @@
-"""The page as a browser shows it; needs chromium."""
+"""Rendering of the page in a browser; needs chromium."""
 
 import numpy as np
 import pytest
 
-from src.report.__main__ import main
+from src.cli import run_command
 from tests.report import browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium")]
 
 
-PLACES = (("target_vertex", np.arange(10200)[::340]), ("target_hemi", np.repeat(["L", "R"], 15)))
+VERTICES = (("target_vertex", np.arange(10200)[::340]), ("target_hemi", np.repeat(["L", "R"], 15)))
 
 
 @pytest.fixture
-def page(shelf, tmp_path):
-    """A report of everything that a report can show."""
-    for model, skill in (("a-model-with-a-very-long-name-that-does-not-fit", 0.6), ("poor", 0.2)):
-        shelf.add(model=model, skill=skill), shelf.add(model=model, skill=skill, dataset="cortex", extra=PLACES)
-        shelf.add(model=model, script="electrodes", dataset="v4", regions=("V4", "IT"), n_layers=15)
-        shelf.add(model=model, script="task", dataset="labels", n_targets=5, regions=(), ceiling=False)
-        shelf.add(model=model, script="behaviour", dataset="choices", n_targets=1, regions=(), confusions=True)
-    shelf.add(model="old", old=True)
-    assert main(["-q", "-o", str(tmp_path / "report")]) == 0
+def page(score_store, tmp_path):
+    """Report with every kind of table and figure."""
+    for model, level in (("a-model-with-a-very-long-name-that-does-not-fit", 0.6), ("poor", 0.2)):
+        (
+            score_store.add(model=model, level=level),
+            score_store.add(model=model, level=level, dataset="cortex", extra=VERTICES),
+        )
+        score_store.add(model=model, benchmark="electrodes", dataset="v4", regions=("V4", "IT"), n_layers=15)
+        score_store.add(model=model, benchmark="task", dataset="labels", n_targets=5, regions=(), ceiling=False)
+        score_store.add(model=model, benchmark="behaviour", dataset="choices", n_targets=1, regions=(), confusions=True)
+    score_store.add(model="old", old=True)
+    assert run_command("report", ["-q", "-o", str(tmp_path / "report")]) == 0
     return tmp_path / "report" / "index.html"
 
 
-# what a user's system asks for, as Blink numbers it
+# preferred colour schemes as numbered by Blink
 SCHEMES = {"dark": 0, "light": 1}
 
 
-def test_a_browser_shows_it_without_complaint(page, tmp_path):
+def test_the_page_has_no_console_errors_overlaps_or_overflow(page, tmp_path):
     for width, theme in ((390, "light"), (390, "dark"), (1280, "light")):
         folder = tmp_path / f"{width}-{theme}"
         folder.mkdir()
-        found, console = browser.look(page, folder, width, f"--blink-settings=preferredColorScheme={SCHEMES[theme]}")
+        found, console = browser.inspect(page, folder, width, f"--blink-settings=preferredColorScheme={SCHEMES[theme]}")
         _check(found, console, width, theme)
 
 
@@ -45,7 +48,7 @@ def _check(found, console, width, theme):
     assert found["figures"] > 25
     assert found["needs"] <= found["width"] == width
     assert (found["theme"], found["other"]) == ((theme, "dark") if theme == "light" else (theme, "light"))
-    # the middle of the interactive surface is drawn, from one of five maps
+    # the centre pixel of the interactive surface is opaque, and there are five maps
     assert found["surface"][3] == 255
     assert found["maps"] == 5
     values = [float(value) for value in found["sorted"] if value]

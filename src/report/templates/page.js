@@ -12,13 +12,13 @@
   };
   button.addEventListener("click", () => {
     const theme = root.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("report-theme", theme); } catch { /* a page opened from a file may not store */ }
+    try { localStorage.setItem("report-theme", theme); } catch { /* storage can be disabled for local files */ }
     show(theme);
   });
   dark.addEventListener("change", () => stored() || show(dark.matches ? "dark" : "light"));
   show(stored() || (dark.matches ? "dark" : "light"));
 
-  const worth = (cell) => {
+  const sortValue = (cell) => {
     const value = cell.dataset.value ?? cell.textContent.trim();
     const number = Number(value);
     return value === "" || value === "–" ? null : Number.isNaN(number) ? value.toLowerCase() : number;
@@ -27,13 +27,13 @@
   const sort = (heading) => {
     const table = heading.closest("table");
     const column = [...heading.parentNode.children].indexOf(heading);
-    const down = heading.getAttribute("aria-sort") !== "descending";
+    const descending = heading.getAttribute("aria-sort") !== "descending";
     for (const other of heading.parentNode.children) other.removeAttribute("aria-sort");
-    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+    heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
     const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => [worth(row.cells[column]), row]);
-    const known = rows.filter(([value]) => value !== null).sort(([a], [b]) => (down ? compare(b, a) : compare(a, b)));
-    // what is missing is last, whichever way the others are sorted
+    const rows = [...body.rows].map((row) => [sortValue(row.cells[column]), row]);
+    const known = rows.filter(([value]) => value !== null).sort(([a], [b]) => (descending ? compare(b, a) : compare(a, b)));
+    // missing values are last in both directions
     for (const [, row] of [...known, ...rows.filter(([value]) => value === null)]) body.append(row);
   };
   for (const heading of document.querySelectorAll("table.sortable thead th")) {
@@ -43,10 +43,10 @@
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(heading); }
     });
   }
-  // a link to a row inside a closed part opens it
+  // open the enclosing <details> of a link's target
   const open = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    for (let part = target && target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    for (let details = target && target.closest("details"); details; details = details.parentElement.closest("details")) details.open = true;
     if (target) target.scrollIntoView();
   };
   addEventListener("hashchange", open);
