@@ -3,12 +3,15 @@ PY := .venv/bin/python
 READY := .venv/.ready
 DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
 
-.PHONY: demo test test-slow lint format bench faults clean
+.PHONY: help demo test test-slow slurm-test lint format bench faults clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(READY)  ## set up, then score two embedded models on the embedded dataset and write a report
 	$(DEMO) score_fmri.py --model fake-net --datasets fake-fmri
 	$(DEMO) score_fmri.py --model pixels --datasets fake-fmri
-	$(DEMO) -m src.report --output .demo/report
+	$(DEMO) -m src report --output .demo/report
 
 test: $(READY)  ## set up, then run the quick tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --dist loadfile --durations=10
@@ -17,11 +20,11 @@ test-slow: $(READY)  ## the tests that take longer
 	tests/report/install.sh
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m slow -n 2 --dist loadfile --durations=10
 
-lint: $(READY)
+lint: $(READY)  ## check style, imports and docstrings
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-format: $(READY)
+format: $(READY)  ## apply the style
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
@@ -31,11 +34,11 @@ bench: $(READY)  ## the side-by-side measurements behind benchmarks/RESULTS.md
 	$(PY) -m benchmarks.cache
 	$(PY) -m benchmarks.leak
 
-faults: $(READY)  ## break the store in every way we know, and count what was lost
+faults: $(READY)  ## inject faults into the store, and count lost and wrong values
 	$(PY) -m benchmarks.faults
 	$(PY) -m benchmarks.fault_runs
 
-# an environment that did not get its .ready is begun anew
+# an environment without its .ready was not completed, and is installed again
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	test -x $(PY) || $(PYTHON) -m venv .venv
@@ -45,7 +48,6 @@ $(READY): pyproject.toml constraints.txt
 clean:  ## remove what the demo wrote
 	rm -rf .demo
 
-.PHONY: slurm-test
 slurm-test: $(READY)  ## drive a grid through its accidents on a real one-node SLURM, with and without accounting
 	tests/slurm/install.sh
 	SLURM_TEST=1 $(PY) -m pytest -q -m slurm -n 2 --dist loadgroup --durations=5 tests/grid

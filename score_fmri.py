@@ -2,7 +2,7 @@
 
 import sys
 
-from src.cli import main
+from src.cli import run_score
 
 if __name__ == "__main__":
-    sys.exit(main("fmri"))
+    sys.exit(run_score("fmri"))

@@ -1,7 +1,7 @@
-"""What flows through the program: frozen, checked when made, plain numpy arrays inside.
+"""Records of numpy arrays, frozen and checked when made: stimuli, responses, labels, choices, activations, evaluations.
 
-Times are float64 milliseconds in half-open bins, 0 = first frame of the stimulus file; ids are strings; values are
-float32 unless said. A `table` is a dict of equally long lists or arrays, one entry per item.
+Times are float64 milliseconds in half-open bins; 0 is the first frame of the stimulus file. Ids are strings. Values are
+float32 unless stated otherwise. A table is a dict of equally long lists or arrays, one entry per item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .utils import BadInput, array_digest, digest, file_digest
+from .utils import BadInput, array_digest, digest, file_digest, first_names
 
 Table = Mapping[str, Sequence]
 
@@ -37,12 +37,29 @@ def _check_bins(owner: str, time_ms: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Stimuli:
-    """Films and images, by id.
+    """Films and images.
 
-    ids: (n_stimuli,) unique; paths: (n_stimuli,) files; duration_ms: (n_stimuli,), for an image how long it is shown;
-    kind: (n_stimuli,) of "image" or "video"; table: metadata, one row per stimulus; start_ms: (n_stimuli,) or None,
-    where a video is a piece of its file: from there on, as long as it lasts, the file's last frame held where that ends
-    before; NaN: the whole file.
+    Parameters
+    ----------
+    name : str
+        Name for messages.
+    ids : tuple of str, (n_stimuli,)
+        Unique.
+    paths : tuple of Path, (n_stimuli,)
+        Existing files.
+    duration_ms : array, (n_stimuli,)
+        Duration in ms; of an image, the time for which it is shown.
+    kind : tuple of {"image", "video"}, (n_stimuli,)
+    table : dict of str to sequence (n_stimuli,)
+        Metadata of the stimuli.
+    start_ms : array, (n_stimuli,), optional
+        For a video that is a piece of its file: start of the piece in the file, in ms; the last frame of the file is
+        held where the file ends before the piece. NaN: the whole file.
+
+    Raises
+    ------
+    BadInput
+        For repeated ids, missing files and columns of unequal length.
     """
 
     name: str
@@ -57,13 +74,13 @@ class Stimuli:
         n = len(self.ids)
         _check(n > 0, f"{self.name}: no stimuli; expected at least one")
         doubled = sorted({i for i in self.ids if self.ids.count(i) > 1}) if len(set(self.ids)) < n else []
-        _check(not doubled, f"{self.name}: stimulus ids repeated: {', '.join(doubled[:5])}; expected unique ids")
+        _check(not doubled, f"{self.name}: stimulus ids repeated: {first_names(doubled)}; expected unique ids")
         sizes = (len(self.paths), len(self.duration_ms), len(self.kind))
         _check(sizes == (n, n, n), f"{self.name}: {n} ids but {sizes} paths, durations, kinds; expected equal lengths")
         missing = [str(p) for p in self.paths if not Path(p).is_file()]
         _check(
             not missing,
-            f"{self.name}: {len(missing)} of {n} stimulus files are missing, first {', '.join(missing[:3])}; "
+            f"{self.name}: {len(missing)} of {n} stimulus files are missing: {first_names(missing, 3)}; "
             f"put them there or point DATA_HOME at the folder that holds them",
         )
         _check_table(self.name, "the stimulus table", self.table, n)
@@ -74,14 +91,14 @@ class Stimuli:
         return len(self.ids)
 
     def piece_ms(self, index: int) -> tuple[float, float] | None:
-        """(start, duration) of a video that is a piece of its file, else None."""
+        """Return (start, duration) in ms of a video that is a piece of its file, else None."""
         if self.start_ms is None or self.kind[index] == "image" or np.isnan(self.start_ms[index]):
             return None
         return float(self.start_ms[index]), float(self.duration_ms[index])
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over (id, kind, file content), how long an image is shown, which piece of a file: no path counts."""
+        """SHA-256 over ids, kinds, file contents, durations of images and pieces of files; independent of paths."""
         content = {path: file_digest(path) for path in set(self.paths)}
         shown = [float(ms) if kind == "image" else None for ms, kind in zip(self.duration_ms, self.kind, strict=True)]
         rows = [[*row] for row in zip(self.ids, self.kind, map(content.get, self.paths), shown, strict=True)]
@@ -90,11 +107,26 @@ class Stimuli:
 
 @dataclass(frozen=True)
 class Responses:
-    """Recordings: values (n_stimuli, n_repetitions, n_time, n_units), NaN = not recorded.
+    """Recordings: responses of units (neurons, electrodes, voxels, vertices) to stimuli.
 
-    time_ms: (n_time, 2); units: table of n_units rows with `unit_id`; subjects: (n_repetitions,), whose repetition
-    each one is (one subject may have several); notes: {what: how many or which} a reader left out or decided, printed
-    with every score.
+    Parameters
+    ----------
+    stimuli : Stimuli
+    values : array, (n_stimuli, n_repetitions, n_time, n_units)
+        NaN where nothing was recorded.
+    time_ms : array, (n_time, 2)
+        Start and end of every bin from the onset of the stimulus, in ms; increasing, of one width.
+    units : dict of str to sequence (n_units,)
+        Table with the column `unit_id`; "region" gives a score per region.
+    subjects : tuple of str, (n_repetitions,)
+        The subject of each repetition; a subject may have several.
+    notes : dict
+        Exclusions and decisions of the reader, {name: number or text}; printed with every score.
+
+    Raises
+    ------
+    BadInput
+        For shapes that do not agree, bins of unequal width, and units without any value.
     """
 
     stimuli: Stimuli
@@ -111,7 +143,7 @@ class Responses:
         _check_bins(name, self.time_ms)
         _check_table(name, "the unit table", self.units, shape[3])
         empty = np.isnan(self.values).all(axis=(0, 1, 2))
-        units = ", ".join(str(u) for u in np.asarray(self.units["unit_id"])[empty][:5])
+        units = first_names(np.asarray(self.units["unit_id"])[empty])
         _check(
             not empty.any(), f"{name}: {empty.sum()} units were never recorded ({units}); remove them from the dataset"
         )
@@ -125,10 +157,25 @@ class Responses:
 
 @dataclass(frozen=True)
 class Labels:
-    """What each stimulus is: values (n_stimuli, n_labels), strings for classes or float64 for regression targets.
+    """Labels of stimuli: classes or regression targets.
 
-    names: (n_labels,); strata: (n_stimuli,) kept in equal shares by every split, or None; groups: (n_stimuli,) never
-    parted by a split, or None; notes: as in Responses.
+    Parameters
+    ----------
+    stimuli : Stimuli
+    values : array, (n_stimuli, n_labels)
+        Strings are classes, float64 are regression targets.
+    names : tuple of str, (n_labels,)
+    strata : array, (n_stimuli,), optional
+        Values of which every split keeps equal shares.
+    groups : array, (n_stimuli,), optional
+        Stimuli of one group are never separated by a split.
+    notes : dict
+        As in `Responses`.
+
+    Raises
+    ------
+    BadInput
+        For shapes that do not agree, stimuli without a label, and constant labels.
     """
 
     stimuli: Stimuli
@@ -148,7 +195,7 @@ class Labels:
         else:
             missing = np.array([any(v in ("", None, "nan") for v in row) for row in self.values.tolist()])
             constant = [label for label, v in zip(self.names, self.values.T, strict=True) if len(set(v)) < 2]
-        unlabelled = ", ".join(np.asarray(self.stimuli.ids)[missing][:5])
+        unlabelled = first_names(np.asarray(self.stimuli.ids)[missing])
         _check(not missing.any(), f"{name}: {missing.sum()} stimuli have no label ({unlabelled}); label or drop them")
         _check(not constant, f"{name}: label '{', '.join(constant)}' is constant; expected at least two values")
         for what, column in (("strata", self.strata), ("groups", self.groups)):
@@ -163,11 +210,25 @@ class Labels:
 
 @dataclass(frozen=True)
 class Choices:
-    """Human trials: a table with stimulus_id, truth, choice, subject and, in two-way tasks, distractor.
+    """Choices of human subjects.
 
-    classes: the names that may be chosen; stimuli: what was shown; fitting: the labelled stimuli that a model's
-    read-out is fitted on, or None where it is fitted out of fold on the test stimuli themselves; notes: as in
-    Responses.
+    Parameters
+    ----------
+    stimuli : Stimuli
+        The stimuli that were shown.
+    trials : dict of str to sequence (n_trials,)
+        Table with the columns stimulus_id, truth, choice, subject and, in tasks with two alternatives, distractor.
+    classes : tuple of str
+        The alternatives.
+    fitting : Labels or None
+        Labelled stimuli on which a model's read-out is fitted; None: it is fitted out of fold on the shown stimuli.
+    notes : dict
+        As in `Responses`.
+
+    Raises
+    ------
+    BadInput
+        For trials of unknown stimuli or classes, and for fitting stimuli that do not cover the classes.
     """
 
     stimuli: Stimuli
@@ -180,16 +241,16 @@ class Choices:
         name, n = self.stimuli.name, len(self.trials["stimulus_id"])
         _check_table(name, "the trials", self.trials, n)
         strangers = sorted(set(self.trials["stimulus_id"]) - set(self.stimuli.ids))
-        _check(not strangers, f"{name}: trials of stimuli that do not exist ({', '.join(strangers[:5])}); remove them")
+        _check(not strangers, f"{name}: trials of stimuli that do not exist ({first_names(strangers)}); remove them")
         for column in ("truth", "choice"):
             wrong = sorted(set(map(str, self.trials[column])) - set(self.classes))
-            known = ", ".join(self.classes[:10])
-            _check(not wrong, f"{name}: {column} '{', '.join(wrong[:5])}' is not a class; expected one of {known}")
+            known = first_names(self.classes, 10)
+            _check(not wrong, f"{name}: {column} '{first_names(wrong)}' is not a class; expected one of {known}")
         if self.fitting is not None:
             uncovered = sorted(set(self.classes) - set(self.fitting.values[:, 0]))
             _check(
                 not uncovered,
-                f"{name}: the fitting stimuli do not cover the classes {', '.join(uncovered[:5])}; "
+                f"{name}: the fitting stimuli do not cover the classes {first_names(uncovered)}; "
                 f"expected every one of the {len(self.classes)}; add fitting stimuli",
             )
 
@@ -203,9 +264,23 @@ class Choices:
 
 @dataclass(frozen=True)
 class Activations:
-    """A model's answers: layers {name: (n_stimuli, n_time, n_features)}, memory-mapped float32.
+    """Activations of the layers of a model to stimuli, in time bins.
 
-    time_ms: (n_time, 2); n_valid: (n_stimuli,) how many leading bins each stimulus covers; ids: (n_stimuli,).
+    Parameters
+    ----------
+    layers : dict of str to array (n_stimuli, n_time, n_features)
+        float32, memory-mapped where they are stored.
+    time_ms : array, (n_time, 2)
+        Start and end of every bin, in ms.
+    n_valid : array, (n_stimuli,)
+        Number of leading bins that each stimulus covers.
+    ids : tuple of str, (n_stimuli,)
+        Ids of the stimuli.
+
+    Raises
+    ------
+    BadInput
+        For a layer whose shape does not agree with ids and bins.
     """
 
     layers: Mapping[str, np.ndarray]
@@ -224,12 +299,28 @@ class Activations:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well each layer predicts each target: valid, test (n_layers, n_targets, n_splits), NaN = undefined.
+    """Validation and test scores of every layer, target and split.
 
-    layers: (n_layers,) names; targets: table of n_targets rows with `target_id`; metric: name; ceiling: (n_targets,)
-    or None; notes: {name: number or text} counted on the way (rows dropped, share kept, ...); resampling: what a
-    bootstrap asks for (`src.evaluate.bootstrap_statistics.Resampling`), None where it was not asked for; extra: {name: array} kept
-    with the score to be drawn (confusions).
+    Parameters
+    ----------
+    layers : tuple of str, (n_layers,)
+    targets : dict of str to sequence (n_targets,)
+        Table with the column `target_id`.
+    valid, test : array, (n_layers, n_targets, n_splits)
+        NaN where a score is undefined.
+    metric : str
+    ceiling : array, (n_targets,), optional
+    notes : dict
+        Counts of the evaluation, {name: number or text}: rows dropped, training share, ...
+    resampling : Resampling, optional
+        Input of a bootstrap, see `evaluate.bootstrap_statistics`; None where no bootstrap was requested.
+    extra : dict of str to array
+        Arrays that are stored with the score, for figures: confusions.
+
+    Raises
+    ------
+    BadInput
+        For scores whose shape does not agree with layers and targets.
     """
 
     layers: tuple[str, ...]
@@ -249,12 +340,3 @@ class Evaluation:
                 values.ndim == 3 and values.shape[:2] == expected,
                 f"{name} scores have shape {values.shape}; expected {expected} x splits",
             )
-
-    def best_layer(self) -> int:
-        """The layer with the highest valid score (median over targets, mean over splits); test plays no part."""
-        return int(np.nanargmax(self.per_layer(self.valid).mean(axis=1)))
-
-    @staticmethod
-    def per_layer(values: np.ndarray) -> np.ndarray:
-        """Median over targets: (n_layers, n_targets, n_splits) -> (n_layers, n_splits)."""
-        return np.nanmedian(values, axis=1)

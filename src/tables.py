@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import temporary_sibling, writing
+from .files import replacing_file, writing
 from .utils import BadInput
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def write_rows(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame", path: str | P
     Parameters
     ----------
     rows : sequence of dict, or pandas.DataFrame
-        Columns stand in the order of their first appearance. None and NaN are empty cells (csv) or null (json,
+        Columns are in the order of their first appearance. None and NaN are empty cells (csv) or null (json,
         parquet); lists and dicts become JSON text in csv and parquet files.
     path : str or Path
         A file that ends in .csv, .json or .parquet.
@@ -75,20 +75,8 @@ def write_rows(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame", path: str | P
     BadInput
         If the disk is full or the folder may not be written.
     """
-    write_whole(path, lambda part: _WRITERS[Path(path).suffix](rows, part))
-
-
-def write_whole(path: str | Path, write: "Any") -> None:
-    """Call `write(temporary path)` and rename the result to `path`; nothing is left behind if it fails."""
-    path = Path(path).absolute()
-    # the suffix stays at the end, since writers choose their format by it
-    part = temporary_sibling(path).with_suffix(path.suffix)
-    with writing(path, "--output"):
-        try:
-            write(part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    with writing(Path(path), "--output"), replacing_file(Path(path)) as part:
+        _WRITERS[Path(path).suffix](rows, part)
 
 
 def frame(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.DataFrame":

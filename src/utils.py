@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class BadInput(ValueError):
-    """What the user asked for cannot be done; the message is one line: got, expected, what to do. Exit code 2."""
+    """Input that cannot be used; the message is one line: got, expected, what to do. Exit code 2."""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
-    """The error for a name that is not among `allowed`, with the nearest names offered."""
+    """Return the error for a name that is not among `allowed`, with the nearest ones."""
     allowed = list(allowed)
     near = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
     if near:
@@ -32,24 +32,29 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
 
 
 def first_names(items: Iterable, limit: int = 5) -> str:
-    """The first `limit` items as text, and the number of the others: "a, b and 3 more"."""
+    """Return the first `limit` items as text, and the number of the others: "a, b and 3 more"."""
     items = list(items)
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(map(str, items[:limit])) + more
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural: "1 layer", "2 layers"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def canonical_json(value) -> str:
-    """`value` as JSON with sorted keys and no spaces: equal values give equal text in every process."""
+    """Return `value` as JSON with sorted keys and no spaces: equal values give equal text in every process."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def digest(value) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `value`."""
+    """Return the SHA-256 (64 hex digits) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def array_digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's dtype, shape and bytes; object and string arrays are digested as text."""
+    """Return the SHA-256 of an array's dtype, shape and bytes; object and string arrays are digested as text."""
     array = np.ascontiguousarray(array)
     if array.dtype.kind in "OUS":
         return digest([list(array.shape), [str(item) for item in array.ravel()]])
@@ -58,19 +63,19 @@ def array_digest(array: np.ndarray) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def seed_from(*parts) -> int:
-    """A 32-bit seed from the SHA-256 of `parts`: the same in every process, unlike Python's `hash`."""
+    """Return a 32-bit seed from the SHA-256 of `parts`: the same in every process, unlike Python's `hash`."""
     return int(digest([str(part) for part in parts])[:8], 16)
 
 
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """The folder on sys.path, as for a script, so that a user's file finds its neighbours."""
+    """Put a folder on sys.path while the context is open, so that a user's file can import its neighbours."""
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -79,7 +84,7 @@ def importable(folder: Path) -> Iterator[None]:
 
 
 def executed(path: Path) -> ModuleType:
-    """A user's Python file as a module; in sys.modules too, where dataclasses and pickles look for it."""
+    """Execute a user's Python file and return it as a module, in sys.modules too for dataclasses and pickles."""
     spec = importlib.util.spec_from_file_location(f"users_file_{digest(str(path))[:8]}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -88,31 +93,31 @@ def executed(path: Path) -> ModuleType:
 
 
 def thin(items: Sequence[T], limit: int = 15) -> list[T]:
-    """At most `limit` evenly spaced items in their order, first and last kept."""
+    """Return at most `limit` evenly spaced items in their order, the first and the last among them."""
     if len(items) <= limit:
         return list(items)
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, limit)]
 
 
 def nan_median(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Median without NaN; NaN, without a warning, where there is no other value."""
+    """Return the median without NaN; NaN, without a warning, where there is no other value."""
     return np.ma.filled(np.ma.median(np.ma.masked_invalid(values), axis=axis), np.nan)
 
 
 def nan_mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean without NaN; NaN, without a warning, where there is no other value."""
+    """Return the mean without NaN; NaN, without a warning, where there is no other value."""
     return np.ma.filled(np.ma.mean(np.ma.masked_invalid(values), axis=axis), np.nan)
 
 
 def regular_bins(duration_ms: float, width_ms: float) -> np.ndarray:
-    """The whole bins of `width_ms` in [0, duration_ms): array of shape (n_bins, 2), half-open, in ms."""
+    """Return the whole bins of `width_ms` in [0, duration_ms): array of shape (n_bins, 2), half-open, in ms."""
     n_bins = int(np.floor(duration_ms / width_ms + 1e-6))
     starts = np.arange(n_bins, dtype=np.float64) * width_ms
     return np.stack([starts, starts + width_ms], axis=1)
 
 
 def overlap_weights(source_ms: np.ndarray, target_ms: np.ndarray) -> np.ndarray:
-    """Weights that average source bins into target bins by their overlap (Brain-Score's `time_align`, mode "portion").
+    """Return the weights that average source bins into target bins by overlap (Brain-Score's `time_align`, "portion").
 
     Parameters: `source_ms` (n_source, 2), contiguous, and `target_ms` (n_target, 2), half-open, in ms.
     Returns an array of shape (n_target, n_source) whose rows sum to 1; the row of a target bin that the source does
@@ -131,7 +136,7 @@ def overlap_weights(source_ms: np.ndarray, target_ms: np.ndarray) -> np.ndarray:
 
 
 def size_text(n_bytes: float) -> str:
-    """A size on disk in decimal units, as people say it."""
+    """Return a size on disk with three digits and its decimal unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"
@@ -140,7 +145,7 @@ def size_text(n_bytes: float) -> str:
 
 
 def granted_cores() -> int:
-    """The cores this process may use: the least of the affinity mask, the cgroup's quota and SLURM_CPUS_PER_TASK."""
+    """Return the number of cores of this process: the least of affinity mask, cgroup quota and SLURM_CPUS_PER_TASK."""
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file():

@@ -1,4 +1,4 @@
-"""What a person meets at the command line: help, lists, tables, and one line for whatever cannot be done."""
+"""Help, lists, tables, progress and errors of the command line."""
 
 import re
 import signal
@@ -9,28 +9,40 @@ import time
 import numpy as np
 import pytest
 
-from src.cli import main
+from src.cli import COMMANDS, main, run_score
 from src.cli.progress import Terminal
-from src.cli.table import aligned, result_text
 from src.pipeline import Score
+from src.tables import aligned
 from tests.conftest import ROOT
 
 
 @pytest.fixture
-def run(cli, monkeypatch, capsys):
-    """A script run in this process, in the session's homes: (exit code, stdout, stderr)."""
+def call(cli, monkeypatch, capsys):
+    """A function of the command line called in this process, in the session's homes: (exit code, stdout, stderr)."""
 
-    def go(script, *arguments):
+    def go(function, *arguments):
         for name, value in cli.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("RESULTCACHING_HOME", raising=False)
         try:
-            code = main(script, [str(a) for a in arguments])
+            code = function(*arguments)
         except SystemExit as left:
             code = left.code
         return code, *capsys.readouterr()
 
     return go
+
+
+@pytest.fixture
+def run(call):
+    """A script run in this process."""
+    return lambda benchmark, *arguments: call(run_score, benchmark, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def command(call):
+    """`dynamic-vision ARGUMENTS` run in this process."""
+    return lambda *arguments: call(main, list(arguments))
 
 
 def one_line(stderr):
@@ -87,6 +99,84 @@ def test_help_and_list_name_what_there_is(run, benchmark):
     assert "fake-net" in out
 
 
+def test_the_commands_and_the_scripts_are_the_same(run, command):
+    arguments = ("--model", "fake-net", "--datasets", "fake-clips-fmri", "--splits", "2", "--seed", "78", "-q")
+    assert command("score", "fmri", *arguments) == run("fmri", *arguments)
+    code, _, err = command("score", "fmri", "--model", "fake-net", "-d", "fake-fmir")
+    assert code == 2
+    assert err.startswith("dynamic-vision score: error: unknown fmri dataset 'fake-fmir'")
+
+
+def test_every_command_has_help_with_two_examples(command):
+    names = [*COMMANDS, *(f"score {benchmark}" for benchmark in ("fmri", "electrodes", "task", "behaviour"))]
+    for name in names:
+        code, out, _ = command(*name.split(), "--help")
+        assert code == 0
+        examples = out.partition("examples:\n")[2].splitlines()
+        assert len(examples) == 2, name
+        assert all(example.startswith(f"  dynamic-vision {name}") for example in examples), name
+    code, out, _ = command()
+    assert code == 0
+    assert all(re.search(rf"^    {name} ", out, re.M) for name in COMMANDS)
+
+
+def test_the_defaults_are_those_of_a_request(run):
+    out = " ".join(run("fmri", "--help")[1].split())
+    for option, default in (
+        ("--gap S", "10"),
+        ("--splits N", "10"),
+        ("--context-duration MS", "4000"),
+        ("--seed N", "0"),
+    ):
+        assert re.search(rf"{option} (?:(?!--).)*\(default: {default}\)", out), option
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completions_are_printed(command, shell):
+    code, out, _ = command("--print-completion", shell)
+    assert code == 0
+    assert "context-duration" in out
+    assert "electrodes" in out
+
+
+def test_a_shell_completes_commands_and_options(command, tmp_path):
+    (tmp_path / "completion").write_text(command("--print-completion", "bash")[1])
+    lines = (
+        f"source {tmp_path}/completion; COMP_WORDS=(dynamic-vision score fmri --inf); COMP_CWORD=3; COMP_LINE=x; "
+        "_shtab_dynamic_vision; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["--inference-mode"], done.stderr
+
+
+def test_a_closed_pipe_is_silent(cli):
+    for arguments in (["models", "list", "--all"], ["data", "list"], ["score", "fmri", "--list"]):
+        line = f"{sys.executable} -m src {' '.join(arguments)} | head -1"
+        done = subprocess.run(line, shell=True, cwd=ROOT, env=cli.environment(), capture_output=True, text=True)
+        assert len(done.stdout.splitlines()) == 1
+        assert done.stderr == ""
+
+
+def test_ctrl_c_is_one_line_and_130(call):
+    from src.arguments import make_parser
+    from src.cli import execute
+
+    def interrupted(options, config):
+        raise KeyboardInterrupt
+
+    assert call(execute, make_parser("prog", ""), interrupted, []) == (
+        130,
+        "",
+        "prog: interrupted; run it again to continue\n",
+    )
+
+
+def test_flags_behind_dashes_are_refused_where_nothing_takes_them(command):
+    code, _, err = command("data", "list", "--", "--splits", "3")
+    assert code == 2
+    assert "--splits 3 behind --; expected nothing there" in one_line(err)
+
+
 def test_help_and_list_load_nothing_heavy(cli):
     for flag in ("--help", "--list"):
         imports = cli("fmri", flag, PYTHONPROFILEIMPORTTIME="1").stderr
@@ -105,7 +195,10 @@ def test_a_dry_run_computes_nothing(run, cli):
 
 
 def test_a_fault_of_ours_is_exit_code_1_with_a_traceback(cli):
-    program = "import src.pipeline.run as r; r.Run.record = lambda *a: 1/0; from src.cli import main; main('fmri', %r)"
+    program = (
+        "import src.pipeline.run as r; r.Run.record = lambda *a: 1/0; "
+        "from src.cli import run_score; run_score('fmri', %r)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program % ["-m", "pixels", "-d", "fake-clips-fmri", "--seed", "5"]],
         cwd=ROOT,
@@ -144,7 +237,7 @@ def test_sigterm_keeps_what_is_done_and_leaves_with_143(cli):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert out == ""
-    assert err.splitlines()[-1].endswith("run it again to go on")
+    assert err.splitlines()[-1].endswith("run it again to continue")
     interrupted = cli("fmri", *arguments).stdout
     whole = cli("fmri", *arguments, "--rerun-all").stdout
     assert interrupted == whole
@@ -182,7 +275,7 @@ def test_undefined_numbers_are_printed_as_a_dash():
         "reliability": 0.64,
         "notes": {"rows": 9},
     }
-    text = result_text(Score(facts, {"test": np.zeros(1)}))
+    text = Score(facts, {"test": np.zeros(1)}).summary()
     assert re.search(r"^\* l +- +0\.500 ±0\.100 +-$", text, re.M), text
     assert "2 of 3 units are left out" in text
     assert "1 targets have no score" in text

@@ -25,7 +25,7 @@ def place(tmp_path_factory):
 
 def test_there_are_commands():
     assert len(COMMANDS) > 15
-    assert all(line.startswith(".venv/bin/python ") for line in COMMANDS)
+    assert all(line.startswith((".venv/bin/python ", ".venv/bin/dynamic-vision ")) for line in COMMANDS)
 
 
 @pytest.mark.slow
@@ -33,12 +33,22 @@ def test_the_commands_do_what_they_say_one_after_the_other(place):
     homes = {"DYNAMIC_VISION_HOME": str(place / "home"), "TORCH_HOME": str(place / "torch")}
     environment = {k: v for k, v in os.environ.items() if k not in ("DATA_HOME", "MMAP_HOME", "RESULTCACHING_HOME")}
     for line in COMMANDS:
-        command = line.replace(".venv/bin/python", sys.executable, 1)
+        command = line.replace(".venv/bin/", f"{Path(sys.executable).parent}/", 1)
         done = subprocess.run(command, shell=True, cwd=place, env=environment | homes, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         assert (done.stdout + done.stderr).strip(), f"{line} says nothing"
     for file in ("report/index.html", "scores.parquet"):
         assert (place / file).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_notebook_example_runs(cli):
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code += "print(score.summary())\nscore.plot().figure.savefig('/dev/null', format='png')\n"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=cli.environment(MPLBACKEND="Agg"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "best layer per unit" in done.stdout
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
@@ -54,7 +64,7 @@ def test_what_it_names_is_there():
 
 @pytest.mark.parametrize(("file", "room"), [("datasets.md", "data"), ("models.md", "models")])
 def test_the_tables_in_docs_are_what_the_command_prints(file, room):
-    command = [sys.executable, "-m", f"src.{room}", "list", "--markdown"]
+    command = [sys.executable, "-m", "src", room, "list", "--markdown"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert (ROOT / "docs" / file).read_text().endswith(printed), f"docs/{file} is older than its source"
 

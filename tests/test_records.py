@@ -29,7 +29,7 @@ def labels(stimuli):
 def test_stimuli_refuse_doubles_missing_files_and_ragged_columns(stimuli, tmp_path):
     with pytest.raises(BadInput, match="films: stimulus ids repeated: a"):
         replace(stimuli, ids=("a", "a", "c", "d"))
-    with pytest.raises(BadInput, match=r"films: 1 of 4 stimulus files are missing, first .*gone.mp4.*DATA_HOME"):
+    with pytest.raises(BadInput, match=r"films: 1 of 4 stimulus files are missing: .*gone.mp4.*DATA_HOME"):
         replace(stimuli, paths=(tmp_path / "gone.mp4", *stimuli.paths[1:]))
     with pytest.raises(BadInput, match="column 'speed' of the stimulus table has 3 rows; expected 4"):
         replace(stimuli, table={"speed": [1, 2, 3]})
@@ -93,12 +93,8 @@ def test_activations_refuse_layers_of_other_shapes():
         Activations({"l": np.zeros((2, 4, 5))}, regular_bins(4, 1), np.full(3, 4), ("a", "b", "c"))
 
 
-def test_the_best_layer_is_chosen_by_validation_alone():
-    valid = np.zeros((3, 2, 4))
-    valid[1] = 0.5
-    test = np.zeros((3, 2, 4))
-    test[2] = 0.9
-    score = Evaluation(("a", "b", "c"), {"target_id": [0, 1]}, valid, test, "pearson")
-    assert score.best_layer() == 1
+def test_evaluations_refuse_scores_of_other_shapes():
+    scores = np.zeros((3, 2, 4))
+    evaluation = Evaluation(("a", "b", "c"), {"target_id": [0, 1]}, scores, scores, "pearson")
     with pytest.raises(BadInput, match="test scores have shape"):
-        replace(score, test=test[:2])
+        replace(evaluation, test=scores[:2])

@@ -1,4 +1,4 @@
-"""The other three benchmarks find what was planted: the layer of every unit, the task's one useful layer, the observer's."""
+"""The other three benchmarks recover what was planted: the layer of every unit, of a task, of a simulated observer."""
 
 import numpy as np
 import pytest

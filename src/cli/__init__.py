@@ -1,43 +1,148 @@
-"""The command line of the four scripts: parse, score, print; exits 0 done, 2 bad input, 143 stopped, 1 our fault."""
+"""The command line: `dynamic-vision COMMAND ...`.
 
+Exit codes: 0 done; 1 a fault of the program, with a traceback; 2 bad input, in one line; 130 interrupted and 143
+stopped by SIGTERM, with all finished steps kept.
+"""
+
+import argparse
+import importlib
 import logging
+import os
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import ModuleType
 
+from ..arguments import make_parser
 from ..config import Config, export_homes
-from ..pipeline import Stopped, extract, plan, score
+from ..pipeline import Stopped
 from ..utils import BadInput
-from .options import parse
-from .output import check_output, write_output
-from .progress import Terminal
-from .table import plan_text, result_text
+
+PROGRAM = "dynamic-vision"
+COMMANDS = {
+    "score": "score a model on fMRI, electrodes, a task or behaviour",
+    "data": "list, fetch, prepare and check datasets",
+    "models": "list, check and convert models",
+    "store": "list, verify and remove what is stored",
+    "grid": "score many models on many datasets, on SLURM or here",
+    "report": "make a page, figures and tables of the stored scores",
+}
+INTERRUPTED = 130
 
 
-def main(benchmark: str, arguments: list[str] | None = None) -> int:
-    """Run one of the scripts ("fmri", "electrodes", "task", "behaviour"); returns the exit code."""
-    options = parse(benchmark, arguments)
-    terminal = Terminal(quiet=options.quiet)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger(__name__.partition(".")[0]).setLevel(logging.WARNING if options.quiet else logging.INFO)
-    config = Config.from_env()
-    export_homes(config)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `dynamic-vision` with these arguments (default: those of the process); return the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and arguments[0] in COMMANDS:
+        return run_command(arguments[0], arguments[1:])
+    whole_parser().parse_args(arguments or ["--help"])
+    return 0
+
+
+def run_command(name: str, arguments: Sequence[str] | None = None, **given) -> int:
+    """Run one command with these arguments (default: those of the process); return the exit code.
+
+    `given` is passed on to the command's `run`.
+    """
+    command = _module(name)
+    parser = make_parser(f"{PROGRAM} {name}", command.__doc__, command.EXAMPLES)
+    command.add_arguments(parser)
+    return execute(parser, partial(command.run, **given), arguments)
+
+
+def run_score(benchmark: str, arguments: Sequence[str] | None = None) -> int:
+    """Run `score_<benchmark>.py` with these arguments (default: those of the process); return the exit code."""
+    from . import score
+
+    return execute(score.script_parser(benchmark), score.run, arguments)
+
+
+def execute(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace, Config], int],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse the arguments and call `run`; errors and signals become messages and exit codes.
+
+    Arguments behind a `--` are `options.flags`, the flags of another command; only parsers with the default
+    `takes_flags` accept them.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
     try:
-        with terminal:
-            check_output(options.output)
-            if options.dry_run:
-                print(plan_text(plan(options.request, config, terminal)))
-                return 0
-            if options.extract_only:
-                extract(options.request, config, terminal)
-                return 0
-            results = []
-            for result in score(options.request, config, terminal):
-                print(result_text(result), flush=True)
-                results.append(result)
-            write_output(results, options.output)
+        options = parser.parse_args(arguments[:end])
+        options.flags = arguments[end + 1 :]
+        if options.flags and not getattr(options, "takes_flags", False):
+            parser.error(f"{' '.join(options.flags)} behind --; expected nothing there")
+        config = Config.from_env()
+        export_homes(config)
+        _log_to_stderr(getattr(options, "quiet", False))
+        code = run(options, config)
+        # a closed pipe is noticed here, not when the interpreter exits
+        sys.stdout.flush()
+        return code
     except BadInput as error:
-        print(f"score_{benchmark}.py: error: {error}", file=sys.stderr)
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"score_{benchmark}.py: {stopped}; run it again to go on", file=sys.stderr)
+        print(f"{parser.prog}: {stopped}; run it again to continue", file=sys.stderr)
         return stopped.exit_code
-    return 0
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; run it again to continue", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has closed it, as in `... list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Return the parser of the program with all commands, for its help and for shell completion."""
+    examples = ("score fmri --model fake-net --datasets fake-fmri", "models list")
+    parser = make_parser(PROGRAM, "Score vision models against brains and behaviour that unfold in time.", examples)
+    parser.add_argument("--version", action=_Version, help="print the version, and exit")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        metavar="SHELL",
+        help="print completions for bash, zsh or tcsh, and exit",
+    )
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        command = _module(name)
+        added = commands.add_parser(
+            name, help=text, description=command.__doc__, formatter_class=parser.formatter_class
+        )
+        command.add_arguments(added)
+    return parser
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f".{name}", __name__)
+
+
+def _log_to_stderr(quiet: bool) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    package = logging.getLogger(__name__.partition(".")[0])
+    package.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+class _Version(argparse.Action):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, nargs=0, **kwargs)
+
+    def __call__(self, parser, namespace, values, option=None):
+        from importlib.metadata import version
+
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        parser.exit(0)
+
+
+class _Completion(argparse.Action):
+    def __call__(self, parser, namespace, values, option=None):
+        import shtab
+
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(f"{option} {values}; expected one of {', '.join(shtab.SUPPORTED_SHELLS)}")
+        print(shtab.complete(parser, values))
+        parser.exit(0)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar with the time left on a terminal, a line now and then in a log."""
+"""Progress on standard error: a bar with the time left on a terminal, a line every half minute in a log."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ LOG_EVERY_S = 30.0
 
 
 class Terminal(Reporter):
-    """Tells on standard error, and turns SIGTERM into a request to stop; use it as a context."""
+    """Reporter that writes to standard error, and turns SIGTERM into a request to stop while it is a context."""
 
     def __init__(self, quiet: bool = False, stream=None):
         self._quiet = quiet
@@ -20,13 +20,13 @@ class Terminal(Reporter):
         self._before = None
 
     def __enter__(self) -> "Terminal":
-        self._before = signal.signal(signal.SIGTERM, self._asked_to_stop)
+        self._before = signal.signal(signal.SIGTERM, self._request_stop)
         return self
 
     def __exit__(self, *error) -> None:
         signal.signal(signal.SIGTERM, self._before)
 
-    def _asked_to_stop(self, signum, frame) -> None:
+    def _request_stop(self, signum, frame) -> None:
         self._stop = True
 
     def stopping(self) -> bool:
@@ -59,14 +59,14 @@ class Terminal(Reporter):
         return show
 
     def _lines(self, label: str) -> Callable[[float, float, str], None]:
-        start = told = time.monotonic()
+        start = last = time.monotonic()
 
         def show(done: float, total: float, text: str = "") -> None:
-            nonlocal told
+            nonlocal last
             now = time.monotonic()
-            if done < total and now - told < LOG_EVERY_S:
+            if done < total and now - last < LOG_EVERY_S:
                 return
-            told = now
+            last = now
             spent = now - start
             left = spent * (total - done) / done if done else float("nan")
             self.say(

@@ -1,42 +1,101 @@
-"""The straight path from a request to its scores; the only room that knows both the store and the science."""
+"""The path from a request to its scores: the only room that imports both the store and the science."""
 
 from collections.abc import Iterator
 
 from ..config import Config
-from ..store import Key
-from .benchmarks import benchmarks
-from .request import Reporter, Request, Score, Stopped
+from ..files import DamagedFile
+from ..store import Key, Store, key_name
+from ..utils import BadInput, first_names
+from .benchmarks import BENCHMARKS, benchmarks
+from .objects import Objects
+from .request import Reporter, Request, Stopped, check_options
 from .run import Run
+from .score import Score, check_scores_file, write_scores
 
-__all__ = ["Reporter", "Request", "Score", "Stopped", "extract", "keys", "plan", "score"]
+__all__ = [
+    "BENCHMARKS",
+    "Objects",
+    "Reporter",
+    "Request",
+    "Score",
+    "Stopped",
+    "check_options",
+    "check_scores_file",
+    "extract",
+    "keys",
+    "load_score",
+    "plan",
+    "score",
+    "stored_scores",
+    "write_scores",
+]
 
 
-def score(request: Request, config: Config, report: Reporter | None = None) -> Iterator[Score]:
-    """The scores of a request, one by one: from the store where they are, else computed and stored.
+def score(
+    request: Request, config: Config, report: Reporter | None = None, objects: Objects | None = None
+) -> Iterator[Score]:
+    """Return the scores of a request one by one, stored or computed.
 
-    All names are resolved before the first is computed. Raises BadInput for what cannot be done, Stopped when the
-    reporter asked for an end.
+    All names are resolved before the first score is computed.
+
+    Raises
+    ------
+    BadInput
+        For a name, option or file that cannot be used.
+    Stopped
+        If the reporter requested a stop.
     """
-    run = Run(request, config, report or Reporter())
+    run = Run(request, config, report, objects=objects)
     for benchmark in benchmarks(run):
-        yield benchmark.result()
+        yield benchmark.score()
 
 
 def extract(request: Request, config: Config, report: Reporter | None = None) -> None:
-    """Compute and store the activations that a request's scores stand on, and nothing else."""
-    run = Run(request, config, report or Reporter())
+    """Compute and store the activations behind the scores of a request, and nothing else."""
+    run = Run(request, config, report)
     for benchmark in benchmarks(run):
         for name, role in benchmark.activation_keys():
             benchmark.activations(name, role)
 
 
 def keys(request: Request, config: Config) -> list[Key]:
-    """What a request is looked for under in the store: the keys of its activations and scores."""
-    run = Run(request, config, Reporter())
+    """Return the keys of a request in the store: those of its activations and scores."""
+    run = Run(request, config)
     return [key for benchmark in benchmarks(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
 
 
-def plan(request: Request, config: Config, report: Reporter | None = None) -> list[dict]:
-    """What a request comes to, with nothing computed but cards: a row per step, see `Benchmark.steps`."""
-    run = Run(request, config, report or Reporter())
+def plan(request: Request, config: Config, report: Reporter | None = None, store: Store | None = None) -> list[dict]:
+    """Return the steps of a request without computing them: a row per step, see `Benchmark.steps`."""
+    run = Run(request, config, report, store=store)
     return [step for benchmark in benchmarks(run) for step in benchmark.steps()]
+
+
+def stored_scores(request: Request, config: Config, store: Store) -> list[Score] | None:
+    """Return the stored scores of a request; None unless all of them are stored."""
+    wanted = [benchmark.key() for benchmark in benchmarks(Run(request, config, store=store))]
+    found = [(store.find(key), key) for key in wanted]
+    if any(entry is None for entry, _ in found):
+        return None
+    return [Score(entry.facts, entry.arrays, key_name(key)) for entry, key in found]
+
+
+def load_score(name: str, config: Config) -> Score:
+    """Return the stored score of a name, or of the only name that starts with it.
+
+    Raises
+    ------
+    BadInput
+        Where no stored score, or more than one, has that name, and for a damaged one.
+    """
+    scores = {item.name: item for item in Store(config, read_only=True).items() if item.kind == "score"}
+    found = [name] if name in scores else [known for known in scores if known.startswith(name)]
+    if len(found) != 1:
+        listed = first_names(found or scores) or "none"
+        raise BadInput(f"{len(found) or 'no'} stored score '{name}'; expected one of: {listed}")
+    item = scores[found[0]]
+    if "benchmark" not in item.facts:
+        raise BadInput(f"{item.name} was stored in an earlier format; score {item.model} again")
+    try:
+        return Score(item.facts, item.read_arrays(), item.name)
+    except DamagedFile as error:
+        raise BadInput(f"the stored score {item.name} is damaged ({error}); compute it again") from error

@@ -1,6 +1,6 @@
-"""What every script does between its request and its scores; the order of things is here, once.
+"""The steps between a request and its score, which all benchmarks share.
 
-The science (torch, scikit-learn) is imported where something is computed, so that a cached re-run stays light.
+torch and scikit-learn are imported where something is computed, so that a cached re-run imports neither.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import data
 from ..ceiling import Ceiling
 from ..records import Activations, Evaluation
-from ..store import ActivationKey, Entry, ScoreKey, key_digest
-from .request import Score
+from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
 from .run import Run
+from .score import Score
 from .summary import score_arrays, summarise
 from .uncertainty import interval_arrays, permutation_arrays
 
@@ -21,51 +20,61 @@ if TYPE_CHECKING:
     from ..analysis.permutation import Null
     from ..evaluate.cross_validate import Problem
 
+TIME_MEAN = np.array([[0.0, np.inf]])
+
 
 class Benchmark:
-    """The way from names to one score: which activations it stands on, and what is done with them.
+    """Computation of one score of a model: its activations, its key in the store, its evaluation.
 
-    names: the datasets of the score, several for a joint regression. A subclass says which bins, which options reach
-    the key, and how to evaluate; the order of things is here, once.
+    A subclass per benchmark defines the time bins, the options that belong to the key, and the evaluation.
+
+    Parameters
+    ----------
+    run : Run
+    names : sequence of str
+        The datasets of the score, several for a joint regression.
     """
 
     partial_bins = False
 
     def __init__(self, run: Run, names: Sequence[str]):
         self.run, self.names, self.request = run, tuple(names), run.request
-        self.declared = [data.declaration(self.request.benchmark, name) for name in self.names]
+        self.declared = [run.declaration(name) for name in self.names]
 
     @property
     def metric(self) -> str:
-        """The metric's name."""
+        """Name of the metric."""
         return "pearson"
 
     def bins_ms(self, name: str) -> np.ndarray:
-        """The bins in which the activations to a dataset are stored: array (n_bins, 2)."""
+        """Return the time bins of the stored activations to a dataset: (n_bins, 2), in ms."""
         return np.array(self.run.data_metadata(name)["time_ms"])
 
     def options(self) -> dict[str, Any]:
-        """The choices that change the number."""
-        fields = ("splits", "seed", "audit", "bootstrap", "permutations", "ceiling")
-        return {name: getattr(self.request, name) for name in fields}
+        """Return the options that change the score: a part of its key."""
+        return self.chosen("splits", "seed", "audit", "bootstrap", "permutations", "ceiling")
+
+    def chosen(self, *names: str) -> dict[str, Any]:
+        """Return some options of the request by name."""
+        return {name: getattr(self.request, name) for name in names}
 
     def check(self) -> None:
-        """BadInput for data that cannot be split, before anything is extracted."""
+        """Raise BadInput for data that cannot be split; called before anything is extracted."""
 
     def evaluate(self, null: bool) -> Evaluation:
-        """The score of all layers or, with `null`, of the same with stimuli and responses parted."""
+        """Evaluate all layers; `null`: with the stimulus-response pairing destroyed."""
         raise NotImplementedError
 
     def problems(self) -> list[Callable[[], "Problem"]]:
-        """The cross-validations behind the score, made when called, for a permutation test."""
+        """Return the cross-validations behind the score, each made when called, for a permutation test."""
         raise NotImplementedError
 
     def ceiling(self) -> Ceiling | None:
-        """The recordings' split-half ceiling, None where the score brings its own or there is none."""
+        """Return the split-half noise ceiling of the recordings; None where the evaluation brings its own."""
         return None
 
     def activation_keys(self) -> dict[tuple[str, str], ActivationKey]:
-        """{(dataset, "shown" or "fitting"): key} of all activations that the score stands on."""
+        """Return the keys of all activations behind the score: {(dataset, "shown" or "fitting"): key}."""
         return {
             (name, role): self.run.activation_key(stimuli, self.bins_ms(name), self.partial_bins)
             for name in self.names
@@ -73,13 +82,13 @@ class Benchmark:
         }
 
     def activations(self, name: str, role: str = "shown") -> Activations:
-        """The answers to a dataset's stimuli, from the store or the model."""
+        """Return the activations to a dataset's stimuli, stored or computed."""
         record = self.run.record(name)
         stimuli = record.stimuli if role == "shown" else record.fitting.stimuli
         return self.run.activations(self.activation_keys()[name, role], stimuli)
 
     def key(self) -> ScoreKey:
-        """The score's key."""
+        """Return the key of the score in the store."""
         return ScoreKey(
             benchmark=self.request.benchmark,
             model=self.request.model,
@@ -89,19 +98,18 @@ class Benchmark:
             options=tuple(sorted(self.options().items())),
         )
 
-    def result(self) -> Score:
-        """The score, from the store or computed."""
+    def score(self) -> Score:
+        """Return the score, stored or computed."""
         key, rerun = self.key(), self.request.rerun
-        stored = self.run.store.find(key)
-        if stored is not None and not rerun:
-            return Score(stored.facts, stored.arrays)
-        # a new ceiling alone leaves the regression as it is
-        kept = stored if rerun == {"ceiling"} else None
-        entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))
-        return Score(entry.facts, entry.arrays)
+        entry = self.run.store.find(key)
+        if entry is None or rerun:
+            # a new ceiling alone leaves the regression unchanged
+            kept = entry if rerun == {"ceiling"} else None
+            entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))
+        return Score(entry.facts, entry.arrays, key_name(key))
 
     def steps(self) -> list[dict[str, Any]]:
-        """What the score stands on: per step what it is, its name in the store, whether it is there, bytes to write."""
+        """Return a row per step of the computation: its name, its key, whether it is stored, bytes to write."""
         store, steps = self.run.store, []
         for (name, role), key in self.activation_keys().items():
             n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
@@ -114,29 +122,26 @@ class Benchmark:
         self.check()
         ceiling = self.ceiling() if self.request.ceiling else None
         if kept is None:
-            score = self.evaluate(null=False)
+            evaluation = self.evaluate(null=False)
             null = self.evaluate(null=True) if self.request.audit else None
-            arrays, notes = score_arrays(score, null), dict(score.notes)
-            arrays |= self._permuted(arrays) if self.request.permutations else {}
+            arrays, notes = score_arrays(evaluation, null), dict(evaluation.notes)
+            arrays |= permutation_arrays(self.null(), arrays) if self.request.permutations else {}
         else:
             arrays, notes = dict(kept.arrays), dict(kept.facts["notes"])
         before = arrays.get("ceiling")
         if ceiling is not None:
             arrays |= {"ceiling": ceiling.best_r, "ceiling_spread": ceiling.spread}
             arrays |= {"reliability": ceiling.reliability, "masked": ceiling.masked}
-        if kept is None and score.resampling is not None:
-            self.run.report.say(f"drawing {self.request.bootstrap} times")
-            arrays |= interval_arrays(score.resampling, arrays, self.request.bootstrap, self.request.seed)
+        if kept is None and evaluation.resampling is not None:
+            self.run.report.say(f"bootstrap: {self.request.bootstrap} samples")
+            arrays |= interval_arrays(evaluation.resampling, arrays, self.request.bootstrap, self.request.seed)
         elif before is not None and not np.array_equal(before, arrays["ceiling"], equal_nan=True):
-            # the replicates were divided by another ceiling
+            # these samples were divided by another ceiling
             arrays.pop("bootstrap_normalised", None)
         return Entry(arrays, self._header() | summarise(arrays, notes))
 
-    def _permuted(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return permutation_arrays(self.null(), arrays)
-
     def null(self) -> "Null":
-        """What the design scores where the link between stimulus and response is cut."""
+        """Return the null distribution of the score: the pairing of stimuli and responses permuted."""
         from ..analysis import permutation
 
         request, progress = self.request, self.run.progress("permutations")
@@ -144,11 +149,20 @@ class Benchmark:
             self.problems(), self.decoder(), self.metric, request.permutations, seed=request.seed, progress=progress
         )
 
-    def decoder(self):
-        """The decoder that the request names."""
-        return make_decoder(self.run)
+    def decoder_name(self) -> str:
+        """Return the name of the decoder."""
+        return self.request.decoder
 
-    def _header(self) -> dict[str, Any]:
+    def decoder(self):
+        """Return a decoder that is not fitted yet."""
+        from ..evaluate.decoders import DECODERS
+
+        name = self.decoder_name()
+        if name != "ridge":
+            return DECODERS[name]()
+        return DECODERS[name](alpha_per_target=self.request.alpha_per_target, device=self.run.device)
+
+    def _header(self) -> Mapping[str, Any]:
         return {
             "benchmark": self.request.benchmark,
             "model": self.request.model,
@@ -157,13 +171,3 @@ class Benchmark:
             "options": self.options(),
             "data": {name: self.run.data_metadata(name)["notes"] for name in self.names},
         }
-
-
-def make_decoder(run: Run, name: str | None = None):
-    """The decoder that the request, or the dataset, names."""
-    from ..evaluate.decoders import DECODERS
-
-    name = name or run.request.decoder
-    if name != "ridge":
-        return DECODERS[name]()
-    return DECODERS[name](alpha_per_target=run.request.alpha_per_target, device=run.device)

@@ -1,14 +1,14 @@
-"""The four benchmarks, and which of them a request goes through."""
+"""The four benchmarks by name, and the scores that a request consists of."""
 
 from collections.abc import Mapping
 
-from .. import models
-from ..utils import BadInput
+from ..utils import BadInput, unknown_name
+from .behaviour import BehaviourBenchmark
 from .benchmark import Benchmark
-from .readouts import BehaviourBenchmark, TaskBenchmark
-from .recordings import ElectrodesBenchmark, FmriBenchmark
-from .request import Request
+from .electrodes import ElectrodesBenchmark
+from .fmri import FmriBenchmark
 from .run import Run
+from .task import TaskBenchmark
 
 BENCHMARKS: Mapping[str, type[Benchmark]] = {
     "fmri": FmriBenchmark,
@@ -19,11 +19,16 @@ BENCHMARKS: Mapping[str, type[Benchmark]] = {
 
 
 def benchmarks(run: Run) -> list[Benchmark]:
-    """The scores that a request comes to: a joint one for fMRI, else one a dataset. All names are resolved."""
-    request: Request = run.request
-    models.resolve(request.model)
-    if not request.names:
+    """Return a benchmark per score of a request: a joint one for fMRI, else one per dataset.
+
+    Raises BadInput for a model or dataset that does not exist.
+    """
+    request = run.request
+    run.check_model()
+    if not request.datasets:
         raise BadInput("no dataset named; expected at least one: see --list")
-    benchmark = BENCHMARKS[request.benchmark]
-    groups = [tuple(sorted(set(request.names)))] if request.benchmark == "fmri" else [(n,) for n in request.names]
-    return [benchmark(run, names) for names in groups]
+    if request.benchmark not in BENCHMARKS:
+        raise unknown_name("benchmark", request.benchmark, BENCHMARKS)
+    joint = request.benchmark == "fmri"
+    groups = [tuple(sorted(set(request.datasets)))] if joint else [(name,) for name in request.datasets]
+    return [BENCHMARKS[request.benchmark](run, names) for names in groups]

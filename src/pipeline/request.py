@@ -1,34 +1,99 @@
-"""What is asked for, what is told on the way, and what comes out."""
+"""The request of a score, and the interface through which a run reports its progress."""
 
+import math
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
 
-import numpy as np
+from ..evaluate import protocol
+from ..models.spec import DEFAULT_CONTEXT_MS
+from ..utils import BadInput, unknown_name
+
+MODES = ("block", "causal")
+PRECISIONS = ("fp32", "bf16", "fp16")
+LAYOUTS = ("runs", "scattered")
+DECODERS = ("ridge", "pls")
+ALPHA_PER_TARGET = ("gcv", "loo")
+STAGES = ("activation", "evaluation", "ceiling")
+MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; times in ms. Every field that changes a number reaches a key."""
+    """A model, the datasets to score it on, and the options of the computation.
+
+    The defaults of all options of the scripts and of `score` are stated here.
+
+    Parameters
+    ----------
+    benchmark : {"fmri", "electrodes", "task", "behaviour"}
+    model : str
+    datasets : tuple of str
+        For "fmri", all of them form one joint regression; otherwise each has a score of its own.
+    layers : tuple of str
+        Layers to score, in any order; empty: all layers of the model, thinned to 15.
+    mode : {"block", "causal"}
+        Inference mode of a video model: consecutive windows, or for every frame the window that ends there.
+    context_ms : float
+        Length of a window of a video model, in ms.
+    precision : {"fp32", "bf16", "fp16"}
+        Precision of the forward pass.
+    clip_ms : float
+        fMRI: length of the film segments that are the units of a split, in ms.
+    gap_ms : float
+        Films: training rows nearer than this to a held-out row are dropped, in ms.
+    layout : {"runs", "scattered"}
+        fMRI: whether held-out segments are contiguous runs, or scattered over the films.
+    hrf : bool
+        fMRI: whether activations are convolved with the haemodynamic response function, or shifted by 5 s.
+    decoder : {"ridge", "pls"}
+        fMRI and electrodes: the linear decoder.
+    alpha_per_target : {None, "gcv", "loo"}
+        Ridge: one penalty for all targets (None), or one per target by generalised or exact leave-one-out error.
+    splits : int
+        Number of train/valid/test splits.
+    seed : int
+        Seed of the splits, of the split halves and of the bootstrap.
+    audit : bool
+        Also score with the stimulus-response pairing destroyed (null control).
+    bootstrap : int
+        Number of bootstrap samples of the 95 % interval; 0 disables it.
+    permutations : int
+        Number of permutations of the p values; 0 disables them.
+    ceiling : bool
+        Whether the noise ceiling is computed.
+    rerun : frozenset of {"activation", "evaluation", "ceiling"}
+        Stages that are recomputed although they are stored.
+    device : str
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
+    batch_size : int or None
+        Rows of a forward pass; None: as many as fit.
+    jobs : int
+        Number of splits computed in parallel.
+
+    Raises
+    ------
+    BadInput
+        If an option has a value that it does not allow.
+    """
 
     benchmark: str
     model: str
-    names: tuple[str, ...]
+    datasets: tuple[str, ...]
     layers: tuple[str, ...] = ()
     mode: str = "block"
-    context_ms: float = 4000.0
+    context_ms: float = DEFAULT_CONTEXT_MS
     precision: str = "fp32"
-    clip_ms: float = 15000.0
-    gap_ms: float = 10000.0
-    layout: str = "runs"
+    clip_ms: float = protocol.SEGMENT_MS
+    gap_ms: float = protocol.GAP_MS
+    layout: str = protocol.LAYOUT
     hrf: bool = True
     decoder: str = "ridge"
     alpha_per_target: str | None = None
-    splits: int = 10
-    seed: int = 0
+    splits: int = protocol.N_SPLITS
+    seed: int = protocol.SEED
     audit: bool = False
-    bootstrap: int = 1000
+    bootstrap: int = protocol.N_BOOTSTRAP
     permutations: int = 0
     ceiling: bool = True
     rerun: frozenset[str] = frozenset()
@@ -36,31 +101,62 @@ class Request:
     batch_size: int | None = None
     jobs: int = 1
 
+    def __post_init__(self):
+        _check_choice("mode", self.mode, MODES)
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("layout", self.layout, LAYOUTS)
+        _check_choice("decoder", self.decoder, DECODERS)
+        _check_choice("alpha_per_target", self.alpha_per_target, (None, *ALPHA_PER_TARGET))
+        for stage in self.rerun:
+            _check_choice("rerun", stage, STAGES)
+        for name in ("context_ms", "clip_ms"):
+            _check(name, getattr(self, name), lambda value: 0 < value < math.inf, "a number above 0")
+        _check("gap_ms", self.gap_ms, lambda value: 0 <= value < math.inf, "0 or a number above it")
+        for name in ("splits", "jobs"):
+            _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
+        _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
+        _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
+
+
+def is_bootstrap_size(n: int) -> bool:
+    """Return whether an interval can be made of `n` bootstrap samples; 0 is no interval."""
+    return n == 0 or n >= MIN_BOOTSTRAP
+
+
+def check_options(names: Collection[str]) -> None:
+    """Raise BadInput for a name that is no option of a Request, with the nearest ones."""
+    known = [field.name for field in fields(Request)][3:]
+    for name in names:
+        if name not in known:
+            raise unknown_name("option", name, known)
+
+
+def _check(name: str, value, allowed: Callable[..., bool], expected: str) -> None:
+    if not allowed(value):
+        raise BadInput(f"{name} {value}; expected {expected}")
+
+
+def _check_choice(name: str, value, choices: Collection) -> None:
+    if value not in choices:
+        raise BadInput(f"{name} '{value}'; expected one of {', '.join(map(str, choices))}")
+
 
 class Reporter:
-    """Where a run tells how far it is; this one is silent."""
+    """Interface through which a run reports its progress; this one is silent."""
 
     def say(self, text: str) -> None:
-        """Take a line about what happens next."""
+        """Report a line about the next step."""
 
     def progress(self, label: str) -> Callable[[float, float, str], None]:
-        """A function to call with (done, total, text) while `label` goes on."""
+        """Return a function to call with (done, total, text) while the step `label` runs."""
         return lambda done, total, text="": None
 
     def stopping(self) -> bool:
-        """Whether the run was asked to come to an end (SIGTERM)."""
+        """Return whether the run has been requested to stop."""
         return False
 
 
 class Stopped(Exception):
-    """The run was asked to stop and did; everything that was finished is in the store."""
+    """The run was stopped by SIGTERM; all finished steps are in the store."""
 
     exit_code = 128 + signal.SIGTERM
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score as it is printed (`facts`, JSON) and, read on demand, its arrays."""
-
-    facts: Mapping[str, Any]
-    arrays: Mapping[str, np.ndarray] = field(repr=False)

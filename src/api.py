@@ -1,0 +1,325 @@
+"""Functions of the package for notebooks and programs."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import data, pipeline
+from .config import Config, export_homes
+from .data.arrays import stimuli
+from .data.declare import Dataset, Electrodes, Fmri, Task
+from .pipeline import Objects, Reporter, Request, Score, check_options
+from .records import Activations, Choices, Labels, Responses, Stimuli
+from .utils import BadInput, regular_bins, thin
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from .models.spec import Model
+
+    AnyModel = str | torch.nn.Module | Model
+else:
+    # torch is imported where a model is used
+    AnyModel = Any
+AnyDataset = str | Dataset | Responses | Labels | Sequence[str]
+
+RECORDINGS = {"fmri": Fmri, "electrodes": Electrodes}
+
+
+def score(
+    model: AnyModel,
+    dataset: AnyDataset,
+    *,
+    benchmark: str | None = None,
+    name: str | None = None,
+    config: Config | None = None,
+    report: Reporter | None = None,
+    **options: Any,
+) -> Score:
+    """Score a model on a dataset.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or Model
+        A name of `models()`, "Random-NAME", "path/to/file.py:function", a network, or a `Model` with the preprocessing
+        and the layers of a network. A network takes images (batch, 3, 224, 224) or clips (batch, 3, T, 224, 224).
+    dataset : str, sequence of str, Dataset, Responses or Labels
+        A name of `datasets()` or "path/to/file.py:function"; several fMRI names for a joint score; a declaration
+        (`Fmri`, `Electrodes`, `Task`, `Behaviour`); or a record (`responses(...)`, `labels(...)`).
+    benchmark : {"fmri", "electrodes", "task", "behaviour"}, optional
+        Required for `Responses`: "electrodes", or "fmri" for responses that follow the stimulus by a haemodynamic
+        response.
+    name : str, optional
+        Name of a model that is passed as an object, for tables; default: the name of its class.
+    config : Config, optional
+        Folders of data, activations and results; default: those of the environment.
+    report : Reporter, optional
+        Receives progress; default: a silent one.
+    **options
+        Options of the computation: the fields of `Request`, e.g. `layers=["layer3"]`, `mode="causal"`, `splits=5`,
+        `gap_ms=5000`, `permutations=1000`, `device="cuda"`.
+
+    Returns
+    -------
+    Score
+        Stored, or computed and stored. The score of a network that is passed as an object is not stored, since
+        a change of its code could not be detected; pass "path/to/file.py:function" to have it stored.
+
+    Raises
+    ------
+    BadInput
+        For a name, option or file that cannot be used, in one line.
+
+    Examples
+    --------
+    >>> import dynamic_vision as dv
+    >>> score = dv.score("fake-net", "fake-fmri", splits=5)  # doctest: +SKIP
+    >>> print(score.summary())  # doctest: +SKIP
+    """
+    check_options(options)
+    names, benchmark, declared = _datasets(dataset, benchmark)
+    options = {key: _option(value) for key, value in options.items()}
+    request = Request(benchmark, model if isinstance(model, str) else name or _name(model), names, **options)
+    if len(names) > 1 and benchmark != "fmri":
+        raise BadInput(f"{len(names)} {benchmark} datasets; expected 1: only fMRI datasets form a joint score")
+    config = config or Config.from_env()
+    export_homes(config)
+    if isinstance(model, str):
+        return next(pipeline.score(request, config, report, Objects(datasets=declared)))
+    with _as_model(model, request) as prepared, tempfile.TemporaryDirectory(prefix="dynamic-vision-") as folder:
+        config = replace(config, activations_home=Path(folder, "activations"), results_home=Path(folder, "results"))
+        found = next(pipeline.score(request, config, report, Objects(prepared, declared)))
+        return Score(found.facts, dict(found.arrays))
+
+
+def compare(first: Score, second: Score) -> dict[str, Any]:
+    """Compare two scores on the same data, each by its own chosen layer.
+
+    Parameters
+    ----------
+    first, second : Score
+        Scores on the same datasets with the same splits; the bootstrap samples are paired then.
+
+    Returns
+    -------
+    dict
+        "difference" of the test scores, first minus second; "low", "high" its 95 % interval and "p" two-sided, from
+        the bootstrap samples, None where a score has none; "paired"; "targets_difference", "targets_p" and
+        "targets_q" (n_targets,), see `analysis.paired.compare`.
+
+    Raises
+    ------
+    BadInput
+        For scores of different targets or numbers of splits.
+    """
+    from .analysis import paired
+
+    return paired.compare(first.arrays, second.arrays)
+
+
+def extract(
+    model: AnyModel,
+    films: "Stimuli | Sequence[str | Path]",
+    *,
+    bin_ms: float | None = None,
+    layers: Sequence[str] = (),
+    mode: str = "block",
+    context_ms: float = Request.context_ms,
+    precision: str = "fp32",
+    n_components: int | None = 5000,
+    device: str = "auto",
+    batch_size: int | None = None,
+) -> Activations:
+    """Compute the activations of a model to films or images, in memory.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or Model
+        As in `score`.
+    films : Stimuli or sequence of paths
+        Films and images; see `stimuli`.
+    bin_ms : float, optional
+        Width of the time bins in ms; default: one frame of the model.
+    layers : sequence of str
+        Default: all layers of the model, thinned to 15.
+    mode : {"block", "causal"}
+        Inference mode of a video model.
+    context_ms : float
+        Length of a window of a video model, in ms.
+    precision : {"fp32", "bf16", "fp16"}
+    n_components : int or None
+        Number of dimensions of the sparse random projection; None: features are not projected.
+    device : str
+        "auto" (a GPU if there is one), "cpu", "cuda", ...
+    batch_size : int, optional
+        Rows of a forward pass; default: as many as fit.
+
+    Returns
+    -------
+    Activations
+        `layers` {name: (n_stimuli, n_bins, n_features)} float32, NaN behind the end of a stimulus; `time_ms`
+        (n_bins, 2); `n_valid` (n_stimuli,) bins that each stimulus covers.
+
+    Raises
+    ------
+    BadInput
+        For a name, option or file that cannot be used, in one line.
+    """
+    from .extraction.extract import ArraySink
+    from .extraction.extract import extract as run
+
+    shown = films if isinstance(films, Stimuli) else stimuli(films)
+    config = Config.from_env()
+    export_homes(config)
+    label = model if isinstance(model, str) else _name(model)
+    request = Request(
+        "electrodes", label, (), tuple(layers), mode, context_ms, precision, device=device, batch_size=batch_size
+    )
+    with _as_model(model, request) as prepared:
+        chosen = {layer: axes for layer, axes in prepared.layers.items() if not layers or layer in layers}
+        if missing := [layer for layer in layers if layer not in chosen]:
+            raise BadInput(f"unknown layer of {label} '{missing[0]}'; expected one of {', '.join(prepared.layers)}")
+        width_ms = 1000 / prepared.fps if bin_ms is None else bin_ms
+        bins_ms = regular_bins(float(np.max(shown.duration_ms)), width_ms)
+        sink = ArraySink(len(shown), len(bins_ms))
+        run(
+            replace(prepared, layers=chosen),
+            shown,
+            bins_ms,
+            sink,
+            mode=mode,
+            context_ms=context_ms,
+            device=_device(device),
+            batch_size=batch_size,
+            precision=precision,
+            n_components=n_components,
+        )
+    return Activations(sink.values, bins_ms, sink.n_valid, shown.ids)
+
+
+def datasets(benchmark: str | None = None) -> "pd.DataFrame":
+    """Return the known datasets, all of them or those of one benchmark.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per dataset, indexed by name: benchmark, access, licence, citation, source.
+    """
+    import pandas as pd
+
+    rows = [
+        {"name": d.name, "benchmark": key, "access": d.access, "licence": d.licence, "citation": d.citation}
+        | {"source": d.source}
+        for key, registry in data.BY_BENCHMARK.items()
+        if benchmark in (None, key)
+        for d in registry.values()
+    ]
+    if not rows:
+        raise BadInput(f"unknown benchmark '{benchmark}'; expected one of {', '.join(data.BY_BENCHMARK)}")
+    return pd.DataFrame(rows).set_index("name")
+
+
+def load(key: str, *, config: Config | None = None) -> Score:
+    """Return a stored score by its name in the store.
+
+    Parameters
+    ----------
+    key : str
+        `Score.key`, or the name that `dynamic-vision store ls` prints; its start will do where it is unique.
+    config : Config, optional
+        Default: the folders of the environment.
+
+    Raises
+    ------
+    BadInput
+        Where no stored score, or more than one, has that name.
+    """
+    return pipeline.load_score(key, config or Config.from_env())
+
+
+def _option(value: Any) -> Any:
+    """Return the value of a field of Request from a list or a set."""
+    if isinstance(value, set):
+        return frozenset(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _datasets(dataset: AnyDataset, benchmark: str | None) -> tuple[tuple[str, ...], str, dict[str, Dataset]]:
+    """Return (names, benchmark, declarations of objects) of the dataset of `score`."""
+    if isinstance(dataset, Responses | Labels | Choices):
+        dataset = _declare(dataset, benchmark)
+    if isinstance(dataset, Dataset):
+        benchmark = _benchmark_of(dataset, benchmark)
+        known = data.BY_BENCHMARK[benchmark].get(dataset.name) is dataset
+        return (dataset.name,), benchmark, {} if known else {dataset.name: dataset}
+    names = (dataset,) if isinstance(dataset, str) else tuple(dataset) if isinstance(dataset, Sequence) else ()
+    if not names or not all(isinstance(item, str) for item in names):
+        raise BadInput(f"dataset {dataset!r}; expected a name, several names, a declaration or a record")
+    return names, benchmark or _benchmark_of(data.declaration(None, names[0]), None), {}
+
+
+def _declare(record: "Responses | Labels | Choices", benchmark: str | None) -> Dataset:
+    """Return a declaration of a record that was passed without one."""
+    facts = {"study": "custom", "citation": "custom", "licence": "custom", "access": "custom", "source": "custom"}
+    facts |= {"name": record.stimuli.name, "load": lambda folder: record}
+    if isinstance(record, Responses):
+        if benchmark not in RECORDINGS:
+            raise BadInput(f"benchmark {benchmark!r} for responses; expected one of {', '.join(RECORDINGS)}")
+        width_ms = float(record.time_ms[0, 1] - record.time_ms[0, 0])
+        return RECORDINGS[benchmark](**facts, **({"tr_ms": width_ms} if benchmark == "fmri" else {}))
+    if isinstance(record, Labels):
+        classes = record.values.dtype.kind != "f"
+        return Task(**facts, decoder="logistic" if classes else "ridge", metric="accuracy" if classes else "pearson")
+    raise BadInput("a record of choices; expected a declaration, Behaviour(..., load=...), which names the metric")
+
+
+def _benchmark_of(declared: Dataset, benchmark: str | None) -> str:
+    found = next(name for name, kind in data.TYPES.items() if isinstance(declared, kind))
+    if benchmark not in (None, found):
+        raise BadInput(f"{declared.name} is of the benchmark {found}; got {benchmark}; leave benchmark out")
+    return found
+
+
+def _name(model: "torch.nn.Module | Model") -> str:
+    name = getattr(model, "name", None)
+    return name if isinstance(name, str) and name else type(model).__name__
+
+
+def _device(device: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+@contextlib.contextmanager
+def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
+    """Return the model ready to run; afterwards a network of the caller is in its mode and on its device again."""
+    import torch
+
+    from . import models
+    from .models.loading import model_digest
+    from .models.sources.file import as_model
+
+    if isinstance(model, str):
+        yield models.load(model, _device(request.device))
+        return
+    if not isinstance(getattr(model, "module", model), torch.nn.Module):
+        raise BadInput(f"model {model!r}; expected a name, a torch.nn.Module or a Model")
+    network = model if isinstance(model, torch.nn.Module) else model.module
+    training = {part: part.training for part in network.modules()}
+    device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
+    try:
+        prepared = as_model(request.model, model, _device(request.device))
+        layers = prepared.layers if request.layers else dict(thin(list(prepared.layers.items())))
+        prepared = replace(prepared, layers=layers)
+        yield replace(prepared, digest=prepared.digest or model_digest(prepared, "object"))
+    finally:
+        network.to(device)
+        for part, mode in training.items():
+            part.training = mode

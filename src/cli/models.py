@@ -1,0 +1,115 @@
+"""List, check and convert models."""
+
+import argparse
+import math
+from collections import Counter
+
+from ..arguments import add_action, add_actions
+from ..config import Config
+from ..models import MODELS, ModelEntry, all_names, load, resolve
+from ..models.converters import CONVERTERS, convert
+from ..models.extras import missing
+from ..tables import aligned, markdown
+from . import PROGRAM
+from .progress import Terminal
+
+EXAMPLES = ("list", "check Random-resnet18 --device cuda")
+COLUMNS = ("name", "group", "kind", "params", "fps", "frames", "layers", "source", "ready")
+LEFT = len(COLUMNS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands list, check and convert."""
+    actions = add_actions(parser)
+    text = "list the models of the catalogue: size, input, and whether they can be loaded here"
+    listing = add_action(actions, "list", _list, text)
+    listing.add_argument("--all", action="store_true", help="also Brain-Score's plugins that are in no group")
+    listing.add_argument("--markdown", action="store_true", help="only what does not depend on this disk, as Markdown")
+    text = "load a model and check what extraction relies on: layers, axes, finite and repeatable values, time steps"
+    checking = add_action(actions, "check", _check, text)
+    checking.add_argument("name", metavar="NAME", help="a name of `list`, or path/to/file.py:function")
+    checking.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    checking.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    text = "make the weight file of a model from its published files, which have another program's format"
+    converting = add_action(actions, "convert", _convert, text)
+    converting.add_argument("name", metavar="NAME", help=f"one of {', '.join(CONVERTERS)}")
+    converting.add_argument("files", nargs="+", metavar="FILE", help="the published files")
+
+
+def run(options: argparse.Namespace, config: Config) -> int:
+    """Run one subcommand; exit code 2 where a check fails."""
+    return options.action(options)
+
+
+def _list(options: argparse.Namespace) -> int:
+    if options.markdown:
+        head = (*COLUMNS[:-1], "weights", "licence", "note")
+        print(markdown(head, [(*_facts(entry), *_weights(entry)) for entry in MODELS.values()]))
+        return 0
+    entries = [resolve(name) for name in all_names()] if options.all else list(MODELS.values())
+    print(aligned(COLUMNS, [(*_facts(entry), _ready(entry)) for entry in entries], left=LEFT))
+    groups = Counter(entry.group for entry in entries)
+    more = "" if options.all else f"; --all lists {len(all_names()) - len(MODELS)} other plugins of Brain-Score too"
+    print(f"\n{len(entries)} models in {len(groups)} groups{more}; `{PROGRAM} models check NAME` tries one")
+    return 0
+
+
+def _facts(entry: ModelEntry) -> tuple[str, ...]:
+    params = "" if entry.millions is None else f"{entry.millions:.1f}M"
+    fps, layers = ("" if value is None else f"{value:g}" for value in (entry.fps, entry.layers))
+    return (entry.name, entry.group, entry.kind, params, fps, _frames(entry), layers, entry.source)
+
+
+def _weights(entry: ModelEntry) -> tuple[str, str, str]:
+    weights = entry.weights
+    place, licence = (weights.url or weights.file, weights.licence) if weights else ("", "")
+    return place, licence, entry.note or entry.unavailable
+
+
+def _frames(entry: ModelEntry) -> str:
+    """Number of frames of a forward pass: "16", "2-64", or "1+" without an upper limit."""
+    if entry.frames is None:
+        return ""
+    least, most = entry.frames
+    if math.isinf(most):
+        return f"{least:g}+"
+    return f"{least:g}" if least == most else f"{least:g}-{most:g}"
+
+
+def _ready(entry: ModelEntry) -> str:
+    if entry.unavailable:
+        return f"unavailable: {entry.unavailable}"
+    if command := missing(entry.extra):
+        return f"needs {command}"
+    return entry.module.ready(entry.argument)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from ..extraction.check import failed_extraction_checks
+    from ..models.inspect.check import failed_checks
+
+    name, device, say = options.name, options.device, Terminal(quiet=options.quiet).say
+    entry = resolve(name)
+    say(f"{name}: 1/4 loading")
+    model = load(name, device)
+    if entry.note:
+        print(f"{model.name}: note: {entry.note}", flush=True)
+    say(f"{name}: 2/4 noise: two samples together, repeated, and each alone")
+    failures = failed_checks(model, device)
+    if not failures:
+        say(f"{name}: 3/4 a film: block and causal inference")
+        failures = failed_extraction_checks(model, device)
+    say(f"{name}: 4/4 loading again")
+    if load(name, device).digest != model.digest:
+        failures.append("digest differs between two loads, expected the same weights each time")
+    for failure in failures:
+        print(f"{model.name}: {failure}")
+    layers = ", ".join(f"{layer} {axes}" for layer, axes in model.layers.items())
+    print(f"{model.name}: {f'{len(failures)} checks failed' if failures else f'all checks passed ({layers})'}")
+    print(f"{model.name}: digest {model.digest}")
+    return 2 if failures else 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    print(f"{options.name}: weights in {convert(options.name, *options.files)}")
+    return 0

@@ -1,0 +1,85 @@
+"""Score a model on one or several datasets of a benchmark."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import data, models
+from ..arguments import examples_text, make_parser
+from ..config import Config
+from ..pipeline import check_scores_file, extract, plan, score, write_scores
+from ..pipeline.flags import DESCRIPTIONS, add_flags, parsed
+from ..pipeline.flags import EXAMPLES as SCORE_EXAMPLES
+from ..store import key_name
+from ..tables import aligned
+from ..utils import BadInput
+from .progress import Terminal
+
+EXAMPLES = ("fmri --model fake-net --datasets fake-fmri", "task --list")
+N_LISTED = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a subcommand per benchmark."""
+    benchmarks = parser.add_subparsers(dest="benchmark", title="benchmarks", metavar="BENCHMARK", required=True)
+    for benchmark, text in DESCRIPTIONS.items():
+        added = benchmarks.add_parser(benchmark, help=text, description=text, formatter_class=parser.formatter_class)
+        added.epilog = examples_text(added.prog, SCORE_EXAMPLES[benchmark])
+        add_flags(added, benchmark)
+
+
+def script_parser(benchmark: str) -> argparse.ArgumentParser:
+    """Return the parser of `score_<benchmark>.py`."""
+    parser = make_parser(f"score_{benchmark}.py", DESCRIPTIONS[benchmark], SCORE_EXAMPLES[benchmark])
+    add_flags(parser, benchmark)
+    parser.set_defaults(benchmark=benchmark)
+    return parser
+
+
+def run(options: argparse.Namespace, config: Config) -> int:
+    """Print the scores, and write them to a file where one is named."""
+    flags = parsed(options.benchmark, options)
+    if flags.list:
+        print(listing(options.benchmark))
+        return 0
+    if not flags.request.model:
+        raise BadInput("no model named; expected --model NAME: see --list")
+    check_scores_file(flags.output)
+    with Terminal(quiet=flags.quiet) as terminal:
+        if flags.dry_run:
+            print(_plan_text(plan(flags.request, config, terminal)))
+        elif flags.extract_only:
+            extract(flags.request, config, terminal)
+        else:
+            scores = []
+            for found in score(flags.request, config, terminal):
+                print(found.summary(), flush=True)
+                scores.append(found)
+            write_scores(scores, flags.output)
+    return 0
+
+
+def listing(benchmark: str) -> str:
+    """Return the datasets of a benchmark and the models by group, as `--list` prints them."""
+    datasets = data.BY_BENCHMARK[benchmark].values()
+    lines = [f"{len(datasets)} {benchmark} datasets:"]
+    lines += [f"  {d.name:<28} {d.access:<14} {d.citation.splitlines()[0]}" for d in datasets]
+    lines.append("models:")
+    for group, names in models.grouped().items():
+        more = ", ..." if len(names) > N_LISTED else ""
+        lines.append(f"  {group} ({len(names)}): {', '.join(names[:N_LISTED])}{more}")
+    lines.append("  also Random-NAME, NoDownsample-NAME, path/to/file.py:function and package.module:function")
+    return "\n".join(lines)
+
+
+def _plan_text(steps: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            step["what"],
+            "stored" if step["stored"] else "to compute",
+            f"{step['bytes'] / 1e9:.3f}",
+            key_name(step["key"]),
+        ]
+        for step in steps
+    ]
+    return aligned(["step", "state", "size", "name in the store"], rows, left=2)

@@ -1,0 +1,58 @@
+"""Behaviour benchmark: the confusions of a logistic read-out against those of human subjects."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..records import Evaluation
+from .benchmark import TIME_MEAN, Benchmark
+
+if TYPE_CHECKING:
+    from ..analysis.permutation import Null
+
+
+class BehaviourBenchmark(Benchmark):
+    """Behaviour: I2n or O2 of one dataset of human trials."""
+
+    partial_bins = True
+
+    @property
+    def metric(self) -> str:
+        return self.declared[0].metric
+
+    def bins_ms(self, name: str) -> np.ndarray:
+        return TIME_MEAN
+
+    def options(self) -> dict[str, Any]:
+        return self.chosen("splits", "seed", "bootstrap", "permutations") | {"metric": self.metric}
+
+    def evaluate(self, null: bool) -> Evaluation:
+        from ..evaluate import behaviour
+
+        return behaviour.score(
+            *self._inputs(),
+            n_splits=self.request.splits,
+            seed=self.request.seed,
+            resample=self.request.bootstrap > 0,
+            progress=self.run.progress("read-out"),
+        )
+
+    def null(self) -> "Null":
+        from ..analysis.permutation import Null
+        from ..evaluate import behaviour
+
+        scores = behaviour.null(
+            *self._inputs(),
+            self.request.permutations,
+            n_splits=self.request.splits,
+            seed=self.request.seed,
+            progress=self.run.progress("permutations"),
+        )
+        return Null(scores[:, None])
+
+    def _inputs(self) -> tuple:
+        """(activations of the test stimuli, of the fitting stimuli or None, choices, metric)."""
+        name = self.names[0]
+        choices = self.run.record(name)
+        fitting = None if choices.fitting is None else self.activations(name, "fitting")
+        return self.activations(name), fitting, choices, self.metric

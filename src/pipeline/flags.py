@@ -1,0 +1,287 @@
+"""The flags of the score commands, and the request that they make."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from ..arguments import count, count_or_zero, make_parser, number, number_or_zero
+from ..data import BY_BENCHMARK
+from .request import (
+    ALPHA_PER_TARGET,
+    DECODERS,
+    LAYOUTS,
+    MIN_BOOTSTRAP,
+    MODES,
+    PRECISIONS,
+    STAGES,
+    Request,
+    is_bootstrap_size,
+)
+
+DESCRIPTIONS = {
+    "fmri": "Score a vision model on fMRI: a joint regression over the named datasets.",
+    "electrodes": "Score a vision model on electrode recordings, one by one.",
+    "task": "Score a vision model on standard computer-vision labels, one dataset at a time.",
+    "behaviour": "Score a vision model on human choices, one dataset at a time.",
+}
+EXAMPLES = {
+    "fmri": (
+        "--model fake-net --datasets fake-fmri",
+        "--model VideoMAE-V1-B --datasets keles2024-fmri --inference-mode causal --output scores.parquet",
+    ),
+    "electrodes": (
+        "--model fake-net --datasets fake-electrodes",
+        "--model resnet18 --datasets majajhong2015-V4 majajhong2015-IT --layers layer3 layer4",
+    ),
+    "task": (
+        "--model motion-energy --tasks fake-action fake-selfmotion",
+        "--model r3d_18 --tasks kinetics400 --permutations 1000",
+    ),
+    "behaviour": (
+        "--model fake-net --tasks fake-behaviour",
+        "--model alexnet --tasks rajalingham2018 --output choices.csv",
+    ),
+}
+DEFAULTS = {field.name: field.default for field in fields(Request)}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """A parsed command line: the request, and the use of its scores."""
+
+    request: Request
+    output: str | None = None
+    dry_run: bool = False
+    extract_only: bool = False
+    quiet: bool = False
+    list: bool = False
+
+
+def parse(benchmark: str, arguments: Sequence[str], prog: str | None = None) -> Flags:
+    """Return the parsed flags of a score command; leaves with argparse's exit codes for --help and unusable flags."""
+    parser = make_parser(prog or f"score {benchmark}", DESCRIPTIONS[benchmark], EXAMPLES[benchmark])
+    add_flags(parser, benchmark)
+    return parsed(benchmark, parser.parse_args(list(arguments)))
+
+
+def add_flags(parser: argparse.ArgumentParser, benchmark: str) -> None:
+    """Add the flags of `score BENCHMARK` to a parser."""
+    _add_subject(parser, benchmark)
+    _add_activations(parser)
+    _add_evaluation(parser, benchmark)
+    _add_inference(parser, benchmark)
+    _add_run(parser)
+    _add_rerun(parser)
+
+
+def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
+    option = "--tasks" if benchmark in ("task", "behaviour") else "--datasets"
+    parser.add_argument(
+        "--model", "-m", default="", metavar="NAME", help="a name of --list, Random-NAME, or path/to/file.py:function"
+    )
+    parser.add_argument(
+        *(option, "-d"),
+        dest="datasets",
+        nargs="+",
+        default=["all"],
+        metavar="NAME",
+        help="names of --list, or path/to/file.py:function; all: every dataset that is not embedded",
+    )
+    parser.add_argument(
+        "--layers", nargs="+", default=[], metavar="LAYER", help="only these layers (default: all, thinned to 15)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the datasets and models, and exit")
+
+
+def _add_activations(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("activations")
+    group.add_argument(
+        "--inference-mode",
+        choices=MODES,
+        default=DEFAULTS["mode"],
+        help="of a video model: consecutive windows, or for every frame the window that ends there",
+    )
+    group.add_argument(
+        "--context-duration",
+        type=number,
+        default=DEFAULTS["context_ms"],
+        metavar="MS",
+        help="length of a window of a video model, in ms",
+    )
+    group.add_argument(
+        "--precision", choices=PRECISIONS, default=DEFAULTS["precision"], help="precision of the forward pass"
+    )
+    group.add_argument(
+        "--batchsize", type=_batch_size, metavar="N|auto", help="rows of a forward pass (default: auto, as many as fit)"
+    )
+    group.add_argument(
+        "--device",
+        default=DEFAULTS["device"],
+        help="cpu, cuda, cuda:1, ... (default: auto, a GPU if there is one)",
+    )
+
+
+def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
+    group = parser.add_argument_group("evaluation")
+    group.add_argument(
+        "--splits", type=count, default=DEFAULTS["splits"], metavar="N", help="number of train/valid/test splits"
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=DEFAULTS["seed"],
+        metavar="N",
+        help="seed of the splits, split halves and bootstrap samples",
+    )
+    if benchmark == "fmri":
+        group.add_argument(
+            "--clip-duration",
+            type=number,
+            default=DEFAULTS["clip_ms"] / 1000,
+            metavar="S",
+            help="length of the film segments that are the units of a split, in s",
+        )
+        group.add_argument(
+            "--split",
+            choices=LAYOUTS,
+            default=DEFAULTS["layout"],
+            help="held-out segments are contiguous runs, or scattered over the films",
+        )
+        group.add_argument(
+            "--no-hrf",
+            action="store_true",
+            help="shift the activations by 5 s instead of convolving them with the haemodynamic response function",
+        )
+    if benchmark in ("fmri", "electrodes"):
+        group.add_argument(
+            "--gap",
+            type=number_or_zero,
+            default=DEFAULTS["gap_ms"] / 1000,
+            metavar="S",
+            help="films: drop training rows nearer than this to a held-out row, in s",
+        )
+        group.add_argument("--decoder", choices=DECODERS, default=DEFAULTS["decoder"], help="linear decoder")
+        group.add_argument(
+            "--alpha-per-target",
+            nargs="?",
+            const=ALPHA_PER_TARGET[0],
+            choices=ALPHA_PER_TARGET,
+            help="one ridge penalty per target, by generalised (gcv) or exact (loo) leave-one-out error; without a "
+            "value: gcv (default: one penalty for all targets)",
+        )
+        group.add_argument(
+            "--no-ceiling", action="store_true", help="no noise ceiling, for recordings that were not repeated"
+        )
+
+
+def _add_inference(parser: argparse.ArgumentParser, benchmark: str) -> None:
+    group = parser.add_argument_group("statistical inference")
+    group.add_argument(
+        "--bootstrap",
+        type=_bootstrap_size,
+        default=DEFAULTS["bootstrap"],
+        metavar="N",
+        help=f"bootstrap samples for the 95 %% interval (default: {DEFAULTS['bootstrap']}; 0 disables it)",
+    )
+    group.add_argument(
+        "--permutations",
+        type=count_or_zero,
+        default=DEFAULTS["permutations"],
+        metavar="N",
+        help="number of permutations (circular shifts or shuffles) for p values, e.g. 1000 (default: 0, no p values)",
+    )
+    if benchmark != "behaviour":
+        group.add_argument(
+            "--audit",
+            action="store_true",
+            help="also score with the stimulus-response pairing destroyed (null control)",
+        )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--output", metavar="FILE", help="also write the scores to FILE: .csv, .json, .parquet or .nc (netCDF)"
+    )
+    group.add_argument("--dry-run", action="store_true", help="print the steps and their state in the store, and exit")
+    group.add_argument("--extract-only", action="store_true", help="compute and store the activations, and exit")
+    group.add_argument(
+        "--jobs",
+        type=count,
+        default=DEFAULTS["jobs"],
+        metavar="N",
+        help="number of splits computed in parallel",
+    )
+    group.add_argument("--quiet", "-q", action="store_true", help="print the scores only, no progress")
+
+
+def _add_rerun(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "recomputation",
+        "Everything is stored, and reused while its inputs are unchanged.\n"
+        "These flags recompute a stage and replace what is stored of it:",
+    )
+    meaning = {
+        "activation": "activations, and the evaluation that uses them",
+        "evaluation": "fits and scores, from the stored activations",
+        "ceiling": "noise ceiling, and the scores divided by it; fits are kept",
+    }
+    for stage in STAGES:
+        group.add_argument(f"--rerun-{stage}", action="store_true", help=meaning[stage])
+    group.add_argument("--rerun-all", action="store_true", help="all three stages")
+
+
+def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
+    """Return the flags that a parser with `add_flags` has read."""
+    rerun = {stage for stage in STAGES if options.rerun_all or getattr(options, f"rerun_{stage}")}
+    # new activations are of no use to an old evaluation
+    rerun |= {"evaluation"} if "activation" in rerun else set()
+    request = Request(
+        benchmark=benchmark,
+        model=options.model,
+        datasets=_datasets(benchmark, options.datasets),
+        layers=tuple(options.layers),
+        mode=options.inference_mode,
+        context_ms=options.context_duration,
+        precision=options.precision,
+        splits=options.splits,
+        seed=options.seed,
+        bootstrap=options.bootstrap,
+        permutations=options.permutations,
+        rerun=frozenset(rerun),
+        device=options.device,
+        batch_size=options.batchsize,
+        jobs=options.jobs,
+        **_options_of(benchmark, options),
+    )
+    return Flags(request, options.output, options.dry_run, options.extract_only, options.quiet, options.list)
+
+
+def _options_of(benchmark: str, options: argparse.Namespace) -> dict:
+    """The fields of a Request that only some benchmarks have flags for."""
+    found = {} if benchmark == "behaviour" else {"audit": options.audit}
+    if benchmark in ("fmri", "electrodes"):
+        found |= {"gap_ms": 1000 * options.gap, "decoder": options.decoder, "ceiling": not options.no_ceiling}
+        found |= {"alpha_per_target": options.alpha_per_target}
+    if benchmark == "fmri":
+        found |= {"clip_ms": 1000 * options.clip_duration, "layout": options.split, "hrf": not options.no_hrf}
+    return found
+
+
+def _datasets(benchmark: str, names: list[str]) -> tuple[str, ...]:
+    """Return the names; `all` is every dataset that is not embedded or, if there is none, every embedded one."""
+    if names != ["all"]:
+        return tuple(names)
+    known = BY_BENCHMARK[benchmark].values()
+    return tuple(d.name for d in known if d.access != "embedded") or tuple(d.name for d in known)
+
+
+def _bootstrap_size(text: str) -> int:
+    n = count_or_zero(text)
+    if not is_bootstrap_size(n):
+        raise argparse.ArgumentTypeError(f"{text}; expected 0, or at least {MIN_BOOTSTRAP} for the ends of an interval")
+    return n
+
+
+def _batch_size(text: str) -> int | None:
+    return None if text == "auto" else count(text)

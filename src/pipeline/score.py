@@ -1,0 +1,213 @@
+"""A score with its arrays: as a table, a DataFrame, an xarray Dataset, a figure and a file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..files import replacing_file, writing
+from ..tables import SUFFIXES, check_output, write_rows
+from ..utils import BadInput
+from .score_text import METRIC_LABELS, score_html, score_text
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import pandas as pd
+    import xarray as xr
+
+# columns of a score that a column of the unit table may not take the name of
+RESERVED = (
+    *("layer", "split", "valid", "test", "target", "metric", "model", "benchmark", "datasets", "ceiling"),
+    *("reliability", "low", "high", "p", "q", "draw", "permutation", "bootstrap", "bootstrap_normalised", "null"),
+)
+CHOSEN_LAYER_ONLY = ("low", "high", "p", "q")
+PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_LAYER_ONLY)
+PER_TARGET_AND_SPLIT = ("valid", "test", "null_valid", "null_test")
+DIMENSIONS = {
+    **dict.fromkeys(PER_TARGET_AND_SPLIT, ("layer", "target", "split")),
+    "confusion_human": ("shown", "chosen"),
+    "confusion_model": ("layer", "shown", "chosen"),
+    "bootstrap": ("draw",),
+    "bootstrap_normalised": ("draw",),
+    "bootstrap_regions": ("region_of_draws", "draw"),
+    "null": ("permutation",),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Score of a model on a dataset, or on several datasets that were fitted together.
+
+    Parameters
+    ----------
+    facts : mapping
+        The printed part as plain JSON: model, datasets, options, a row per layer and per region.
+    arrays : mapping of str to array
+        `valid`, `test` (n_layers, n_targets, n_splits), `ceiling` (n_targets,), `bootstrap` (n_samples,), ...; read
+        from the store when they are used.
+    key : str
+        Name of the score in the store; `load(key)` returns the same score. Empty for one that is not stored.
+
+    Examples
+    --------
+    >>> import dynamic_vision as dv
+    >>> score = dv.score("fake-net", "fake-fmri")  # doctest: +SKIP
+    >>> score.to_xarray()["test"].sel(layer="motion").mean("split")  # doctest: +SKIP
+    """
+
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
+    key: str = ""
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.facts["model"]
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the datasets."""
+        return tuple(self.facts["datasets"])
+
+    @property
+    def best_layer(self) -> str:
+        """Name of the layer with the best validation score over all targets."""
+        return next(row["layer"] for row in self.facts["layers"] if row["best"])
+
+    def __repr__(self) -> str:
+        best = next(row for row in self.facts["layers"] if row["best"])
+        test = "undefined" if best["test"] is None else f"{best['test']:.3f}"
+        label = METRIC_LABELS.get(self.facts["metric"], self.facts["metric"])
+        return f"<Score {self.model} on {'+'.join(self.datasets)}: test {label} {test}, layer {best['layer']}>"
+
+    def summary(self) -> str:
+        """Return the printed tables: a row per layer, a row per region, the ceiling and the counts."""
+        return score_text(self.facts)
+
+    def _repr_html_(self) -> str:
+        return score_html(self.facts)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Return a table with a row per layer, target and split.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns: benchmark, model, datasets, metric, layer; the columns of the target table; split, valid, test;
+            null_valid and null_test (null control); ceiling, reliability, masked; low, high (95 % interval), p and q of
+            the chosen layer's rows, NaN elsewhere.
+        """
+        import pandas as pd
+
+        arrays, facts = self.arrays, self.facts
+        layer, target, split = (index.ravel() for index in np.indices(np.shape(arrays["test"])))
+        table = {
+            "benchmark": facts["benchmark"],
+            "model": facts["model"],
+            "datasets": "+".join(facts["datasets"]),
+            "metric": facts["metric"],
+            "layer": np.asarray(arrays["layers"]).astype(str)[layer],
+        }
+        table |= {_column(name): np.asarray(arrays[name])[target] for name in arrays if name.startswith("target_")}
+        table["split"] = split
+        table |= {name: np.asarray(arrays[name]).ravel() for name in PER_TARGET_AND_SPLIT if name in arrays}
+        chosen = np.array([row["best"] for row in facts["layers"]])[layer]
+        for name in PER_TARGET:
+            if name in arrays:
+                values = np.asarray(arrays[name])[target]
+                table[name] = np.where(chosen, values, np.nan) if name in CHOSEN_LAYER_ONLY else values
+        return pd.DataFrame(table)
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Return the arrays with the coordinates layer, target and split.
+
+        Returns
+        -------
+        xarray.Dataset
+            `valid` and `test` (layer, target, split); the columns of the target table, `ceiling`, `reliability`, ...
+            are coordinates of the dimension target. The facts are the attribute `facts`, as JSON.
+        """
+        import xarray as xr
+
+        arrays = self.arrays
+        variables = {name: (dims, np.asarray(arrays[name])) for name, dims in DIMENSIONS.items() if name in arrays}
+        coords = {
+            "layer": np.asarray(arrays["layers"]).astype(str),
+            "target": np.asarray(arrays["target_target_id"]),
+            "split": np.arange(np.shape(arrays["test"])[2]),
+        }
+        for name in arrays:
+            if name in PER_TARGET or name == "ceiling_spread" or name.startswith("target_"):
+                values = np.asarray(arrays[name])
+                # netCDF has no truth values
+                coords[_column(name)] = ("target", values.astype(np.int8) if values.dtype == bool else values)
+        return xr.Dataset(variables, coords, {"facts": json.dumps(self.facts)})
+
+    def plot(self, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
+        """Draw the score of every layer: median over targets, mean and standard deviation over splits.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            Default: new ones. Several scores may be drawn into the same axes.
+        """
+        import matplotlib.pyplot as plt
+
+        if axes is None:
+            _, axes = plt.subplots(figsize=(max(4.0, 0.6 * len(self.facts["layers"]) + 2), 3.6), layout="constrained")
+        rows = self.facts["layers"]
+        names = [row["layer"] for row in rows]
+        test, spread = (np.array([np.nan if row[c] is None else row[c] for row in rows]) for c in ("test", "test_sd"))
+        line = axes.errorbar(names, test, spread, marker="o", capsize=3, label=f"{self.model}, layer")[0]
+        per_unit = self.facts["best_per_unit"]
+        if per_unit is not None and per_unit["test"] is not None:
+            label = f"{self.model}, best layer per unit"
+            axes.axhline(per_unit["test"], color=line.get_color(), linestyle=":", label=label)
+        if self.facts["ceiling"] is not None:
+            # several scores on one dataset share their ceiling: one entry in the legend
+            drawn = axes.get_legend_handles_labels()[1]
+            label = "_ceiling" if "noise ceiling" in drawn else "noise ceiling"
+            axes.axhline(self.facts["ceiling"], color="0.5", linestyle="--", label=label)
+        metric = METRIC_LABELS.get(self.facts["metric"], self.facts["metric"])
+        axes.set(ylabel=f"test {metric}", title=f"{' + '.join(self.datasets)}, {self.facts['targets']} targets")
+        axes.tick_params(axis="x", rotation=0 if max(map(len, names)) < 8 and len(names) < 8 else 60)
+        axes.legend(frameon=False, fontsize="small")
+        return axes
+
+    def write(self, path: str | Path) -> None:
+        """Write the score to a .csv, .parquet or .json file (a row per layer, target and split) or a .nc file."""
+        check_scores_file(str(path))
+        write_scores([self], path)
+
+
+def check_scores_file(path: str | None) -> None:
+    """Raise BadInput for a file that scores cannot be written to; called before anything is computed."""
+    check_output(path, (*SUFFIXES, ".nc"))
+
+
+def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
+    """Write scores to one file, wholly or not at all; the suffix decides the format."""
+    if path is None:
+        return
+    suffix = Path(path).suffix
+    if suffix == ".json":
+        content = [dict(s.facts) | {"scores": json.loads(s.to_dataframe().to_json(orient="records"))} for s in scores]
+        write_rows(content, path)
+    elif suffix == ".nc":
+        if len(scores) > 1:
+            raise BadInput(f"{len(scores)} scores for one .nc file; expected 1: name one dataset, or write .parquet")
+        with writing(Path(path), "--output"), replacing_file(Path(path)) as part:
+            scores[0].to_xarray().to_netcdf(part)
+    else:
+        import pandas as pd
+
+        write_rows(pd.concat([score.to_dataframe() for score in scores], ignore_index=True), path)
+
+
+def _column(name: str) -> str:
+    """Name of the column of an array `target_...`."""
+    short = name.removeprefix("target_")
+    return name if short in RESERVED or name == "target_id" else short
