@@ -13,7 +13,9 @@ from . import data, pipeline
 from .config import Config, export_homes
 from .data.arrays import stimuli
 from .data.declare import Dataset, Electrodes, Fmri, Task
+from .models.spec import N_COMPONENTS
 from .pipeline import Objects, Reporter, Request, Score, check_options
+from .pipeline.run import resolve_device
 from .records import Activations, Choices, Labels, Responses, Stimuli
 from .utils import BadInput, regular_bins, thin
 
@@ -132,7 +134,7 @@ def extract(
     mode: str = "block",
     context_ms: float = Request.context_ms,
     precision: str = "fp32",
-    n_components: int | None = 5000,
+    n_components: int | None = N_COMPONENTS,
     device: str = "auto",
     batch_size: int | None = None,
 ) -> Activations:
@@ -195,7 +197,7 @@ def extract(
             sink,
             mode=mode,
             context_ms=context_ms,
-            device=_device(device),
+            device=resolve_device(device),
             batch_size=batch_size,
             precision=precision,
             n_components=n_components,
@@ -291,12 +293,6 @@ def _name(model: "torch.nn.Module | Model") -> str:
     return name if isinstance(name, str) and name else type(model).__name__
 
 
-def _device(device: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
 @contextlib.contextmanager
 def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     """Return the model ready to run; afterwards a network of the caller is in its mode and on its device again."""
@@ -307,7 +303,7 @@ def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     from .models.sources.file import as_model
 
     if isinstance(model, str):
-        yield models.load(model, _device(request.device))
+        yield models.load(model, resolve_device(request.device))
         return
     if not isinstance(getattr(model, "module", model), torch.nn.Module):
         raise BadInput(f"model {model!r}; expected a name, a torch.nn.Module or a Model")
@@ -315,7 +311,7 @@ def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     training = {part: part.training for part in network.modules()}
     device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
     try:
-        prepared = as_model(request.model, model, _device(request.device))
+        prepared = as_model(request.model, model, resolve_device(request.device))
         layers = prepared.layers if request.layers else dict(thin(list(prepared.layers.items())))
         prepared = replace(prepared, layers=layers)
         yield replace(prepared, digest=prepared.digest or model_digest(prepared, "object"))

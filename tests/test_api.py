@@ -128,6 +128,12 @@ def test_extract_gives_binned_features(homes, quadrants):
     assert found.n_valid.tolist() == [6, 6, 6]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU is needed")
+def test_a_gpu_that_is_not_there_is_refused(homes, quadrants):
+    with pytest.raises(BadInput, match="cuda, but torch sees no GPU; expected cpu"):
+        dv.extract(Means(2), quadrants[0][:1], bin_ms=100, device="cuda")
+
+
 def test_lists_of_datasets_and_models():
     assert dv.datasets("fmri").loc["keles2024-fmri", "benchmark"] == "fmri"
     assert set(dv.datasets()["benchmark"]) == {"fmri", "electrodes", "task", "behaviour"}

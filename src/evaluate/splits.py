@@ -10,7 +10,7 @@ import numpy as np
 from ..utils import BadInput
 from .align import codes
 from .decoders.base import Split
-from .protocol import LAYOUT, N_SPLITS, SEED, TEST_SHARE, TOLERANCE_MS, VALID_SHARE
+from .protocol import LAYOUT, LAYOUTS, N_SPLITS, SEED, TEST_SHARE, TOLERANCE_MS, VALID_SHARE
 
 
 def segments(stimulus: np.ndarray, start_ms: np.ndarray, segment_ms: float) -> np.ndarray:
@@ -83,7 +83,7 @@ def segment_splits(
     Raises
     ------
     BadInput
-        If there are fewer than three segments, or no training row is left.
+        If the layout does not exist, there are fewer than three segments, or no training row is left.
 
     Examples
     --------
@@ -92,6 +92,8 @@ def segment_splits(
     >>> [(len(split.valid), len(split.test)) for split in splits]
     [(10, 10), (10, 10)]
     """
+    if layout not in LAYOUTS:
+        raise BadInput(f"layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
     segment = segments(stimulus, time_ms[:, 0], segment_ms)
     size = np.bincount(segment, weights=weights)
     stimulus_of_segment = np.zeros(len(size), dtype=int)

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..models.spec import DEFAULT_CONTEXT_MS, Model
+from ..models.spec import DEFAULT_CONTEXT_MS, N_COMPONENTS, Model
 from ..records import Stimuli
 from ..utils import BadInput, first_names, granted_cores
 from .batching import Batch, Batcher, out_of_memory
@@ -171,7 +171,7 @@ def extract(
     device="cpu",
     batch_size: int | None = None,
     precision: str = "fp32",
-    n_components: int | None = 5000,
+    n_components: int | None = N_COMPONENTS,
     partial: bool = False,
     progress: Callable[[float, float, str], None] | None = None,
     stop: Callable[[], bool] | None = None,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_CONTEXT_MS = 4000.0  # window length of a video model where none is given
+N_COMPONENTS = 5000  # dimensions of the sparse random projection of a layer
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields
 
 from ..arguments import count, count_or_zero, make_parser, number, number_or_zero
 from ..data import BY_BENCHMARK
+from ..evaluate import protocol
 from .request import (
-    ALPHA_PER_TARGET,
     DECODERS,
-    LAYOUTS,
     MIN_BOOTSTRAP,
     MODES,
     PRECISIONS,
@@ -143,7 +142,7 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         )
         group.add_argument(
             "--split",
-            choices=LAYOUTS,
+            choices=protocol.LAYOUTS,
             default=DEFAULTS["layout"],
             help="held-out segments are contiguous runs, or scattered over the films",
         )
@@ -164,8 +163,8 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         group.add_argument(
             "--alpha-per-target",
             nargs="?",
-            const=ALPHA_PER_TARGET[0],
-            choices=ALPHA_PER_TARGET,
+            const=protocol.ALPHA_PER_TARGET[0],
+            choices=protocol.ALPHA_PER_TARGET,
             help="one ridge penalty per target, by generalised (gcv) or exact (loo) leave-one-out error; without a "
             "value: gcv (default: one penalty for all targets)",
         )

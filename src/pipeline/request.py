@@ -11,9 +11,7 @@ from ..utils import BadInput, unknown_name
 
 MODES = ("block", "causal")
 PRECISIONS = ("fp32", "bf16", "fp16")
-LAYOUTS = ("runs", "scattered")
 DECODERS = ("ridge", "pls")
-ALPHA_PER_TARGET = ("gcv", "loo")
 STAGES = ("activation", "evaluation", "ceiling")
 MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent
 
@@ -104,9 +102,9 @@ class Request:
     def __post_init__(self):
         _check_choice("mode", self.mode, MODES)
         _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("layout", self.layout, LAYOUTS)
+        _check_choice("layout", self.layout, protocol.LAYOUTS)
         _check_choice("decoder", self.decoder, DECODERS)
-        _check_choice("alpha_per_target", self.alpha_per_target, (None, *ALPHA_PER_TARGET))
+        _check_choice("alpha_per_target", self.alpha_per_target, (None, *protocol.ALPHA_PER_TARGET))
         for stage in self.rerun:
             _check_choice("rerun", stage, STAGES)
         for name in ("context_ms", "clip_ms"):

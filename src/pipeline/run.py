@@ -20,6 +20,7 @@ from ..ceiling import Ceiling, split_half
 from ..config import Config
 from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
+from ..models.spec import N_COMPONENTS
 from ..records import Activations, Choices, Labels, Responses, Stimuli
 from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
 from ..utils import BadInput, array_digest, counted, digest, size_text, unknown_name
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 Record = Responses | Labels | Choices
 
-N_COMPONENTS = 5000
 SOURCES = Path(__file__).parents[1]
 
 
@@ -104,14 +104,7 @@ class Run:
     @cached_property
     def device(self) -> str:
         """Device of the model: that of the request or, for "auto", a GPU if there is one."""
-        import torch
-
-        wanted = self.request.device
-        if wanted == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        if wanted.startswith("cuda") and not torch.cuda.is_available():
-            raise BadInput(f"--device {wanted}, but torch sees no GPU; expected cpu, or a machine with a GPU")
-        return wanted
+        return resolve_device(self.request.device)
 
     @cached_property
     def _loaded(self) -> "tuple[Model, tuple[Path, ...]]":
@@ -307,6 +300,17 @@ class Run:
             report(done, total, text)
 
         return step
+
+
+def resolve_device(device: str) -> str:
+    """Return the device of a request or, for "auto", a GPU if there is one; BadInput for a GPU that torch lacks."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput(f"--device {device}, but torch sees no GPU; expected cpu, or a machine with a GPU")
+    return device
 
 
 def _data_facts(record: Record) -> dict[str, Any]:

@@ -108,3 +108,9 @@ def test_a_class_too_small_to_split_is_named():
         item_splits(12, strata=["a"] * 10 + ["b"] * 2)
     with pytest.raises(BadInput, match="2 items; expected at least 3"):
         item_splits(2)
+
+
+def test_an_unknown_layout_is_refused():
+    stimulus, time_ms = films(200)
+    with pytest.raises(BadInput, match="layout 'run'; expected one of runs, scattered"):
+        segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=0.0, layout="run")

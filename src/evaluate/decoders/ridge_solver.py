@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from ...utils import BadInput
+from ..protocol import ALPHA_PER_TARGET
 from .eigendecomposition import Eigendecomposition
 from .targets import Targets, centred
 
-MODES = (None, "gcv", "loo")
+MODES = (None, *ALPHA_PER_TARGET)
 RESOLUTION = 1e-6  # errors closer than this share of the targets' sum of squares are compared in float64
 NOISE_FREE = 1e-5  # a residual below this share of a target's sum of squares is computed in float64
 MARGIN = 1e-3  # relative excess of a lower bound over the least error that rules an alpha out
