@@ -1,5 +1,6 @@
 """A small store for fault injection: three tasks that run in child processes, which can be killed at any line."""
 
+import faulthandler
 import hashlib
 import logging
 import os
@@ -27,6 +28,7 @@ ACTIVATIONS = ActivationKey("r3d", "m" * 64, tuple(SIZES), "s" * 64, BINS_MS, Fa
 # source files whose lines are counted and killed at
 TRACED = (str(Path(src.store.__file__).parent), files.__file__, locks.__file__)
 POLL_SECONDS = 0.02
+CHILD_SECONDS = 300
 
 
 @dataclass
@@ -136,6 +138,8 @@ def collect(child: tuple[int, int]) -> Outcome:
 
 
 def _run_child(work: Callable[[], object], before: Callable[[], None] | None, writing: int) -> None:
+    # a fork of a process with threads may stop at a lock that one of them held: it ends and prints its stack
+    faulthandler.dump_traceback_later(CHILD_SECONDS, exit=True, file=2)
     records: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(f"{record.levelname} {record.getMessage()}")

@@ -62,7 +62,7 @@ def test_a_failed_rendering_leaves_nothing(tmp_path):
 
 def test_processes_that_come_at_once_render_once(tmp_path):
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=ensure, args=(tmp_path / "home" / "study",)) for _ in range(4)]
+    workers = [context.Process(target=ensure, args=(tmp_path / "home" / "study",), daemon=True) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
