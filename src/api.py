@@ -17,7 +17,7 @@ from .models.spec import N_COMPONENTS
 from .pipeline import Objects, Reporter, Request, Score, check_options
 from .pipeline.run import resolve_device
 from .records import Activations, Choices, Labels, Responses, Stimuli
-from .utils import BadInput, regular_bins, thin
+from .utils import BadInput, regular_bins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,8 @@ def score(
     ----------
     model : str, torch.nn.Module or Model
         A name of `models()`, "Random-NAME", "path/to/file.py:function", a network, or a `Model` with the preprocessing
-        and the layers of a network. A network takes images (batch, 3, 224, 224) or clips (batch, 3, T, 224, 224).
+        and the layers of a network. A network takes images (batch, 3, 224, 224) or clips (batch, 3, T, 224, 224);
+        the options `input_size` and `fps` change its size and its 25 frames per second.
     dataset : str, sequence of str, Dataset, Responses or Labels
         A name of `datasets()` or "path/to/file.py:function"; several fMRI names for a joint score; a declaration
         (`Fmri`, `Electrodes`, `Task`, `Behaviour`); or a record (`responses(...)`, `labels(...)`).
@@ -134,6 +135,8 @@ def extract(
     mode: str = "block",
     context_ms: float = Request.context_ms,
     precision: str = "fp32",
+    input_size: int | tuple[int, int] | None = None,
+    fps: float | None = None,
     n_components: int | None = N_COMPONENTS,
     device: str = "auto",
     batch_size: int | None = None,
@@ -149,12 +152,17 @@ def extract(
     bin_ms : float, optional
         Width of the time bins in ms; default: one frame of the model.
     layers : sequence of str
+        Any modules of the network; "module@2" is the second call of one in a pass, "module.key" a part of its output.
         Default: all layers of the model, thinned to 15.
     mode : {"block", "causal"}
         Inference mode of a video model.
     context_ms : float
         Length of a window of a video model, in ms.
     precision : {"fp32", "bf16", "fp16"}
+    input_size : int or (int, int), optional
+        Height and width of the input of a network in px; default: 224 x 224.
+    fps : float, optional
+        Frames per second of a network, or of any model of single frames; default: 25, or that of the model.
     n_components : int or None
         Number of dimensions of the sparse random projection; None: features are not projected.
     device : str
@@ -181,17 +189,24 @@ def extract(
     export_homes(config)
     label = model if isinstance(model, str) else _name(model)
     request = Request(
-        "electrodes", label, (), tuple(layers), mode, context_ms, precision, device=device, batch_size=batch_size
+        "electrodes",
+        label,
+        (),
+        tuple(layers),
+        mode,
+        context_ms,
+        precision,
+        _option(input_size),
+        fps,
+        device=device,
+        batch_size=batch_size,
     )
     with _as_model(model, request) as prepared:
-        chosen = {layer: axes for layer, axes in prepared.layers.items() if not layers or layer in layers}
-        if missing := [layer for layer in layers if layer not in chosen]:
-            raise BadInput(f"unknown layer of {label} '{missing[0]}'; expected one of {', '.join(prepared.layers)}")
         width_ms = 1000 / prepared.fps if bin_ms is None else bin_ms
         bins_ms = regular_bins(float(np.max(shown.duration_ms)), width_ms)
         sink = ArraySink(len(shown), len(bins_ms))
         run(
-            replace(prepared, layers=chosen),
+            prepared,
             shown,
             bins_ms,
             sink,
@@ -299,11 +314,17 @@ def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     import torch
 
     from . import models
-    from .models.loading import model_digest
+    from .models.inspect.repeat import check_repeatable
+    from .models.loading import model_digest, with_chosen
     from .models.sources.file import as_model
 
+    device_used = resolve_device(request.device)
     if isinstance(model, str):
-        yield models.load(model, resolve_device(request.device))
+        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
+        loaded = models.load(model, device_used, **chosen)
+        if models.resolve(model).source == "own":
+            check_repeatable(loaded, device_used)
+        yield loaded
         return
     if not isinstance(getattr(model, "module", model), torch.nn.Module):
         raise BadInput(f"model {model!r}; expected a name, a torch.nn.Module or a Model")
@@ -311,9 +332,9 @@ def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     training = {part: part.training for part in network.modules()}
     device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), torch.device("cpu"))
     try:
-        prepared = as_model(request.model, model, resolve_device(request.device))
-        layers = prepared.layers if request.layers else dict(thin(list(prepared.layers.items())))
-        prepared = replace(prepared, layers=layers)
+        prepared = as_model(request.model, model, device_used, request.input_size, request.fps)
+        prepared = with_chosen(prepared, request.layers, device_used)
+        check_repeatable(prepared, device_used)
         yield replace(prepared, digest=prepared.digest or model_digest(prepared, "object"))
     finally:
         network.to(device)

@@ -65,7 +65,7 @@ FMRI = ("fmri", "-m", "fake-net", "-d", "fake-clips-fmri")
             r"unknown fmri dataset 'fake-fmir'; did you mean fake-fmri",
         ),
         (("electrodes", "-m", "fake-net", "-d", "fake-electrodse"), r"did you mean fake-electrodes"),
-        ((*FMRI, "--layers", "motoin"), r"unknown layer of fake-net 'motoin'; did you mean motion\?"),
+        ((*FMRI, "--layers", "motoin"), r"unknown layer of fake-net 'motoin'; did you mean motion or motion.vote\?"),
         ((*FMRI, "--output", "scores.xls"), r"--output scores.xls; expected a name that ends in .csv, .json"),
         ((*FMRI, "--output", "no/such/folder/x.csv"), r"there is no folder .*no/such/folder; create it first"),
         ((*FMRI, "--device", "cuda:7"), r"--device cuda:7, but .*; expected cpu"),

@@ -9,6 +9,7 @@ from ..config import Config
 from ..models import MODELS, ModelEntry, all_names, load, resolve
 from ..models.converters import CONVERTERS, convert
 from ..models.extras import missing
+from ..models.spec import left_out_text
 from ..tables import aligned, markdown
 from . import PROGRAM
 from .progress import Terminal
@@ -94,6 +95,8 @@ def _check(options: argparse.Namespace) -> int:
     model = load(name, device)
     if entry.note:
         print(f"{model.name}: note: {entry.note}", flush=True)
+    if model.left_out:
+        print(f"{model.name}: note: {left_out_text(model.left_out)}", flush=True)
     say(f"{name}: 2/4 noise: two samples together, repeated, and each alone")
     failures = failed_checks(model, device)
     if not failures:

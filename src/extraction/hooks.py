@@ -55,6 +55,7 @@ def hooked(model: Model, record: Callable[[str, torch.Tensor], None]) -> Abstrac
 
     def check_and_record(layer: str, output: Any) -> None:
         output = model.process_output(layer, output) if model.process_output else output
+        output = outputs.plain(output) if isinstance(output, torch.Tensor) else output
         expected = len(model.layers[layer]) + 1
         if not isinstance(output, torch.Tensor) or output.ndim != expected:
             got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -123,12 +124,21 @@ class HookedModel:
         binning = self._binnings[n_steps]
         with torch.autocast(self.device.type, enabled=False):
             values = self._project(layer, bin_steps(output.float(), time, binning.matrix))
-            self._results[layer] = (values.to("cpu", non_blocking=True), binning.contributions)
+            values = values.to("cpu", non_blocking=True)
+            if _same_memory(values, output):
+                # a later in-place operation of the network would change them
+                values = values.clone()
+            self._results[layer] = (values, binning.contributions)
 
     def _project(self, layer: str, rows: torch.Tensor) -> torch.Tensor:
         """Project rows (n, n_features); raise BadInput if their size differs from that of earlier passes."""
         n_features = rows.shape[1]
         if self.sizes.setdefault(layer, n_features) != n_features:
+            if layer in self._results:
+                raise BadInput(
+                    f"model {self.model.name}, layer {layer}: {self.sizes[layer]} features, then {n_features} in a "
+                    f"later call of the same pass; expected the name of one call, as {layer}@1"
+                )
             raise BadInput(
                 f"model {self.model.name}, layer {layer}: {n_features} features, {self.sizes[layer]} before; expected "
                 f"one size; resize all videos to one size in preprocess, and keep time out of a layer's tokens"
@@ -137,6 +147,11 @@ class HookedModel:
             self._projections[layer] = make_projection(layer, n_features, self._n_components, self.device)
         projection = self._projections[layer]
         return rows if projection is None else projection(rows)
+
+
+def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Return True for two views of one memory."""
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
 def make_binning(rows: Sequence[Row], n_steps: int, device) -> Binning:

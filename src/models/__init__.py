@@ -19,7 +19,7 @@ Examples
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -150,7 +150,15 @@ def _base_entry(base: str, prefix: str) -> ModelEntry:
     raise unknown_name("model", prefix + base, [prefix + name for name in names])
 
 
-def load(name: str, device: str = "cpu", limit: int = 15) -> "Model":
+def load(
+    name: str,
+    device: str = "cpu",
+    limit: int = 15,
+    *,
+    layers: Sequence[str] = (),
+    input_size: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> "Model":
     """Return the model of that name.
 
     Parameters
@@ -161,6 +169,13 @@ def load(name: str, device: str = "cpu", limit: int = 15) -> "Model":
         Device of the network.
     limit : int, default 15
         Maximum number of layers; more are thinned to evenly spaced ones, first and last kept.
+    layers : sequence of str, default ()
+        These layers instead: any module of the network, "module@2" for its second call in a pass, "module.key" for a
+        part of its output.
+    input_size : (int, int), optional
+        Height and width of the input in px, for a `torch.nn.Module` of a user's file; default: 224 x 224.
+    fps : float, optional
+        Frames per second, for a model of single frames or a `torch.nn.Module` of a user's file; default: the model's.
 
     Returns
     -------
@@ -172,15 +187,23 @@ def load(name: str, device: str = "cpu", limit: int = 15) -> "Model":
     BadInput
         For an unknown name, a missing package or weight file, and a network that cannot be used.
     """
-    return load_watched(name, device, limit)[0]
+    return load_watched(name, device, limit, layers=layers, input_size=input_size, fps=fps)[0]
 
 
-def load_watched(name: str, device: str = "cpu", limit: int = 15) -> "tuple[Model, tuple[Path, ...]]":
+def load_watched(
+    name: str,
+    device: str = "cpu",
+    limit: int = 15,
+    *,
+    layers: Sequence[str] = (),
+    input_size: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> "tuple[Model, tuple[Path, ...]]":
     """Return the model of that name and the weight files that were opened for it.
 
     Parameters
     ----------
-    name, device, limit
+    name, device, limit, layers, input_size, fps
         As in `load`.
 
     Returns
@@ -192,7 +215,7 @@ def load_watched(name: str, device: str = "cpu", limit: int = 15) -> "tuple[Mode
     """
     from .loading import load_entry
 
-    return load_entry(resolve(name), device, limit)
+    return load_entry(resolve(name), device, limit, layers, input_size, fps)
 
 
 def source_files(name: str) -> tuple[Path, ...]:
@@ -210,7 +233,8 @@ def source_files(name: str) -> tuple[Path, ...]:
     """
     entry = resolve(name)
     here = Path(__file__).parent
-    ours = [here / part for part in ("loading.py", "inspect/axes.py", "spec.py", "weights.py")]
+    inspection = [f"inspect/{part}.py" for part in ("axes", "choose", "outputs", "probe")]
+    ours = [here / part for part in ("loading.py", *inspection, "spec.py", "weights.py")]
     return tuple(sorted({*ours, Path(entry.module.__file__), *entry.module.source_files(entry.argument)}))
 
 

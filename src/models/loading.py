@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..utils import BadInput, canonical_json, digest, seed_from, thin
 from .checkpoints import plain_state, put, read_state
 from .extras import require
-from .spec import Model
+from .spec import Model, check_input
 from .weights import opened_weights
 
 if TYPE_CHECKING:
@@ -24,36 +24,59 @@ if TYPE_CHECKING:
 STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model")
 
 
-def load_entry(entry: "ModelEntry", device: str, limit: int) -> tuple[Model, tuple[Path, ...]]:
-    """Return the entry's model on `device` with at most `limit` layers, and the weight files opened for it.
+def load_entry(
+    entry: "ModelEntry",
+    device: str,
+    limit: int,
+    layers: Sequence[str] = (),
+    input_size: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> tuple[Model, tuple[Path, ...]]:
+    """Return the entry's model on `device` and the weight files opened for it.
 
+    Its layers are those named or, without names, its own, at most `limit` of them.
     The random initial values of a builder come from a seed in the name, so that two processes build the same network.
     Raises BadInput for a model that is unavailable and for an optional extra that is not installed.
     """
     if entry.unavailable:
         raise BadInput(entry.unavailable)
     require(entry.name, entry.extra)
+    if entry.source != "own":
+        check_input(entry, input_size, fps)
+    source = {"input_size": input_size, "fps": fps} if entry.source == "own" else {}
     with opened_weights() as files:
         state = plain_state(_users_state(entry.finetuned)) if entry.finetuned else {}
-        model, recipe = _built(entry, device, weights=not (entry.random or state))
+        model, recipe = _built(entry, device, weights=not (entry.random or state), **source)
         if state and model.module.state_dict().keys() - state.keys():
-            model, recipe = _built(entry, device, weights=True)
+            model, recipe = _built(entry, device, weights=True, **source)
         if entry.random:
             _check_weights(entry.name, model.module)
             reinitialise(model.module, seed_from(f"Random-{_seed_name(entry)}"))
         if entry.finetuned:
             put(model.module, state, f"{entry.name}: the state dict {entry.finetuned}", partial=True)
     model.module.eval().requires_grad_(False).to(device)
-    layers = {layer: model.layers[layer] for layer in thin(list(model.layers), limit)}
     if entry.random or entry.finetuned or recipe is not None:
         model = replace(model, digest=model_digest(model, recipe or model.digest))
-    return replace(model, name=entry.name.removeprefix("NoDownsample-"), layers=layers), tuple(files)
+    model = replace(model, name=entry.name.removeprefix("NoDownsample-"))
+    if fps is not None and entry.source != "own":
+        check_input(model, None, fps)
+        model = replace(model, fps=float(fps))
+    return with_chosen(model, layers, device, limit), tuple(files)
 
 
-def _built(entry: "ModelEntry", device: str, weights: bool) -> tuple[Model, str | None]:
+def with_chosen(model: Model, layers: Sequence[str], device: str, limit: int = 15) -> Model:
+    """Return the model with the named layers or, without names, with at most `limit` of its own."""
+    if not layers:
+        return replace(model, layers={layer: model.layers[layer] for layer in thin(list(model.layers), limit)})
+    from .inspect.choose import with_layers
+
+    return with_layers(model, layers, device)
+
+
+def _built(entry: "ModelEntry", device: str, weights: bool, **source) -> tuple[Model, str | None]:
     """Return the model of the entry's source and its recipe, with its published weights or its initial values."""
     with seeded(seed_from("build", _seed_name(entry))):
-        return entry.module.load(entry.argument, device, weights)
+        return entry.module.load(entry.argument, device, weights, **source)
 
 
 def _users_state(path: str) -> dict:

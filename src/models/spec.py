@@ -1,17 +1,44 @@
 """The Model record: a network with its input and its layers, as the extraction takes it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..utils import BadInput, counted
+
 if TYPE_CHECKING:
     import torch
+
+    from .catalogue.entry import ModelEntry
 
 
 DEFAULT_CONTEXT_MS = 4000.0  # window length of a video model where none is given
 N_COMPONENTS = 5000  # dimensions of the sparse random projection of a layer
+
+
+def check_input(model: "Model | ModelEntry", input_size: tuple[int, int] | None, fps: float | None) -> None:
+    """Raise BadInput for an input size or a frame rate where the model's own preprocessing decides them.
+
+    The rate of a model of single frames can be chosen: it is only how often a film is sampled.
+    """
+    if input_size is not None:
+        raise BadInput(
+            f"input size {'x'.join(map(str, input_size))} for {model.name}, whose preprocessing fixes its input; "
+            "expected none: the option is for a torch.nn.Module of your own"
+        )
+    if fps is not None and model.kind == "video":
+        raise BadInput(
+            f"{fps:g} frames per second for {model.name}, a model of clips at {model.fps:g}; expected none: the "
+            "option is for models of single frames and for a torch.nn.Module of your own"
+        )
+
+
+def left_out_text(left_out: "Mapping[str, str]") -> str:
+    """Return the layers that were left out and the reasons, as one line."""
+    reasons = "; ".join(f"{layer}: {reason}" for layer, reason in left_out.items())
+    return f"{counted(len(left_out), 'layer')} left out, which cannot be read ({reasons})"
 
 
 @dataclass(frozen=True)
@@ -28,8 +55,11 @@ class Model:
         Frames, uint8 array of shape (n_frames, height, width, 3), RGB -> float tensor. Kind "image": one row per
         frame, (n_frames, ...). Kind "video": the input of one clip, without the batch axis.
     layers : mapping of {str: str}
-        Axes of each layer's output for one sample, by module path, in the network's order. Letters without the batch
-        axis: T (time), C (channel), H and W (space), K (token). A layer of kind "image" has no T.
+        Axes of each layer's output for one sample, in the network's order. Letters without the batch axis: T (time),
+        C (channel), H and W (space), K (token). A layer of kind "image" has no T. A layer is named by the path of its
+        module, with "@2" for the second call in a pass (without it the last one counts) and ".key" for a part of an
+        output that is a dict, a dataclass or a tuple. A complex output has its real and imaginary parts in a last
+        axis C of size 2; truth values are 0 and 1.
     kind : "image" or "video"
         Input of the network.
     fps : float
@@ -43,6 +73,8 @@ class Model:
         Minimum and maximum duration of one forward pass, ms.
     process_output : callable, optional
         (layer, output of its module) -> tensor of the batch axis and the declared axes. By default the output itself.
+    left_out : mapping of {str: str}, default {}
+        Modules that would be layers by default but cannot be read, and the reason for each.
 
     Examples
     --------
@@ -65,3 +97,4 @@ class Model:
     num_frames: tuple[float, float] = (1, np.inf)
     duration_ms: tuple[float, float] = (0.0, np.inf)
     process_output: "Callable[[str, Any], torch.Tensor] | None" = None
+    left_out: Mapping[str, str] = field(default_factory=dict)

@@ -87,7 +87,12 @@ def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
         help="names of --list, or path/to/file.py:function; all: every dataset that is not embedded",
     )
     parser.add_argument(
-        "--layers", nargs="+", default=[], metavar="LAYER", help="only these layers (default: all, thinned to 15)"
+        "--layers",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="only these layers: any module, module@2 for its second call in a pass, module.key for a part of its "
+        "output (default: all, thinned to 15)",
     )
     parser.add_argument("--list", action="store_true", help="list the datasets and models, and exit")
 
@@ -109,6 +114,18 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--precision", choices=PRECISIONS, default=DEFAULTS["precision"], help="precision of the forward pass"
+    )
+    group.add_argument(
+        "--input-size",
+        type=_input_size,
+        metavar="PX|HxW",
+        help="input of a network of your own, in px (default: 224)",
+    )
+    group.add_argument(
+        "--fps",
+        type=number,
+        metavar="N",
+        help="frames per second of a network of your own (default: 25), or of any model of single frames",
     )
     group.add_argument(
         "--batchsize", type=_batch_size, metavar="N|auto", help="rows of a forward pass (default: auto, as many as fit)"
@@ -243,6 +260,8 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         mode=options.inference_mode,
         context_ms=options.context_duration,
         precision=options.precision,
+        input_size=options.input_size,
+        fps=options.fps,
         splits=options.splits,
         seed=options.seed,
         bootstrap=options.bootstrap,
@@ -280,6 +299,13 @@ def _bootstrap_size(text: str) -> int:
     if not is_bootstrap_size(n):
         raise argparse.ArgumentTypeError(f"{text}; expected 0, or at least {MIN_BOOTSTRAP} for the ends of an interval")
     return n
+
+
+def _input_size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text}; expected px, as 112, or height x width, as 112x160")
+    return int(sides[0]), int(sides[-1])
 
 
 def _batch_size(text: str) -> int | None:

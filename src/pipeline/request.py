@@ -4,6 +4,7 @@ import math
 import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 from ..evaluate import protocol
 from ..models.spec import DEFAULT_CONTEXT_MS
@@ -29,13 +30,18 @@ class Request:
     datasets : tuple of str
         For "fmri", all of them form one joint regression; otherwise each has a score of its own.
     layers : tuple of str
-        Layers to score, in any order; empty: all layers of the model, thinned to 15.
+        Layers to score, in any order: any module of the network, "module@2" for its second call in a pass,
+        "module.key" for a part of its output; empty: all layers of the model, thinned to 15.
     mode : {"block", "causal"}
         Inference mode of a video model: consecutive windows, or for every frame the window that ends there.
     context_ms : float
         Length of a window of a video model, in ms.
     precision : {"fp32", "bf16", "fp16"}
         Precision of the forward pass.
+    input_size : int or (int, int), optional
+        Height and width of the input in px, for a network of one's own; default: 224 x 224.
+    fps : float, optional
+        Frames per second, for a network of one's own or a model of single frames; default: 25, or that of the model.
     clip_ms : float
         fMRI: length of the film segments that are the units of a split, in ms.
     gap_ms : float
@@ -82,6 +88,8 @@ class Request:
     mode: str = "block"
     context_ms: float = DEFAULT_CONTEXT_MS
     precision: str = "fp32"
+    input_size: int | tuple[int, int] | None = None
+    fps: float | None = None
     clip_ms: float = protocol.SEGMENT_MS
     gap_ms: float = protocol.GAP_MS
     layout: str = protocol.LAYOUT
@@ -110,6 +118,12 @@ class Request:
         for name in ("context_ms", "clip_ms"):
             _check(name, getattr(self, name), lambda value: 0 < value < math.inf, "a number above 0")
         _check("gap_ms", self.gap_ms, lambda value: 0 <= value < math.inf, "0 or a number above it")
+        if self.fps is not None:
+            _check("fps", self.fps, lambda value: 0 < value < math.inf, "a number above 0")
+        if self.input_size is not None:
+            size = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,) * 2
+            _check("input_size", size, _is_size, "height and width in px, whole numbers above 0")
+            object.__setattr__(self, "input_size", tuple(map(int, size)))
         for name in ("splits", "jobs"):
             _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
@@ -119,6 +133,11 @@ class Request:
 def is_bootstrap_size(n: int) -> bool:
     """Return whether an interval can be made of `n` bootstrap samples; 0 is no interval."""
     return n == 0 or n >= MIN_BOOTSTRAP
+
+
+def _is_size(size: tuple) -> bool:
+    """Return True for height and width in whole px."""
+    return len(size) == 2 and all(isinstance(side, Integral) and side > 0 for side in size)
 
 
 def check_options(names: Collection[str]) -> None:

@@ -20,10 +20,10 @@ from ..ceiling import Ceiling, split_half
 from ..config import Config
 from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
-from ..models.spec import N_COMPONENTS
+from ..models.spec import N_COMPONENTS, check_input, left_out_text
 from ..records import Activations, Choices, Labels, Responses, Stimuli
 from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
-from ..utils import BadInput, array_digest, counted, digest, size_text, unknown_name
+from ..utils import BadInput, array_digest, counted, digest, size_text
 from .objects import Objects
 from .request import Reporter, Request, Stopped
 
@@ -66,9 +66,11 @@ class Run:
         self._data_metadata: dict[str, dict[str, Any]] = {}
 
     def check_model(self) -> None:
-        """Raise BadInput for a model that does not exist; loads nothing."""
+        """Raise BadInput for a model that does not exist or does not take the options of the input; loads nothing."""
         if self.objects.model is None:
-            models.resolve(self.request.model)
+            entry = models.resolve(self.request.model)
+            if entry.source != "own":
+                check_input(entry, self.request.input_size, self.request.fps)
 
     def declaration(self, name: str) -> Dataset:
         """Return the declaration of a dataset of the request; raises BadInput where there is none.
@@ -108,11 +110,18 @@ class Run:
 
     @cached_property
     def _loaded(self) -> "tuple[Model, tuple[Path, ...]]":
-        """The model and its weight files."""
+        """The model and its weight files; BadInput for a user's network whose values are not repeatable."""
         if self.objects.model is not None:
             return self.objects.model, ()
-        self.report.say(f"loading {self.request.model}")
-        return models.load_watched(self.request.model, self.device)
+        from ..models.inspect.repeat import check_repeatable
+
+        request = self.request
+        self.report.say(f"loading {request.model}")
+        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
+        model, files = models.load_watched(request.model, self.device, **chosen)
+        if models.resolve(request.model).source == "own":
+            check_repeatable(model, self.device)
+        return model, files
 
     def data_metadata(self, name: str) -> dict[str, Any]:
         """Return the facts about a dataset that keys need: digests, bins and stimuli, without its values."""
@@ -140,16 +149,22 @@ class Run:
 
     @cached_property
     def model_metadata(self) -> dict[str, Any]:
-        """Facts about the model that keys need, without its weights."""
-        name = self.request.model
-        if self.objects.model is not None:
-            return self._model_facts()
+        """Facts about the model that keys need, without its weights; layers that were left out are reported."""
+        facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
+        if facts["left_out"]:
+            self.report.say(f"{self.request.model}: {left_out_text(facts['left_out'])}")
+        return facts
+
+    def _stored_model_facts(self) -> dict[str, Any]:
+        request, name = self.request, self.request.model
 
         def make() -> Metadata:
             facts = self._model_facts()
             return Metadata(facts, (*self._loaded[1], *models.source_files(name)), models.versions(name))
 
-        return self.store.metadata("model", name, make, inputs={"weights_home": str(self.config.weights_home)})
+        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
+        inputs = {"weights_home": str(self.config.weights_home), **{k: v for k, v in chosen.items() if v}}
+        return self.store.metadata("model", name, make, inputs=inputs)
 
     def _model_facts(self) -> dict[str, Any]:
         from ..extraction.extract import feature_sizes
@@ -161,16 +176,13 @@ class Run:
             "fps": float(model.fps),
             "layers": dict(model.layers),
             "features": feature_sizes(model, self.device),
+            "left_out": dict(model.left_out),
         }
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
-        """Layers to score, in the network's order: all, or those of the request."""
-        have = tuple(self.model_metadata["layers"])
-        for layer in self.request.layers:
-            if layer not in have:
-                raise unknown_name(f"layer of {self.request.model}", layer, have)
-        return tuple(layer for layer in have if not self.request.layers or layer in self.request.layers)
+        """Layers to score, in the network's order: all, or those that the request's names denote."""
+        return tuple(self.model_metadata["layers"])
 
     def activation_key(self, stimuli: Mapping[str, Any], bins_ms: np.ndarray, partial: bool = False) -> ActivationKey:
         """Return the key of the model's activations to the stimuli of a dataset's metadata, in some time bins."""

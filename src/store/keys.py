@@ -93,7 +93,7 @@ class ActivationKey(Key):
     precision: str
     n_components: int | None
     fps: float
-    version: int = 1
+    version: int = 2
 
     def label(self) -> str:
         """Return the readable start of the file name."""

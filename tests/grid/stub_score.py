@@ -40,6 +40,7 @@ class StubStore(Store):
                 "fps": 25.0,
                 "layers": {"conv": "CHW", "head": "C"},
                 "features": {"conv": 8000, "head": 10},
+                "left_out": {},
             },
         }
         files = (Path(os.environ["STUB_PLAN"]).with_name("source.py"), *sorted(Path(np.__file__).parent.glob("*.py")))

@@ -176,9 +176,10 @@ def test_arranging_only_moves_values():
 def test_first_tensor_of_what_blocks_return():
     one, two = torch.zeros(1), torch.ones(1)
     assert first_tensor((one, two)) is one
-    assert first_tensor({"hidden": two, "more": one}) is two
     assert first_tensor([None, two]) is two
-    assert first_tensor("text") == "text"
+    assert first_tensor(((None, two), [one])) is two
+    assert first_tensor({"hidden": two, "more": one}) is None
+    assert first_tensor("text") is None
 
 
 @pytest.mark.parametrize(

@@ -61,15 +61,15 @@ def _resized(batch: Tensor, axis: int | None) -> Tensor | None:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(batch)
 
 
-def _batch_axis(layer: str, two: tuple[int, ...], three: tuple[int, ...]) -> int:
+def _batch_axis(two: tuple[int, ...], three: tuple[int, ...]) -> int:
     """Return the axis whose size follows the number of samples, from the shapes for two and for three of them."""
     if not two or len(two) != len(three):
-        raise Unreadable(f"layer {layer}: no tensor, or one whose rank depends on the batch: {two}, {three}")
+        raise Unreadable(f"no tensor, or one without a batch axis: shapes {two} and {three} for 2 and 3 samples")
+    if 0 in two:
+        raise Unreadable(f"no values: outputs of shape {two}")
     follows = [i for i, (a, b) in enumerate(zip(two, three, strict=True)) if a * SAMPLES[1] == b * SAMPLES[0]]
     if len(follows) != 1:
-        raise Unreadable(
-            f"layer {layer}: outputs of shape {two} for 2 samples and {three} for 3; one batch axis expected"
-        )
+        raise Unreadable(f"outputs of shape {two} for 2 samples and {three} for 3; one batch axis expected")
     return follows[0]
 
 
@@ -157,7 +157,7 @@ def detect(
     batches, refused = {}, {}
     for layer in layers:
         try:
-            axis = _batch_axis(layer, two[layer], three[layer])
+            axis = _batch_axis(two[layer], three[layer])
         except Unreadable as reason:
             refused[layer] = str(reason)
             continue
@@ -167,7 +167,7 @@ def detect(
     for layer, factors in _factors(module, batches, probe, where, frames, base, two).items():
         axes = "".join(map(_letter, factors))
         if axes.count("T") > 1:
-            refused[layer] = f"layer {layer}: outputs of shape {two[layer]} have two axes of time"
+            refused[layer] = f"outputs of shape {two[layer]} have two axes of time"
         else:
             found[layer] = OutputAxes(axes, batches[layer].batch, batches[layer].fold)
     return found, refused

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...utils import first_names
 from ..errors import error_line
 from ..spec import Model
-from .outputs import run
+from .outputs import located, plain, run
 from .probe import clips, frame_counts
 
 LETTERS = set("TCHWK")
@@ -38,9 +38,8 @@ def _layer_faults(model: Model) -> Iterator[str]:
     """Yield the layers that the network lacks and the axes that are not allowed."""
     if not model.layers:
         yield "layers is empty, expected {module path: axes}"
-    names = dict(model.module.named_modules(remove_duplicate=False))
     for layer, axes in model.layers.items():
-        if layer not in names:
+        if located(model.module, layer) is None:
             yield f"layer {layer} is no module of the network"
         if set(axes) - LETTERS or axes.count("T") > 1:
             yield f"layer {layer} has axes '{axes}', expected letters of TCHWK, T at most once"
@@ -70,7 +69,9 @@ def failed_checks(model: Model, device: str = "cpu") -> list[str]:
         return failures
     readable = {layer for layer, value in together.items() if _readable(model, layer, value, failures)}
     again = _values(model, batch)
-    alone = [_values(model, batch[i : i + 1]) for i in range(2)]
+    alone = _attempt("one sample alone", lambda: [_values(model, batch[i : i + 1]) for i in range(2)], failures)
+    if alone is None:
+        return failures
     for layer in [layer for layer in model.layers if layer in readable]:
         failures += _value_faults(layer, together[layer], again[layer], torch.cat([one[layer] for one in alone]))
     return failures
@@ -97,8 +98,13 @@ def _is_input(model: Model, batch: Any, failures: list[str]) -> bool:
 
 
 def _values(model: Model, batch: Tensor) -> dict[str, Any]:
-    """Return {layer: its last output, arranged as declared}; None where the layer did not run."""
-    read = model.process_output or (lambda _layer, output: output)
+    """Return {layer: its last output, arranged as declared, in floats}; None where the layer did not run."""
+    process = model.process_output or (lambda _layer, output: output)
+
+    def read(layer: str, output: Any) -> Any:
+        value = process(layer, output)
+        return plain(value).float() if isinstance(value, Tensor) else value
+
     outputs = run(model.module, list(model.layers), batch, read)
     return {layer: calls[-1] if calls else None for layer, calls in outputs.items()}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...utils import BadInput
 from ..spec import Model
 from .axes import SAMPLES, InputAxes, batch_first, detect, mismatches, reader
+from .choose import expanded
 from .outputs import sizes
 
 HEIGHT, WIDTH = 96, 128
@@ -57,23 +58,30 @@ def verify(model: Model, device: str) -> None:
 def detected(model: Model, device: str, choose: bool = False) -> Model:
     """Return the model with the detected axes of its layers, and a process_output if an output must be arranged.
 
-    Raises BadInput for a layer that cannot be read. With `choose` such layers are left out, as long as one remains.
+    Raises BadInput for a layer that cannot be read. With `choose` the layers are modules, of which every call and every
+    key of an output is a layer (see `choose.expanded`); those that cannot be read are left out, unless all are.
     """
     counts = frame_counts(model)
-    first = clips(model, 1, counts[0], device)
+    # two samples: a network that normalises over the batch refuses one
+    first = clips(model, SAMPLES[0], counts[0], device)
     where = _image_axes(first) if model.kind == "image" else _clip_axes(model, first, counts[0], device)
 
     def probe(samples: int, n_frames: int) -> Tensor:
         return clips(model, samples, n_frames, device)
 
-    found, refused = detect(model.module, list(model.layers), probe, where, counts)
-    if refused and not (choose and found):
-        raise BadInput(f"{model.name}: " + "; ".join(refused.values()))
+    names, left = list(model.layers), {}
+    if choose:
+        names, left = expanded(model.module, names, first, probe(SAMPLES[0], counts[1]) if len(counts) > 1 else None)
+    found, refused = detect(model.module, names, probe, where, counts)
+    left |= refused
+    if left and not (choose and found):
+        raise BadInput(f"{model.name}: " + "; ".join(f"layer {layer}: {reason}" for layer, reason in left.items()))
     layers = {layer: output.axes for layer, output in found.items()}
     if model.kind == "image":
         layers = {layer: axes.replace("T", "C") for layer, axes in layers.items()}
     as_declared = batch_first(found) and _all_tensors(model, list(layers), first)
-    return replace(model, layers=layers, process_output=None if as_declared else reader(model.module, found))
+    process = None if as_declared else reader(model.module, found)
+    return replace(model, layers=layers, process_output=process, left_out=left)
 
 
 def _all_tensors(model: Model, layers: list[str], batch: Tensor) -> bool:

@@ -1,8 +1,9 @@
 """Source of models: a user's function, `path/to/file.py:function` or `package.module:function`.
 
 The function returns a Model, which is used without changes, or a torch module. The input of a torch module is images
-or clips, whichever it accepts, resized to 224 x 224 px and normalised as for ImageNet, at 25 frames per second. Its
-layers are its top-level modules, containers replaced by their children (`inspect.outputs.blocks`).
+or clips, whichever it accepts, resized to 224 x 224 px and normalised as for ImageNet, at 25 frames per second; size
+and rate are options. Its layers are its top-level modules, containers replaced by their children
+(`inspect.outputs.blocks`), one layer per call and per key of an output (`inspect.choose.expanded`).
 """
 
 import ast
@@ -19,18 +20,17 @@ import numpy as np
 
 from ...utils import BadInput, digest, executed, file_digest, importable, unknown_name
 from ..errors import error_line
-from ..spec import Model
+from ..spec import Model, check_input
 from ..weights import without_weights
 
 if TYPE_CHECKING:
     import torch
 
-SIZE = 224
+SIZE = (224, 224)
 FPS = 25.0
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FRAME_COUNTS = (16, 8, 32, 4, 64)
-INPUTS = {"images (batch, 3, 224, 224)": "CHW", "clips (batch, 3, T, 224, 224)": "CTHW"}
-INPUTS |= {"clips (batch, T, 3, 224, 224)": "TCHW"}
+INPUTS = {"images (batch, 3, {})": "CHW", "clips (batch, 3, T, {})": "CTHW", "clips (batch, T, 3, {})": "TCHW"}
 
 
 def _parts(reference: str) -> tuple[str, str]:
@@ -103,27 +103,47 @@ def ready(reference: str) -> str:
     return "yes"
 
 
-def load(reference: str, device: str, weights: bool = True) -> tuple[Model, str | None]:
+def load(
+    reference: str,
+    device: str,
+    weights: bool = True,
+    input_size: tuple[int, int] | None = None,
+    fps: float | None = None,
+) -> tuple[Model, str | None]:
     """Return the user's model and the digest of its file, which covers its preprocessing; None if it has a digest.
 
-    weights: False builds it with torch's functions for weight files replaced (see `without_weights`).
+    weights: False builds it with torch's functions for weight files replaced (see `without_weights`); input_size, fps:
+    as in `as_model`.
     """
     with nullcontext() if weights else without_weights():
         result = _called(reference)
         recipe = digest([file_digest(_file(reference)), _parts(reference)[1]])
         digested = isinstance(result, Model) and result.digest
-        return as_model(reference, result, device), None if digested else recipe
+        recipe = digest([recipe, list(input_size)]) if input_size not in (None, SIZE) else recipe
+        return as_model(reference, result, device, input_size, fps), None if digested else recipe
 
 
-def as_model(name: str, made: Any, device: str) -> Model:
-    """Return a user's network, or their Model, as a Model called `name` on the device; BadInput for anything else."""
+def as_model(
+    name: str, made: Any, device: str, input_size: tuple[int, int] | None = None, fps: float | None = None
+) -> Model:
+    """Return a user's network, or their Model, as a Model called `name` on the device; BadInput for anything else.
+
+    input_size: height and width of a network's input, px, 224 x 224 by default; fps: its frames per second, 25 by
+    default. A Model fixes its input; only the rate of one of single frames can be chosen.
+    """
     import torch
 
+    from ..wrappers import unwrapped, unwrapped_model
+
     if isinstance(made, Model):
-        return _checked(name, made, device)
+        made = unwrapped_model(replace(made, name=name)) if isinstance(made.module, torch.nn.Module) else made
+        model = _checked(name, made, device)
+        check_input(model, input_size, fps)
+        return model if fps is None else replace(model, fps=float(fps))
     if not isinstance(made, torch.nn.Module):
         raise BadInput(f"{name} is of type {type(made).__name__}; expected a torch.nn.Module or a Model record")
-    return _wrapped(name, made.eval().to(device), device)
+    module, _ = unwrapped(name, made)
+    return _wrapped(name, module.eval().to(device), device, input_size or SIZE, fps or FPS)
 
 
 def _checked(reference: str, model: Model, device: str) -> Model:
@@ -148,33 +168,33 @@ def _called(reference: str) -> Any:
             raise BadInput(f"{reference} needs the package '{error.name}'; pip install it first") from error
 
 
-def _preprocessor(axes: str) -> Callable[[np.ndarray], "torch.Tensor"]:
-    """Return the function from frames to images (n, 3, 224, 224), or to one clip with these axes."""
+def _preprocessor(axes: str, size: tuple[int, int]) -> Callable[[np.ndarray], "torch.Tensor"]:
+    """Return the function from frames to images (n, 3, height, width), or to one clip with these axes."""
 
     def preprocess(frames: np.ndarray) -> "torch.Tensor":
         import torch
 
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-        images = torch.nn.functional.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True)
+        images = torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
         images = (images - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
         return images.transpose(0, 1).contiguous() if axes == "CTHW" else images
 
     return preprocess
 
 
-def _wrapped(reference: str, module: "torch.nn.Module", device: str) -> Model:
+def _wrapped(reference: str, module: "torch.nn.Module", device: str, size: tuple[int, int], fps: float) -> Model:
     """Return a user's network as a Model with detected input, layers and axes."""
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
-    axes, num_frames = _accepted_input(reference, module, device)
+    axes, num_frames = _accepted_input(reference, module, device, size)
     model = Model(
         name=reference,
         module=module,
-        preprocess=_preprocessor(axes),
+        preprocess=_preprocessor(axes, size),
         layers=dict.fromkeys(blocks(module), ""),
         kind="video" if "T" in axes else "image",
-        fps=FPS,
+        fps=float(fps),
         digest="",
         num_frames=num_frames,
     )
@@ -183,13 +203,15 @@ def _wrapped(reference: str, module: "torch.nn.Module", device: str) -> Model:
     return detected(model, device, choose=True)
 
 
-def _accepted_input(reference: str, module: "torch.nn.Module", device: str) -> tuple[str, tuple[float, float]]:
+def _accepted_input(
+    reference: str, module: "torch.nn.Module", device: str, size: tuple[int, int]
+) -> tuple[str, tuple[float, float]]:
     """Return the axes of the first input that the network accepts, images first, and its limits on frames."""
     import torch
 
     def refusal(axes: str, n_frames: int, samples: int = 2) -> str:
         """Return the error of a forward pass, "" if there is none."""
-        shape = {"C": 3, "T": n_frames, "H": SIZE, "W": SIZE}
+        shape = {"C": 3, "T": n_frames, "H": size[0], "W": size[1]}
         try:
             with torch.inference_mode():
                 module(torch.zeros((samples, *(shape[a] for a in axes)), device=device))
@@ -208,9 +230,9 @@ def _accepted_input(reference: str, module: "torch.nn.Module", device: str) -> t
             return axes, (1 if not refusal(axes, 1, samples=1) else min(accepted), np.inf)
         if accepted:
             return axes, (accepted[0], accepted[0]) if "T" in axes else (1, np.inf)
-        refusals[text] = errors[counts[0]]
+        refusals[text.format(f"{size[0]}, {size[1]}")] = errors[counts[0]]
     raise BadInput(
         f"{reference}: the network takes none of "
         + "; ".join(f"{text} ({reason})" for text, reason in refusals.items())
-        + "; return a Model record with its own preprocess"
+        + "; choose another --input-size, or return a Model record with its own preprocess"
     )
