@@ -1,9 +1,10 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
+MINUTES ?= 60
 DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
 
-.PHONY: help demo test test-slow slurm-test lint format bench faults clean
+.PHONY: help demo test test-slow test-explore slurm-test lint format bench faults clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +20,11 @@ test: $(READY)  ## set up, then run the quick tests
 test-slow: $(READY)  ## the tests that take longer
 	tests/report/install.sh
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m slow -n 2 --dist loadfile --durations=10
+
+test-explore: $(READY)  ## the property tests on new examples, MINUTES=60 long, until one fails
+	end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
+		OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --hypothesis-profile=explore \
+		$$(grep -rl "from hypothesis" tests --include="test_*.py") || exit 1; done
 
 lint: $(READY)  ## check style, imports and docstrings
 	$(PY) -m ruff check .

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+# every run draws the same examples; `make test-explore` draws new ones
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("same")
 RENDERERS = [*(ROOT / "src" / "data").rglob("*.py"), *(ROOT / "src" / "fakenet").glob("*.py")]
 
 

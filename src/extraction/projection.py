@@ -199,4 +199,4 @@ def _cells(bits: np.random.PCG64, counts: np.ndarray, block: int) -> tuple[np.nd
         repeated = np.zeros(len(counts), dtype=bool)
         repeated[owner[1:][cells[1:] == cells[:-1]]] = True
         pending = repeated[owner]
-    return cells, (signed_cells & 1).astype(np.int8) * 2 - 1
+    return signed_cells >> 1, (signed_cells & 1).astype(np.int8) * 2 - 1

@@ -25,6 +25,14 @@ print(sha256(b"".join(part.tobytes() for part in sparse_signs(6001, 100, 7))).he
 """
 
 
+@pytest.mark.parametrize("n_features", [2, 3, 4, 6, 9])
+def test_a_component_without_a_cell_is_all_zeros(n_features):
+    drawn = [sparse_signs(n_features, 1, seed) for seed in range(500)]
+    assert all(counts.sum() == len(columns) == len(signs) for counts, columns, signs in drawn)
+    empty = [len(columns) == 0 for _, columns, _ in drawn]
+    assert np.mean(empty) == pytest.approx((1 - 1 / np.sqrt(n_features)) ** n_features, abs=0.05)
+
+
 @settings(max_examples=30, deadline=None)
 @given(n_features=st.integers(2, 3000), n_components=st.integers(1, 50), seed=st.integers(0, 2**32 - 1))
 def test_cells_are_distinct_signs_in_order(n_features, n_components, seed):
