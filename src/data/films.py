@@ -36,7 +36,9 @@ def write_lossless(path: Path, frames: Iterable[np.ndarray], fps: float) -> Path
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
-    with replacing_file(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
+    # without random identifiers: equal frames give equal bytes, and stored activations of them stay valid
+    options = {"fflags": "+bitexact"}
+    with replacing_file(path) as temporary, av.open(str(temporary), "w", "matroska", options=options) as container:
         stream = None
         for image in frames:
             grey = image.ndim == 2
