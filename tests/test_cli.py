@@ -157,6 +157,17 @@ def test_a_closed_pipe_is_silent(cli):
         assert done.stderr == ""
 
 
+def test_a_terminal_without_unicode_shows_plain_characters(cli):
+    arguments = ("-m", "fake-net", "-d", "fake-clips-fmri", "--splits", "2", "--bootstrap", "0")
+    assert "±" in cli("fmri", *arguments).stdout
+    plain = cli("fmri", *arguments, PYTHONIOENCODING="ascii").stdout
+    assert "+-" in plain
+    assert plain.isascii()
+    unknown = cli("fmri", "-m", "\u03b1-net", "-d", "fake-fmri", expect=2, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert len(unknown.stderr.splitlines()) == 1
+    assert "'?-net'" in unknown.stderr
+
+
 def test_ctrl_c_is_one_line_and_130(call):
     from src.arguments import make_parser
     from src.cli import execute

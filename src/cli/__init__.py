@@ -5,6 +5,7 @@ stopped by SIGTERM, with all finished steps kept.
 """
 
 import argparse
+import codecs
 import importlib
 import logging
 import os
@@ -28,6 +29,8 @@ COMMANDS = {
     "report": "make a page, figures and tables of the stored scores",
 }
 INTERRUPTED = 130
+# what a terminal without Unicode shows instead; other characters become "?"
+ASCII = {"±": "+-", "×": "x", "²": "2", "–": "-"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +70,7 @@ def execute(
     Arguments behind a `--` are `options.flags`, the flags of another command; only parsers with the default
     `takes_flags` accept them.
     """
+    _replace_what_cannot_be_shown()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     try:
@@ -94,6 +98,21 @@ def execute(
         # the reader of our output has closed it, as in `... list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _replace_what_cannot_be_shown() -> None:
+    """Let standard output and error print text that their encoding lacks, as on a terminal with LC_ALL=C."""
+    codecs.register_error(
+        "ascii-text", lambda error: ("".join(map(_in_ascii, error.object[error.start : error.end])), error.end)
+    )
+    for stream in (sys.stdout, sys.stderr):
+        # a captured stream, as in a notebook, is text and encodes nothing
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="ascii-text")
+
+
+def _in_ascii(character: str) -> str:
+    return ASCII.get(character, "?")
 
 
 def whole_parser() -> argparse.ArgumentParser:
