@@ -23,7 +23,7 @@ from src.utils import array_digest, digest
 IDS = tuple(f"film-{i}" for i in range(7))
 SIZES = {"conv.1": 5, "head/2": 3}
 BINS_MS = tuple((1000.0 * t, 1000.0 * (t + 1)) for t in range(4))
-CEILING = CeilingKey("fake-fmri", "d" * 64, splits=10, seed=1)
+CEILING = CeilingKey(("fake-fmri",), ("d" * 64,), splits=10, seed=1)
 ACTIVATIONS = ActivationKey("r3d", "m" * 64, tuple(SIZES), "s" * 64, BINS_MS, False, "block", 4000, "fp32", None, 25)
 # source files whose lines are counted and killed at
 TRACED = (str(Path(src.store.__file__).parent), files.__file__, locks.__file__)

@@ -25,7 +25,8 @@ LAYOUTS = {
     "scattered, no gap": ("scattered", 0.0),
     "scattered, 10 s gap": ("scattered", 10.0),
     "runs, no gap": ("runs", 0.0),
-    "runs, 10 s gap (default)": ("runs", 10.0),
+    "runs, 10 s gap": ("runs", 10.0),
+    "tiled runs, 10 s gap (default)": ("tiled", 10.0),
 }
 N_FEATURES, N_TARGETS = 200, 60
 

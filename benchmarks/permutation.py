@@ -18,6 +18,7 @@ from src.analysis import permutation
 from src.analysis.bootstrap import bootstrap
 from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Ridge
+from src.evaluate.layer_choice import Rule
 from src.evaluate.protocol import GAP_MS, N_BOOTSTRAP, SEED, SEGMENT_MS
 from src.evaluate.splits import segment_splits, segments
 from src.tables import aligned
@@ -79,7 +80,7 @@ def main() -> None:
         without.append(timed(lambda: cross_validate_problem(bare, decoder, "pearson"))[0])
         seconds, result = timed(lambda: cross_validate_problem(made, decoder, "pearson"))
         kept.append(seconds)
-        best = result.test[result.resampling.layer]
+        best = Rule(nested=False).test({"valid": result.valid, "test": result.test})
         resampling.append(timed(lambda r=result, b=best: bootstrap(r.resampling, b, N_BOOTSTRAP, SEED))[0])
     one = replace(bare, layers=dict(list(made.layers.items())[:1]))
     single = timed(lambda: permutation.null([lambda: one], decoder, "pearson", given.permutations))[0]

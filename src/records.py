@@ -4,7 +4,7 @@ Times are float64 milliseconds in half-open bins; 0 is the first frame of the st
 float32 unless stated otherwise. A table is a dict of equally long lists or arrays, one entry per item.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,10 +99,20 @@ class Stimuli:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over ids, kinds, file contents, durations of images and pieces of files; independent of paths."""
-        content = {path: file_digest(path) for path in set(self.paths)}
         shown = [float(ms) if kind == "image" else None for ms, kind in zip(self.duration_ms, self.kind, strict=True)]
-        rows = [[*row] for row in zip(self.ids, self.kind, map(content.get, self.paths), shown, strict=True)]
+        rows = [[*row] for row in zip(self.ids, self.kind, self._files, shown, strict=True)]
         return digest([row + list(self.piece_ms(k) or ()) for k, row in enumerate(rows)])
+
+    @property
+    def contents(self) -> tuple[Hashable, ...]:
+        """Content of each stimulus: digest of its file, and piece of it; equal for copies under other names."""
+        return tuple((file, self.piece_ms(k)) for k, file in enumerate(self._files))
+
+    @cached_property
+    def _files(self) -> tuple[str, ...]:
+        """Digest of each stimulus' file."""
+        content = {path: file_digest(path) for path in set(self.paths)}
+        return tuple(content[path] for path in self.paths)
 
 
 @dataclass(frozen=True)

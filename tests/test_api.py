@@ -94,7 +94,7 @@ def test_labels_are_a_task(homes, quadrants):
     films, values = quadrants
     brightest = values.mean(axis=(1, 2)).argmax(axis=1)
     record = dv.labels(films, np.array(["a", "b", "c", "d"])[brightest])
-    score = dv.score(Means(2), record, **OPTIONS | {"splits": 2})
+    score = dv.score(Means(2), record, **OPTIONS | {"splits": 3})
     assert score.facts["benchmark"] == "task"
     assert score.facts["metric"] == "accuracy"
 

@@ -55,8 +55,8 @@ def cut(responses, n_bins=None, n_stimuli=None, n_repetitions=None):
 
 
 def test_fewer_segments_than_the_splits_need(attempt, films):
-    with pytest.raises(BadInput, match=r"2 segments of 15 s; expected at least 3.*--clip-duration"):
-        attempt("fmri", Fmri, cut(films, n_bins=30, n_stimuli=1))
+    with pytest.raises(BadInput, match=r"1 segments of 15 s; expected at least 2.*--clip-duration"):
+        attempt("fmri", Fmri, cut(films, n_bins=15, n_stimuli=1))
 
 
 def test_one_repetition_has_no_ceiling(attempt, films):
@@ -85,14 +85,15 @@ def test_a_class_with_fewer_items_than_the_splits_need(attempt, films):
 
 
 def test_too_few_stimuli_for_electrodes(attempt, films):
-    with pytest.raises(BadInput, match="2 items; expected at least 3"):
-        attempt("electrodes", Electrodes, cut(films, n_bins=10, n_stimuli=2))
+    with pytest.raises(BadInput, match="1 items; expected at least 2"):
+        attempt("electrodes", Electrodes, cut(films, n_bins=10, n_stimuli=1))
 
 
 def test_datasets_of_other_units_are_not_scored_together(attempt, films, monkeypatch):
     other = replace(films, units={k: np.asarray(v)[::-1] for k, v in films.units.items()})
     monkeypatch.setitem(data.BY_BENCHMARK["fmri"], "other", Fmri(name="other", load=lambda folder: other, **CARD))
     from src.evaluate import fmri
+    from src.evaluate.protocol import Protocol
 
     with pytest.raises(BadInput, match="expected the same units in all datasets of a joint score"):
-        fmri.check([films, other], fmri.Options())
+        fmri.check([films, other], Protocol())

@@ -123,12 +123,14 @@ def test_every_command_has_help_with_two_examples(command):
 def test_the_defaults_are_those_of_a_request(run):
     out = " ".join(run("fmri", "--help")[1].split())
     for option, default in (
-        ("--gap S", "10"),
+        ("--gap S", "10, published: 0"),
+        ("--penalty {blocks,rows,gcv}", "blocks, published: rows"),
+        ("--split {tiled,runs,scattered}", "tiled, published: scattered"),
         ("--splits N", "10"),
         ("--context-duration MS", "4000"),
         ("--seed N", "0"),
     ):
-        assert re.search(rf"{option} (?:(?!--).)*\(default: {default}\)", out), option
+        assert re.search(rf"{re.escape(option)} (?:(?!--).)*\(default: {default}\)", out), option
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
@@ -233,6 +235,8 @@ def test_sigterm_keeps_what_is_done_and_leaves_with_143(cli):
         "colour",
         "--splits",
         "2",
+        "--permutations",
+        "300",
     ]
     command = [sys.executable, str(ROOT / "score_fmri.py"), *arguments]
     process = subprocess.Popen(
@@ -260,26 +264,22 @@ def test_columns_are_aligned():
 
 
 def test_undefined_numbers_are_printed_as_a_dash():
+    row = {"layer": "l", "valid": None, "valid_sd": None, "test": 0.5, "test_sd": 0.1, "normalised": None}
+    row |= {"best": True, "share": 1.0}
     facts = {
         "benchmark": "fmri",
         "model": "m",
         "datasets": ["d"],
         "metric": "pearson",
-        "options": {"splits": 2},
-        "layers": [
-            {
-                "layer": "l",
-                "valid": None,
-                "valid_sd": None,
-                "test": 0.5,
-                "test_sd": 0.1,
-                "normalised": None,
-                "best": True,
-            }
-        ],
+        "options": {"splits": 2, "protocol": "default 2", "layer_choice": "nested"},
+        "layers": [row],
+        "headline": row,
+        "one_layer": row,
         "best_per_unit": None,
+        "interval": None,
         "regions": [],
         "targets": 3,
+        "splits": 2,
         "undefined": 1,
         "masked": 2,
         "ceiling": 0.8,

@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+# the closed forms hold for responses as they were planted, over whole films
+PLANTED = ("-m", "fake-net", "-d", "fake-fmri", "--audit", "--runs", "averaged", "--high-pass", "0")
+PLANTED += ("--ceiling-rows", "all")
+
 
 def scores(cli, script, *arguments, name="scores.parquet", **environment):
     """The tidy table that a script writes, and what it prints."""
@@ -18,7 +22,7 @@ def scores(cli, script, *arguments, name="scores.parquet", **environment):
 @pytest.fixture(scope="session")
 def planted(cli):
     """fake-net on fake-fmri, with the null beside it."""
-    return scores(cli, "fmri", "-m", "fake-net", "-d", "fake-fmri", "--audit", name="planted.parquet")
+    return scores(cli, "fmri", *PLANTED, name="planted.parquet")
 
 
 def per_unit(table, column="test"):
@@ -40,6 +44,20 @@ def test_the_planted_layer_reaches_the_closed_form_best_in_every_region(planted)
         assert abs(gap) < 0.05, f"{region}: {right} misses the best possible r by {gap:.3f}"
         wrong = reached.drop(columns=right).median()
         assert wrong.max() < reached[right].median() - 0.1, f"{region}: {wrong.idxmax()} reaches {wrong.max():.3f}"
+
+
+def test_the_planted_model_reaches_the_ceiling_and_leads_pixels(cli):
+    """By the default protocol; the best single layer of the planted model is no better than pixels."""
+    headline = {}
+    for model in ("fake-net", "pixels"):
+        path = cli.home / f"{model}.json"
+        cli("fmri", "-m", model, "-d", "fake-fmri", "--output", path)
+        (score,) = json.loads(path.read_text())
+        headline[model] = score["headline"]
+    assert headline["fake-net"]["layer"] == "best layer per unit"
+    assert 0.95 < headline["fake-net"]["normalised"] < 1.03
+    assert headline["fake-net"]["low"] > headline["pixels"]["high"]
+    assert headline["pixels"]["normalised"] < 0.25
 
 
 def test_units_without_signal_and_parted_responses_score_zero(planted):
@@ -67,11 +85,10 @@ def test_the_printed_table_names_the_planted_layer_of_each_region(planted):
 
 
 def test_a_second_run_computes_nothing_prints_the_same_and_imports_nothing_heavy(cli, planted):
-    arguments = ["-m", "fake-net", "-d", "fake-fmri", "--audit"]
-    again = cli("fmri", *arguments, RESULTCACHING_CACHEDONLY="1")
+    again = cli("fmri", *PLANTED, RESULTCACHING_CACHEDONLY="1")
     assert again.stdout == planted[1]
     assert again.stderr == ""
-    imports = cli("fmri", *arguments, PYTHONPROFILEIMPORTTIME="1").stderr
+    imports = cli("fmri", *PLANTED, PYTHONPROFILEIMPORTTIME="1").stderr
     for package in ("torch", "xarray", "pandas", "sklearn", "scipy", "brainscore_vision"):
         assert not re.search(rf"\| +{package}$", imports, re.M), f"a cached run imports {package}"
 

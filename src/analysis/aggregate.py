@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .. import ceiling
 from ..evaluate import align
-from ..evaluate.layer_choice import best_layer, split_medians
-from ..utils import nan_median
+from ..evaluate.layer_choice import split_medians, stored_rule
+from ..utils import nan_mean
 
 
 def aggregate(test: np.ndarray) -> float:
@@ -30,13 +31,13 @@ def aggregate(test: np.ndarray) -> float:
     return float(split_medians(test).mean())
 
 
-def best_layer_test(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the test scores of the layer with the best validation score.
+def headline_test(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the test scores of the layers that the headline of a score reports.
 
     Parameters
     ----------
     arrays : mapping of str to array
-        "valid" and "test" of shape (n_layers, n_targets, n_splits).
+        "valid" and "test" of shape (n_layers, n_targets, n_splits); "layer_choice", see `evaluate.layer_choice.Rule`.
 
     Returns
     -------
@@ -44,10 +45,11 @@ def best_layer_test(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
     Examples
     --------
-    >>> best_layer_test({"valid": np.array([[[0.1]], [[0.2]]]), "test": np.array([[[0.7]], [[0.5]]])})
-    array([[0.5]])
+    >>> arrays = {"valid": np.array([[[0.1, 0.3]], [[0.2, 0.1]]]), "test": np.array([[[0.7, 0.6]], [[0.5, 0.4]]])}
+    >>> headline_test(arrays | {"layer_choice": np.array(["nested", "per target"])})
+    array([[0.5, 0.6]])
     """
-    return np.asarray(arrays["test"])[best_layer(np.asarray(arrays["valid"]))]
+    return stored_rule(arrays).test(arrays)
 
 
 def usable_ceiling(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
@@ -56,7 +58,8 @@ def usable_ceiling(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     Parameters
     ----------
     arrays : mapping of str to array
-        "ceiling" and "masked" of shape (n_targets,), both optional.
+        "ceiling" and "masked" of shape (n_targets,), both optional; "crossed" of shape (n_targets, n_windows), see
+        `ceiling.Ceiling.crossed`, whose mean over windows replaces them.
 
     Returns
     -------
@@ -68,6 +71,8 @@ def usable_ceiling(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     >>> usable_ceiling({"ceiling": np.array([0.5, 0.8, 0.0]), "masked": np.array([False, True, False])})
     array([0.5, nan, nan])
     """
+    if "crossed" in arrays:
+        return nan_mean(np.asarray(arrays["crossed"], dtype=np.float64), axis=1)
     if "ceiling" not in arrays:
         return None
     ceiling = np.asarray(arrays["ceiling"], dtype=np.float64)
@@ -75,26 +80,30 @@ def usable_ceiling(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return np.where(np.asarray(arrays["masked"], bool), np.nan, ceiling) if "masked" in arrays else ceiling
 
 
-def normalised(test: np.ndarray, ceiling: np.ndarray) -> float:
-    """Return the median over targets of split-mean score / ceiling.
+def normalised(test: np.ndarray, arrays: Mapping[str, np.ndarray], columns: np.ndarray | slice = slice(None)) -> float:
+    """Return the score in units of the ceiling, see `ceiling.normalised`.
 
     Parameters
     ----------
     test : array of shape (n_targets, n_splits)
-        Scores of one layer.
-    ceiling : array of shape (n_targets,)
-        Usable ceilings, NaN for targets that are left out.
+        Scores.
+    arrays : mapping of str to array
+        The ceilings of all targets, see `usable_ceiling`.
+    columns : int array or slice, optional
+        Targets of `test` among all.
 
     Returns
     -------
     float
+        NaN without a usable ceiling.
 
     Examples
     --------
-    >>> normalised(np.array([[0.25, 0.5], [0.5, 0.5]]), np.array([0.75, np.nan]))
+    >>> normalised(np.array([[0.25, 0.5], [0.5, 0.5]]), {"ceiling": np.array([0.75, 0.0])})
     0.5
     """
-    return float(nan_median(test.mean(axis=1) / ceiling))
+    usable = np.asarray(arrays["crossed"]) if "crossed" in arrays else usable_ceiling(arrays)[:, None]
+    return float(ceiling.normalised(test, usable[columns]))
 
 
 def regions(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

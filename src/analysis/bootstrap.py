@@ -1,41 +1,74 @@
 """Confidence intervals of a score by resampling its segments or stimuli (block bootstrap; Kunsch 1989).
 
 A bootstrap sample keeps the fitted models and weights each split's test rows by the number of copies of their block.
-The deviations of the replicates from their mean are multiplied by `widening` for the variance that other training rows
-would add, and centred on the score itself: the mean of the replicates is biased, since repeated segments make r within
-a short test part less stable.
+Its replicates are rescaled to draws, whose percentiles are the interval:
+
+* on a scale that the score cannot leave: Fisher's z for correlations, the arcsine of the square root for accuracy;
+* around the score itself: the mean of the replicates is biased, since repeated segments make r within a short test part
+  less stable;
+* wider for the variance that other training rows would add (`training_factor`);
+* with the tails of Student's t, since few blocks estimate the spread (`tails`).
+
+`benchmarks/intervals.py` measures coverage, and the level of paired tests, of this rule and of others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..utils import nan_mean, nan_median, seed_from
-from .aggregate import aggregate, normalised
+from .aggregate import aggregate
 
 if TYPE_CHECKING:
     from ..evaluate.bootstrap_statistics import Resampling
 
 LEVEL = 95.0
 BATCH = 1024  # targets whose percentiles are computed at a time
+LIMIT = 1 - 1e-6  # correlations are clipped to it: Fisher's z of 1 is infinite
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scale on which a bounded score has about constant variance.
+
+    forward, inverse: the monotone map to the scale, and back into the score's bounds; unexplained: the share of the
+    responses that a score leaves unexplained.
+    """
+
+    forward: Callable[[np.ndarray], np.ndarray]
+    inverse: Callable[[np.ndarray], np.ndarray]
+    unexplained: Callable[[np.ndarray], np.ndarray]
+
+
+FISHER = Scale(lambda r: np.arctanh(np.clip(r, -LIMIT, LIMIT)), np.tanh, lambda r: 1 - np.clip(r, -1, 1) ** 2)
+ARCSINE = Scale(
+    lambda share: 2 * np.arcsin(np.sqrt(np.clip(share, 0, 1))),
+    lambda angle: np.sin(np.clip(angle, 0, np.pi) / 2) ** 2,
+    lambda share: 1 - np.clip(share, 0, 1),
+)
+
+
+def scale_of(metric: str) -> Scale:
+    """Return the scale of a metric: arcsine for accuracy, Fisher's z for correlations."""
+    return ARCSINE if metric == "accuracy" else FISHER
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Intervals and bootstrap replicates of a score.
+    """Intervals and draws of a score.
 
     Parameters
     ----------
     low, high : arrays of shape (n_targets,)
         95 % interval of each target's split-mean test score.
     aggregate : array of shape (n_samples,)
-        Replicates of the score over all targets.
+        Draws of the score over all targets.
     normalised : array of shape (n_samples,) or None
-        Replicates of the ceiling-normalised score; None without a ceiling.
+        Draws of the ceiling-normalised score; None without a ceiling.
     regions : mapping of str to array of shape (n_samples,)
-        Replicates of each region's score, with the best layer of the region.
+        Draws of each region's score.
     """
 
     low: np.ndarray
@@ -78,17 +111,50 @@ def sample_counts(strata: np.ndarray, n_samples: int, seed: int, identity: str) 
     return counts
 
 
-def recentre(replicates: np.ndarray, score: float, widening: float) -> np.ndarray:
-    """Centre replicates on a score and widen their deviations.
+def training_factor(score: np.ndarray, widening: float, scale: Scale = FISHER) -> np.ndarray:
+    """Return the factor on the spread of the replicates for the variance that other training rows would add.
+
+    Without any effect, training and test rows matter alike: predictions of a test row from a training row, and the
+    reverse, are the same product of noise. Nadeau and Bengio's correction is right there, and too wide where the fit is
+    good. The added variance is therefore multiplied by the share of the responses that the score leaves unexplained.
 
     Parameters
     ----------
-    replicates : array of shape (n_samples,)
-        NaN for an undefined sample, without a test row in any split; it counts as the mean.
-    score : float
-        New mean.
+    score : array of any shape
+        Scores.
     widening : float
-        Factor on the deviations from the mean.
+        Factor for a score of 0, see `evaluate.bootstrap_statistics.widening`.
+    scale : Scale, optional
+        By default that of correlations.
+
+    Returns
+    -------
+    array of the same shape
+
+    References
+    ----------
+    Nadeau and Bengio 2003, Machine Learning 52:239.
+
+    Examples
+    --------
+    >>> training_factor(np.array([0.0, 0.6, 1.0]), 2.0).round(3)
+    array([2.   , 1.709, 1.   ])
+    """
+    return np.sqrt(1 + (widening**2 - 1) * scale.unexplained(score))
+
+
+def tails(strata: np.ndarray, n_samples: int, seed: int, identity: str) -> np.ndarray:
+    """Return factors on the deviations of bootstrap samples that turn a normal distribution into Student's t.
+
+    They are sqrt(df / chi^2) at evenly spaced quantiles of chi^2 in random order. Two models scored on the same rows
+    get the same factors, so that their difference has a t distribution too.
+
+    Parameters
+    ----------
+    strata : int array of shape (n_blocks,)
+        Stratum of each block; df is the number of blocks minus that of strata.
+    n_samples, seed, identity
+        See `sample_counts`.
 
     Returns
     -------
@@ -96,28 +162,61 @@ def recentre(replicates: np.ndarray, score: float, widening: float) -> np.ndarra
 
     Examples
     --------
-    >>> recentre(np.array([1.0, 3.0, np.nan]), 10.0, 2.0)
-    array([ 8., 12., 10.])
+    >>> tails(np.zeros(4, int), 2, 0, "rows").round(2).tolist()
+    [0.85, 1.57]
     """
-    deviations = replicates - nan_mean(replicates, axis=0)
-    known = np.isfinite(deviations)
-    return score + widening * np.where(known | ~known.any(), deviations, 0)
+    from scipy.stats import chi2
+
+    df = max(1, len(strata) - len(np.unique(strata)))
+    order = np.random.default_rng(seed_from("tails", seed, identity)).permutation(n_samples)
+    return np.sqrt(df / chi2.ppf((order + 0.5) / n_samples, df))
 
 
-def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Return the percentile interval of replicates.
+def recentre(replicates: np.ndarray, score: float, factor: np.ndarray | float, scale: Scale = FISHER) -> np.ndarray:
+    """Centre replicates on a score and multiply their deviations, on a scale that keeps them in the score's bounds.
 
     Parameters
     ----------
     replicates : array of shape (n_samples,)
-        Replicates of a score.
+        NaN for an undefined sample, without a test row in any split; it counts as the mean.
+    score : float
+        Centre of the draws.
+    factor : float or array of shape (n_samples,)
+        Factor on the deviations from the mean.
+    scale : Scale, optional
+        By default Fisher's z.
+
+    Returns
+    -------
+    array of shape (n_samples,)
+
+    Examples
+    --------
+    >>> recentre(np.array([-0.5, 0.5, np.nan]), 0.0, 1.0).round(3)
+    array([-0.5,  0.5,  0. ])
+    >>> recentre(np.array([0.5, 0.9]), 0.99, 5.0).round(3)
+    array([0.327, 1.   ])
+    """
+    scaled = scale.forward(np.asarray(replicates, dtype=np.float64))
+    deviations = scaled - nan_mean(scaled, axis=0)
+    known = np.isfinite(deviations)
+    return scale.inverse(scale.forward(score) + factor * np.where(known | ~known.any(), deviations, 0))
+
+
+def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Return the percentile interval of draws.
+
+    Parameters
+    ----------
+    replicates : array of shape (n_samples,)
+        Draws of a score.
     level : float, default 95
-        Per cent of the replicates in the interval.
+        Per cent of the draws in the interval.
 
     Returns
     -------
     low, high : float
-        NaN if a replicate is NaN.
+        NaN if a draw is NaN.
 
     Examples
     --------
@@ -134,25 +233,37 @@ def bootstrap(
     n_samples: int,
     seed: int,
     *,
+    metric: str = "pearson",
+    per_target: bool = False,
     ceiling: np.ndarray | None = None,
-    regional: Mapping[str, np.ndarray] | None = None,
+    normalised: float | None = None,
+    regional: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Bootstrap:
-    """Return intervals and replicates of a score.
+    """Return intervals and draws of a score.
 
     Parameters
     ----------
     resampling : Resampling
         Statistics that cross-validation kept, see `evaluate.bootstrap_statistics`.
     test : array of shape (n_targets, n_splits)
-        Test scores of the best layer.
+        Test scores of the chosen layers.
     n_samples : int
         Number of bootstrap samples.
     seed : int
         Seed of the samples.
+    metric : str, default "pearson"
+        Metric of the score: its draws stay within [0, 1] for "accuracy", within [-1, 1] for others.
+    per_target : bool, default False
+        Take the statistics of a layer per target instead of one layer for all.
     ceiling : array of shape (n_targets,), optional
-        Usable ceilings, NaN for targets that are left out of the normalised score.
-    regional : mapping of str to array, optional
-        {region: test scores (targets of the region, n_splits) of the region's best layer}.
+        Usable ceilings, NaN for targets that are left out of the normalised score. They count as known; the normalised
+        score is multiplied by their median, drawn as a score, and divided again, so that its draws may exceed 1 but not
+        1 / median ceiling.
+    normalised : float, optional
+        Score in units of the ceiling, the centre of its draws; needed with `ceiling`.
+    regional : mapping of str to (int array, array), optional
+        {region: (its targets, their test scores (n_targets of the region, n_splits))}, with a layer per target or the
+        layer chosen for the region.
 
     Returns
     -------
@@ -160,48 +271,87 @@ def bootstrap(
 
     References
     ----------
-    Kunsch 1989, Annals of Statistics 17:1217. Widening: Nadeau and Bengio 2003, Machine Learning 52:239.
+    Kunsch 1989, Annals of Statistics 17:1217.
     """
+    statistics, scale = resampling.per_target if per_target else resampling.one_layer, scale_of(metric)
     counts = sample_counts(resampling.strata, n_samples, seed, resampling.identity)
-    factor, statistics = resampling.widening, resampling.statistics
-    replicates = statistics[None].replicates(counts)
-    low, high = _intervals(replicates, nan_mean(test, axis=1), factor)
+    stretch = tails(resampling.strata, n_samples, seed, resampling.identity)
+
+    def draws(medians: np.ndarray, score: float, unit: float = 1.0) -> np.ndarray:
+        score = score * unit
+        factor = stretch * training_factor(score, resampling.widening, scale)
+        return recentre(medians * unit, score, factor, scale) / unit
+
+    replicates = statistics.replicates(counts)
+    means = nan_mean(test, axis=1)
+    low, high = _intervals(replicates, means, training_factor(means, resampling.widening, scale), stretch, scale)
     scaled = None
     if ceiling is not None and np.isfinite(ceiling).any():
         kept = np.isfinite(ceiling)
-        medians = _medians(replicates[:, kept] / ceiling[kept].astype(np.float32))
-        scaled = recentre(medians, normalised(test, ceiling), factor)
-    by_region = {
-        region: recentre(_medians(statistics[region].replicates(counts)), aggregate(scores), factor)
-        for region, scores in (regional or {}).items()
-    }
-    return Bootstrap(low, high, recentre(_medians(replicates), aggregate(test), factor), scaled, by_region)
+        medians = sample_medians(replicates[:, kept] / ceiling[kept].astype(np.float32))
+        scaled = draws(medians, normalised, float(np.median(ceiling[kept])))
+    by_region = {}
+    for region, (columns, scores) in (regional or {}).items():
+        part = replicates[:, columns] if per_target else resampling.regions[region].replicates(counts)
+        by_region[region] = draws(sample_medians(part), aggregate(scores))
+    return Bootstrap(low, high, draws(sample_medians(replicates), aggregate(test)), scaled, by_region)
 
 
-def _medians(replicates: np.ndarray) -> np.ndarray:
-    """Return the median over targets of each sample: (n_samples, n_targets) -> (n_samples,) float64."""
+def sample_medians(replicates: np.ndarray) -> np.ndarray:
+    """Return the median over targets of each bootstrap sample.
+
+    Targets differ in the estimated score already because of noise; with the noise of the samples on top they would
+    differ more than in new data, and the median would vary more. The targets' means over samples are therefore moved
+    towards their median until the spread over targets in a sample is the one observed.
+
+    Parameters
+    ----------
+    replicates : array of shape (n_samples, n_targets)
+        Scores of the bootstrap samples, NaN = undefined.
+
+    Returns
+    -------
+    float64 array of shape (n_samples,)
+        NaN for a sample without a score.
+
+    Examples
+    --------
+    >>> sample_medians(np.array([[0.0, 0.4, np.nan], [0.2, 0.6, np.nan]])).round(3)
+    array([0.2, 0.4])
+    """
     known = np.isfinite(replicates)
+    mean, median, variance, usable = np.mean, np.median, np.var, replicates
     if not known.all():
         replicates = replicates[:, known.any(axis=0)]
-        if not np.isfinite(replicates).all():
-            return nan_median(replicates, axis=1).astype(np.float64)
+        mean, median, variance, usable = nan_mean, nan_median, np.nanvar, replicates[known.any(axis=1)]
     if not replicates.shape[1]:
         return np.full(len(replicates), np.nan)
-    return np.median(replicates, axis=1).astype(np.float64)
+    means = mean(replicates, axis=0)
+    # variance over targets of what a sample adds to each
+    added, observed = np.mean([variance(sample - means) for sample in usable]), means.var()
+    kept = np.sqrt(max(0.0, 1 - added / observed)) if observed > 0 else 1.0
+    excess = (1 - kept) * (means - np.median(means))
+    return median(replicates - excess.astype(replicates.dtype), axis=1).astype(np.float64)
 
 
-def _intervals(replicates: np.ndarray, score: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return each target's interval around its score: twice (n_targets,) within [-1, 1], NaN where undefined."""
+def _intervals(
+    replicates: np.ndarray, score: np.ndarray, factor: np.ndarray, stretch: np.ndarray, scale: Scale
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each target's interval around its score: twice (n_targets,), NaN where undefined.
+
+    factor: (n_targets,); stretch: (n_samples,).
+    """
     tail = (100 - LEVEL) / 2
     ends = np.empty((2, len(score)))
     for start in range(0, len(score), BATCH):
         columns = slice(start, start + BATCH)
-        batch = np.ascontiguousarray(replicates[:, columns].T)
+        batch = scale.forward(np.ascontiguousarray(replicates[:, columns].T))
+        broken = ~np.isfinite(batch).all(axis=1) & np.isfinite(batch).any(axis=1)
         centre = batch.mean(axis=1)
+        centre[broken] = np.nanmean(batch[broken], axis=1)
+        batch = (batch - centre[:, None]) * stretch.astype(batch.dtype)
         found = np.percentile(batch, [tail, 100 - tail], axis=1)
-        broken = ~np.isfinite(centre) & np.isfinite(batch).any(axis=1)
         if broken.any():
-            centre[broken] = np.nanmean(batch[broken], axis=1)
             found[:, broken] = np.nanpercentile(batch[broken], [tail, 100 - tail], axis=1)
-        ends[:, columns] = score[columns] + factor * (found - centre)
-    return tuple(np.clip(ends, -1, 1))
+        ends[:, columns] = scale.inverse(scale.forward(score[columns]) + factor[columns] * found)
+    return tuple(ends)

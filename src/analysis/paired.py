@@ -1,7 +1,7 @@
 """Paired comparison of two models on the same splits: the difference of their scores, per target and over all.
 
-Replicates of two scores on the same bootstrap samples of segments or stimuli have a large common part. It cancels in
-their difference, whose interval is therefore narrower than those of the two scores.
+Draws of two scores on the same bootstrap samples of segments or stimuli have a large common part. It cancels in their
+difference, whose interval is therefore narrower than those of the two scores.
 """
 
 from collections.abc import Mapping
@@ -9,28 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluate.protocol import TEST_SHARE, VALID_SHARE
 from ..utils import BadInput, nan_mean
-from .aggregate import aggregate, best_layer_test
+from .aggregate import aggregate, headline_test
 from .bootstrap import interval
 from .fdr import q_values
 
 
 def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Compare score a with score b, each with its best layer.
+    """Compare score a with score b, each with the layers that its headline reports.
 
     Parameters
     ----------
     a, b : mapping of str to array
         Stored scores: "valid" and "test" of shape (n_layers, n_targets, n_splits); optionally "bootstrap" of shape
-        (n_samples,) and "resampled", (name of the blocks, identity of the samples).
+        (n_samples,), draws of the score, and "resampled", (name of the blocks, identity of the samples), and
+        "test_to_train", number of test rows divided by that of training rows.
 
     Returns
     -------
     dict
         "difference": a minus b of the aggregated scores. "low", "high", "p": 95 % interval and two-sided p from the
-        bootstrap replicates, None if a score has none. "paired": whether the bootstrap samples are the same; otherwise
-        the scores count as independent. "targets_difference": (n_targets,) of the split-mean test scores.
+        bootstrap draws, None if a score has none. "paired": whether the bootstrap samples are the same; otherwise the
+        scores count as independent. "targets_difference": (n_targets,) of the split-mean test scores.
         "targets_p", "targets_q": (n_targets,), corrected resampled t test over splits and its q values; None unless
         paired, with at least three splits.
 
@@ -51,7 +51,7 @@ def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[st
     >>> found["difference"], found["p"], found["targets_difference"]
     (0.25, None, array([0.25, 0.25]))
     """
-    test_a, test_b = (np.asarray(best_layer_test(arrays), dtype=np.float64) for arrays in (a, b))
+    test_a, test_b = (np.asarray(headline_test(arrays), dtype=np.float64) for arrays in (a, b))
     if test_a.shape != test_b.shape:
         raise BadInput(
             f"scores of {test_a.shape[0]} targets x {test_a.shape[1]} splits and of {test_b.shape[0]} x "
@@ -61,7 +61,7 @@ def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[st
     found = {"difference": aggregate(test_a) - aggregate(test_b), "paired": paired}
     found |= _over_samples(a, b, paired) if replicated else {"low": None, "high": None, "p": None}
     found["targets_difference"] = nan_mean(test_a - test_b, axis=1)
-    found["targets_p"] = _over_splits(test_a - test_b) if paired and test_a.shape[1] > 2 else None
+    found["targets_p"] = _over_splits(test_a - test_b, a) if paired and test_a.shape[1] > 2 else None
     found["targets_q"] = None if found["targets_p"] is None else q_values(found["targets_p"])
     return found
 
@@ -75,17 +75,23 @@ def _same_samples(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> t
 
 
 def _over_samples(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], paired: bool) -> dict[str, float]:
-    """Return the interval and the two-sided p of the difference of the replicates."""
+    """Return the interval and the two-sided p of the difference of the draws, NaN if one is undefined.
+
+    p is twice the share of draws beyond 0, so that it is below 0.05 where the interval excludes 0. The draws carry the
+    factors of `bootstrap.training_factor` and `bootstrap.tails`, and their difference inherits them.
+    """
     of_a, of_b = (np.asarray(arrays["bootstrap"], dtype=np.float64) for arrays in (a, b))
     n = min(len(of_a), len(of_b))
-    # a random pairing makes unpaired replicates independent
+    # a random pairing makes unpaired draws independent
     difference = of_a[:n] - (of_b[:n] if paired else np.random.default_rng(0).permutation(of_b)[:n])
     low, high = interval(difference)
+    if not np.isfinite(difference).all():
+        return {"low": low, "high": high, "p": float("nan")}
     beyond = min(int(np.sum(difference <= 0)), int(np.sum(difference >= 0)))
     return {"low": low, "high": high, "p": min(1.0, 2 * (1 + beyond) / (1 + n))}
 
 
-def _over_splits(difference: np.ndarray) -> np.ndarray:
+def _over_splits(difference: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the two-sided p of differences (n_targets, n_splits): (n_targets,), NaN where a split is undefined.
 
     Their variance is multiplied by 1 / n_splits + n_test / n_train, since the splits share training rows.
@@ -93,7 +99,8 @@ def _over_splits(difference: np.ndarray) -> np.ndarray:
     from scipy.stats import t
 
     n = difference.shape[1]
-    spread = difference.std(axis=1, ddof=1) * np.sqrt(1 / n + TEST_SHARE / (1 - VALID_SHARE - TEST_SHARE))
+    ratio = float(arrays["test_to_train"]) if "test_to_train" in arrays else 1 / (n - 1)
+    spread = difference.std(axis=1, ddof=1) * np.sqrt(1 / n + ratio)
     mean = difference.mean(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * t.sf(np.abs(mean) / spread, n - 1)

@@ -1,10 +1,10 @@
 """Permutation tests: the distribution of scores with the stimulus-response pairing destroyed.
 
 Responses to films are shifted circularly in time, which preserves their autocorrelation; others are shuffled over
-stimuli. Every permutation repeats the whole design on the same splits: fit, choose the layer on validation, score the
-test. For ridge regression the predictions of a permutation are its permuted targets times weights that all permutations
-share, from one eigendecomposition per layer and split, with the penalty chosen on the true training rows. Every other
-decoder is fitted anew.
+stimuli. Every permutation repeats the whole design on the same splits: fit, choose the layers, score the test. For
+ridge regression the predictions of a permutation, also those of training rows without their block, are its permuted
+targets times weights that all permutations share, from one eigendecomposition per layer and split, with the penalty
+chosen on the true training rows. Every other decoder is fitted anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +14,22 @@ from itertools import product
 import numpy as np
 import torch
 
-from ..evaluate.cross_validate import Problem, Result, cross_validate_problem
+from ..evaluate.cross_validate import OVER_SPLITS, Problem, Result, cross_validate_problem
 from ..evaluate.decoders import Decoder
 from ..evaluate.decoders.base import Split
+from ..evaluate.decoders.left_out import restricted
 from ..evaluate.decoders.ridge import RidgeSession
-from ..evaluate.finite import finite_rows, finite_targets
-from ..evaluate.layer_choice import argbest, best_layer
+from ..evaluate.finite import Pattern, finite_rows, patterns
+from ..evaluate.layer_choice import PER_TARGET, Rule
 from ..evaluate.nulls import shift_range
 from ..evaluate.protocol import SEED
-from ..utils import BadInput, nan_median, seed_from
+from ..utils import BadInput, nan_mean, nan_median, seed_from
 from .fdr import p_values
 
 __all__ = ["Null", "null", "orders", "p_values"]
 
-SAMPLE = 512  # targets whose validation scores choose a permutation's layer
+SAMPLE = 128  # targets of a problem whose validation scores choose the layers of a permutation
+MOST_ROWS = 8192  # training rows whose weights in each other's predictions are kept, as a matrix
 BATCH_BYTES = 2**25  # predictions of the permutations that are computed at a time
 
 
@@ -38,7 +40,7 @@ class Null:
     Parameters
     ----------
     test : float32 array of shape (n, n_targets)
-        Split-mean test scores of n permutations, each of the layer that it chose.
+        Split-mean test scores of n permutations, each of the layers that it chose.
 
     Examples
     --------
@@ -128,12 +130,16 @@ def null(
     n: int,
     *,
     seed: int = SEED,
+    rule: Rule = OVER_SPLITS,
+    missing: str = "rows",
     refit: bool = False,
     progress: Callable | None = None,
 ) -> Null:
-    """Score permutations of problems of the same layers and number of splits, with their targets side by side.
+    """Score permutations of problems of the same layers, with their targets side by side.
 
-    Ridge regression chooses each permutation's layer on at most 512 evenly spaced targets of a problem.
+    Ridge regression chooses the layers of a permutation on at most 128 evenly spaced targets of a problem; with a layer
+    per target, the others take the choice of the nearest of these. A nested choice among more than 8,192 training rows
+    is made at random: it is independent of the test rows in a permutation.
 
     Parameters
     ----------
@@ -147,9 +153,13 @@ def null(
         Number of permutations.
     seed : int, default 0
         Seed of the permutations.
+    rule : Rule, optional
+        Rule of the choice of layers, and the headline whose null distribution is wanted.
+    missing : {"rows", "units"}, default "rows"
+        Treatment of rows that are not finite, see `evaluate.cross_validate`.
     refit : bool, default False
         Fit every permutation anew, also with ridge regression: the penalty is then chosen on the permuted rows, and the
-        layer on all targets.
+        layers on all targets.
     progress : function, optional
         Called with (done, total, text).
 
@@ -172,33 +182,48 @@ def null(
     >>> null([lambda: problem], Ridge(), "pearson", 19).test.shape
     (19, 1)
     """
-    made = [_finite(make()) for make in problems]
-    permuted = [orders(problem, n, seed_from(seed, i)) for i, problem in enumerate(made)]
+    made, columns = [], []
+    for i, make in enumerate(problems):
+        problem, start = make(), sum(map(len, columns))
+        for pattern in patterns(problem.targets, by_target=missing == "units"):
+            made.append((_finite(problem, pattern), seed_from(seed, i)))
+            columns.append(start + pattern.columns)
+        undefined = np.setdiff1d(np.arange(problem.targets.shape[1]), np.concatenate(columns) - start)
+        columns[-1] = np.concatenate([columns[-1], start + undefined])
+    permuted = [orders(problem, n, of_problem) for problem, of_problem in made]
     n = min(len(order) for order in permuted)
-    cases = [_PermutedProblem.of(problem, order[:n], decoder) for problem, order in zip(made, permuted, strict=True)]
+    cases = [
+        _PermutedProblem.of(problem, order[:n], decoder, rule)
+        for (problem, _), order in zip(made, permuted, strict=True)
+    ]
     if not refit and all(isinstance(case.session, RidgeSession) for case in cases):
-        return Null(_linear(cases, n, progress))
-    return Null(_refitted(cases, n, decoder, metric, progress))
+        found = _linear(cases, n, rule, missing, seed, progress)
+    else:
+        found = _refitted(cases, n, decoder, metric, rule, missing, progress)
+    order = np.concatenate([part[: case.n_targets] for part, case in zip(columns, cases, strict=True)])
+    test = np.full((n, sum(map(len, columns))), np.nan, dtype=np.float32)
+    test[:, order] = found
+    return Null(test)
 
 
-def _finite(problem: Problem) -> Problem:
-    """Return the problem without the rows whose targets are not finite; never-finite targets are 0."""
-    targets, finite = finite_targets(problem.targets)
-    if targets is problem.targets:
+def _finite(problem: Problem, pattern: Pattern) -> Problem:
+    """Return the problem of the targets of a pattern, without the rows that these lack."""
+    if pattern.rows.all() and len(pattern.columns) == problem.targets.shape[1]:
         return problem
-    keep = np.flatnonzero(finite)
-    place = np.cumsum(finite) - 1
+    keep = np.flatnonzero(pattern.rows)
+    place = np.cumsum(pattern.rows) - 1
 
     def renumbered(split: Split) -> Split:
-        kept = split.restricted(finite)
+        kept = split.restricted(pattern.rows)
         return Split(place[kept.train], place[kept.valid], place[kept.test])
 
     return replace(
         problem,
         layers={name: lambda load=load: load()[keep] for name, load in problem.layers.items()},
-        targets=targets[keep],
+        targets=pattern.targets[keep],
         splits=[renumbered(split) for split in problem.splits],
         weights=None if problem.weights is None else problem.weights[keep],
+        left_out=restricted(problem.left_out, keep, len(pattern.rows)),
         stimulus=problem.stimulus[keep],
         shifted=problem.shifted[keep],
     )
@@ -206,121 +231,216 @@ def _finite(problem: Problem) -> Problem:
 
 @dataclass(frozen=True)
 class _PermutedProblem:
-    """A problem, its permutations (n, n_rows) and the decoder's session on the true targets, None without one."""
+    """A problem, its permutations (n, n_rows) and the decoder's session on the true targets, None without one.
+
+    inside: layers are chosen by the training rows, predicted without their block.
+    """
 
     problem: Problem
     orders: np.ndarray
     session: object
+    inside: bool
 
     @classmethod
-    def of(cls, problem: Problem, permuted: np.ndarray, decoder: Decoder) -> "_PermutedProblem":
+    def of(cls, problem: Problem, permuted: np.ndarray, decoder: Decoder, rule: Rule) -> "_PermutedProblem":
         """Return a problem with its permutations and session."""
-        data = (problem.targets, problem.weights, problem.splits)
-        return cls(problem, permuted, decoder.session(*data) if hasattr(decoder, "session") else None)
+        inside = rule.nested and max(len(split.train) for split in problem.splits) <= MOST_ROWS
+        session = None
+        if getattr(decoder, "leaves_out", False):
+            session = decoder.session(problem.targets, problem.weights, problem.splits, problem.left_out, inside)
+        return cls(problem, permuted, session, inside)
 
     @property
     def n_targets(self) -> int:
         """Number of targets."""
         return self.problem.targets.shape[1]
 
+    @property
+    def sample(self) -> np.ndarray:
+        """Targets that choose the layers."""
+        return np.unique(np.linspace(0, self.n_targets - 1, min(SAMPLE, self.n_targets)).astype(int))
 
-def _refitted(cases: Sequence[_PermutedProblem], n: int, decoder: Decoder, metric: str, progress) -> np.ndarray:
+
+def _refitted(
+    cases: Sequence[_PermutedProblem], n: int, decoder: Decoder, metric: str, rule: Rule, missing: str, progress
+) -> np.ndarray:
     """Cross-validate every permutation anew: (n, n_targets of all problems)."""
     test = np.empty((n, sum(case.n_targets for case in cases)), dtype=np.float32)
     for i in range(n):
         results: list[Result] = []
         for case in cases:
             permuted = replace(case.problem, targets=case.problem.targets[case.orders[i]], blocks=None)
-            results.append(cross_validate_problem(permuted, decoder, metric))
-        best = best_layer(np.concatenate([result.valid for result in results], axis=1))
-        test[i] = np.concatenate([result.test[best].mean(axis=1) for result in results])
+            results.append(cross_validate_problem(permuted, decoder, metric, rule=rule, missing=missing))
+        valid, of_test = (_padded([getattr(result, part) for result in results], 1) for part in ("valid", "test"))
+        test[i] = nan_mean(rule.test({"valid": valid, "test": of_test}), axis=1)
         if progress:
             progress(i + 1, n, "permutations")
     return test
 
 
-def _linear(cases: Sequence[_PermutedProblem], n: int, progress) -> np.ndarray:
+def _padded(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Join scores (..., n_splits) along an axis, with NaN in the splits that some lack."""
+    n_splits = max(part.shape[-1] for part in parts)
+    widths = [[(0, 0)] * (part.ndim - 1) + [(0, n_splits - part.shape[-1])] for part in parts]
+    return np.concatenate(
+        [np.pad(part, width, constant_values=np.nan) for part, width in zip(parts, widths, strict=True)], axis=axis
+    )
+
+
+def _linear(
+    cases: Sequence[_PermutedProblem], n: int, rule: Rule, missing: str, seed: int, progress: Callable | None
+) -> np.ndarray:
     """Score all permutations of a layer and split at once, for ridge regression: (n, n_targets of all problems)."""
     names = list(cases[0].problem.layers)
     steps = _Steps(progress, len(names) * len(cases) * (2 if len(names) > 1 else 1))
-    chosen = np.zeros(n, dtype=int)
-    if len(names) > 1:
-        scores = [_medians([list(_validation(case, name)) for case in steps(cases)]) for name in names]
-        chosen = argbest(np.stack(scores))
-    test = np.full((n, sum(case.n_targets for case in cases)), np.nan, dtype=np.float32)
-    for i, name in enumerate(names):
-        permutations = np.flatnonzero(chosen == i)
-        if len(permutations):
-            test[permutations] = np.hstack([_test(case, name, permutations) for case in steps(cases)])
-    return test
+    chosen = _chosen(cases, n, names, rule, missing, seed, steps)
+    found = []
+    for case, of_case in zip(cases, chosen, strict=True):
+        total = np.zeros((n, case.n_targets), dtype=np.float32)
+        defined = np.zeros((n, case.n_targets), dtype=np.int16)
+        for i, name in enumerate(names):
+            _add_test(case, name, of_case == i, missing, total, defined)
+            steps.step()
+        found.append(np.where(defined > 0, total / np.maximum(defined, 1), np.nan))
+    return np.hstack(found)
+
+
+def _chosen(
+    cases: Sequence[_PermutedProblem],
+    n: int,
+    names: Sequence[str],
+    rule: Rule,
+    missing: str,
+    seed: int,
+    steps: "_Steps",
+) -> list[np.ndarray]:
+    """Return the layers that permutations choose, of each problem: (n, n_sampled targets or 1, n_splits)."""
+    per_target, n_splits = rule.headline == PER_TARGET, [len(case.problem.splits) for case in cases]
+    if len(names) == 1:
+        return [np.zeros((n, 1, k), dtype=int) for k in n_splits]
+    if rule.nested and not all(case.inside or _has_valid(case) for case in cases):
+        rng = np.random.default_rng(seed_from("layers", seed))
+        return [rng.integers(len(names), size=(n, 1, k)) for k in n_splits]
+    valid = []
+    for name in names:
+        valid.append(_padded([_validation(case, name, missing) for case in cases], 1))
+        steps.step(len(cases))
+    layers = rule.criterion(np.stack(valid), per_target).argmax(axis=0)
+    layers = np.broadcast_to(layers, (*layers.shape[:2], max(n_splits)))
+    edges = np.cumsum([0] + [len(case.sample) if per_target else 0 for case in cases])
+    return [
+        layers[:, a:b, :k] if per_target else layers[..., :k]
+        for a, b, k in zip(edges[:-1], edges[1:], n_splits, strict=True)
+    ]
+
+
+def _has_valid(case: _PermutedProblem) -> bool:
+    """Return whether a problem's splits have validation rows."""
+    return all(len(split.valid) for split in case.problem.splits)
 
 
 class _Steps:
-    """Iteration over problems that reports the progress after each."""
+    """Count of finished steps, whose progress is reported."""
 
     def __init__(self, progress: Callable | None, total: int):
         self.progress, self.total, self.done = progress, total, 0
 
-    def __call__(self, cases: Sequence[_PermutedProblem]) -> Iterator[_PermutedProblem]:
-        for case in cases:
-            yield case
-            self.done += 1
-            if self.progress:
-                self.progress(self.done, self.total, "permutations")
+    def step(self, n: int = 1) -> None:
+        """Report `n` more steps."""
+        self.done += n
+        if self.progress:
+            self.progress(self.done, self.total, "permutations")
 
 
-def _medians(of_problems: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Return the mean over splits of the median over all problems' targets: [problem][split] (n, n_targets) -> (n,)."""
-    return np.mean([nan_median(np.hstack(parts), axis=1) for parts in zip(*of_problems, strict=True)], axis=0)
+def _validation(case: _PermutedProblem, name: str, missing: str) -> np.ndarray:
+    """Return the scores of all permutations that choose layers: (n, n_sampled targets, n_splits)."""
+    shape = (len(case.orders), len(case.sample), len(case.problem.splits))
+    found = np.full(shape, np.nan, dtype=np.float32)
+    for k, split, fitted in _fits(case, name, missing):
+        if case.inside:
+            smoothers = [(columns, inside) for columns, _, inside in fitted]
+            rows = split.train
+        else:
+            smoothers = [(columns, held[: len(split.valid)]) for columns, held, _ in fitted]
+            rows = split.valid
+        found[:, :, k] = _permuted(case, smoothers, split.train, rows, case.orders, case.sample)
+    return found
 
 
-def _validation(case: _PermutedProblem, name: str) -> Iterator[np.ndarray]:
-    """Yield the validation scores of all permutations of each split: (n, at most SAMPLE targets)."""
-    sample = np.unique(np.linspace(0, case.n_targets - 1, min(SAMPLE, case.n_targets)).astype(int))
-    for split, smoothers in _fits(case, name):
-        yield _permuted(case, smoothers, split, slice(None, len(split.valid)), case.orders, sample)
+def _add_test(
+    case: _PermutedProblem, name: str, chosen: np.ndarray, missing: str, total: np.ndarray, defined: np.ndarray
+) -> None:
+    """Add the test scores of a layer to `total`, and their number to `defined`, where permutations choose the layer.
+
+    chosen: bool (n, n_sampled targets or 1, n_splits); total, defined: (n, n_targets).
+    """
+    everywhere, sample = np.arange(case.n_targets), case.sample
+    blocks = [everywhere]
+    if chosen.shape[1] > 1:
+        nearest = np.abs(everywhere[:, None] - sample).argmin(axis=1)
+        blocks = [np.flatnonzero(nearest == j) for j in range(len(sample))]
+    for k, split, fitted in _fits(case, name, missing, chosen.any(axis=(0, 1))):
+        smoothers = [(columns, held[len(split.valid) :]) for columns, held, _ in fitted]
+        for j, targets in enumerate(blocks):
+            permutations = np.flatnonzero(chosen[:, j, k])
+            if len(permutations):
+                r = _permuted(case, smoothers, split.train, split.test, case.orders[permutations], targets)
+                known, place = np.isfinite(r), np.ix_(permutations, targets)
+                total[place] += np.where(known, r, 0)
+                defined[place] += known
 
 
-def _test(case: _PermutedProblem, name: str, permutations: np.ndarray) -> np.ndarray:
-    """Return the split-mean test scores of some permutations: (n_permutations, n_targets)."""
-    total, defined, everywhere = 0.0, 0, np.arange(case.n_targets)
-    for split, smoothers in _fits(case, name):
-        r = _permuted(case, smoothers, split, slice(len(split.valid), None), case.orders[permutations], everywhere)
-        known = np.isfinite(r)
-        total, defined = total + np.where(known, r, 0), defined + known
-    return np.where(defined > 0, total / np.maximum(defined, 1), np.nan)
+def _fits(
+    case: _PermutedProblem, name: str, missing: str, wanted: np.ndarray | None = None
+) -> Iterator[tuple[int, Split, list]]:
+    """Yield the index of each wanted split, the split, and its `RidgeSession.smoothers`.
 
-
-def _fits(case: _PermutedProblem, name: str) -> Iterator[tuple[Split, list]]:
-    """Yield each split without the rows whose features are not finite, and its `RidgeSession.smoothers`."""
+    Rows whose features are not finite are left out or, if units lack different rows, the layer is.
+    """
+    if wanted is not None and not wanted.any():
+        return
     X = np.array(case.problem.layers[name](), dtype=np.float32)
     usable = finite_rows(X)
+    if missing == "units" and not usable.all():
+        return
     features = case.session.load(X)
-    for split in case.problem.splits:
-        kept = split.restricted(usable)
-        yield kept, list(case.session.smoothers(features, kept))
+    for k, split in enumerate(case.problem.splits):
+        if wanted is None or wanted[k]:
+            kept = split.restricted(usable)
+            if len(kept.train) > 1:
+                yield k, kept, list(case.session.smoothers(features, kept))
 
 
 def _permuted(
-    case: _PermutedProblem, smoothers, split: Split, part: slice, rows_of: np.ndarray, targets: np.ndarray
+    case: _PermutedProblem,
+    smoothers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    train: np.ndarray,
+    rows: np.ndarray,
+    rows_of: np.ndarray,
+    targets: np.ndarray,
 ) -> np.ndarray:
-    """Return r of the held-out rows in `part` for each permutation, rows_of (n, n_rows), and target: (n, n_targets)."""
-    device, held = case.session.device, split.held[part]
+    """Return r of the predictions of some rows, for each permutation and target: (n, n_targets).
+
+    smoothers: (columns, weights (n_rows, n_train)) of the predictions; rows_of: permutations (n, rows of the problem).
+    """
+    device = case.session.device
     wanted = torch.as_tensor(targets, device=device)
     found = np.full((len(rows_of), len(targets)), np.nan, dtype=np.float32)
-    if len(held) < 2:
+    if len(rows) < 2:
         return found
-    share = case.session.weights[torch.as_tensor(held, device=device)].float()
+    share = case.session.weights[torch.as_tensor(rows, device=device)].float()
     share /= share.sum()
     place = torch.full((case.n_targets,), -1, dtype=torch.long, device=device)
     place[wanted] = torch.arange(len(wanted), device=device)
     for columns, weights in smoothers:
         columns = columns[place[columns] >= 0]
-        weights = weights[part].float()
-        # predictions centred on the held-out rows, so that neither means nor intercepts are needed
+        if not len(columns):
+            continue
+        weights = weights.float()
+        # predictions centred on the rows, so that neither means nor intercepts are needed
         weights = weights - share @ weights
         Y = case.session.targets.values[:, columns].float()
-        r = _correlations(weights, share, held, split.train, rows_of, Y)
+        r = _correlations(weights, share, rows, train, rows_of, Y)
         found[:, place[columns].cpu().numpy()] = r
     return found
 

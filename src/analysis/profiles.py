@@ -1,11 +1,11 @@
-"""Layer profiles: test scores along the layers of each region, and the layer chosen on validation."""
+"""Layer profiles: test scores along the layers of each region, and the layers chosen."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..evaluate.layer_choice import argbest, best_layer, best_layer_per_unit, split_medians
+from ..evaluate.layer_choice import most_frequent, split_medians, stored_rule, taken
 from ..utils import nan_mean
 from .aggregate import regions
 
@@ -31,23 +31,24 @@ def layer_profiles(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]
 
 
 def chosen_layers(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the cross-validated choice of layers.
+    """Return the choice of layers by the stored rule; of layers that differ between splits, the most frequent one.
 
-    "all": best layer on validation over all targets; "regions": {region: its best layer}; "targets": (n_targets,) best
-    layer per unit, "" without a validation score; "agreement": (n_targets,) share of splits whose validation score
-    alone chooses the target's layer; "test": (n_targets,) split-mean test score of the target's layer; "nested":
-    (n_targets,) mean over splits of the test score of the layer that the validation rows of the same split choose,
-    which is independent of the rows of other splits.
+    "all": layer chosen for all targets; "regions": {region: its layer}; "targets": (n_targets,) layer of each target,
+    "" without a validation score; "agreement": (n_targets,) share of splits that choose this layer; "test":
+    (n_targets,) split-mean test score of each target's layers.
     """
-    layers = np.asarray(arrays["layers"]).astype(str)
+    layers, rule = np.asarray(arrays["layers"]).astype(str), stored_rule(arrays)
     valid, test = (np.asarray(arrays[part], dtype=np.float64) for part in ("valid", "test"))
-    of_target, of_split = best_layer_per_unit(valid, skip_nan=True), argbest(valid)
-    nested = nan_mean(np.take_along_axis(test, of_split[None], axis=0)[0], axis=1)
+    of_target = rule.layers(valid, per_target=True)
+    counts = (of_target[:, :, None] == np.arange(len(layers))).sum(axis=1)
+
+    def for_all(columns: np.ndarray | slice) -> str:
+        return str(layers[most_frequent(rule.layers(valid[:, columns], per_target=False))])
+
     return {
-        ALL: str(layers[best_layer(valid)]),
-        "regions": {name: str(layers[best_layer(valid[:, columns])]) for name, columns in regions(arrays).items()},
-        "targets": np.where(np.isfinite(valid).any(axis=(0, 2)), layers[of_target], ""),
-        "agreement": (of_split == of_target[:, None]).mean(axis=1),
-        "test": nan_mean(test[of_target, np.arange(test.shape[1])], axis=1),
-        "nested": nested,
+        ALL: for_all(slice(None)),
+        "regions": {name: for_all(columns) for name, columns in regions(arrays).items()},
+        "targets": np.where(np.isfinite(valid).any(axis=(0, 2)), layers[counts.argmax(axis=1)], ""),
+        "agreement": counts.max(axis=1) / of_target.shape[1],
+        "test": nan_mean(taken(test, of_target), axis=1),
     }

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..evaluate.decoders.banded import BandedRidge
-from ..evaluate.decoders.base import Decoder, Split
+from ..evaluate.decoders.base import Decoder, LeftOut, Split
+from ..evaluate.decoders.left_out import restricted
 from ..utils import BadInput
 
-ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
-FEW_ALPHAS = tuple(np.logspace(-1, 5, 4).tolist())  # for more than two sets: the combinations multiply
+ALPHAS = tuple(np.logspace(-3, 3, 7).tolist())  # times trace(K) / n of each set's kernel
+FEW_ALPHAS = tuple(np.logspace(-3, 3, 4).tolist())  # for more than two sets: the combinations multiply
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def partition(
     splits: Sequence[Split],
     *,
     weights: np.ndarray | None = None,
+    left_out: Sequence[LeftOut] | None = None,
     decoder: Callable[[Sequence[int]], Decoder] | None = None,
 ) -> Partition:
     """Partition the variance of targets between feature sets.
@@ -58,9 +60,11 @@ def partition(
         Training and test rows; validation rows are not used.
     weights : array of shape (n_rows,), optional
         Row weights.
+    left_out : sequence of LeftOut, optional
+        Blocks of rows that are left out together to choose the penalties; by default the decoder has another criterion.
     decoder : function, optional
         From the sets' numbers of features to a decoder. By default banded ridge regression with a penalty per set and
-        target.
+        target, by the blocks or, without them, the generalised error.
 
     Returns
     -------
@@ -88,13 +92,13 @@ def partition(
     names = list(features)
     if len(names) < 2:
         raise BadInput(f"{len(names)} feature sets; expected at least two to partition the variance between")
-    make = decoder or _banded(len(names))
+    make = decoder or _banded(len(names), "gcv" if left_out is None else "blocks")
 
     def explained(sets: Sequence[str]) -> np.ndarray:
         """Return the split-mean R^2 of some sets together."""
         X = np.hstack([np.asarray(features[name]) for name in sets])
         sizes = [np.shape(features[name])[1] for name in sets]
-        return np.mean([_r2(make(sizes), X, targets, split, weights) for split in splits], axis=0)
+        return np.mean([_r2(make(sizes), X, targets, split, weights, left_out) for split in splits], axis=0)
 
     joint = explained(names)
     alone = {name: explained([name]) for name in names}
@@ -104,15 +108,17 @@ def partition(
     return Partition(joint, alone, without, unique, joint - sum(unique.values()))
 
 
-def _banded(n_sets: int) -> Callable[[Sequence[int]], BandedRidge]:
+def _banded(n_sets: int, penalty: str) -> Callable[[Sequence[int]], BandedRidge]:
     """Return a function from the sets' numbers of features to a banded ridge regression."""
-    return lambda sizes: BandedRidge(list(sizes), alphas=ALPHAS if n_sets == 2 else FEW_ALPHAS)
+    alphas = ALPHAS if n_sets == 2 else FEW_ALPHAS
+    return lambda sizes: BandedRidge(list(sizes), alphas=alphas, penalty=penalty, scaled=True)
 
 
-def _r2(decoder: Decoder, X: np.ndarray, Y: np.ndarray, split: Split, weights: np.ndarray | None) -> np.ndarray:
+def _r2(decoder: Decoder, X: np.ndarray, Y: np.ndarray, split: Split, weights, left_out) -> np.ndarray:
     """Return 1 - squared error / squared deviation from the test mean: (n_targets,), NaN for a constant target."""
     of_rows = (None, None) if weights is None else (weights[split.train], weights[split.test])
-    predicted = np.asarray(decoder.fit(X[split.train], Y[split.train], of_rows[0]).predict(X[split.test]))
+    blocks = {} if left_out is None else {"left_out": restricted(left_out, split.train, len(X))}
+    predicted = np.asarray(decoder.fit(X[split.train], Y[split.train], of_rows[0], **blocks).predict(X[split.test]))
     true = np.asarray(Y[split.test], dtype=np.float64)
     spread = np.average((true - np.average(true, axis=0, weights=of_rows[1])) ** 2, axis=0, weights=of_rows[1])
     error = np.average((true - predicted) ** 2, axis=0, weights=of_rows[1])

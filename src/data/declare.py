@@ -69,6 +69,8 @@ class Fmri(Dataset):
         Whether responses lag the film by a haemodynamic response; False for one beta per clip.
     row_weight : float, default 1.0
         Weight of a row in a regression over several datasets: the number of film bins that the row represents.
+    high_passed : bool, default False
+        Whether the release removed slow drift from the responses to films, so that it is not removed again.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Fmri(Dataset):
     tr_ms: float = 1000.0
     lag: bool = True
     row_weight: float = 1.0
+    high_passed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

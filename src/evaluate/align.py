@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ceiling import repetition_mean
-from ..records import Activations, Responses, Table
+from ..records import Activations, Responses, Stimuli, Table
 from ..utils import BadInput, overlap_weights
 from .protocol import TOLERANCE_MS
 
@@ -52,6 +52,11 @@ def codes(values: Iterable) -> tuple[np.ndarray, list[Hashable]]:
 def _hashable(value) -> Hashable:
     """Return a NumPy scalar as a Python one, a list as a tuple, and anything else as it is."""
     return value.item() if isinstance(value, np.generic) else tuple(value) if isinstance(value, list) else value
+
+
+def content_codes(stimuli: Sequence[Stimuli]) -> np.ndarray:
+    """Return a number per stimulus of all sets, one after the other, equal for stimuli of equal content: int (n,)."""
+    return codes(content for one in stimuli for content in one.contents)[0]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from ..records import Activations, Choices, Evaluation
-from ..utils import BadInput, array_digest, digest, first_names, seed_from
-from .bootstrap_statistics import BestLayers
+from ..utils import BadInput, array_digest, digest, first_names, nan_mean, seed_from
+from .bootstrap_statistics import Resampling
 from .confusion_bootstrap import ConfusionBootstrap, ResponseMatrix
 from .confusions import (
     CONFUSIONS,
@@ -20,8 +20,8 @@ from .confusions import (
     model_matrix,
 )
 from .decoders import Logistic
-from .layer_choice import argbest
-from .protocol import N_SPLITS, SEED
+from .layer_choice import Rule
+from .protocol import Protocol
 from .task import time_mean
 
 MOST_FOLDS = 10  # of a read-out that is fitted on the test stimuli, out of fold
@@ -32,26 +32,27 @@ def score(
     fitting: Activations | None,
     choices: Choices,
     metric: str,
+    protocol: Protocol,
     *,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     resample: bool = False,
     progress: Callable | None = None,
 ) -> Evaluation:
-    """Return the agreement of each layer's confusions with each of `n_splits` random halves of the human trials.
+    """Return the agreement of each layer's confusions with random halves of the human trials, one pair per split.
 
     fitting: activations of the fitting stimuli; None if the dataset has none: the read-out is then fitted and tested
     on the shown stimuli, out of fold. One half of a split is the test, the other chooses the layer. The ceiling is
     sqrt(r) for the agreement r of the two halves, the score of a perfect model on one of them.
     resample: keep the statistics for a bootstrap over the images of each class.
     """
+    check(choices, metric)
+    n_splits, seed, rule = protocol.n_splits, protocol.seed, Rule(protocol.nested)
     trials = coded_trials(choices)
     truth = trials.truth_of_image
     parts = halves(len(trials), n_splits, seed)
     confusion = CONFUSIONS[metric]
     responses = [[human_matrix(trials.take(half)) for half in pair] for pair in parts]
     human = [[confusion(half, truth) for half in pair] for pair in responses]
-    best, compared = BestLayers(), [ResponseMatrix(first, truth) for first, _ in responses]
+    models: list[ResponseMatrix] = []
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
     valid, test = np.empty((len(layers), 1, n_splits)), np.empty((len(layers), 1, n_splits))
     accuracy, confusions, two_way = [], [], trials.distractor is not None
@@ -63,7 +64,7 @@ def score(
         model = confusion(matrix, truth)
         for k, (first, second) in enumerate(human):
             test[i, 0, k], valid[i, 0, k] = agreement(model, first), agreement(model, second)
-        best.add(i, valid[i], ConfusionBootstrap(metric, ResponseMatrix(matrix, truth), compared))
+        models.append(ResponseMatrix(matrix, truth))
         if progress:
             progress(i + 1, len(layers), f"layer {name}")
     agreed = np.array([agreement(*pair) for pair in human])
@@ -75,10 +76,15 @@ def score(
         "human split-half": reliability,
         "human split-half spread": float(np.nanstd(agreed)),
         "chance": 1 / len(choices.classes),
+        "chance of always the commonest class": _commonest(trials),
     }
     ceiling = np.array([np.sqrt(max(reliability, 0)) or np.nan])
     identity = digest([array_digest(truth), [array_digest(first) for first, _ in parts]])
-    resampling = best.resampling("images", truth, 1.0, identity) if resample else None
+    resampling = None
+    if resample:
+        chosen, human_halves = rule.layers(valid)[0], [ResponseMatrix(first, truth) for first, _ in responses]
+        statistics = ConfusionBootstrap(metric, [models[layer] for layer in chosen], human_halves)
+        resampling = Resampling("images", truth, 1.0, identity, statistics)
     extra = {
         "classes": np.array(choices.classes),
         "confusion_human": human_confusion(trials),
@@ -87,15 +93,29 @@ def score(
     return Evaluation(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
 
 
+def check(choices: Choices, metric: str) -> None:
+    """Raise BadInput for a metric that is not defined for the classes."""
+    n = len(choices.classes)
+    if metric == "O2" and n < 3:
+        raise BadInput(
+            f"O2 of {choices.stimuli.name} has {n} classes, hence one pair of confusions and no correlation; expected "
+            'at least 3 classes: declare metric="I2n"'
+        )
+
+
+def _commonest(trials: Trials) -> float:
+    """Return the accuracy of always choosing the class that is shown most often."""
+    return float(np.bincount(trials.truth).max() / len(trials))
+
+
 def null(
     activations: Activations,
     fitting: Activations | None,
     choices: Choices,
     metric: str,
     n: int,
+    protocol: Protocol,
     *,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     progress: Callable | None = None,
 ) -> np.ndarray:
     """Return the split-mean test agreement of `n` permutations that shuffle the model's answers over images: (n,).
@@ -106,11 +126,12 @@ def null(
     truth = trials.truth_of_image
     human = [
         tuple(CONFUSIONS[metric](human_matrix(trials.take(half)), truth) for half in pair)
-        for pair in halves(len(trials), n_splits, seed)
+        for pair in halves(len(trials), protocol.n_splits, protocol.seed)
     ]
+    seed, rule = protocol.seed, Rule(protocol.nested)
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
     probabilities = [read_out(layers[name](), name, fitting, choices, truth, seed) for name in layers]
-    return shuffled_agreement(probabilities, truth, human, metric, n, seed, progress)
+    return shuffled_agreement(probabilities, truth, human, metric, n, seed, rule, progress)
 
 
 def shuffled_agreement(
@@ -120,6 +141,7 @@ def shuffled_agreement(
     metric: str,
     n: int,
     seed: int,
+    rule: Rule,
     progress: Callable | None = None,
 ) -> np.ndarray:
     """Return the scores of `null` for given read-outs.
@@ -133,8 +155,8 @@ def shuffled_agreement(
         order[shown] = rng.permutation(shown)
         models = [CONFUSIONS[metric](model_matrix(of_layer[order], truth), truth) for of_layer in probabilities]
         scores = np.array([[[agreement(model, half) for half in pair] for pair in human] for model in models])
-        test, valid = np.nan_to_num(scores).mean(axis=1).T
-        found[k] = test[argbest(valid)]
+        test, valid = np.moveaxis(scores, -1, 0)[:, :, None]
+        found[k] = nan_mean(rule.test({"valid": valid, "test": test}))
         if progress:
             progress(k + 1, n, "permutations")
     return found

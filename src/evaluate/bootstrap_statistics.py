@@ -6,7 +6,7 @@ matrix product.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import torch
 
 from ..utils import array_digest, digest
 from .decoders.base import Split
-from .layer_choice import layer_scores
+from .layer_choice import PER_TARGET, Rule
 
 BATCH = 256  # targets per batch of replicates: they fit into the processor's cache
 CONSTANT = 1e-6  # a variance below this share of the mean square is rounding
@@ -32,7 +32,8 @@ class Statistics(Protocol):
 class SplitStatistics:
     """Sums over the test rows of one split.
 
-    blocks: (m,) those with test rows; weight: (m,) of their rows; sums: (n_sums, m, n_targets).
+    blocks: (m,) those with test rows; weight: (m, 1) of their rows or, if targets lack different rows, (m, n_targets);
+    sums: (n_sums, m, n_targets).
     """
 
     blocks: np.ndarray
@@ -42,7 +43,16 @@ class SplitStatistics:
     def take(self, columns: np.ndarray) -> "SplitStatistics":
         """Return the statistics of some targets."""
         index = torch.as_tensor(columns, device=self.sums.device)
-        return SplitStatistics(self.blocks, self.weight, self.sums.index_select(2, index))
+        weight = self.weight if self.weight.shape[1] == 1 else self.weight.index_select(1, index)
+        return SplitStatistics(self.blocks, weight, self.sums.index_select(2, index))
+
+    def replaced(self, other: "SplitStatistics", columns: np.ndarray) -> "SplitStatistics":
+        """Return the statistics with the targets in the mask `columns` from another layer of the same split."""
+        mask = torch.tensor(columns, device=self.sums.device)
+        weight = self.weight
+        if weight.shape[1] > 1 or not torch.equal(weight, other.weight):
+            weight = torch.where(mask, other.weight, weight)
+        return SplitStatistics(self.blocks, weight, torch.where(mask, other.sums, self.sums))
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ class BootstrapStatistics:
             total = sums.new_zeros(len(counts), len(found[0, columns]))
             defined = torch.zeros_like(total)
             for (copies, split), size in zip(sampled, sizes, strict=True):
+                size = size if size.shape[1] == 1 else size[:, columns]
                 score = _score(copies, size, split.sums[:, :, columns])
                 known = torch.isfinite(score)
                 defined += known
@@ -82,7 +93,7 @@ class BootstrapStatistics:
 
 def _score(copies: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
     """Return accuracy (one sum) or Pearson's r (five sums) of bootstrap samples: (n_samples, n_targets)."""
-    means = [(copies @ one).div_(size[:, None]) for one in sums]
+    means = [(copies @ one).div_(size) for one in sums]
     if len(means) == 1:
         return means[0]
     x, y, xx, yy, xy = means
@@ -95,28 +106,38 @@ def _score(copies: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torc
 class BlockSums:
     """Sums of predictions and targets over each block; the sums of the targets are computed once for all layers.
 
-    metric: "pearson" or "accuracy"; blocks: (n_rows,) int, the block of each row; weights: (n_rows,) or None.
+    metric: "pearson" or "accuracy"; blocks: (n_rows,) int, the block of each row; splits: those of all rows; weights:
+    (n_rows,) or None.
     """
 
-    def __init__(self, metric: str, blocks: np.ndarray, weights: np.ndarray | None):
+    def __init__(self, metric: str, blocks: np.ndarray, splits: Sequence[Split], weights: np.ndarray | None):
         self.metric, self.blocks, self.n_blocks = metric, np.asarray(blocks), int(np.max(blocks)) + 1
+        self.of_split = [np.unique(self.blocks[split.test]) for split in splits]
         self.weights = np.ones(len(blocks)) if weights is None else weights
         self._of_truth: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def batch(self, rows: np.ndarray, columns: slice, predicted, truth) -> torch.Tensor:
-        """Return the sums of some targets over the test rows of a split: (n_sums, m, n_columns) float32."""
+    def batch(self, split: int, rows: np.ndarray, columns: np.ndarray, predicted, truth) -> tuple:
+        """Return the sums over some test rows of a split, of some targets, as a part of `statistics`.
+
+        rows: test rows behind `predicted` and `truth` (n_test, n_columns); columns: indices of their targets.
+        """
+        x, y = predicted, truth
         if self.metric == "accuracy":
-            right = torch.as_tensor(np.asarray(predicted) == np.asarray(truth)).float()
-            return (self._members(rows, right.device) @ right)[None]
-        x, y = (torch.as_tensor(values) for values in (predicted, truth))
+            right = torch.as_tensor(np.asarray(x) == np.asarray(y)).float()
+            members = self._members(split, rows, right.device)
+            return columns, members.sum(1), (members @ right)[None]
+        x, y = (torch.as_tensor(values) for values in (x, y))
         y = y.to(x.device)
-        members = self._members(rows, x.device)
+        members = self._members(split, rows, x.device)
+        if not len(rows):
+            return columns, members.sum(1), x.new_zeros(5, len(members), x.shape[1]).float()
         share = members.sum(0) / members.sum()
         x = x.float() - share @ x.float()
-        mean, (of_y, of_yy) = self._truth((array_digest(rows), columns.start, columns.stop), y, members, share)
+        key = (split, array_digest(rows), int(columns[0]), len(columns))
+        mean, (of_y, of_yy) = self._truth(key, y, members, share)
         of_x = members @ x
         of_xy = members @ (x * y.float()) - mean * of_x
-        return torch.stack([of_x, of_y, members @ x.square_(), of_yy, of_xy])
+        return columns, members.sum(1), torch.stack([of_x, of_y, members @ x.square_(), of_yy, of_xy])
 
     def _truth(self, key: tuple, y: torch.Tensor, members: torch.Tensor, share: torch.Tensor):
         """Return the targets' mean (n_columns,) and the sums of their deviations and squares (2, m, n_columns)."""
@@ -126,19 +147,31 @@ class BlockSums:
             self._of_truth[key] = mean, torch.stack([members @ left, members @ left.square()])
         return self._of_truth[key]
 
-    def _members(self, rows: np.ndarray, device) -> torch.Tensor:
-        """Return the weight of each test row in its block, 0 in others: (m, n_test) float32."""
-        present, place = np.unique(self.blocks[rows], return_inverse=True)
-        members = np.zeros((len(present), len(rows)), dtype=np.float32)
-        members[place.reshape(-1), np.arange(len(rows))] = self.weights[rows]
+    def _members(self, split: int, rows: np.ndarray, device) -> torch.Tensor:
+        """Return the weight of each row in its block, 0 in others: (m, n_rows) float32, m blocks of the split."""
+        members = np.zeros((len(self.of_split[split]), len(rows)), dtype=np.float32)
+        members[np.searchsorted(self.of_split[split], self.blocks[rows]), np.arange(len(rows))] = self.weights[rows]
         return torch.from_numpy(members).to(device)
 
-    def statistics(self, splits: Sequence[Split], batches: Sequence[Sequence[torch.Tensor]]) -> BootstrapStatistics:
-        """Return the statistics of a layer from the batches of targets of each split, in their order."""
+    def statistics(self, batches: Sequence[Sequence[tuple]], n_targets: int) -> BootstrapStatistics:
+        """Return the statistics of a layer from the batches of each split; a target without any counts nowhere."""
         found = []
-        for split, of_split in zip(splits, batches, strict=True):
-            weight = self._members(split.test, of_split[0].device).sum(1)
-            found.append(SplitStatistics(np.unique(self.blocks[split.test]), weight, torch.cat(list(of_split), dim=2)))
+        for blocks, of_split in zip(self.of_split, batches, strict=True):
+            if not of_split:
+                n_sums = 1 if self.metric == "accuracy" else 5
+                empty = torch.zeros(len(blocks), 1), torch.zeros(n_sums, len(blocks), n_targets)
+                found.append(SplitStatistics(blocks, *empty))
+                continue
+            first = of_split[0]
+            same = all(torch.equal(weight, first[1]) for _, weight, _ in of_split)
+            weight = first[1][:, None] if same else first[1].new_zeros(len(blocks), n_targets)
+            sums = first[2].new_zeros(len(first[2]), len(blocks), n_targets)
+            for columns, of_blocks, of_columns in of_split:
+                index = torch.as_tensor(columns, device=sums.device)
+                sums[:, :, index] = of_columns
+                if not same:
+                    weight[:, index] = of_blocks[:, None]
+            found.append(SplitStatistics(blocks, weight, sums))
         return BootstrapStatistics(found, self.n_blocks)
 
 
@@ -148,10 +181,6 @@ class JoinedStatistics:
 
     members: Sequence[BootstrapStatistics]
     columns: np.ndarray | None = None
-
-    def take(self, columns: np.ndarray) -> "JoinedStatistics":
-        """Return the statistics of some targets."""
-        return JoinedStatistics(self.members, columns)
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
         """Return the scores as `BootstrapStatistics.replicates` does; counts: (n_samples, blocks of all problems)."""
@@ -167,73 +196,131 @@ class Resampling:
     """Input of a block bootstrap of a score.
 
     block_name: name of the blocks in the plural ("segments", "stimuli"); strata: (n_blocks,) int, blocks are sampled
-    within theirs; statistics: {None: of all targets, region: of its targets}, each of the layer chosen for these;
-    widening: factor on the spread of the replicates (see `widening`); layer: index of the layer chosen over all
-    targets; identity: digest of blocks and splits, equal for two models scored on the same rows.
+    within theirs; widening: factor on the spread of the replicates of a score of 0 (see `widening`); identity: digest
+    of blocks and splits, equal for two models scored on the same rows; one_layer, per_target: statistics of the layer
+    chosen for all targets, and of the layers chosen for each (None unless the headline reports them); regions:
+    {region: statistics of its targets with the layer chosen for these}, empty if the headline has a layer per target.
     """
 
     block_name: str
     strata: np.ndarray
-    statistics: Mapping[str | None, Statistics]
     widening: float
-    layer: int
     identity: str
+    one_layer: Statistics
+    per_target: Statistics | None = None
+    regions: Mapping[str, Statistics] = field(default_factory=dict)
 
 
-class BestLayers:
-    """Statistics of the best layer so far, over all targets and over each group of them.
+class ChosenLayers:
+    """Statistics of the layers chosen so far by a rule: for all targets, for each target, and for groups of targets.
 
-    groups: {name: column indices}; the criterion is `layer_scores` of the validation scores, the first of equals.
-    kept: {name, or None for all targets: (layer index, statistics)}.
+    groups: {name: column indices}.
     """
 
-    def __init__(self, groups: Mapping[str, np.ndarray] | None = None):
-        self.groups = {None: None, **(groups or {})}
-        self.kept: dict[str | int | None, tuple[int, Statistics]] = {}
-        self._best: dict[str | None, float] = {}
+    def __init__(self, rule: Rule, groups: Mapping[str, np.ndarray] | None = None):
+        self.rule, self.per_target = rule, rule.headline == PER_TARGET
+        self._columns = {None: slice(None), **({} if self.per_target else groups or {})}
+        self._best: dict[object, np.ndarray] = {}
+        self._kept: dict[object, BootstrapStatistics] = {}
 
-    def add(self, layer: int, valid: np.ndarray, statistics) -> None:
+    def add(self, layer: int, valid: np.ndarray, statistics: BootstrapStatistics) -> None:
         """Keep the statistics of a layer where its validation scores (n_targets, n_splits) are the best so far."""
-        for name, columns in self.groups.items():
-            score = layer_scores((valid if columns is None else valid[columns])[None])[0]
-            if name not in self._best or score > self._best[name]:
-                self._best[name] = score
-                self.kept[name] = (layer, statistics if columns is None else statistics.take(columns))
+        for name, columns in self._columns.items():
+            part = statistics if name is None else statistics.take(columns)
+            self._keep(name, self.rule.criterion(valid[columns], False), part)
+        if self.per_target:
+            self._keep(PER_TARGET, self.rule.criterion(valid, True), statistics)
+
+    def _keep(self, name: object, score: np.ndarray, statistics: BootstrapStatistics) -> None:
+        """Replace the splits and targets in which a score (n_targets or 1, n_splits or 1) is the best so far."""
+        if name not in self._best:
+            self._best[name], self._kept[name] = score, statistics
+            return
+        better = score > self._best[name]
+        self._best[name] = np.where(better, score, self._best[name])
+        before = self._kept[name]
+        better = np.broadcast_to(better, (len(better), len(before.splits)))
+        splits = [
+            old if not of_split.any() else new if of_split.all() else old.replaced(new, of_split)
+            for old, new, of_split in zip(before.splits, statistics.splits, better.T, strict=True)
+        ]
+        self._kept[name] = BootstrapStatistics(splits, before.n_blocks)
 
     def resampling(self, block_name: str, strata: np.ndarray, widening: float, identity: str) -> Resampling:
         """Return the input of a bootstrap."""
-        statistics = {name: found for name, (_, found) in self.kept.items()}
-        return Resampling(block_name, strata, statistics, widening, self.kept[None][0], identity)
+        regions = {name: kept for name, kept in self._kept.items() if name not in (None, PER_TARGET)}
+        chosen = self._kept[None], self._kept.get(PER_TARGET) if self.per_target else None
+        return Resampling(block_name, strata, widening, identity, *chosen, regions)
 
 
-class AllLayers(BestLayers):
-    """Statistics of every layer, under its index."""
+class AllLayers:
+    """Statistics of every layer, for a choice over the targets of several problems."""
 
-    def add(self, layer: int, valid: np.ndarray, statistics) -> None:
+    def __init__(self):
+        self.layers: dict[int, BootstrapStatistics] = {}
+
+    def add(self, layer: int, valid: np.ndarray, statistics: BootstrapStatistics) -> None:
         """Keep the statistics of a layer."""
-        self.kept[layer] = (layer, statistics)
-        self.kept.setdefault(None, (layer, statistics))
+        self.layers[layer] = statistics
+
+    def resampling(self, block_name: str, strata: np.ndarray, widening: float, identity: str) -> "AllResampling":
+        """Return the statistics of all layers with the facts about their blocks."""
+        return AllResampling(block_name, strata, widening, identity, self.layers)
 
 
-def join(resamplings: Sequence[Resampling | None], groups, valid: np.ndarray) -> Resampling | None:
+@dataclass(frozen=True)
+class AllResampling:
+    """Statistics of all layers of one problem, see `Resampling`; layers: {index: statistics}."""
+
+    block_name: str
+    strata: np.ndarray
+    widening: float
+    identity: str
+    layers: Mapping[int, BootstrapStatistics]
+
+    def chosen(self, layers: np.ndarray) -> BootstrapStatistics:
+        """Return the statistics of each target's and split's layer, (n_targets, at least n_splits)."""
+        first = next(iter(self.layers.values()))
+        splits = []
+        for k, split in enumerate(first.splits):
+            for layer in np.unique(layers[:, k]):
+                if layer in self.layers:
+                    split = split.replaced(self.layers[layer].splits[k], layers[:, k] == layer)
+            splits.append(split)
+        return BootstrapStatistics(splits, first.n_blocks)
+
+
+def join(resamplings: Sequence[AllResampling], rule: Rule, groups, valid: np.ndarray) -> Resampling:
     """Join the resamplings of problems that kept all layers; valid: (n_layers, targets of all problems, n_splits)."""
-    if any(one is None for one in resamplings):
-        return None
-    best = BestLayers(groups)
-    for layer, scores in enumerate(valid):
-        best.add(layer, scores, JoinedStatistics([one.statistics[layer] for one in resamplings]))
-    strata = np.concatenate([np.full(len(one.strata), i) for i, one in enumerate(resamplings)])
-    factor = float(np.mean([one.widening for one in resamplings]))
-    return best.resampling(resamplings[0].block_name, strata, factor, digest([one.identity for one in resamplings]))
+    edges = np.cumsum([0] + [next(iter(one.layers.values())).splits[0].sums.shape[2] for one in resamplings])
+
+    def joined(layers: np.ndarray, columns: np.ndarray | None = None) -> JoinedStatistics:
+        parts = zip(resamplings, pairwise(edges), strict=True)
+        return JoinedStatistics([one.chosen(layers[a:b]) for one, (a, b) in parts], columns)
+
+    def of_group(columns: np.ndarray) -> JoinedStatistics:
+        chosen = rule.layers(valid[:, columns], per_target=False)[:1]
+        return joined(np.repeat(chosen, edges[-1], axis=0), columns)
+
+    per_target = rule.headline == PER_TARGET
+    return Resampling(
+        resamplings[0].block_name,
+        np.concatenate([np.full(len(one.strata), i) for i, one in enumerate(resamplings)]),
+        float(np.mean([one.widening for one in resamplings])),
+        digest([one.identity for one in resamplings]),
+        joined(rule.layers(valid, per_target=False)),
+        joined(rule.layers(valid, per_target=True)) if per_target else None,
+        {} if per_target else {name: of_group(columns) for name, columns in (groups or {}).items()},
+    )
 
 
 def widening(splits: Sequence[Split], weights: np.ndarray) -> float:
-    """Return the ratio of the score's standard deviation to that over bootstrap samples, because of its training rows.
+    """Return the ratio of the standard deviation of a score without effect to that over bootstrap samples.
 
     A bootstrap sample varies the test rows only, but the training rows are a sample too. Test rows alone give the mean
     over splits a variance of s^2 times the share of rows that the test parts of two splits have in common, on average
-    over all pairs; training adds s^2 n_test / n_train (Nadeau and Bengio 2003, Machine Learning 52:239).
-    weights: (n_rows,).
+    over all pairs; training adds s^2 n_test / n_train (Nadeau and Bengio 2003, Machine Learning 52:239), less for a
+    score above 0 (`analysis.bootstrap.training_factor`). weights: (n_rows,).
     """
     tests = np.zeros((len(splits), len(weights)))
     for row, split in zip(tests, splits, strict=True):

@@ -59,10 +59,13 @@ class ResponseMatrix:
 
 @dataclass(frozen=True)
 class ConfusionBootstrap:
-    """Bootstrap of the agreement of a model's response matrix with the human ones, one for each split."""
+    """Bootstrap of the agreement of response matrices of a model with the human ones.
+
+    models, human: one for each split; splits that choose the same layer share its matrix.
+    """
 
     metric: str
-    model: ResponseMatrix
+    models: Sequence[ResponseMatrix]
     human: Sequence[ResponseMatrix]
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
@@ -74,9 +77,12 @@ class ConfusionBootstrap:
 
     def _agreement(self, weights: np.ndarray) -> float:
         """Return the mean over splits of the agreement in one bootstrap sample."""
-        of_entry = np.ones(self.model.values.shape[1]) if self.metric == "O2" else weights
-        model = self.model.confusion(self.metric, weights)
-        found = [_correlation(model, one.confusion(self.metric, weights), of_entry) for one in self.human]
+        of_entry = np.ones(self.models[0].values.shape[1]) if self.metric == "O2" else weights
+        distinct = {id(model): model.confusion(self.metric, weights) for model in self.models}
+        found = [
+            _correlation(distinct[id(model)], one.confusion(self.metric, weights), of_entry)
+            for model, one in zip(self.models, self.human, strict=True)
+        ]
         known = [r for r in found if np.isfinite(r)]
         return float(np.mean(known)) if known else float("nan")
 

@@ -5,23 +5,29 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..utils import BadInput, granted_cores, unknown_name
-from .bootstrap_statistics import AllLayers, BestLayers, BlockSums, Resampling, identity, join, widening
-from .decoders.base import Decoder, Refit, Session, Split
-from .finite import finite_rows, finite_targets
+from ..utils import BadInput, first_names, granted_cores, unknown_name
+from .bootstrap_statistics import AllLayers, BlockSums, ChosenLayers, Resampling, identity, join, widening
+from .decoders.base import Decoder, LeftOut, Refit, Session, Split
+from .finite import Pattern, finite_rows, patterns
+from .layer_choice import Rule
 from .metrics import METRICS
+from .protocol import LEAST_TEST_ROWS, MISSING
 
-__all__ = ["Problem", "Result", "Split", "cross_validate", "cross_validate_each", "cross_validate_problem"]
+__all__ = [
+    *("LeftOut", "Problem", "Result", "Rule", "Split"),
+    *("cross_validate", "cross_validate_each", "cross_validate_problem"),
+]
 
 T = TypeVar("T")
 Layers = Mapping[str, Callable[[], np.ndarray]]
 Progress = Callable[[int, int, str], None]
 Tasks = Iterable[Callable[[], T]]
 Groups = Mapping[str, np.ndarray] | None
+OVER_SPLITS = Rule(nested=False)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Problem:
         Block of each row, which a bootstrap resamples whole. Without it no bootstrap statistics are kept.
     block_name : str, default "rows"
         Name of the blocks in the plural, e.g. "segments".
+    left_out : sequence of LeftOut, optional
+        Rows that are left out together where a penalty or a layer is chosen inside the training rows; by default each
+        row on its own.
     stimulus : int array of shape (n_rows,), optional
         Stimulus of each row, whose responses a permutation moves.
     shifted : bool array of shape (n_rows,), optional
@@ -55,6 +64,7 @@ class Problem:
     weights: np.ndarray | None = None
     blocks: np.ndarray | None = None
     block_name: str = "rows"
+    left_out: Sequence[LeftOut] | None = None
     stimulus: np.ndarray | None = None
     shifted: np.ndarray | None = None
 
@@ -66,15 +76,24 @@ class Result:
     Parameters
     ----------
     valid, test : float64 arrays of shape (n_layers, n_targets, n_splits)
-        Validation and test scores, NaN = undefined.
+        Validation and test scores, NaN = undefined. In a nested design, the validation score of a decoder that predicts
+        left-out rows is that of the training rows, each predicted without its block.
     n_dropped : int
         Number of rows left out of at least one layer, because a feature or a target is not finite.
     dropped : mapping of str to int
         {layer: number of rows left out of it}.
+    left_out_layers : tuple of str
+        Layers without a score, because a feature is not finite.
+    n_short : int
+        Number of test parts of a target with some rows, but too few for a score.
+    test_to_train : float
+        Number of test rows divided by that of training rows, mean over splits.
     alphas : array of shape (n_layers, n_splits, ...), optional
         Penalties chosen; further axes for bands and, last, targets. None for a decoder without a penalty.
     resampling : Resampling, optional
         Input of a bootstrap; None for a problem without blocks.
+    grid : tuple of float
+        Penalties that the decoder chose from.
     """
 
     valid: np.ndarray
@@ -83,6 +102,37 @@ class Result:
     dropped: Mapping[str, int] = field(default_factory=dict)
     alphas: np.ndarray | None = None
     resampling: Resampling | None = None
+    grid: tuple[float, ...] = ()
+    left_out_layers: tuple[str, ...] = ()
+    n_short: int = 0
+    test_to_train: float = np.nan
+
+    @property
+    def extra(self) -> dict[str, np.ndarray]:
+        """Arrays that are stored with the scores."""
+        return {"test_to_train": np.array(self.test_to_train)}
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Facts that are printed beside the scores: rows and layers that were left out, penalties."""
+        notes: dict[str, Any] = {"rows dropped": self.n_dropped}
+        if self.left_out_layers:
+            notes["layers that are not finite"] = first_names(self.left_out_layers)
+        if self.n_short:
+            notes[f"test parts with fewer than {LEAST_TEST_ROWS} rows"] = self.n_short
+        if self.alphas is not None and np.isfinite(self.alphas).any():
+            notes |= _penalty_notes(self.alphas, self.grid)
+        return notes
+
+
+def _penalty_notes(alphas: np.ndarray, grid: Sequence[float]) -> dict[str, float]:
+    """Return the median penalty, and the share of penalties at an end of the grid."""
+    chosen = alphas[np.isfinite(alphas)]
+    notes = {"penalty": float(np.exp(np.median(np.log(chosen))))}
+    if len(grid) > 1:
+        at_edge = np.isclose(chosen, min(grid)) | np.isclose(chosen, max(grid))
+        notes["penalties at the edge of the grid"] = float(at_edge.mean())
+    return notes
 
 
 def cross_validate(
@@ -93,13 +143,13 @@ def cross_validate(
     metric: str,
     *,
     weights: np.ndarray | None = None,
+    left_out: Sequence[LeftOut] | None = None,
+    rule: Rule = OVER_SPLITS,
+    missing: str = "rows",
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Result:
     """Score every layer, target and split.
-
-    A row with a feature or target that is not finite is left out of all parts and counted; a target that is never
-    finite scores NaN and leaves out no row.
 
     Parameters
     ----------
@@ -115,6 +165,15 @@ def cross_validate(
         A name of `METRICS`.
     weights : array of shape (n_rows,), optional
         Row weights above 0; a row of weight 3 counts as three equal rows in standardisation, fit and score.
+    left_out : sequence of LeftOut, optional
+        Rows that are left out together where a penalty or a layer is chosen inside the training rows.
+    rule : Rule, optional
+        Rule of the choice of layers; a nested one needs validation scores of the training rows.
+    missing : {"rows", "units"}, default "rows"
+        Treatment of rows that are not finite. "rows": a row with a feature or target that is not finite is left out of
+        all parts and counted; a target that is never finite scores NaN and leaves out no row. "units": each target is
+        scored on its own rows, with one fit per pattern of missing rows, and NaN for r of fewer than 10 test rows; a
+        layer with a feature that is not finite has no score.
     jobs : int, default 1
         Number of splits computed at a time.
     progress : function, optional
@@ -140,7 +199,13 @@ def cross_validate(
     ((2, 2, 10), True)
     """
     return cross_validate_problem(
-        Problem(layers, targets, splits, weights), decoder, metric, jobs=jobs, progress=progress
+        Problem(layers, targets, splits, weights, left_out=left_out),
+        decoder,
+        metric,
+        rule=rule,
+        missing=missing,
+        jobs=jobs,
+        progress=progress,
     )
 
 
@@ -150,19 +215,22 @@ def cross_validate_problem(
     metric: str,
     *,
     groups: Groups = None,
+    rule: Rule = OVER_SPLITS,
+    missing: str = "rows",
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Result:
-    """Score every layer, target and split of a problem, and keep the bootstrap statistics of its best layers.
+    """Score every layer, target and split of a problem, and keep the bootstrap statistics of the chosen layers.
 
     Parameters
     ----------
     problem : Problem
         Features, targets, splits and blocks.
-    decoder, metric, jobs, progress
+    decoder, metric, rule, missing, jobs, progress
         See `cross_validate`.
     groups : mapping of str to int array, optional
-        {name: columns of targets} for each of which the statistics of the best layer are kept, e.g. regions.
+        {name: columns of targets}, e.g. regions, for each of which the statistics of the layer chosen for it are kept,
+        unless the headline has a layer per target.
 
     Returns
     -------
@@ -175,7 +243,7 @@ def cross_validate_problem(
     """
     threads = max(1, granted_cores() // jobs)
     run = lambda tasks: _parallel(tasks, jobs, threads)  # noqa: E731
-    return _score_problem(problem, decoder, metric, run, progress, BestLayers(groups))
+    return _score_problem(problem, decoder, metric, run, progress, ChosenLayers(rule, groups), missing, rule.nested)
 
 
 def cross_validate_each(
@@ -184,16 +252,18 @@ def cross_validate_each(
     metric: str,
     *,
     groups: Groups = None,
+    rule: Rule = OVER_SPLITS,
+    missing: str = "rows",
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Score many small problems of the same layers and number of splits, each with its rows, splits and targets.
+    """Score many small problems of the same layers, each with its rows, splits and targets.
 
     Parameters
     ----------
     problems : iterable of functions
         Each returns a Problem and is called once, shortly before the problem is scored.
-    decoder, metric, progress
+    decoder, metric, rule, missing, progress
         See `cross_validate`.
     groups : mapping of str to int array, optional
         {name: columns among the targets of all problems}, see `cross_validate_problem`.
@@ -203,7 +273,7 @@ def cross_validate_each(
     Returns
     -------
     Result
-        With the targets of all problems side by side.
+        With the targets of all problems side by side; NaN in the last splits of a problem that has fewer.
 
     Raises
     ------
@@ -213,7 +283,7 @@ def cross_validate_each(
     problems = list(problems)
 
     def task(make: Callable[[], Problem]) -> Callable[[], Result]:
-        return lambda: _score_problem(make(), decoder, metric, _serial, None, AllLayers())
+        return lambda: _score_problem(make(), decoder, metric, _serial, None, AllLayers(), missing, rule.nested)
 
     results: list[Result] = []
     for result in _parallel([task(make) for make in problems], jobs or granted_cores(), threads=1):
@@ -222,84 +292,154 @@ def cross_validate_each(
             progress(len(results), len(problems), "problems")
     if not results:
         raise BadInput("no problems to cross-validate; expected at least one")
-    joined = _side_by_side(results)
-    return replace(joined, resampling=join([result.resampling for result in results], groups, joined.valid))
+    joined, resamplings = _side_by_side(results), [result.resampling for result in results]
+    if any(one is None for one in resamplings):
+        return joined
+    return replace(joined, resampling=join(resamplings, rule, groups, joined.valid))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Targets with the same usable rows, the decoder bound to them, and the splits of these rows."""
+
+    pattern: Pattern
+    session: Session
+
+    @classmethod
+    def of(cls, pattern: Pattern, problem: Problem, decoder: Decoder, weights, nested: bool) -> "_Fit":
+        """Return the fit of a pattern; nested: the decoder predicts training rows too, if it can."""
+        if getattr(decoder, "leaves_out", False):
+            splits = [split.restricted(pattern.rows) for split in problem.splits]
+            session = decoder.session(pattern.targets, weights, splits, problem.left_out, nested)
+        elif hasattr(decoder, "session"):
+            session = decoder.session(pattern.targets, weights, problem.splits)
+        else:
+            session = Refit(decoder, pattern.targets, weights)
+        return cls(pattern, session)
 
 
 def _score_problem(
-    problem: Problem, decoder: Decoder, metric: str, run: Callable[[Tasks], Iterator], progress, best: BestLayers
+    problem: Problem,
+    decoder: Decoder,
+    metric: str,
+    run: Callable[[Tasks], Iterable],
+    progress: Progress | None,
+    chosen: ChosenLayers | AllLayers,
+    missing: str,
+    nested: bool,
 ) -> Result:
     """Loop over layers and splits; `run` yields the results of tasks in their order."""
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
-    targets, finite = finite_targets(np.asarray(problem.targets))
+    if missing not in MISSING:
+        raise unknown_name("treatment of missing data", missing, MISSING)
+    targets = np.asarray(problem.targets)
+    found = patterns(targets, by_target=missing == "units")
     weights = _checked(problem, targets)
-    if hasattr(decoder, "session"):
-        session = decoder.session(targets, weights, problem.splits)
-    else:
-        session = Refit(decoder, targets, weights)
-    sums = None if problem.blocks is None else BlockSums(metric, problem.blocks, weights)
+    fits = [_Fit.of(pattern, problem, decoder, weights, nested) for pattern in found]
+    sums = None if problem.blocks is None else BlockSums(metric, problem.blocks, problem.splits, weights)
+    least = LEAST_TEST_ROWS if missing == "units" and metric == "pearson" else 0
+    scoring = _Scoring(METRICS[metric], weights, sums, least)
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
-    valid, test, alphas = np.full(shape, np.nan), np.full(shape, np.nan), {}
-    dropped, dropped_anywhere, total = {}, ~finite, shape[0] * shape[2]
+    valid, test, short = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape[1:], dtype=bool)
+    alphas, dropped, total = {}, {}, shape[0] * shape[2]
+    unused = ~np.any([fit.pattern.rows for fit in fits], axis=0)
+    dropped_rows = unused
+    left_out_layers = []
     for i, (name, load) in enumerate(problem.layers.items()):
-        X, usable = _features(name, load(), finite)
-        dropped[name], dropped_anywhere = int((~usable).sum()), dropped_anywhere | ~usable
-        splits = [_restrict(split, usable, name) for split in problem.splits]
-        features = session.load(X)
-        groups = [range(k, min(k + session.batch, shape[2])) for k in range(0, shape[2], min(session.batch, shape[2]))]
-        tasks = [
-            lambda g=group, f=features, s=splits: _score_splits(session, f, s, g, METRICS[metric], weights, sums)
-            for group in groups
-        ]
-        summed: list[list] = [[] for _ in splits]
-        for group, scores in zip(groups, run(tasks), strict=True):
-            for k, columns, on_valid, on_test, alpha, batch in scores:
-                valid[i, columns, k], test[i, columns, k] = on_valid, on_test
-                alphas.setdefault((i, k), []).append(alpha)
-                summed[k].append(batch)
-            if progress:
-                progress(i * shape[2] + group.stop, total, f"{name}, split {group.stop} of {shape[2]}")
+        X, finite = _features(name, load(), len(targets))
+        dropped[name] = int((unused | ~finite).sum())
+        if missing == "units" and not finite.all():
+            left_out_layers.append(name)
+            continue
+        dropped_rows = dropped_rows | ~finite
+        batches: list[list] = [[] for _ in problem.splits]
+        for part, fit in enumerate(fits):
+            splits = [_restrict(split, fit.pattern.rows & finite, name, missing) for split in problem.splits]
+            trained = [k for k, split in enumerate(splits) if split is not None]
+            features, size = fit.session.load(X), max(1, min(fit.session.batch, len(trained)))
+            groups = [trained[start : start + size] for start in range(0, len(trained), size)]
+            tasks = [lambda g=g, f=fit, x=features, s=splits: scoring(f, x, s, g) for g in groups]
+            for group, scores in zip(groups, run(tasks), strict=True):
+                for k, columns, on_valid, on_test, alpha, few, batch in scores:
+                    valid[i, columns, k], test[i, columns, k], short[columns, k] = on_valid, on_test, few
+                    alphas.setdefault((i, k), []).append((columns, alpha))
+                    batches[k].append(batch)
+                if progress:
+                    done = i * shape[2] + (part * shape[2] + group[-1] + 1) / len(fits)
+                    progress(done, total, f"{name}, split {group[-1] + 1} of {shape[2]}")
         if sums is not None:
-            best.add(i, valid[i], sums.statistics(splits, summed))
-    resampling = None if sums is None else _resampling(problem, sums, best)
-    return Result(valid, test, int(dropped_anywhere.sum()), dropped, _stacked(alphas, shape), resampling)
+            chosen.add(i, valid[i], sums.statistics(batches, shape[1]))
+    if len(left_out_layers) == shape[0]:
+        raise BadInput(f"no layer is finite, first {left_out_layers[0]}; expected features without NaN and infinity")
+    return Result(
+        valid,
+        test,
+        int(dropped_rows.sum()),
+        dropped,
+        _stacked(alphas, shape),
+        None if sums is None else _resampling(problem, sums, chosen),
+        tuple(np.atleast_1d(getattr(decoder, "alphas", ())).tolist()),
+        tuple(left_out_layers),
+        int(short.sum()),
+        float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
+    )
 
 
-def _resampling(problem: Problem, sums: BlockSums, best: BestLayers) -> Resampling:
+def _resampling(problem: Problem, sums: BlockSums, chosen: ChosenLayers | AllLayers):
     """Return the input of a bootstrap over the problem's blocks, all in one stratum."""
     one_stratum = np.zeros(sums.n_blocks, dtype=int)
     factor = widening(problem.splits, sums.weights)
-    return best.resampling(problem.block_name, one_stratum, factor, identity(problem.blocks, problem.splits))
+    return chosen.resampling(problem.block_name, one_stratum, factor, identity(problem.blocks, problem.splits))
 
 
-def _score_splits(
-    session: Session, features, splits: Sequence[Split], group: range, metric, weights, sums
-) -> list[tuple]:
-    """Return (split, columns, valid scores, test scores, alpha, sums of the test rows) of each split and batch."""
-    scores = []
-    for prediction in session.predict(features, [splits[k] for k in group]):
-        k = group[prediction.split]
-        n_valid, held = len(splits[k].valid), splits[k].held
-        truth = session.truth(held, prediction.columns)
-        of_row = None if weights is None else weights[held]
-        parts = (slice(None, n_valid), slice(n_valid, None))
-        scored = [metric(prediction.values[p], truth[p], None if of_row is None else of_row[p]) for p in parts]
-        batch = None
-        if sums is not None:
-            batch = sums.batch(splits[k].test, prediction.columns, prediction.values[parts[1]], truth[parts[1]])
-        scores.append((k, prediction.columns, *scored, prediction.alpha, batch))
-    return scores
+@dataclass(frozen=True)
+class _Scoring:
+    """Scores of the predictions of one fit.
+
+    least: number of test rows below which a score is undefined.
+    """
+
+    metric: Callable[..., np.ndarray]
+    weights: np.ndarray | None
+    sums: BlockSums | None
+    least: int
+
+    def __call__(self, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
+        """Return (split, columns, valid, test, alpha, too few test rows, block sums) of each split and batch."""
+        scores = []
+        for prediction in fit.session.predict(features, [splits[k] for k in group]):
+            k, local = group[prediction.split], prediction.columns
+            columns, split, n_valid = fit.pattern.columns[local], splits[k], len(splits[k].valid)
+            of_test = prediction.values[n_valid:]
+            truth = fit.session.truth(split.test, local)
+            few = 0 < len(split.test) < self.least
+            on_test = np.full(len(columns), np.nan) if few else self._score(of_test, truth, split.test)
+            if prediction.inside is None:
+                inside, rows = prediction.values[:n_valid], split.valid
+            else:
+                inside, rows = prediction.inside, split.train
+            on_valid = self._score(inside, fit.session.truth(rows, local), rows)
+            batch = None
+            if self.sums is not None:
+                some = slice(0, 0) if few else slice(None)
+                batch = self.sums.batch(k, split.test[some], columns, of_test[some], truth[some])
+            scores.append((k, columns, on_valid, on_test, prediction.alpha, few, batch))
+        return scores
+
+    def _score(self, predicted, truth, rows: np.ndarray) -> np.ndarray:
+        """Return the score of each target over some rows."""
+        return self.metric(predicted, truth, None if self.weights is None else self.weights[rows])
 
 
-def _features(name: str, X: np.ndarray, finite: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a layer in memory, float32 (or float64 if it was), and a mask of its usable rows."""
-    if X.ndim != 2 or len(X) != len(finite):
-        raise BadInput(f"layer {name} has shape {X.shape}; expected ({len(finite)}, n_features)")
+def _features(name: str, X: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a layer in memory, float32 (or float64 if it was), and a mask of its finite rows."""
+    if X.ndim != 2 or len(X) != n_rows:
+        raise BadInput(f"layer {name} has shape {X.shape}; expected ({n_rows}, n_features)")
     in_memory = X.flags.owndata and X.flags.writeable
     dtype = np.float64 if X.dtype == np.float64 else np.float32
     X = np.ascontiguousarray(X, dtype=dtype) if in_memory else np.array(X, dtype=dtype, order="C")
-    return X, finite & finite_rows(X)
+    return X, finite_rows(X)
 
 
 def _checked(problem: Problem, targets: np.ndarray) -> np.ndarray | None:
@@ -320,39 +460,64 @@ def _checked(problem: Problem, targets: np.ndarray) -> np.ndarray | None:
     return weights
 
 
-def _restrict(split: Split, usable: np.ndarray, layer: str) -> Split:
-    """Return the split without unusable rows; raise BadInput if fewer than two training rows are left."""
+def _restrict(split: Split, usable: np.ndarray, layer: str, missing: str) -> Split | None:
+    """Return the split without unusable rows.
+
+    With fewer than two training rows: None if units lack different rows, otherwise BadInput.
+    """
     kept = split.restricted(usable)
-    if len(kept.train) < 2:
-        raise BadInput(f"{len(kept.train)} usable training rows in a split of layer {layer}; expected at least 2")
-    return kept
+    if len(kept.train) >= 2:
+        return kept
+    if missing == "units":
+        return None
+    raise BadInput(f"{len(kept.train)} usable training rows in a split of layer {layer}; expected at least 2")
 
 
 def _stacked(alphas: Mapping[tuple[int, int], list], shape: tuple[int, int, int]) -> np.ndarray | None:
-    """Join the penalties of batches, then of layers and splits: (n_layers, n_splits, ...); None without penalties."""
-    if any(alpha is None for batches in alphas.values() for alpha in batches):
+    """Join the penalties of batches of targets, then of layers and splits: (n_layers, n_splits, ...).
+
+    Scalar penalties that all targets share stay scalars. None without penalties; NaN where nothing was fitted.
+    """
+    n_layers, n_targets, n_splits = shape
+    if not alphas or any(alpha is None for batches in alphas.values() for _, alpha in batches):
         return None
-
-    def joined(batches: list) -> np.ndarray:
-        return np.asarray(batches[0]) if len(batches) == 1 or np.ndim(batches[0]) == 0 else np.concatenate(batches, -1)
-
-    return np.stack([np.stack([joined(alphas[i, k]) for k in range(shape[2])]) for i in range(shape[0])])
+    first = next(iter(alphas.values()))
+    if all(np.ndim(alpha) == 0 and alpha == batches[0][1] for batches in alphas.values() for _, alpha in batches):
+        found = np.full((n_layers, n_splits), np.nan)
+        for (i, k), batches in alphas.items():
+            found[i, k] = batches[0][1]
+        return found
+    found = np.full((n_layers, n_splits, *np.shape(first[0][1])[:-1], n_targets), np.nan)
+    for (i, k), batches in alphas.items():
+        for columns, alpha in batches:
+            found[i, k][..., columns] = alpha
+    return found
 
 
 def _side_by_side(results: Sequence[Result]) -> Result:
     """Join the results of problems along their targets."""
+    n_splits = max(result.valid.shape[2] for result in results)
 
-    def joined(of: Callable[[Result], np.ndarray], axis: int) -> np.ndarray:
-        return np.concatenate([of(result) for result in results], axis=axis)
+    def padded(values: np.ndarray, axis: int) -> np.ndarray:
+        missing = [(0, n_splits - values.shape[axis] if a == axis else 0) for a in range(values.ndim)]
+        return np.pad(values, missing, constant_values=np.nan)
 
     def per_target(result: Result) -> np.ndarray:
         alphas = result.alphas if result.alphas.ndim > 2 else result.alphas[:, :, None]
-        return np.broadcast_to(alphas, (*alphas.shape[:-1], result.valid.shape[1]))
+        return padded(np.broadcast_to(alphas, (*alphas.shape[:-1], result.valid.shape[1])), 1)
 
-    dropped = {layer: sum(result.dropped[layer] for result in results) for layer in results[0].dropped}
-    alphas = None if results[0].alphas is None else joined(per_target, -1)
-    n_dropped = sum(result.n_dropped for result in results)
-    return Result(joined(lambda r: r.valid, 1), joined(lambda r: r.test, 1), n_dropped, dropped, alphas)
+    first = results[0]
+    return Result(
+        np.concatenate([padded(result.valid, 2) for result in results], axis=1),
+        np.concatenate([padded(result.test, 2) for result in results], axis=1),
+        sum(result.n_dropped for result in results),
+        {layer: sum(result.dropped[layer] for result in results) for layer in first.dropped},
+        None if first.alphas is None else np.concatenate([per_target(result) for result in results], axis=-1),
+        grid=first.grid,
+        left_out_layers=tuple(dict.fromkeys(name for result in results for name in result.left_out_layers)),
+        n_short=sum(result.n_short for result in results),
+        test_to_train=float(np.mean([result.test_to_train for result in results])),
+    )
 
 
 def _serial(tasks: Tasks) -> Iterator:
@@ -364,6 +529,8 @@ def _parallel(tasks: Tasks, jobs: int, threads: int) -> Iterator:
     """Yield the results of the tasks in order, `jobs` at a time with `threads` threads each; few start ahead."""
     import torch
 
+    # OMP_NUM_THREADS may allow fewer than the cores
+    threads = min(threads, torch.get_num_threads())
     with _thread_limit(threads):
         if jobs == 1:
             yield from _serial(tasks)

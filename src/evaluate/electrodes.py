@@ -5,22 +5,23 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..ceiling import Recording
 from ..records import Activations, Evaluation, Responses
-from .align import align, codes, regions
+from .align import Aligned, align, codes, content_codes, regions
 from .cross_validate import Problem, Result, cross_validate_each, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
-from .protocol import N_SPLITS, SEED
-from .splits import item_splits, segment_splits, segments
+from .layer_choice import Rule
+from .protocol import Protocol
+from .splits import item_splits, left_out_blocks, left_out_groups, segment_splits, segments
 
 
 def score(
     activations: Activations,
     responses: Responses,
     decoder: Decoder,
+    protocol: Protocol,
     *,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     jobs: int = 1,
@@ -28,105 +29,148 @@ def score(
 ) -> Evaluation:
     """Return validation and test r of every layer, unit and split; all bins of a stimulus are in one part of a split.
 
-    splits: of the rows of `problem`, by default `n_splits` over stimuli; resample: keep the statistics for a bootstrap
-    over stimuli.
+    splits: of the rows of `problem`, by default those of the protocol over stimuli; resample: keep the statistics for
+    a bootstrap over stimuli.
     """
-    made, notes = problem(activations, responses, n_splits=n_splits, seed=seed, splits=splits)
+    validate = not getattr(decoder, "leaves_out", False)
+    made, notes = problem(activations, responses, protocol, splits=splits, validate=validate)
     made = made if resample else replace(made, blocks=None)
-    groups = regions(responses.units)
-    result = cross_validate_problem(made, decoder, "pearson", groups=groups, jobs=jobs, progress=progress)
+    options = {"groups": regions(responses.units), "jobs": jobs, "progress": progress} | _choices(protocol)
+    result = cross_validate_problem(made, decoder, "pearson", **options)
     return _evaluation(tuple(made.layers), responses, result, notes)
 
 
 def problem(
     activations: Activations,
     responses: Responses,
+    protocol: Protocol,
     *,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     splits: Sequence[Split] | None = None,
+    validate: bool = False,
 ) -> tuple[Problem, dict[str, int]]:
-    """Return the regression of all rows (stimulus x bin), and notes (row counts); a permutation shuffles stimuli."""
+    """Return the regression of all rows (stimulus x bin), and notes (row counts); a permutation shuffles stimuli.
+
+    validate: tiled splits have validation rows.
+    """
     aligned = align(activations, responses)
     rows = aligned.rows
     names = tuple(activations.layers)
     layers = {name: lambda name=name: rows.take(aligned.layer(name)) for name in names}
+    tied = tied_stimuli(responses, protocol)[rows.stimulus]
     if splits is None:
-        splits = item_splits(len(rows), groups=rows.stimulus, n_splits=n_splits, seed=seed)
+        splits = item_splits(
+            len(rows),
+            groups=tied,
+            layout=protocol.item_layout,
+            validate=validate,
+            n_splits=protocol.splits_of(len(rows)),
+            seed=protocol.seed,
+        )
     made = Problem(
         layers,
         rows.take(aligned.targets),
         splits,
-        blocks=codes(rows.stimulus)[0],
+        blocks=codes(tied)[0],
         block_name="stimuli",
+        left_out=left_out_groups(tied),
         stimulus=rows.stimulus,
         shifted=np.zeros(len(rows), bool),
     )
     return made, {"rows": len(rows), "rows skipped": rows.n_skipped}
 
 
+def tied_stimuli(responses: Responses, protocol: Protocol) -> np.ndarray:
+    """Return a number per stimulus, equal for those that no split may separate."""
+    if not protocol.tied:
+        return np.arange(len(responses.stimuli))
+    return content_codes([responses.stimuli])
+
+
+def recordings(activations: Activations, responses: Responses) -> list[Recording]:
+    """Return the repetitions behind the rows of `problem`, for a noise ceiling over its test rows."""
+    rows = align(activations, responses).rows
+    return [Recording(responses.values, responses.subjects, rows.stimulus, rows.bin)]
+
+
 def score_per_unit(
     activations: Activations,
     responses: Responses,
     decoder: Decoder,
+    protocol: Protocol,
     *,
-    segment_ms: float,
-    gap_ms: float,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     resample: bool = False,
     progress: Callable | None = None,
 ) -> Evaluation:
-    """Return the scores of units that each saw a film: each film is split in clips of `segment_ms`, with a gap.
+    """Return the scores of units that each saw a film: each film is split in segments, with a gap.
 
-    resample: keep the statistics for a bootstrap over clips, within each film.
+    resample: keep the statistics for a bootstrap over segments, within each film.
     """
-    makers, notes = unit_problems(
-        activations, responses, segment_ms=segment_ms, gap_ms=gap_ms, n_splits=n_splits, seed=seed
-    )
+    validate = not getattr(decoder, "leaves_out", False)
+    makers, notes = unit_problems(activations, responses, protocol, validate=validate)
     if not resample:
         makers = [lambda make=make: replace(make(), blocks=None) for make in makers]
-    result = cross_validate_each(makers, decoder, "pearson", groups=regions(responses.units), progress=progress)
+    options = {"groups": regions(responses.units), "progress": progress} | _choices(protocol)
+    result = cross_validate_each(makers, decoder, "pearson", **options)
     return _evaluation(tuple(activations.layers), responses, result, notes)
 
 
 def unit_problems(
-    activations: Activations,
-    responses: Responses,
-    *,
-    segment_ms: float,
-    gap_ms: float,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
+    activations: Activations, responses: Responses, protocol: Protocol, *, validate: bool = False
 ) -> tuple[list[Callable[[], Problem]], dict[str, int]]:
     """Return functions that each make one unit's regression, and notes; a permutation shifts its film circularly."""
     aligned = align(activations, responses)
-    bins_ms = responses.time_ms
-    names = tuple(activations.layers)
+    makers = [
+        lambda unit=unit: _unit_problem(aligned, activations, responses, unit, protocol, validate)
+        for unit in range(aligned.targets.shape[2])
+    ]
+    return makers, {"rows": len(aligned.rows), "rows skipped": aligned.rows.n_skipped}
 
-    def make(unit: int) -> Problem:
-        recorded = np.isfinite(aligned.targets[aligned.rows.stimulus, aligned.rows.bin, unit])
-        stimulus, time_bin = aligned.rows.stimulus[recorded], aligned.rows.bin[recorded]
-        splits = segment_splits(
-            stimulus, bins_ms[time_bin], segment_ms=segment_ms, gap_ms=gap_ms, n_splits=n_splits, seed=seed
-        )
-        return Problem(
-            {name: lambda name=name: aligned.layer(name)[stimulus, time_bin] for name in names},
-            aligned.targets[stimulus, time_bin, unit, None],
-            splits,
-            blocks=segments(stimulus, bins_ms[time_bin, 0], segment_ms),
-            block_name="clips",
-            stimulus=stimulus,
-            shifted=np.ones(len(stimulus), bool),
-        )
 
-    notes = {"rows": len(aligned.rows), "rows skipped": aligned.rows.n_skipped}
-    return [lambda u=u: make(u) for u in range(aligned.targets.shape[2])], notes
+def _unit_problem(
+    aligned: Aligned, activations: Activations, responses: Responses, unit: int, protocol: Protocol, validate: bool
+) -> Problem:
+    """Return the regression of one unit on the rows of its films."""
+    recorded = np.isfinite(aligned.targets[aligned.rows.stimulus, aligned.rows.bin, unit])
+    stimulus, time_bin = aligned.rows.stimulus[recorded], aligned.rows.bin[recorded]
+    time_ms = responses.time_ms[time_bin]
+    splits = segment_splits(
+        stimulus,
+        time_ms,
+        segment_ms=protocol.segment_ms,
+        gap_ms=protocol.gap_ms,
+        layout=protocol.layout,
+        validate=validate,
+        n_splits=protocol.splits_of(len(stimulus)),
+        seed=protocol.seed,
+    )
+    return Problem(
+        {name: lambda name=name: aligned.layer(name)[stimulus, time_bin] for name in activations.layers},
+        aligned.targets[stimulus, time_bin, unit, None],
+        splits,
+        blocks=segments(stimulus, time_ms[:, 0], protocol.segment_ms),
+        block_name="clips",
+        left_out=left_out_blocks(stimulus, time_ms, protocol.segment_ms, protocol.gap_ms),
+        stimulus=stimulus,
+        shifted=np.ones(len(stimulus), bool),
+    )
+
+
+def _choices(protocol: Protocol) -> dict:
+    """Return the options of cross-validation that follow from a protocol."""
+    return {"rule": Rule(protocol.nested, protocol.headline), "missing": protocol.missing}
 
 
 def _evaluation(names: tuple[str, ...], responses: Responses, result: Result, notes: dict[str, int]) -> Evaluation:
     """Return the scores with the units' table and the notes."""
     units = responses.units
     targets = {"target_id": units["unit_id"], **units}
-    notes = {**notes, "rows dropped": result.n_dropped}
-    return Evaluation(names, targets, result.valid, result.test, "pearson", notes=notes, resampling=result.resampling)
+    return Evaluation(
+        names,
+        targets,
+        result.valid,
+        result.test,
+        "pearson",
+        notes={**notes, **result.notes},
+        resampling=result.resampling,
+        extra=result.extra,
+    )

@@ -1,5 +1,7 @@
 """Rows of features and targets that are finite: the only ones that enter a regression."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..utils import BadInput
@@ -30,3 +32,40 @@ def finite_targets(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ever = np.isfinite(targets).any(axis=0)
     finite = finite_rows(targets[:, ever])
     return np.where(finite[:, None] & ever, targets, 0), finite
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Targets that are finite in the same rows.
+
+    columns: (n_columns,) indices among all targets; targets: (n_rows, n_columns), 0 in rows that are not finite; rows:
+    (n_rows,) mask of the finite ones.
+    """
+
+    columns: np.ndarray
+    targets: np.ndarray
+    rows: np.ndarray
+
+
+def patterns(targets: np.ndarray, by_target: bool) -> list[Pattern]:
+    """Return the targets by their pattern of finite rows.
+
+    targets: (n_rows, n_targets). by_target: a target is used in its own finite rows, and in no pattern without any;
+    otherwise all targets are used in the rows where all of them are finite, see `finite_targets`.
+    """
+    everything = np.arange(targets.shape[-1])
+    if not by_target or targets.dtype.kind != "f" or targets.ndim != 2 or np.isfinite(targets).all():
+        filled, rows = finite_targets(targets)
+        return [Pattern(everything, filled, rows)]
+    finite = np.isfinite(targets)
+    packed = np.ascontiguousarray(np.packbits(finite, axis=0).T)
+    _, first, pattern = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    found = []
+    for one in np.argsort(first):
+        columns = np.flatnonzero(pattern.reshape(-1) == one)
+        rows = finite[:, columns[0]]
+        if rows.any():
+            found.append(Pattern(columns, np.where(rows[:, None], targets[:, columns], 0), rows))
+    if not found:
+        raise BadInput("no target has a finite value; expected recorded responses")
+    return found

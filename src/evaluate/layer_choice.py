@@ -1,8 +1,81 @@
-"""Choice of layers by their validation scores. NaN counts as the lowest score; of equal scores the first is chosen."""
+"""Choice of layers by their validation scores. NaN counts as the lowest score; of equal scores the first is chosen.
+
+A nested choice is made in each split, by scores of its training rows alone, so that no test row of any split takes
+part in it (Varma and Simon 2006, BMC Bioinformatics 7:91). Otherwise one choice for all splits is made by the
+validation scores averaged over splits, whose rows are test rows of other splits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..utils import nan_mean, nan_median
+
+PER_TARGET, ONE_LAYER = "per target", "one layer"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rule by which layers are chosen, and the choice that the headline of a score reports.
+
+    nested: choose in each split, by its training rows; headline: a layer per target, or one layer for all targets.
+    """
+
+    nested: bool = True
+    headline: str = ONE_LAYER
+
+    def layers(self, valid: np.ndarray, per_target: bool | None = None) -> np.ndarray:
+        """Return the index of the chosen layer: (n_targets, n_splits).
+
+        valid: (n_layers, n_targets, n_splits); per_target: a layer per target or one for all, by default as the
+        headline.
+        """
+        per_target = self.headline == PER_TARGET if per_target is None else per_target
+        criterion = self.criterion(valid, per_target)
+        return np.broadcast_to(criterion.argmax(axis=0), valid.shape[1:])
+
+    def criterion(self, valid: np.ndarray, per_target: bool) -> np.ndarray:
+        """Return the score that layers are chosen by, -inf for NaN, with the dimensions of `valid`, some of length 1.
+
+        Over targets it is the median, over splits the mean. valid: (..., n_targets, n_splits).
+        """
+        if not per_target:
+            valid = split_medians(valid)[..., None, :]
+        if not self.nested:
+            # the mean of medians is undefined if a split has no score; a target's mean is over the splits that have one
+            valid = (nan_mean(valid, axis=-1) if per_target else valid.mean(axis=-1))[..., None]
+        return comparable(valid)
+
+    def test(self, arrays: Mapping[str, Any], per_target: bool | None = None, part: str = "test") -> np.ndarray:
+        """Return the test scores of the chosen layers: (n_targets, n_splits).
+
+        arrays: "valid", "test" and, for another `part`, an array of their shape.
+        """
+        return taken(np.asarray(arrays[part]), self.layers(np.asarray(arrays["valid"]), per_target))
+
+    def to_array(self) -> np.ndarray:
+        """Return the rule as an array that is stored with the scores."""
+        return np.array(["nested" if self.nested else "over splits", self.headline])
+
+
+def stored_rule(arrays: Mapping[str, Any]) -> Rule:
+    """Return the rule of stored scores, by their array "layer_choice"; without it one layer, chosen over splits."""
+    if "layer_choice" not in arrays:
+        return Rule(nested=False)
+    choice, headline = np.asarray(arrays["layer_choice"]).tolist()
+    return Rule(choice == "nested", headline)
+
+
+def taken(scores: np.ndarray, layers: np.ndarray) -> np.ndarray:
+    """Return the scores of each target's and split's layer: scores (n_layers, ...), layers (...) -> (...)."""
+    return np.take_along_axis(scores, layers[None], axis=0)[0]
+
+
+def most_frequent(layers: np.ndarray) -> int:
+    """Return the index that is most frequent, the least of equals."""
+    return int(np.bincount(layers.ravel()).argmax())
 
 
 def comparable(scores: np.ndarray) -> np.ndarray:
@@ -18,24 +91,3 @@ def argbest(scores: np.ndarray, axis: int = 0) -> np.ndarray:
 def split_medians(scores: np.ndarray) -> np.ndarray:
     """Return the medians over targets, without NaN: (..., n_targets, n_splits) -> (..., n_splits)."""
     return nan_median(scores, axis=-2)
-
-
-def layer_scores(valid: np.ndarray) -> np.ndarray:
-    """Return the score that layers are chosen by, the mean over splits of the median over targets.
-
-    valid: (n_layers, n_targets, n_splits); returns (n_layers,), -inf where a split has no target with a score.
-    """
-    return comparable(split_medians(valid).mean(axis=-1))
-
-
-def best_layer(valid: np.ndarray) -> int:
-    """Return the index of the layer with the highest `layer_scores`: valid (n_layers, n_targets, n_splits) -> int."""
-    return int(layer_scores(valid).argmax())
-
-
-def best_layer_per_unit(valid: np.ndarray, skip_nan: bool = False) -> np.ndarray:
-    """Return each target's layer with the highest mean over splits: (n_layers, n_targets, n_splits) -> (n_targets,).
-
-    skip_nan: average over the splits that have a score; otherwise a layer without a score in any one split is NaN.
-    """
-    return argbest(nan_mean(valid, axis=2) if skip_nan else np.mean(valid, axis=2))

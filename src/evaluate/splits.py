@@ -1,16 +1,29 @@
-"""Splits into training, validation and test rows: index arrays, computed without the data.
+"""Splits into training, validation and test rows, and rows that are left out together: index arrays, without the data.
 
-Split k is sampled with a random generator of seed (seed, k) and does not depend on the other splits.
+Tiled splits cut one random order of the rows, so that each row is tested exactly once. Split k of any other layout is
+sampled with a random generator of seed (seed, k) and does not depend on the other splits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heapreplace
+from itertools import islice
 
 import numpy as np
 
 from ..utils import BadInput
 from .align import codes
-from .decoders.base import Split
-from .protocol import LAYOUT, LAYOUTS, N_SPLITS, SEED, TEST_SHARE, TOLERANCE_MS, VALID_SHARE
+from .decoders.base import LeftOut, Split
+from .protocol import (
+    ITEM_LAYOUT,
+    ITEM_LAYOUTS,
+    LAYOUT,
+    LAYOUTS,
+    N_SPLITS,
+    SEED,
+    TEST_SHARE,
+    TOLERANCE_MS,
+    VALID_SHARE,
+)
 
 
 def segments(stimulus: np.ndarray, start_ms: np.ndarray, segment_ms: float) -> np.ndarray:
@@ -19,7 +32,7 @@ def segments(stimulus: np.ndarray, start_ms: np.ndarray, segment_ms: float) -> n
     Parameters
     ----------
     stimulus : int array of shape (n_rows,)
-        Stimulus of each row.
+        Stimulus of each row; copies of one stimulus may have the same number, see `segment_splits`.
     start_ms : array of shape (n_rows,)
         Start of each row's time bin within its stimulus.
     segment_ms : float
@@ -47,30 +60,37 @@ def segment_splits(
     segment_ms: float,
     gap_ms: float,
     layout: str = LAYOUT,
+    validate: bool = False,
     n_splits: int = N_SPLITS,
     seed: int = SEED,
     weights: np.ndarray | None = None,
 ) -> list[Split]:
     """Split time series by segments, with a gap between training and held-out rows.
 
-    A tenth of the total weight is held out for validation and a tenth for test. Training rows of the same stimulus
-    closer than `gap_ms` to a held-out row are left out of the split.
+    Training rows of the same stimulus closer than `gap_ms` to a held-out row are left out of the split.
 
     Parameters
     ----------
     stimulus : int array of shape (n_rows,)
-        Stimulus of each row.
+        Stimulus of each row, from 0 on. Copies of one stimulus, such as a clip that two datasets share, have the same
+        number where they must not be separated: their rows of the same time then belong to one segment, and the gap
+        holds between the copies.
     time_ms : array of shape (n_rows, 2)
         Time bin of each row, half-open.
     segment_ms : float
         Duration of a segment.
     gap_ms : float
         Least time between a training row and a held-out row of one stimulus.
-    layout : {"runs", "scattered"}, default "runs"
-        "runs": the stimuli are shuffled and joined to a ring; a run of segments from a random one on is for validation,
-        the next run for test. "scattered": single segments are sampled at random.
+    layout : {"tiled", "runs", "scattered"}, default "runs"
+        "tiled": the stimuli are shuffled and joined to a ring, which is cut from a random segment on into `n_splits`
+        runs of about equal weight; each is tested once. "runs": a tenth of the weight from a random segment of such a
+        ring on is for validation, the next tenth for test. "scattered": single segments are sampled at random, a tenth
+        of the weight each.
+    validate : bool, default False
+        "tiled": the run after the one for test is for validation; otherwise no row is.
     n_splits : int, default 10
-        Number of splits.
+        Number of splits; "tiled": at most the number of segments. A split alone, or two with validation, test the first
+        of two (three) folds.
     seed : int, default 0
         Seed of the random generators.
     weights : array of shape (n_rows,), optional
@@ -79,18 +99,20 @@ def segment_splits(
     Returns
     -------
     list of Split
+        "tiled": fewer than `n_splits` where there are fewer segments.
 
     Raises
     ------
     BadInput
-        If the layout does not exist, there are fewer than three segments, or no training row is left.
+        If the layout does not exist, there are too few segments or splits, or no training row is left.
 
     Examples
     --------
     >>> time_ms = np.arange(100.0)[:, None] * 1000 + [0, 1000]
-    >>> splits = segment_splits(np.zeros(100, int), time_ms, segment_ms=10_000.0, gap_ms=5_000.0, n_splits=2)
-    >>> [(len(split.valid), len(split.test)) for split in splits]
-    [(10, 10), (10, 10)]
+    >>> options = {"segment_ms": 10_000.0, "gap_ms": 5_000.0}
+    >>> splits = segment_splits(np.zeros(100, int), time_ms, **options, layout="tiled", n_splits=5)
+    >>> [len(split.test) for split in splits], sorted({len(split.train) for split in splits})
+    ([20, 20, 20, 20, 20], [70, 75])
     """
     if layout not in LAYOUTS:
         raise BadInput(f"layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
@@ -98,16 +120,21 @@ def segment_splits(
     size = np.bincount(segment, weights=weights)
     stimulus_of_segment = np.zeros(len(size), dtype=int)
     stimulus_of_segment[segment] = stimulus
-    if len(size) < 3:
+    least = 3 if validate or layout != "tiled" else 2
+    if len(size) < least:
         raise BadInput(
-            f"{len(size)} segments of {segment_ms / 1000:g} s; expected at least 3, one each to train, validate and "
-            "test: choose a shorter --clip-duration or more films"
+            f"{len(size)} segments of {segment_ms / 1000:g} s; {_expected(least)}: choose a shorter --clip-duration or "
+            "more films"
         )
+    if layout == "tiled":
+        order = _ring(stimulus_of_segment, np.random.default_rng(seed))
+        fold = np.empty(len(size), dtype=int)
+        fold[order] = _cut(size[order], _n_folds(n_splits, len(size), least))
+        parts = islice(_rotated(fold, validate), n_splits)
+    else:
+        parts = _sampled(stimulus_of_segment, size, layout == "runs", n_splits, seed)
     splits = []
-    for k in range(n_splits):
-        rng = np.random.default_rng([seed, k])
-        order = _ring(stimulus_of_segment, rng) if layout == "runs" else rng.permutation(len(size))
-        part = _assign(order, size)
+    for part in parts:
         held = part[segment] > 0
         train = np.flatnonzero(~held & ~_within_gap(stimulus, time_ms, held, gap_ms))
         if not len(train):
@@ -116,6 +143,47 @@ def segment_splits(
             )
         splits.append(Split(train, np.flatnonzero(part[segment] == 1), np.flatnonzero(part[segment] == 2)))
     return splits
+
+
+def _expected(least: int) -> str:
+    """Return the part of a message that names the least number of segments, items or splits."""
+    return f"expected at least {least}, one each to " + ("train, validate and test" if least == 3 else "train and test")
+
+
+def _n_folds(n_splits: int, n_available: int, least: int) -> int:
+    """Return the number of folds: `n_splits`, at least one per part of a split, at most the number available."""
+    return min(max(n_splits, least), n_available)
+
+
+def _rotated(fold: np.ndarray, validate: bool) -> Iterator[np.ndarray]:
+    """Yield 0 (train), 1 (valid) or 2 (test) for each element of the folds, with each fold tested once."""
+    n_folds = fold.max() + 1
+    for k in range(n_folds):
+        part = np.where(fold == k, 2, 0)
+        if validate:
+            part[fold == (k + 1) % n_folds] = 1
+        yield part
+
+
+def _cut(size: np.ndarray, n_runs: int) -> np.ndarray:
+    """Return the run of each element, int (n,): `n_runs` contiguous ones of about equal size, none empty."""
+    end = np.cumsum(size)
+    wanted = end[-1] * np.arange(1, n_runs) / n_runs
+    # each cut lies after the element whose end is nearest
+    before = np.searchsorted((end[:-1] + end[1:]) / 2, wanted)
+    number = np.arange(n_runs - 1)
+    cuts = np.maximum.accumulate(before - number) + number
+    cuts = np.minimum(cuts, len(size) - n_runs + number)
+    return np.searchsorted(cuts, np.arange(len(size)), side="left")
+
+
+def _sampled(
+    stimulus_of_segment: np.ndarray, size: np.ndarray, runs: bool, n_splits: int, seed: int
+) -> Iterator[np.ndarray]:
+    """Yield 0 (train), 1 (valid) or 2 (test) for each segment, for splits that are sampled independently."""
+    for k in range(n_splits):
+        rng = np.random.default_rng([seed, k])
+        yield _assign(_ring(stimulus_of_segment, rng) if runs else rng.permutation(len(size)), size)
 
 
 def _ring(stimulus_of_segment: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -142,16 +210,101 @@ def _assign(order: np.ndarray, size: np.ndarray) -> np.ndarray:
 def _within_gap(stimulus: np.ndarray, time_ms: np.ndarray, held: np.ndarray, gap_ms: float) -> np.ndarray:
     """Return a mask of the rows closer than `gap_ms` to a held-out row of the same stimulus: bool (n_rows,)."""
     near = np.zeros(len(stimulus), dtype=bool)
-    for one in np.unique(stimulus[held]):
-        rows = np.flatnonzero(stimulus == one)
-        start, end = time_ms[rows].T
-        held_start, held_end = time_ms[rows[held[rows]]].T
-        before = np.searchsorted(held_end, start, side="right") - 1
-        after = np.searchsorted(held_start, end, side="left")
-        since = np.where(before >= 0, start - held_end[np.maximum(before, 0)], np.inf)
-        until = np.where(after < len(held_start), held_start[np.minimum(after, len(held_start) - 1)] - end, np.inf)
-        near[rows] = (since < gap_ms - TOLERANCE_MS) | (until < gap_ms - TOLERANCE_MS)
+    code = np.unique(stimulus, return_inverse=True)[1]
+    n_held = np.bincount(code, weights=held)
+    for rows in _members(code, np.flatnonzero((n_held > 0) & (n_held < np.bincount(code)))):
+        near[rows] = _near(time_ms[rows], time_ms[rows[held[rows]]], gap_ms)
     return near
+
+
+def _near(time_ms: np.ndarray, held_ms: np.ndarray, gap_ms: float) -> np.ndarray:
+    """Return a mask of the time bins (n, 2) that are less than `gap_ms` away from any of the bins (n_held, 2)."""
+    start, end = time_ms.T
+    held_start, held_end = np.sort(held_ms, axis=0).T
+    n_before = np.searchsorted(held_end, start, side="right")
+    n_started = np.searchsorted(held_start, end, side="left")
+    since = start - np.concatenate([[-np.inf], held_end])[n_before]
+    until = np.concatenate([held_start, [np.inf]])[n_started] - end
+    distance = np.where(n_started > n_before, 0.0, np.minimum(since, until))
+    return distance < gap_ms - TOLERANCE_MS
+
+
+def _members(code: np.ndarray, wanted: np.ndarray | None = None) -> list[np.ndarray]:
+    """Return the positions of each code, or of the wanted ones, for codes from 0 on without a gap."""
+    order = np.argsort(code, kind="stable")
+    end = np.cumsum(np.bincount(code))
+    if wanted is None:
+        return np.split(order, end[:-1])
+    return [order[e - n : e] for e, n in zip(end[wanted], np.bincount(code)[wanted], strict=True)]
+
+
+def left_out_blocks(stimulus: np.ndarray, time_ms: np.ndarray, segment_ms: float, gap_ms: float) -> list[LeftOut]:
+    """Return the rows of each segment, with its neighbours in time as gap.
+
+    Parameters
+    ----------
+    stimulus : int array of shape (n_rows,)
+        Stimulus of each row; copies of one stimulus have the same number, see `segment_splits`.
+    time_ms : array of shape (n_rows, 2)
+        Time bin of each row, half-open.
+    segment_ms : float
+        Duration of a segment, see `segments`.
+    gap_ms : float
+        Further rows of the same stimulus that are less than this away from a row of the segment are its gap.
+
+    Returns
+    -------
+    list of LeftOut
+        One per segment, in the order of `segments`.
+
+    Examples
+    --------
+    >>> blocks = left_out_blocks(np.zeros(6, int), np.arange(6.0)[:, None] * 1000 + [0, 1000], 2_000.0, 1_000.0)
+    >>> [(block.rows.tolist(), block.gap.tolist()) for block in blocks]
+    [([0, 1], [2]), ([2, 3], [1, 4]), ([4, 5], [3])]
+    """
+    blocks = _members(segments(stimulus, time_ms[:, 0], segment_ms))
+    gaps = [np.zeros(0, dtype=np.int64)] * len(blocks)
+    of_block = np.unique(stimulus[[rows[0] for rows in blocks]], return_inverse=True)[1]
+    for several in _members(of_block, np.flatnonzero(np.bincount(of_block) > 1)):
+        for k, gap in zip(several, _gaps([blocks[k] for k in several], time_ms, gap_ms), strict=True):
+            gaps[k] = gap
+    return [LeftOut(rows, gap) for rows, gap in zip(blocks, gaps, strict=True)]
+
+
+def _gaps(blocks: list[np.ndarray], time_ms: np.ndarray, gap_ms: float) -> Iterator[np.ndarray]:
+    """Yield the rows that are less than `gap_ms` away from each of the blocks of one stimulus, in the order of time."""
+    rows = np.concatenate(blocks)
+    first = np.cumsum([0] + [len(block) for block in blocks])
+    start = np.array([time_ms[block, 0].min() for block in blocks])
+    end = np.array([time_ms[block, 1].max() for block in blocks])
+    # only blocks within the gap are compared row by row
+    low = np.searchsorted(np.maximum.accumulate(end), start - gap_ms, side="left")
+    high = np.searchsorted(start, end + gap_ms, side="right")
+    for k, block in enumerate(blocks):
+        before, after = rows[first[low[k]] : first[k]], rows[first[k + 1] : first[high[k]]]
+        around = np.concatenate([before, after])
+        yield np.sort(around[_near(time_ms[around], time_ms[block], gap_ms)])
+
+
+def left_out_groups(groups: Sequence) -> list[LeftOut]:
+    """Return the rows of each distinct group, in the order of first occurrence, without gaps.
+
+    Parameters
+    ----------
+    groups : sequence of length n_rows
+        Hashable group of each row: a stimulus, or a group of stimuli that must not be separated.
+
+    Returns
+    -------
+    list of LeftOut
+
+    Examples
+    --------
+    >>> [block.rows.tolist() for block in left_out_groups(["b", "a", "b"])]
+    [[0, 2], [1]]
+    """
+    return [LeftOut(rows) for rows in _members(codes(groups)[0])]
 
 
 def item_splits(
@@ -159,10 +312,12 @@ def item_splits(
     *,
     strata: Sequence | None = None,
     groups: Sequence | None = None,
+    layout: str = ITEM_LAYOUT,
+    validate: bool = False,
     n_splits: int = N_SPLITS,
     seed: int = SEED,
 ) -> list[Split]:
-    """Split items 80/10/10, with equal shares of every stratum and each group in one part.
+    """Split items with equal shares of every stratum, and with each group in one part.
 
     Parameters
     ----------
@@ -171,47 +326,85 @@ def item_splits(
     strata : sequence of length n_items, optional
         Hashable stratum of each item. A group belongs to the stratum of its first item.
     groups : sequence of length n_items, optional
-        Hashable group of each item. By default each item is a group.
+        Hashable group of each item, such as its stimulus or the digest of its content. By default each item is a group.
+    layout : {"tiled", "sampled"}, default "sampled"
+        "tiled": `n_splits` folds of about equal numbers of items, each tested once. "sampled": a tenth of the groups of
+        each stratum is sampled for validation and a tenth for test.
+    validate : bool, default False
+        "tiled": the fold after the one for test is for validation; otherwise no item is.
     n_splits : int, default 10
-        Number of splits.
+        Number of splits; "tiled": at most the number of groups.
     seed : int, default 0
         Seed of the random generators.
 
     Returns
     -------
     list of Split
-        Every stratum has at least one group in validation and one in test.
+        "tiled": fewer than `n_splits` where there are fewer groups; every stratum has a group in training. "sampled":
+        every stratum has at least one group in validation and one in test.
 
     Raises
     ------
     BadInput
-        If a stratum has fewer than three groups.
+        If the layout does not exist, there are too few splits, or a stratum has too few groups to be in every part.
 
     Examples
     --------
     >>> split = item_splits(20, strata=["a", "b"] * 10, n_splits=1)[0]
     >>> len(split.train), sorted((split.test % 2).tolist())
     (16, [0, 1])
+    >>> sorted(len(split.test) for split in item_splits(20, strata=["a", "b"] * 10, layout="tiled", n_splits=6))
+    [3, 3, 3, 3, 4, 4]
     """
+    if layout not in ITEM_LAYOUTS:
+        raise BadInput(f"layout '{layout}'; expected one of {', '.join(ITEM_LAYOUTS)}")
     group_of, distinct_groups = codes(range(n_items) if groups is None else groups)
     stratum_of_item, names = codes([0] * n_items if strata is None else strata)
-    first = np.array([np.flatnonzero(group_of == g)[0] for g in range(len(distinct_groups))])
+    size = np.bincount(group_of)
+    first = np.array([rows[0] for rows in _members(group_of)])
     stratum = stratum_of_item[first]
     counts = np.bincount(stratum, minlength=len(names))
-    if counts.min() < 3:
+    least = 3 if validate or layout == "sampled" else 2
+    if counts.min() < least:
         small = names[int(counts.argmin())]
         what = "items" if strata is None else f"items of class '{small}'"
-        raise BadInput(
-            f"{counts.min()} {what}; expected at least 3, one each to train, validate and test: add items or drop it"
-        )
-    splits = []
+        raise BadInput(f"{counts.min()} {what}; {_expected(least)}: add items or drop it")
+    if layout == "tiled":
+        n_folds = _n_folds(n_splits, len(distinct_groups), least)
+        parts = islice(_rotated(_dealt(stratum, size, n_folds, np.random.default_rng(seed)), validate), n_splits)
+    else:
+        parts = _sampled_groups(stratum, n_splits, seed)
+    return [Split(*(np.flatnonzero(part[group_of] == p) for p in range(3))) for part in parts]
+
+
+def _dealt(stratum: np.ndarray, size: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the fold of each group: int (n_groups,), equal in number of items within strata and over all.
+
+    Groups of a stratum are dealt from the largest on, in random order among equals, each to the fold with the fewest
+    items of the stratum and, among these, with the fewest items of all.
+    """
+    fold = np.empty(len(stratum), dtype=int)
+    total = [0] * n_folds
+    for one in range(stratum.max() + 1):
+        order = rng.permutation(np.flatnonzero(stratum == one))
+        folds = [(0, total[k], k) for k in range(n_folds)]
+        heapify(folds)
+        for group in order[np.argsort(-size[order], kind="stable")].tolist():
+            of_stratum, of_all, k = folds[0]
+            fold[group], added = k, int(size[group])
+            total[k] = of_all + added
+            heapreplace(folds, (of_stratum + added, total[k], k))
+    return fold
+
+
+def _sampled_groups(stratum: np.ndarray, n_splits: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield 0 (train), 1 (valid) or 2 (test) for each group, for splits that are sampled independently."""
     for k in range(n_splits):
         rng = np.random.default_rng([seed, k])
-        part = np.zeros(len(distinct_groups), dtype=int)
-        for one in range(len(names)):
+        part = np.zeros(len(stratum), dtype=int)
+        for one in range(stratum.max() + 1):
             order = rng.permutation(np.flatnonzero(stratum == one))
             n_held = max(1, round(len(order) * TEST_SHARE))
             part[order[:n_held]] = 1
             part[order[n_held : 2 * n_held]] = 2
-        splits.append(Split(*(np.flatnonzero(part[group_of] == p) for p in range(3))))
-    return splits
+        yield part

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..records import Activations, Evaluation, Labels
-from .align import codes, match_ids
+from .align import codes, content_codes, match_ids
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
-from .protocol import N_SPLITS, SEED
-from .splits import item_splits
+from .layer_choice import ONE_LAYER, Rule
+from .protocol import Protocol
+from .splits import item_splits, left_out_groups
 
 
 def time_mean(activations: Activations, ids: Sequence[str], what: str) -> dict[str, Callable[[], np.ndarray]]:
@@ -20,16 +21,29 @@ def time_mean(activations: Activations, ids: Sequence[str], what: str) -> dict[s
     return {name: lambda values=values: np.asarray(values[:, 0])[order] for name, values in activations.layers.items()}
 
 
-def task_splits(labels: Labels, metric: str, *, n_splits: int = N_SPLITS, seed: int = SEED) -> list[Split]:
-    """Split stimuli in equal shares of every class within the strata; raise BadInput for a class that is too small."""
+def groups(labels: Labels, protocol: Protocol) -> np.ndarray:
+    """Return a number per stimulus, equal for those that no split may separate."""
+    if labels.groups is not None:
+        return codes(labels.groups)[0]
+    return content_codes([labels.stimuli]) if protocol.tied else np.arange(len(labels.stimuli))
+
+
+def task_splits(labels: Labels, metric: str, protocol: Protocol, *, validate: bool = False) -> list[Split]:
+    """Split stimuli in equal shares of every class within the strata; raise BadInput for a class that is too small.
+
+    validate: tiled splits have validation rows.
+    """
     classes = labels.values[:, 0] if metric == "accuracy" else None
     strata = [column for column in (classes, labels.strata) if column is not None]
+    n = len(labels.stimuli)
     return item_splits(
-        len(labels.stimuli),
+        n,
         strata=list(zip(*strata, strict=True)) if len(strata) > 1 else strata[0] if strata else None,
-        groups=labels.groups,
-        n_splits=n_splits,
-        seed=seed,
+        groups=groups(labels, protocol),
+        layout=protocol.item_layout,
+        validate=validate,
+        n_splits=protocol.n_splits if metric == "accuracy" else protocol.splits_of(n),
+        seed=protocol.seed,
     )
 
 
@@ -38,9 +52,8 @@ def score(
     labels: Labels,
     decoder: Decoder,
     metric: str,
+    protocol: Protocol,
     *,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     jobs: int = 1,
@@ -48,18 +61,28 @@ def score(
 ) -> Evaluation:
     """Return validation and test accuracy (classes) or Pearson r (regression) of every layer, label and split.
 
-    splits: of the stimuli, by default `n_splits` of `task_splits`; resample: keep the statistics for a bootstrap over
+    splits: of the stimuli, by default those of `task_splits`; resample: keep the statistics for a bootstrap over
     stimuli, or over the groups of them that the dataset names.
     """
-    made = problem(activations, labels, metric, n_splits=n_splits, seed=seed, splits=splits)
+    validate = not getattr(decoder, "leaves_out", False)
+    made = problem(activations, labels, metric, protocol, splits=splits, validate=validate)
     made = made if resample else replace(made, blocks=None)
-    result = cross_validate_problem(made, decoder, metric, jobs=jobs, progress=progress)
-    notes = {"stimuli": len(labels.stimuli), "rows dropped": result.n_dropped}
+    options = {"rule": Rule(protocol.nested, ONE_LAYER), "missing": protocol.missing}
+    result = cross_validate_problem(made, decoder, metric, jobs=jobs, progress=progress, **options)
+    notes = {"stimuli": len(labels.stimuli), **result.notes}
     if metric == "accuracy":
-        notes["chance"] = 1 / len(set(labels.values[:, 0]))
+        _, counts = np.unique(labels.values[:, 0], return_counts=True)
+        notes |= {"chance": 1 / len(counts), "chance of always the commonest class": float(counts.max() / counts.sum())}
     targets = {"target_id": list(labels.names)}
     return Evaluation(
-        tuple(made.layers), targets, result.valid, result.test, metric, notes=notes, resampling=result.resampling
+        tuple(made.layers),
+        targets,
+        result.valid,
+        result.test,
+        metric,
+        notes=notes,
+        resampling=result.resampling,
+        extra=result.extra,
     )
 
 
@@ -67,22 +90,23 @@ def problem(
     activations: Activations,
     labels: Labels,
     metric: str,
+    protocol: Protocol,
     *,
-    n_splits: int = N_SPLITS,
-    seed: int = SEED,
     splits: Sequence[Split] | None = None,
+    validate: bool = False,
 ) -> Problem:
     """Return the decoding of labels from all stimuli; a permutation shuffles stimuli, or groups of equal size."""
     layers = time_mean(activations, labels.stimuli.ids, labels.stimuli.name)
     if splits is None:
-        splits = task_splits(labels, metric, n_splits=n_splits, seed=seed)
-    group, _ = codes(np.arange(len(labels.stimuli)) if labels.groups is None else labels.groups)
+        splits = task_splits(labels, metric, protocol, validate=validate)
+    group = groups(labels, protocol)
     return Problem(
         layers,
         labels.values,
         splits,
         blocks=group,
         block_name="stimuli" if labels.groups is None else "groups of stimuli",
+        left_out=left_out_groups(group),
         stimulus=group,
         shifted=np.zeros(len(group), bool),
     )

@@ -6,17 +6,20 @@ from typing import Any
 
 from .. import tables
 from ..files import safe_name
-from ..pipeline import write_scores
+from ..pipeline import BEST_PER_UNIT, write_scores
 from .states import State
 
 COLUMNS = (
-    "cell", "benchmark", "model", "datasets", "flags", "metric", "region", "layer", "best", "valid", "valid_sd", "test",
-    "test_sd", "normalised", "null", "accuracy", "ceiling", "targets",
+    "cell", "benchmark", "model", "datasets", "flags", "metric", "region", "layer", "headline", "best",
+    "valid", "valid_sd", "test", "test_sd", "normalised", "null", "accuracy", "ceiling", "targets",
 )  # fmt: skip
 
 
 def rows(states: Iterable[State]) -> Iterator[dict[str, Any]]:
-    """Yield a row per score and layer (region "": all targets), and one per region with its best layer."""
+    """Yield a row per score and layer (region "": all targets), those of chosen layers, and one per region.
+
+    The column "headline" marks the row that models are ranked by.
+    """
     for state in states:
         for score in state.scores:
             facts = score.facts
@@ -29,14 +32,18 @@ def rows(states: Iterable[State]) -> Iterator[dict[str, Any]]:
                 "metric": facts["metric"],
             }
             everywhere = {"region": "", "targets": facts["targets"], "ceiling": facts["ceiling"]}
-            for row in [*(everywhere | layer for layer in facts["layers"]), *facts["regions"]]:
-                yield {column: (head | row).get(column) for column in COLUMNS}
+            one_layer = facts["one_layer"] | {"layer": f"one layer ({facts['one_layer']['layer']})"}
+            chosen = [one_layer] if facts["best_per_unit"] is None else [one_layer, facts["best_per_unit"]]
+            per_unit = facts["headline"]["layer"] == BEST_PER_UNIT
+            chosen = [row | {"headline": (row["layer"] == BEST_PER_UNIT) == per_unit} for row in chosen]
+            for row in [*(everywhere | layer for layer in [*facts["layers"], *chosen]), *facts["regions"]]:
+                yield {column: ({"headline": False} | head | row).get(column) for column in COLUMNS}
 
 
 def scores_text(states: Iterable[State]) -> str:
-    """Return a line per score: its best layer over all targets."""
-    header = ["model", "datasets", "best layer", "valid", "test", "test/ceiling", "targets"]
-    best = [row for row in rows(states) if row["best"] and row["region"] == ""]
+    """Return a line per score: its headline."""
+    header = ["model", "datasets", "layer", "valid", "test", "test/ceiling", "targets"]
+    best = [row for row in rows(states) if row["headline"]]
     flags = any(row["flags"] for row in best)
     lines = [
         [row["model"], row["datasets"], row["layer"], *map(_number, (row["valid"], row["test"], row["normalised"]))]

@@ -11,9 +11,11 @@ from .objects import Objects
 from .request import Reporter, Request, Stopped, check_options
 from .run import Run
 from .score import Score, check_scores_file, write_scores
+from .summary import BEST_PER_UNIT
 
 __all__ = [
     "BENCHMARKS",
+    "BEST_PER_UNIT",
     "Objects",
     "Reporter",
     "Request",

@@ -24,15 +24,19 @@ class BehaviourBenchmark(Benchmark):
         return TIME_MEAN
 
     def options(self) -> dict[str, Any]:
-        return self.chosen("splits", "seed", "bootstrap", "permutations") | {"metric": self.metric}
+        return self.protocol_options() | {"metric": self.metric}
+
+    def check(self) -> None:
+        from ..evaluate import behaviour
+
+        behaviour.check(self.run.record(self.names[0]), self.metric)
 
     def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import behaviour
 
         return behaviour.score(
             *self._inputs(),
-            n_splits=self.request.splits,
-            seed=self.request.seed,
+            self.protocol,
             resample=self.request.bootstrap > 0,
             progress=self.run.progress("read-out"),
         )
@@ -44,8 +48,7 @@ class BehaviourBenchmark(Benchmark):
         scores = behaviour.null(
             *self._inputs(),
             self.request.permutations,
-            n_splits=self.request.splits,
-            seed=self.request.seed,
+            self.protocol,
             progress=self.run.progress("permutations"),
         )
         return Null(scores[:, None])

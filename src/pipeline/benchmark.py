@@ -4,13 +4,18 @@ torch and scikit-learn are imported where something is computed, so that a cache
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
+from ..evaluate.layer_choice import Rule
+from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
+from .request import OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
 from .summary import score_arrays, summarise
@@ -50,16 +55,44 @@ class Benchmark:
         """Return the time bins of the stored activations to a dataset: (n_bins, 2), in ms."""
         return np.array(self.run.data_metadata(name)["time_ms"])
 
+    @property
+    def protocol(self) -> Protocol:
+        """Choices of the evaluation: the named protocol, with the options of the request."""
+        request = self.request
+        return replace(
+            PROTOCOLS[request.protocol],
+            n_splits=request.splits,
+            seed=request.seed,
+            segment_ms=request.clip_ms,
+            alpha_per_target=request.alpha_per_target,
+            **self.chosen(*OPTIONS_OF_PROTOCOL),
+        )
+
+    @property
+    def rule(self) -> Rule:
+        """Rule of the choice of layers."""
+        return Rule(self.protocol.nested)
+
     def options(self) -> dict[str, Any]:
         """Return the options that change the score: a part of its key."""
-        return self.chosen("splits", "seed", "audit", "bootstrap", "permutations", "ceiling")
+        return self.protocol_options() | self.chosen("layout", "missing", "audit", "ceiling")
+
+    def protocol_options(self) -> dict[str, Any]:
+        """Return the options that every benchmark has."""
+        named = f"{self.protocol.name} {self.protocol.version}"
+        return {"protocol": named} | self.chosen("splits", "seed", "bootstrap", "permutations", "layer_choice")
+
+    def regression_options(self) -> dict[str, Any]:
+        """Return the options of fMRI and electrodes."""
+        ridge = ("penalty", "alpha_scale", "alpha_per_target") if self.decoder_name() == "ridge" else ()
+        return self.chosen("headline", "decoder", "ceiling_rows", *ridge)
 
     def chosen(self, *names: str) -> dict[str, Any]:
         """Return some options of the request by name."""
         return {name: getattr(self.request, name) for name in names}
 
     def check(self) -> None:
-        """Raise BadInput for data that cannot be split; called before anything is extracted."""
+        """Raise BadInput for data that cannot be split, or have no ceiling; called before anything is extracted."""
 
     def evaluate(self, null: bool) -> Evaluation:
         """Evaluate all layers; `null`: with the stimulus-response pairing destroyed."""
@@ -124,29 +157,38 @@ class Benchmark:
         if kept is None:
             evaluation = self.evaluate(null=False)
             null = self.evaluate(null=True) if self.request.audit else None
-            arrays, notes = score_arrays(evaluation, null), dict(evaluation.notes)
+            arrays, notes = score_arrays(evaluation, null, self.rule), dict(evaluation.notes)
             arrays |= permutation_arrays(self.null(), arrays) if self.request.permutations else {}
         else:
             arrays, notes = dict(kept.arrays), dict(kept.facts["notes"])
-        before = arrays.get("ceiling")
+        before = usable_ceiling(arrays)
         if ceiling is not None:
-            arrays |= {"ceiling": ceiling.best_r, "ceiling_spread": ceiling.spread}
+            arrays |= {"ceiling": ceiling.best_r, "ceiling_spread": ceiling.spread, "crossed": ceiling.crossed}
+            arrays |= {"ceiling_error": ceiling.best_r_error, "ceiling_interval": ceiling.median_interval()}
             arrays |= {"reliability": ceiling.reliability, "masked": ceiling.masked}
         if kept is None and evaluation.resampling is not None:
             self.run.report.say(f"bootstrap: {self.request.bootstrap} samples")
-            arrays |= interval_arrays(evaluation.resampling, arrays, self.request.bootstrap, self.request.seed)
-        elif before is not None and not np.array_equal(before, arrays["ceiling"], equal_nan=True):
+            size, seed = self.request.bootstrap, self.request.seed
+            arrays |= interval_arrays(evaluation.resampling, arrays, size, seed, self.metric)
+        elif before is not None and not np.array_equal(before, usable_ceiling(arrays), equal_nan=True):
             # these samples were divided by another ceiling
             arrays.pop("bootstrap_normalised", None)
+            arrays.pop("bootstrap_one_layer_normalised", None)
         return Entry(arrays, self._header() | summarise(arrays, notes))
 
     def null(self) -> "Null":
         """Return the null distribution of the score: the pairing of stimuli and responses permuted."""
         from ..analysis import permutation
 
-        request, progress = self.request, self.run.progress("permutations")
         return permutation.null(
-            self.problems(), self.decoder(), self.metric, request.permutations, seed=request.seed, progress=progress
+            self.problems(),
+            self.decoder(),
+            self.metric,
+            self.request.permutations,
+            seed=self.request.seed,
+            rule=self.rule,
+            missing=self.protocol.missing,
+            progress=self.run.progress("permutations"),
         )
 
     def decoder_name(self) -> str:
@@ -160,7 +202,18 @@ class Benchmark:
         name = self.decoder_name()
         if name != "ridge":
             return DECODERS[name]()
-        return DECODERS[name](alpha_per_target=self.request.alpha_per_target, device=self.run.device)
+        protocol = self.protocol
+        return DECODERS[name](
+            penalty=protocol.penalty,
+            alpha_per_target=protocol.alpha_per_target,
+            scaled=protocol.alpha_scale == "kernel",
+            device=self.run.device,
+        )
+
+    @property
+    def validate(self) -> bool:
+        """True if the decoder predicts no left-out training rows, so that layers are chosen on validation rows."""
+        return not getattr(self.decoder(), "leaves_out", False)
 
     def _header(self) -> Mapping[str, Any]:
         return {

@@ -1,11 +1,14 @@
 """Electrode benchmark: one recording of stimuli x bins x units, or a film for each unit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ceiling import Ceiling
+from ..ceiling import Ceiling, check_repeated
+from ..evaluate.layer_choice import Rule
+from ..evaluate.protocol import Protocol
 from ..records import Evaluation
 from ..utils import regular_bins
 from .benchmark import Benchmark
@@ -30,15 +33,29 @@ class ElectrodesBenchmark(Benchmark):
             return recorded
         return regular_bins(np.ceil(recorded[-1, 1] / frame_ms) * frame_ms, frame_ms)
 
+    @property
+    def protocol(self) -> Protocol:
+        protocol = super().protocol
+        return replace(protocol, segment_ms=self.declared[0].clip_ms) if self.per_unit else protocol
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(self.protocol.nested, self.protocol.headline)
+
     def options(self) -> dict[str, Any]:
         gap = ("gap_ms",) if self.per_unit else ()
-        return super().options() | self.chosen("decoder", "alpha_per_target", *gap)
+        return super().options() | self.regression_options() | self.chosen(*gap)
 
     def check(self) -> None:
+        from ..evaluate.electrodes import tied_stimuli
         from ..evaluate.splits import item_splits
 
         if not self.per_unit:
-            item_splits(len(self.run.record(self.names[0]).stimuli), n_splits=1)
+            tied, protocol = tied_stimuli(self.run.record(self.names[0]), self.protocol), self.protocol
+            options = {"layout": protocol.item_layout, "validate": self.validate, "n_splits": protocol.n_splits}
+            item_splits(len(tied), groups=tied, **options)
+        if self.request.ceiling and not self.per_unit:
+            check_repeated(self.run.record(self.names[0]).subjects)
 
     def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import electrodes, nulls
@@ -46,24 +63,28 @@ class ElectrodesBenchmark(Benchmark):
         responses = self.run.record(self.names[0])
         if null:
             responses = (nulls.circular_shift if self.per_unit else nulls.shuffle)(responses, self.request.seed)
-        shared = self._protocol() | {"resample": self.request.bootstrap > 0 and not null}
+        shared = {"resample": self.request.bootstrap > 0 and not null}
         shared["progress"] = self.run.progress("null" if null else "regression")
-        activations = self.activations(self.names[0])
+        inputs = (self.activations(self.names[0]), responses, self.decoder(), self.protocol)
         if self.per_unit:
-            return electrodes.score_per_unit(activations, responses, self.decoder(), **shared)
-        return electrodes.score(activations, responses, self.decoder(), jobs=self.request.jobs, **shared)
+            return electrodes.score_per_unit(*inputs, **shared)
+        return electrodes.score(*inputs, jobs=self.request.jobs, **shared)
 
     def problems(self) -> list[Callable[[], "Problem"]]:
         from ..evaluate import electrodes
 
-        activations, responses = self.activations(self.names[0]), self.run.record(self.names[0])
+        inputs = (self.activations(self.names[0]), self.run.record(self.names[0]), self.protocol)
         if self.per_unit:
-            return electrodes.unit_problems(activations, responses, **self._protocol())[0]
-        return [lambda: electrodes.problem(activations, responses, **self._protocol())[0]]
+            return electrodes.unit_problems(*inputs, validate=self.validate)[0]
+        return [lambda: electrodes.problem(*inputs, validate=self.validate)[0]]
 
     def ceiling(self) -> Ceiling | None:
-        return None if self.per_unit else self.run.ceiling(self.names[0])
+        if self.per_unit:
+            return None
+        name = self.names[0]
+        if self.protocol.ceiling_rows == "all":
+            return self.run.ceiling(name, self.run.record(name))
+        from ..evaluate import electrodes
 
-    def _protocol(self) -> dict[str, Any]:
-        clips = {"segment_ms": self.declared[0].clip_ms, "gap_ms": self.request.gap_ms} if self.per_unit else {}
-        return clips | {"n_splits": self.request.splits, "seed": self.request.seed}
+        recordings = electrodes.recordings(self.activations(name), self.run.record(name))
+        return self.run.window_ceiling(self.names, recordings, self.problems()[0]().splits)

@@ -1,13 +1,14 @@
 """The flags of the score commands, and the request that they make."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from ..arguments import count, count_or_zero, make_parser, number, number_or_zero
 from ..data import BY_BENCHMARK
 from ..evaluate import protocol
 from .request import (
+    CHOICES,
     DECODERS,
     MIN_BOOTSTRAP,
     MODES,
@@ -140,8 +141,12 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
 def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
     group = parser.add_argument_group("evaluation")
     group.add_argument(
-        "--splits", type=count, default=DEFAULTS["splits"], metavar="N", help="number of train/valid/test splits"
+        "--protocol",
+        choices=protocol.PROTOCOLS,
+        default=DEFAULTS["protocol"],
+        help="default: unbiased, and as high as the data allow; published: the design of Tang et al. 2025",
     )
+    group.add_argument("--splits", type=count, default=DEFAULTS["splits"], metavar="N", help="number of splits")
     group.add_argument(
         "--seed",
         type=int,
@@ -149,6 +154,19 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         metavar="N",
         help="seed of the splits, split halves and bootstrap samples",
     )
+    _add_choice(
+        group, "layer_choice", "layers are chosen inside the training rows of each split, or by scores over all splits"
+    )
+    if benchmark != "behaviour":
+        _add_choice(
+            group,
+            "layout",
+            "held-out data: contiguous runs that tile the films, runs at random places, or scattered segments",
+            "--split",
+        )
+        _add_choice(
+            group, "missing", "each unit is scored on its own rows, or all units on the rows that none of them lacks"
+        )
     if benchmark == "fmri":
         group.add_argument(
             "--clip-duration",
@@ -157,37 +175,67 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             metavar="S",
             help="length of the film segments that are the units of a split, in s",
         )
-        group.add_argument(
-            "--split",
-            choices=protocol.LAYOUTS,
-            default=DEFAULTS["layout"],
-            help="held-out segments are contiguous runs, or scattered over the films",
+        _add_choice(
+            group,
+            "hrf",
+            "films: response function that features are convolved with; fir: delayed copies from 2 to 10 s; delay: a "
+            "shift by 5 s",
+        )
+        group.add_argument("--no-hrf", dest="hrf", action="store_const", const="delay", help="the same as --hrf delay")
+        _add_choice(
+            group,
+            "runs",
+            "each run is high-passed and z-scored before repetitions are averaged, or their mean afterwards",
         )
         group.add_argument(
-            "--no-hrf",
-            action="store_true",
-            help="shift the activations by 5 s instead of convolving them with the haemodynamic response function",
+            "--high-pass",
+            type=number_or_zero,
+            metavar="S",
+            help=_with_defaults(
+                "films: cut-off period of the drift that is removed from responses and features, in s; 0: none",
+                lambda named: f"{named.high_pass_s:g}",
+            ),
         )
     if benchmark in ("fmri", "electrodes"):
         group.add_argument(
             "--gap",
             type=number_or_zero,
-            default=DEFAULTS["gap_ms"] / 1000,
             metavar="S",
-            help="films: drop training rows nearer than this to a held-out row, in s",
+            help=_with_defaults(
+                "films: drop training rows nearer than this to a held-out row, in s",
+                lambda named: f"{named.gap_ms / 1000:g}",
+            ),
         )
         group.add_argument("--decoder", choices=DECODERS, default=DEFAULTS["decoder"], help="linear decoder")
-        group.add_argument(
-            "--alpha-per-target",
-            nargs="?",
-            const=protocol.ALPHA_PER_TARGET[0],
-            choices=protocol.ALPHA_PER_TARGET,
-            help="one ridge penalty per target, by generalised (gcv) or exact (loo) leave-one-out error; without a "
-            "value: gcv (default: one penalty for all targets)",
-        )
+        group.add_argument("--alpha-per-target", action="store_true", help="one ridge penalty per unit")
+        _add_choice(group, "headline", "score that models are ranked by: with a layer per unit, or one layer for all")
         group.add_argument(
             "--no-ceiling", action="store_true", help="no noise ceiling, for recordings that were not repeated"
         )
+        _add_choice(group, "ceiling_rows", "noise ceiling within the test parts of the splits, or over all rows")
+    if benchmark != "behaviour":
+        _add_choice(
+            group,
+            "penalty",
+            "ridge: rows left out together to choose the penalty, segments or stimuli (blocks) or single rows; gcv: "
+            "generalised error",
+        )
+        _add_choice(group, "alpha_scale", "ridge: penalties are multiples of trace(K) / n of the kernel, or absolute")
+
+
+def _add_choice(group, name: str, text: str, flag: str | None = None) -> None:
+    """Add an option whose default the protocol states."""
+    flag = flag or f"--{name.replace('_', '-')}"
+    choices = [choice.replace(" ", "-") for choice in CHOICES[name]]
+    text = _with_defaults(text, lambda named: getattr(named, name).replace(" ", "-"))
+    group.add_argument(flag, dest=name, choices=choices, help=text)
+
+
+def _with_defaults(text: str, value: Callable[[protocol.Protocol], str]) -> str:
+    """Return a help text with the value of the default protocol and, where it differs, of the others."""
+    first, *others = protocol.PROTOCOLS.values()
+    differ = [f"{named.name}: {value(named)}" for named in others if value(named) != value(first)]
+    return f"{text} (default: {', '.join([value(first), *differ])})"
 
 
 def _add_inference(parser: argparse.ArgumentParser, benchmark: str) -> None:
@@ -260,6 +308,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         mode=options.inference_mode,
         context_ms=options.context_duration,
         precision=options.precision,
+        protocol=options.protocol,
         input_size=options.input_size,
         fps=options.fps,
         splits=options.splits,
@@ -279,10 +328,14 @@ def _options_of(benchmark: str, options: argparse.Namespace) -> dict:
     """The fields of a Request that only some benchmarks have flags for."""
     found = {} if benchmark == "behaviour" else {"audit": options.audit}
     if benchmark in ("fmri", "electrodes"):
-        found |= {"gap_ms": 1000 * options.gap, "decoder": options.decoder, "ceiling": not options.no_ceiling}
+        found |= {"decoder": options.decoder, "ceiling": not options.no_ceiling}
+        found |= {"gap_ms": None if options.gap is None else 1000 * options.gap}
         found |= {"alpha_per_target": options.alpha_per_target}
     if benchmark == "fmri":
-        found |= {"clip_ms": 1000 * options.clip_duration, "layout": options.split, "hrf": not options.no_hrf}
+        found |= {"clip_ms": 1000 * options.clip_duration, "high_pass_s": options.high_pass}
+    for name, choices in CHOICES.items():
+        given = getattr(options, name, None)
+        found[name] = next((choice for choice in choices if choice.replace(" ", "-") == given), None)
     return found
 
 

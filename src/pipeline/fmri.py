@@ -1,11 +1,12 @@
 """fMRI benchmark: all named datasets in one joint regression."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..ceiling import Ceiling, joint
-from ..evaluate import protocol
-from ..records import Evaluation
+from ..ceiling import Ceiling, check_repeated, joint
+from ..evaluate.layer_choice import Rule
+from ..records import Evaluation, Responses
 from .benchmark import Benchmark
 
 if TYPE_CHECKING:
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 class FmriBenchmark(Benchmark):
     """fMRI: Pearson r of a joint regression over the rows of all datasets."""
 
+    @property
+    def rule(self) -> Rule:
+        return Rule(self.protocol.nested, self.protocol.headline)
+
     def options(self) -> dict[str, Any]:
-        return super().options() | self.chosen("clip_ms", "gap_ms", "layout", "hrf", "decoder", "alpha_per_target")
+        own = self.chosen("clip_ms", "gap_ms", "hrf", "runs", "high_pass_s")
+        return super().options() | self.regression_options() | own
 
     def check(self) -> None:
         from ..evaluate import fmri
 
-        fmri.check([self.run.record(name) for name in self.names], self._protocol())
+        records = [self.run.record(name) for name in self.names]
+        fmri.check(records, self.protocol, validate=self.validate)
+        if self.request.ceiling:
+            check_repeated(*(record.subjects for record in records))
 
     def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import fmri
@@ -29,39 +38,52 @@ class FmriBenchmark(Benchmark):
         return fmri.score(
             self._parts(null),
             self.decoder(),
-            self._protocol(),
+            self.protocol,
             resample=self.request.bootstrap > 0 and not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )
 
     def problems(self) -> list[Callable[[], "Problem"]]:
-        from ..evaluate import fmri
-
-        return [lambda: fmri.problem(self._parts(null=False), self._protocol())[0]]
+        return [self._problem]
 
     def ceiling(self) -> Ceiling:
-        return joint([self.run.ceiling(name) for name in self.names], [d.row_weight for d in self.declared])
+        protocol = self.protocol
+        if protocol.ceiling_rows == "all":
+            of_each = [self.run.ceiling(name, self._prepared[name], self._runs) for name in self.names]
+            return joint(of_each, [declared.row_weight for declared in self.declared])
+        from ..evaluate import fmri
 
-    def _protocol(self):
-        from ..evaluate.fmri import Options
+        made = self._problem()
+        recordings = fmri.recordings(self._parts(null=False), protocol)
+        return self.run.window_ceiling(self.names, recordings, made.splits, made.weights, self._runs)
 
-        request = self.request
-        return Options(
-            segment_ms=request.clip_ms,
-            gap_ms=request.gap_ms,
-            layout=request.layout,
-            delay_ms=None if request.hrf else protocol.DELAY_MS,
-            n_splits=request.splits,
-            seed=request.seed,
-        )
+    @property
+    def _runs(self) -> str:
+        """Treatment of the runs, for the key of a ceiling."""
+        return f"{self.protocol.runs} {self.protocol.high_pass_s:g}"
+
+    @cached_property
+    def _prepared(self) -> dict[str, Responses]:
+        """The records with their runs on one scale, by dataset."""
+        from ..evaluate import fmri
+
+        return {
+            name: fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
+            for name, declared in zip(self.names, self.declared, strict=True)
+        }
+
+    def _problem(self) -> "Problem":
+        from ..evaluate import fmri
+
+        return fmri.problem(self._parts(null=False), self.protocol, validate=self.validate)[0]
 
     def _parts(self, null: bool) -> list:
         from ..evaluate import fmri, nulls
 
         parts = []
         for name, declared in zip(self.names, self.declared, strict=True):
-            responses = self.run.record(name)
+            responses = self._prepared[name]
             if null:
                 responses = (nulls.circular_shift if declared.lag else nulls.shuffle)(responses, self.request.seed)
             parts.append(fmri.Part(self.activations(name), responses, declared.lag, declared.row_weight))

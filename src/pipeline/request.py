@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from numbers import Integral
 
-from ..evaluate import protocol
+from ..evaluate import protocol as protocols
 from ..models.spec import DEFAULT_CONTEXT_MS
 from ..utils import BadInput, unknown_name
 
@@ -14,6 +14,19 @@ MODES = ("block", "causal")
 PRECISIONS = ("fp32", "bf16", "fp16")
 DECODERS = ("ridge", "pls")
 STAGES = ("activation", "evaluation", "ceiling")
+# options of the evaluation whose defaults the named protocol states, with their choices
+CHOICES = {
+    "layout": protocols.LAYOUTS,
+    "layer_choice": protocols.LAYER_CHOICES,
+    "headline": protocols.HEADLINES,
+    "penalty": protocols.PENALTIES,
+    "alpha_scale": protocols.ALPHA_SCALES,
+    "missing": protocols.MISSING,
+    "runs": protocols.RUNS,
+    "hrf": protocols.HRFS,
+    "ceiling_rows": protocols.CEILING_ROWS,
+}
+OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
 MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent
 
 
@@ -42,20 +55,20 @@ class Request:
         Height and width of the input in px, for a network of one's own; default: 224 x 224.
     fps : float, optional
         Frames per second, for a network of one's own or a model of single frames; default: 25, or that of the model.
+    protocol : {"default", "published"}
+        Named protocol, which fills the options of the evaluation that are None.
     clip_ms : float
         fMRI: length of the film segments that are the units of a split, in ms.
-    gap_ms : float
+    gap_ms : float, optional
         Films: training rows nearer than this to a held-out row are dropped, in ms.
-    layout : {"runs", "scattered"}
-        fMRI: whether held-out segments are contiguous runs, or scattered over the films.
-    hrf : bool
-        fMRI: whether activations are convolved with the haemodynamic response function, or shifted by 5 s.
+    layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
+        Choices of the evaluation, see `evaluate.protocols.Protocol`.
     decoder : {"ridge", "pls"}
         fMRI and electrodes: the linear decoder.
-    alpha_per_target : {None, "gcv", "loo"}
-        Ridge: one penalty for all targets (None), or one per target by generalised or exact leave-one-out error.
+    alpha_per_target : bool
+        Ridge: one penalty per target, or one for all targets.
     splits : int
-        Number of train/valid/test splits.
+        Number of splits.
     seed : int
         Seed of the splits, of the split halves and of the bootstrap.
     audit : bool
@@ -90,16 +103,25 @@ class Request:
     precision: str = "fp32"
     input_size: int | tuple[int, int] | None = None
     fps: float | None = None
-    clip_ms: float = protocol.SEGMENT_MS
-    gap_ms: float = protocol.GAP_MS
-    layout: str = protocol.LAYOUT
-    hrf: bool = True
+    clip_ms: float = protocols.SEGMENT_MS
+    protocol: str = "default"
+    gap_ms: float | None = None
+    layout: str | None = None
+    layer_choice: str | None = None
+    headline: str | None = None
+    penalty: str | None = None
+    alpha_scale: str | None = None
+    missing: str | None = None
+    runs: str | None = None
+    high_pass_s: float | None = None
+    hrf: str | None = None
+    ceiling_rows: str | None = None
     decoder: str = "ridge"
-    alpha_per_target: str | None = None
-    splits: int = protocol.N_SPLITS
-    seed: int = protocol.SEED
+    alpha_per_target: bool = False
+    splits: int = protocols.N_SPLITS
+    seed: int = protocols.SEED
     audit: bool = False
-    bootstrap: int = protocol.N_BOOTSTRAP
+    bootstrap: int = protocols.N_BOOTSTRAP
     permutations: int = 0
     ceiling: bool = True
     rerun: frozenset[str] = frozenset()
@@ -110,14 +132,20 @@ class Request:
     def __post_init__(self):
         _check_choice("mode", self.mode, MODES)
         _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("layout", self.layout, protocol.LAYOUTS)
+        _check_choice("protocol", self.protocol, protocols.PROTOCOLS)
         _check_choice("decoder", self.decoder, DECODERS)
-        _check_choice("alpha_per_target", self.alpha_per_target, (None, *protocol.ALPHA_PER_TARGET))
+        named = protocols.PROTOCOLS[self.protocol]
+        for name in OPTIONS_OF_PROTOCOL:
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(named, name))
+        for name, choices in CHOICES.items():
+            _check_choice(name, getattr(self, name), choices)
         for stage in self.rerun:
             _check_choice("rerun", stage, STAGES)
         for name in ("context_ms", "clip_ms"):
             _check(name, getattr(self, name), lambda value: 0 < value < math.inf, "a number above 0")
-        _check("gap_ms", self.gap_ms, lambda value: 0 <= value < math.inf, "0 or a number above it")
+        for name in ("gap_ms", "high_pass_s"):
+            _check(name, getattr(self, name), lambda value: 0 <= value < math.inf, "0 or a number above it")
         if self.fps is not None:
             _check("fps", self.fps, lambda value: 0 < value < math.inf, "a number above 0")
         if self.input_size is not None:

@@ -5,7 +5,7 @@ nor xarray.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import data, models
-from ..ceiling import Ceiling, split_half
+from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
 from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
@@ -28,6 +28,7 @@ from .objects import Objects
 from .request import Reporter, Request, Stopped
 
 if TYPE_CHECKING:
+    from ..evaluate.decoders.base import Split
     from ..models.spec import Model
 
 Record = Responses | Labels | Choices
@@ -284,23 +285,61 @@ class Run:
         width = sum(min(features[layer], key.n_components or features[layer]) for layer in key.layers)
         return 4 * width * len(key.bins_ms) * n_stimuli
 
-    def ceiling(self, name: str) -> Ceiling:
-        """Return the split-half noise ceiling of a dataset's recordings, stored or computed."""
+    def ceiling(self, name: str, record: Responses, runs: str = "") -> Ceiling:
+        """Return the split-half noise ceiling over all rows of a dataset, stored or computed.
+
+        record: the dataset, as it is scored; runs: treatment of its runs.
+        """
+        request = self.request
+
+        def make() -> Ceiling:
+            return split_half(record.values, record.subjects, n_splits=request.splits, seed=request.seed)
+
+        return self._ceiling((name,), make, runs=runs)
+
+    def window_ceiling(
+        self,
+        names: Sequence[str],
+        recordings: Sequence[Recording],
+        splits: "Sequence[Split]",
+        weights: np.ndarray | None = None,
+        runs: str = "",
+    ) -> Ceiling:
+        """Return the split-half noise ceiling over the test rows of a score, stored or computed.
+
+        recordings: of the datasets `names`, in the order of the rows of the splits; weights: row weights (n_rows,);
+        runs: treatment of their runs.
+        """
+        windows = [split.test for split in splits]
+
+        def make() -> Ceiling:
+            return window_split_half(recordings, windows, weights=weights, seed=self.request.seed)
+
+        rows = [array_digest(rows) for one in recordings for rows in (one.stimulus, one.time_bin)]
+        return self._ceiling(names, make, runs=runs, windows=digest([*rows, *map(array_digest, windows)]))
+
+    def _ceiling(self, names: Sequence[str], make: Callable[[], Ceiling], **inputs: str) -> Ceiling:
         request = self.request
         key = CeilingKey(
-            dataset=name, data_digest=self.data_metadata(name)["digest"], splits=request.splits, seed=request.seed
+            datasets=tuple(names),
+            data=tuple(self.data_metadata(name)["digest"] for name in names),
+            splits=request.splits,
+            seed=request.seed,
+            **inputs,
         )
 
-        def make() -> Entry:
-            record = self.record(name)
-            self.report.say(f"computing the ceiling of {name}")
-            found = split_half(record.values, record.subjects, n_splits=request.splits, seed=request.seed)
-            return Entry({"raw": found.raw, "n_independent": found.n_independent}, {"n_bins": found.n_bins})
+        def entry() -> Entry:
+            self.report.say(f"computing the ceiling of {' + '.join(names)}")
+            found = make()
+            arrays = {"raw": found.raw, "n_independent": found.n_independent}
+            arrays |= {} if found.windows is None else {"windows": found.windows}
+            return Entry(arrays, {"n_bins": found.n_bins, "length": found.length})
 
-        entry = self.store.fetch(key, make, rerun="ceiling" in request.rerun)
-        return Ceiling(
-            np.asarray(entry.arrays["raw"]), entry.facts["n_bins"], np.asarray(entry.arrays["n_independent"])
-        )
+        stored = self.store.fetch(key, entry, rerun="ceiling" in request.rerun)
+        arrays, facts = stored.arrays, stored.facts
+        windows = np.asarray(arrays["windows"]) if "windows" in arrays else None
+        of_units = (np.asarray(arrays["raw"]), facts["n_bins"], np.asarray(arrays["n_independent"]))
+        return Ceiling(*of_units, facts["length"], windows)
 
     def progress(self, label: str) -> Callable[[float, float, str], None]:
         """Return a progress function for a step without partial results: it raises Stopped on a requested stop."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..evaluate.layer_choice import stored_rule
 from ..files import replacing_file, writing
 from ..tables import SUFFIXES, check_output, write_rows
 from ..utils import BadInput
 from .score_text import METRIC_LABELS, score_html, score_text
+from .summary import BEST_PER_UNIT
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -21,10 +23,22 @@ if TYPE_CHECKING:
 # columns of a score that a column of the unit table may not take the name of
 RESERVED = (
     *("layer", "split", "valid", "test", "target", "metric", "model", "benchmark", "datasets", "ceiling"),
-    *("reliability", "low", "high", "p", "q", "draw", "permutation", "bootstrap", "bootstrap_normalised", "null"),
+    *(
+        "chosen",
+        "reliability",
+        "low",
+        "high",
+        "p",
+        "q",
+        "draw",
+        "permutation",
+        "bootstrap",
+        "bootstrap_normalised",
+        "null",
+    ),
 )
-CHOSEN_LAYER_ONLY = ("low", "high", "p", "q")
-PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_LAYER_ONLY)
+CHOSEN_ONLY = ("low", "high", "p", "q")
+PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_ONLY)
 PER_TARGET_AND_SPLIT = ("valid", "test", "null_valid", "null_test")
 DIMENSIONS = {
     **dict.fromkeys(PER_TARGET_AND_SPLIT, ("layer", "target", "split")),
@@ -32,6 +46,8 @@ DIMENSIONS = {
     "confusion_model": ("layer", "shown", "chosen"),
     "bootstrap": ("draw",),
     "bootstrap_normalised": ("draw",),
+    "bootstrap_one_layer": ("draw",),
+    "bootstrap_one_layer_normalised": ("draw",),
     "bootstrap_regions": ("region_of_draws", "draw"),
     "null": ("permutation",),
 }
@@ -74,14 +90,14 @@ class Score:
 
     @property
     def best_layer(self) -> str:
-        """Name of the layer with the best validation score over all targets."""
-        return next(row["layer"] for row in self.facts["layers"] if row["best"])
+        """Name of the layer that most splits choose for all targets."""
+        return self.facts["one_layer"]["layer"]
 
     def __repr__(self) -> str:
-        best = next(row for row in self.facts["layers"] if row["best"])
-        test = "undefined" if best["test"] is None else f"{best['test']:.3f}"
+        headline = self.facts["headline"]
+        test = "undefined" if headline["test"] is None else f"{headline['test']:.3f}"
         label = METRIC_LABELS.get(self.facts["metric"], self.facts["metric"])
-        return f"<Score {self.model} on {'+'.join(self.datasets)}: test {label} {test}, layer {best['layer']}>"
+        return f"<Score {self.model} on {'+'.join(self.datasets)}: test {label} {test}, {headline['layer']}>"
 
     def summary(self) -> str:
         """Return the printed tables: a row per layer, a row per region, the ceiling and the counts."""
@@ -97,8 +113,8 @@ class Score:
         -------
         pandas.DataFrame
             Columns: benchmark, model, datasets, metric, layer; the columns of the target table; split, valid, test;
-            null_valid and null_test (null control); ceiling, reliability, masked; low, high (95 % interval), p and q of
-            the chosen layer's rows, NaN elsewhere.
+            null_valid and null_test (null control); ceiling, reliability, masked; chosen, whether the headline counts
+            the row; low, high (95 % interval), p and q of the target in these rows, NaN elsewhere.
         """
         import pandas as pd
 
@@ -114,11 +130,12 @@ class Score:
         table |= {_column(name): np.asarray(arrays[name])[target] for name in arrays if name.startswith("target_")}
         table["split"] = split
         table |= {name: np.asarray(arrays[name]).ravel() for name in PER_TARGET_AND_SPLIT if name in arrays}
-        chosen = np.array([row["best"] for row in facts["layers"]])[layer]
+        layers = stored_rule(arrays).layers(np.asarray(arrays["valid"]))
+        table["chosen"] = layers[target, split] == layer
         for name in PER_TARGET:
             if name in arrays:
                 values = np.asarray(arrays[name])[target]
-                table[name] = np.where(chosen, values, np.nan) if name in CHOSEN_LAYER_ONLY else values
+                table[name] = np.where(table["chosen"], values, np.nan) if name in CHOSEN_ONLY else values
         return pd.DataFrame(table)
 
     def to_xarray(self) -> "xr.Dataset":
@@ -162,10 +179,11 @@ class Score:
         names = [row["layer"] for row in rows]
         test, spread = (np.array([np.nan if row[c] is None else row[c] for row in rows]) for c in ("test", "test_sd"))
         line = axes.errorbar(names, test, spread, marker="o", capsize=3, label=f"{self.model}, layer")[0]
-        per_unit = self.facts["best_per_unit"]
-        if per_unit is not None and per_unit["test"] is not None:
-            label = f"{self.model}, best layer per unit"
-            axes.axhline(per_unit["test"], color=line.get_color(), linestyle=":", label=label)
+        headline = self.facts["headline"]
+        if headline["test"] is not None:
+            per_unit = headline["layer"] == BEST_PER_UNIT
+            label = f"{self.model}, {BEST_PER_UNIT if per_unit else 'chosen layer'}"
+            axes.axhline(headline["test"], color=line.get_color(), linestyle=":", label=label)
         if self.facts["ceiling"] is not None:
             # several scores on one dataset share their ceiling: one entry in the legend
             drawn = axes.get_legend_handles_labels()[1]

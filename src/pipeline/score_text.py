@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..evaluate.protocol import PROTOCOLS
 from ..tables import aligned
+from .summary import BEST_PER_UNIT
 
 METRIC_LABELS = {"pearson": "r", "accuracy": "accuracy", "I2n": "I2n", "O2": "O2"}
-BEST_PER_UNIT = "best layer per unit"
+
+HEADLINE = ">"
 
 Facts = Mapping[str, Any]
 
@@ -62,7 +65,7 @@ def _title(facts: Facts) -> str:
     over = f", median of {n} {_target(facts)}s" if n > 1 else ""
     return (
         f"{facts['model']} on {' + '.join(facts['datasets'])}: {facts['metric']}{over}, "
-        f"mean ± s.d. over {facts['options']['splits']} splits"
+        f"mean ± s.d. over {facts['splits']} splits"
     )
 
 
@@ -86,30 +89,31 @@ def _cells(row: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[s
 
 
 def _layer_table(facts: Facts) -> Table:
-    columns, uncertainty = _columns(facts), _uncertainty(facts)
-    rows = [
-        [
-            ("* " if row["best"] else "  ") + row["layer"],
-            *_cells(row, columns),
-            *(uncertainty.values() if row["best"] else [""] * len(uncertainty)),
-        ]
-        for row in facts["layers"]
-    ]
-    if facts["best_per_unit"] is not None:
-        rows.append([f"  {BEST_PER_UNIT}", *_cells(facts["best_per_unit"], columns), *[""] * len(uncertainty)])
-    return Table(["  layer", *(title for title, _ in columns), *uncertainty], rows)
+    columns, p = _columns(facts), facts.get("permutation")
+    uncertain = [("95 %", "low", "high")] if facts["interval"] is not None else []
+    if facts["interval"] is not None and facts["interval"]["low_normalised"] is not None:
+        uncertain.append(("95 % of test/ceiling", "low_normalised", "high_normalised"))
+    titles = [title for title, *_ in uncertain] + (["p"] if p is not None else [])
+
+    def cells(mark: str, row: Mapping[str, Any], name: str) -> list[str]:
+        ends = [_interval(row[low], row[high]) if "low" in row else "" for _, low, high in uncertain]
+        of_p = [] if p is None else [f"{p['p']:.3g}" if mark == HEADLINE else ""]
+        return [f"{mark} {name}", *_cells(row, columns), *ends, *of_p]
+
+    rows = [cells("*" if row["best"] else " ", row, row["layer"]) for row in facts["layers"]]
+    one_layer, per_unit = facts["one_layer"], facts["best_per_unit"]
+    if per_unit is not None:
+        marks = (" ", HEADLINE) if _is_per_unit(facts) else (HEADLINE, " ")
+        rows.append(cells(marks[0], one_layer, "one layer for all"))
+        rows.append(cells(marks[1], per_unit, BEST_PER_UNIT))
+    else:
+        rows.append(cells(HEADLINE, one_layer, "chosen layer"))
+    return Table(["  layer", *(title for title, _ in columns), *titles], rows)
 
 
-def _uncertainty(facts: Facts) -> dict[str, str]:
-    """{title: cell} of the columns that only the chosen layer has."""
-    cells, interval, permutation = {}, facts.get("interval"), facts.get("permutation")
-    if interval is not None:
-        cells["95 %"] = _interval(interval["low"], interval["high"])
-        if interval["low_normalised"] is not None:
-            cells["95 % of test/ceiling"] = _interval(interval["low_normalised"], interval["high_normalised"])
-    if permutation is not None:
-        cells["p"] = f"{permutation['p']:.3g}"
-    return cells
+def _is_per_unit(facts: Facts) -> bool:
+    """Return whether the headline has a layer per unit."""
+    return facts["headline"]["layer"] == BEST_PER_UNIT
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -118,7 +122,9 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _region_table(facts: Facts) -> Table:
     columns = [("ceiling", "ceiling"), *_columns(facts)] if facts["ceiling"] is not None else _columns(facts)
-    interval = ["95 %"] if facts.get("interval") is not None else []
+    interval = ["95 %"] if facts["interval"] is not None else []
+    per_unit = _is_per_unit(facts)
+    one_layer = [f"one layer {METRIC_LABELS[facts['metric']]}"] if per_unit else []
     rows = [
         [
             row["region"],
@@ -126,18 +132,25 @@ def _region_table(facts: Facts) -> Table:
             str(row["targets"]),
             *_cells(row, columns),
             *(_interval(row.get("low"), row.get("high")) for _ in interval),
+            *(_cells(row, [("", "one_layer")]) if per_unit else []),
         ]
         for row in facts["regions"]
     ]
-    return Table(["region", "best layer", "units", *(title for title, _ in columns), *interval], rows, left=2)
+    titles = [*(title for title, _ in columns), *interval, *one_layer]
+    return Table(["region", "most chosen layer", "units", *titles], rows, left=2)
 
 
 def _notes(facts: Facts) -> list[str]:
-    lines = ["* the layer with the best validation score"]
-    if facts["best_per_unit"] is not None:
-        lines[0] += f"; {BEST_PER_UNIT}: chosen in the same way for each {_target(facts)}"
+    choice, one = _choice(facts), facts["one_layer"]
+    of_all = f" for all {_target(facts)}s" if facts["targets"] > 1 else ""
+    lines = [f"* the layer that {one['share']:.0%} of the splits choose{of_all}, {choice}"]
+    lines[0] += f"; {HEADLINE} the headline"
+    if _is_per_unit(facts):
+        lines[0] += f": a layer for each {_target(facts)} and split"
     if facts["ceiling"] is not None:
-        lines.append(f"ceiling {facts['ceiling']:.3f}: {_ceiling_source(facts)}")
+        ends = facts.get("ceiling_interval")
+        spread = f" (95 %: {_interval(*ends)})" if ends is not None and None not in ends else ""
+        lines.append(f"ceiling {facts['ceiling']:.3f}{spread}: {_ceiling_source(facts)}")
     lines += _uncertainty_notes(facts)
     if facts["masked"]:
         lines.append(
@@ -145,22 +158,53 @@ def _notes(facts: Facts) -> list[str]:
             "reliability below 0.4 or not significant (BH-FDR 0.05)"
         )
     if facts["undefined"]:
-        lines.append(f"{facts['undefined']} targets have no score: constant or never recorded")
+        lines.append(f"{facts['undefined']} targets have no score: constant, never recorded or recorded too briefly")
+    asked = facts["options"]["splits"]
+    if facts["splits"] < asked:
+        lines.append(f"{facts['splits']} splits instead of {asked}: a test part has at least 10 rows and one segment")
+    lines += _penalty_warning(facts["notes"])
     for name, notes in (facts.get("data") or {}).items():
         lines += [f"{name}: {what}: {value}" for what, value in notes.items()]
     counts = [f"{name} {_short(value)}" for name, value in facts["notes"].items() if not isinstance(value, Mapping)]
-    return [*lines, *([", ".join(counts)] if counts else [])]
+    return [*lines, *([", ".join(counts)] if counts else []), _protocol(facts)]
+
+
+def _choice(facts: Facts) -> str:
+    """Return the data that layers are chosen by, in words."""
+    if facts["options"]["layer_choice"] != "nested":
+        return "by validation scores averaged over splits"
+    if facts["benchmark"] == "behaviour":
+        return "by the other half of the human trials"
+    ridge = facts["options"].get("decoder") in (None, "ridge")
+    return "inside its training rows" if ridge else "by its validation rows"
+
+
+def _protocol(facts: Facts) -> str:
+    """Return the protocol and the options that differ from its own."""
+    name, version = facts["options"]["protocol"].split()
+    known = vars(PROTOCOLS[name]) if name in PROTOCOLS else {}
+    changed = [
+        f"{option} {_short(value)}"
+        for option, value in facts["options"].items()
+        if option in known and option not in ("seed", "protocol") and value != known[option]
+    ]
+    return f"protocol {name} {version}" + (f", but {', '.join(changed)}" if changed else "")
+
+
+def _penalty_warning(notes: Mapping[str, Any]) -> list[str]:
+    share = notes.get("penalties at the edge of the grid", 0)
+    if share <= 0.1:
+        return []
+    return [f"warning: {share:.0%} of the penalties lie at an end of the grid; the scores may be too low"]
 
 
 def _uncertainty_notes(facts: Facts) -> list[str]:
     lines, interval, permutation = [], facts.get("interval"), facts.get("permutation")
     if interval is not None:
-        lines.append(
-            f"95 %: bootstrap interval of the chosen layer's test score, {interval['n']} samples of {interval['unit']}"
-        )
+        lines.append(f"95 %: bootstrap interval of the test score, {interval['n']} samples of {interval['unit']}")
     if permutation is not None:
         lines.append(
-            f"p: {permutation['n']} permutations; {permutation['significant']} of {permutation['of']} "
+            f"p of the headline: {permutation['n']} permutations; {permutation['significant']} of {permutation['of']} "
             f"{_target(facts)}s above chance at q < 0.05 (BH-FDR)"
         )
     return lines
@@ -168,7 +212,7 @@ def _uncertainty_notes(facts: Facts) -> list[str]:
 
 def _ceiling_source(facts: Facts) -> str:
     if facts["reliability"] is not None:
-        return f"sqrt of the split-half reliability {facts['reliability']:.3f} (Spearman-Brown), median"
+        return f"sqrt of the split-half reliability {facts['reliability']:.3f} (Spearman-Brown), median over units"
     return "sqrt of the agreement of the two halves of the human trials"
 
 

@@ -26,12 +26,13 @@ class TaskBenchmark(Benchmark):
         return TIME_MEAN if limit is None else np.array([[0.0, limit]])
 
     def options(self) -> dict[str, Any]:
-        return super().options() | {"decoder": self.declared[0].decoder, "metric": self.metric}
+        ridge = self.chosen("penalty", "alpha_scale") if self.decoder_name() == "ridge" else {}
+        return super().options() | ridge | {"decoder": self.decoder_name(), "metric": self.metric}
 
     def check(self) -> None:
         from ..evaluate.task import task_splits
 
-        task_splits(self.run.record(self.names[0]), self.metric, n_splits=1, seed=0)
+        task_splits(self.run.record(self.names[0]), self.metric, self.protocol, validate=self.validate)
 
     def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import nulls, task
@@ -44,8 +45,7 @@ class TaskBenchmark(Benchmark):
             labels,
             self.decoder(),
             self.metric,
-            n_splits=self.request.splits,
-            seed=self.request.seed,
+            self.protocol,
             resample=self.request.bootstrap > 0 and not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "read-out"),
@@ -54,8 +54,9 @@ class TaskBenchmark(Benchmark):
     def problems(self) -> list[Callable[[], "Problem"]]:
         from ..evaluate import task
 
-        name, protocol = self.names[0], {"n_splits": self.request.splits, "seed": self.request.seed}
-        return [lambda: task.problem(self.activations(name), self.run.record(name), self.metric, **protocol)]
+        name, options = self.names[0], {"validate": self.validate}
+        inputs = (self.metric, self.protocol)
+        return [lambda: task.problem(self.activations(name), self.run.record(name), *inputs, **options)]
 
     def decoder_name(self) -> str:
         return self.declared[0].decoder

@@ -1,14 +1,14 @@
 """Uncertainty of a score: intervals, p and q values, as arrays to store and as facts to print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.aggregate import best_layer_test, regions, usable_ceiling
+from ..analysis.aggregate import headline_test, normalised, regions, usable_ceiling
 from ..analysis.bootstrap import bootstrap, interval
 from ..analysis.fdr import p_values, q_values, significant
-from ..evaluate.layer_choice import best_layer
+from ..evaluate.layer_choice import PER_TARGET, stored_rule
 from ..utils import nan_mean, nan_median
 
 if TYPE_CHECKING:
@@ -17,26 +17,40 @@ if TYPE_CHECKING:
 
 
 def interval_arrays(
-    resampling: "Resampling", arrays: Mapping[str, np.ndarray], n_samples: int, seed: int
+    resampling: "Resampling", arrays: Mapping[str, np.ndarray], n_samples: int, seed: int, metric: str = "pearson"
 ) -> dict[str, np.ndarray]:
     """Return the bootstrap of a score as arrays.
 
-    low, high: (n_targets,); bootstrap, bootstrap_normalised: (n_samples,) replicates of the aggregate score;
-    bootstrap_regions: (n_regions, n_samples); resampled: (name of the blocks, identity of the samples), equal for
-    paired scores.
+    low, high: (n_targets,); bootstrap, bootstrap_normalised: (n_samples,) draws of the headline;
+    bootstrap_one_layer, bootstrap_one_layer_normalised: of one layer for all targets, where the headline has a layer
+    per target; bootstrap_regions: (n_regions, n_samples); resampled: (name of the blocks, identity of the samples),
+    equal for paired scores.
     """
-    of_region, valid, test = regions(arrays), *(np.asarray(arrays[part]) for part in ("valid", "test"))
-    regional = {region: test[best_layer(valid[:, columns]), columns] for region, columns in of_region.items()}
-    found = bootstrap(
-        resampling, best_layer_test(arrays), n_samples, seed, ceiling=usable_ceiling(arrays), regional=regional
-    )
+    rule, of_region = stored_rule(arrays), regions(arrays)
+    per_target = rule.headline == PER_TARGET
+
+    def draws(per_target: bool, **options):
+        test, ceiling = rule.test(arrays, per_target), usable_ceiling(arrays)
+        scaled = None if ceiling is None else normalised(test, arrays)
+        options |= {"metric": metric, "per_target": per_target, "ceiling": ceiling, "normalised": scaled}
+        return bootstrap(resampling, test, n_samples, seed, **options)
+
+    found = draws(per_target, regional={name: (c, region_test(arrays, c)) for name, c in of_region.items()})
     stored = {"low": found.low, "high": found.high, "bootstrap": found.aggregate}
     stored["resampled"] = np.array([resampling.block_name, resampling.identity])
-    if found.normalised is not None:
-        stored["bootstrap_normalised"] = found.normalised
-    if regional:
+    stored["bootstrap_normalised"] = found.normalised
+    if per_target:
+        one = draws(False)
+        stored |= {"bootstrap_one_layer": one.aggregate, "bootstrap_one_layer_normalised": one.normalised}
+    if of_region:
         stored["bootstrap_regions"] = np.stack([found.regions[region] for region in of_region])
-    return stored
+    return {name: values for name, values in stored.items() if values is not None}
+
+
+def region_test(arrays: Mapping[str, np.ndarray], columns: np.ndarray, per_target: bool | None = None) -> np.ndarray:
+    """Return the test scores of a region's targets, by default with layers chosen as for the headline."""
+    part = {name: np.asarray(arrays[name])[:, columns] for name in ("valid", "test")}
+    return stored_rule(arrays).test(part, per_target)
 
 
 def permutation_arrays(null: "Null", arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -45,33 +59,35 @@ def permutation_arrays(null: "Null", arrays: Mapping[str, np.ndarray]) -> dict[s
     return {"p": p, "q": q_values(p), "null": null.aggregate}
 
 
-def facts(arrays: Mapping[str, np.ndarray], layers: Sequence[str]) -> dict[str, Any]:
-    """Return {"interval": ..., "permutation": ...} of the best layer; None for those without arrays."""
-    layer = layers[best_layer(np.asarray(arrays["valid"]))]
-    return {"interval": _interval(arrays, layer), "permutation": _permutation(arrays)}
+def facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return {"interval", "interval_one_layer", "permutation"} of a score; None for those without arrays."""
+    return {
+        "interval": _interval(arrays, "bootstrap"),
+        "interval_one_layer": _interval(arrays, "bootstrap_one_layer"),
+        "permutation": _permutation(arrays),
+    }
 
 
 def region_intervals(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Return {region: {"low", "high"}} of each region's best layer; empty without replicates."""
+    """Return {region: {"low", "high"}} of each region's score; empty without replicates."""
     if "bootstrap_regions" not in arrays:
         return {}
     rows = zip(regions(arrays), np.asarray(arrays["bootstrap_regions"]), strict=True)
     return {region: dict(zip(("low", "high"), interval(replicates), strict=True)) for region, replicates in rows}
 
 
-def _interval(arrays: Mapping[str, np.ndarray], layer: str) -> dict[str, Any] | None:
+def _interval(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, Any] | None:
     """Return the interval of the score and of the normalised score, with the number and kind of samples."""
-    if "bootstrap" not in arrays:
+    if name not in arrays:
         return None
-    low, high = interval(arrays["bootstrap"])
-    scaled = interval(arrays["bootstrap_normalised"]) if "bootstrap_normalised" in arrays else (None, None)
+    low, high = interval(arrays[name])
+    scaled = interval(arrays[f"{name}_normalised"]) if f"{name}_normalised" in arrays else (None, None)
     return {
-        "layer": layer,
         "low": low,
         "high": high,
         "low_normalised": scaled[0],
         "high_normalised": scaled[1],
-        "n": len(arrays["bootstrap"]),
+        "n": len(arrays[name]),
         "unit": str(np.asarray(arrays["resampled"])[0]),
     }
 
@@ -92,5 +108,5 @@ def _permutation(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
 
 
 def _split_means(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the split-mean test scores of the best layer: (n_targets,)."""
-    return nan_mean(best_layer_test(arrays), axis=1)
+    """Return the split-mean test scores of the headline: (n_targets,)."""
+    return nan_mean(headline_test(arrays), axis=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..pipeline import BEST_PER_UNIT
 from . import charts, grids, surface_maps, surface_plot
 from .rows import Row, score_rows
 from .scores import BenchmarkScores, StoredScore, file_name
@@ -54,10 +55,12 @@ def _ranking(benchmark: BenchmarkScores) -> Picture:
     chance = benchmark.facts.get("notes", {}).get("chance") if is_accuracy else None
     references = {"noise ceiling": benchmark.facts["ceiling"], "chance": chance}
     has_interval = any(row["low"] is not None for row in rows)
-    caption = f"Test score of the chosen layer of each model, {benchmark.aggregation}"
+    per_unit = any(row["layer"] == BEST_PER_UNIT for row in rows)
+    what = BEST_PER_UNIT if per_unit else "chosen layer"
+    caption = f"Test score of the {what} of each model, {benchmark.aggregation}"
     caption += "; bars: 95 % bootstrap interval, where stored." if has_interval else "; no interval is stored."
     plot = partial(charts.ranking, rows, benchmark.metric, benchmark.aggregation, references)
-    return Picture("ranking", "models", "Test score of the chosen layer", caption, lambda theme: plot(theme=theme))
+    return Picture("ranking", "models", f"Test score of the {what}", caption, lambda theme: plot(theme=theme))
 
 
 def _profiles(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
@@ -91,7 +94,9 @@ def _region_map(benchmark: BenchmarkScores, score: StoredScore) -> Picture:
     best = sorted(rows, key=lambda region: -np.nan_to_num(means[region], nan=-np.inf).max())[:MAX_REGIONS]
     regions = [region for region in rows if region in best]
     layers = [row["layer"] for row in score.facts["layers"]]
-    caption = "Median over the units of a region, mean over splits; framed: best layer by validation score."
+    caption = (
+        "Median over the units of a region, mean over splits; framed: layer that most splits choose for the region."
+    )
     if len(regions) < len(rows):
         caption += f" The {len(regions)} best predicted of {len(rows)} regions; the table lists all."
     plot = partial(
@@ -109,7 +114,7 @@ def _units(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator
     """Yield the test score of every unit against its noise ceiling, a histogram of the scores without a ceiling."""
     if benchmark.benchmark not in ("fmri", "electrodes"):
         return
-    caption = "Best layer per unit by validation score, mean over splits."
+    caption = "Layer chosen for each unit and split, mean over splits."
     for score in shown:
         test = score.best_per_unit["test"]
         ceiling = np.asarray(score.arrays.get("ceiling", np.full(len(test), np.nan)), float)
@@ -135,7 +140,7 @@ def _labels(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterato
     values = np.stack([s.best_per_unit["test"] for s in shown])
     names = [str(name) for name in shown[0].arrays["target_target_id"]]
     plot = partial(charts.labels, values, [s.label for s in shown], names, benchmark.metric)
-    caption = "Best layer per label by validation score, mean over splits."
+    caption = "Layer chosen for each label and split, mean over splits."
     yield Picture("labels", "models", "Test score of every label", caption, lambda theme: plot(theme=theme))
 
 

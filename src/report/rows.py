@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 def score_rows(benchmark: BenchmarkScores) -> list[Row]:
-    """Return one row per score, with the values of its chosen layer; superseded scores are last and have no rank."""
+    """Return one row per score, with its headline and with one layer; superseded scores are last and have no rank."""
     return [
         _score_row(benchmark, score, None if score.superseded else rank)
         for rank, score in enumerate((*benchmark.scores, *benchmark.superseded), start=1)
@@ -21,28 +21,28 @@ def score_rows(benchmark: BenchmarkScores) -> list[Row]:
 
 
 def _score_row(benchmark: BenchmarkScores, score: StoredScore, rank: int | None) -> Row:
-    facts, chosen = score.facts, score.chosen
-    interval, best_per_unit = facts.get("interval") or {}, facts.get("best_per_unit") or {}
-    permutation = facts.get("permutation") or {}
+    facts, headline, one_layer = score.facts, score.headline, score.facts["one_layer"]
+    interval, permutation = facts.get("interval") or {}, facts.get("permutation") or {}
     return {
         "benchmark": benchmark.title,
         "rank": rank,
         "model": score.label,
         "metric": facts["metric"],
-        "layer": chosen["layer"],
-        "valid": chosen["valid"],
-        "valid_sd": chosen["valid_sd"],
-        "test": chosen["test"],
-        "test_sd": chosen["test_sd"],
-        "low": interval.get("low"),
-        "high": interval.get("high"),
-        "normalised": chosen.get("normalised"),
-        "normalised_low": interval.get("low_normalised"),
-        "normalised_high": interval.get("high_normalised"),
-        "best_per_unit": best_per_unit.get("test"),
-        "best_per_unit_normalised": best_per_unit.get("normalised"),
-        "accuracy": chosen.get("accuracy"),
-        "null": chosen.get("null"),
+        "layer": headline["layer"],
+        "valid": headline["valid"],
+        "valid_sd": headline["valid_sd"],
+        "test": headline["test"],
+        "test_sd": headline["test_sd"],
+        "low": headline.get("low"),
+        "high": headline.get("high"),
+        "normalised": headline.get("normalised"),
+        "normalised_low": headline.get("low_normalised"),
+        "normalised_high": headline.get("high_normalised"),
+        "one_layer": one_layer["test"],
+        "one_layer_normalised": one_layer["normalised"],
+        "one_layer_name": one_layer["layer"],
+        "accuracy": headline.get("accuracy"),
+        "null": headline.get("null"),
         "p": permutation.get("p"),
         "permutations": permutation.get("n"),
         "significant": permutation.get("significant"),
@@ -63,7 +63,7 @@ def layer_rows(benchmark: BenchmarkScores) -> list[Row]:
 
 
 def region_rows(benchmark: BenchmarkScores) -> list[Row]:
-    """Return one row per score and region, with the values of the region's best layer by validation score."""
+    """Return one row per score and region, with layers chosen as for the headline and with one layer."""
     return _rows_of(benchmark, "regions")
 
 
@@ -78,8 +78,9 @@ def _rows_of(benchmark: BenchmarkScores, part: str) -> list[Row]:
 
 def _select_columns(row: Mapping[str, Any]) -> Row:
     names = ("region", "targets", "ceiling", "layer", "valid", "valid_sd", "test", "test_sd", "low", "high")
-    names += ("normalised", "null", "accuracy", "best")
-    return {name: row.get(name) for name in names if name not in ("region", "targets", "ceiling") or name in row}
+    names += ("normalised", "null", "accuracy", "one_layer", "best")
+    only_if_present = ("region", "targets", "ceiling", "one_layer", "best")
+    return {name: row.get(name) for name in names if name not in only_if_present or name in row}
 
 
 def pair_rows(benchmark: BenchmarkScores, scores: Sequence[StoredScore]) -> list[Row]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..config import RESULTS_VARIABLE, Config
 from ..data import BY_BENCHMARK
+from ..evaluate.protocol import PROTOCOLS
 from ..files import DamagedFile
 from ..pipeline import Request
 from ..store import Store, StoredItem
@@ -19,7 +20,7 @@ DEFAULTS = {f.name: f.default for f in fields(Request)}
 ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit")
 # options that the dataset declares, by benchmark
 DATASET_OPTIONS = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
-OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "alpha_per_target": "penalty per target"}
+OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
 METRICS = {"pearson": "Pearson r", "accuracy": "accuracy", "I2n": "I2n consistency (r)", "O2": "O2 consistency (r)"}
 
 
@@ -52,13 +53,13 @@ class StoredScore:
         return self.item.name
 
     @property
-    def chosen(self) -> Mapping[str, Any]:
-        """Row of the layer with the best validation score."""
-        return self.facts["layers"][self.chosen_index]
+    def headline(self) -> Mapping[str, Any]:
+        """Row of the score that models are ranked by, with its interval."""
+        return self.facts["headline"]
 
     @property
     def chosen_index(self) -> int:
-        """Index of the layer with the best validation score."""
+        """Index of the layer that most splits choose for all targets."""
         return next(i for i, row in enumerate(self.facts["layers"]) if row["best"])
 
     @cached_property
@@ -68,7 +69,7 @@ class StoredScore:
 
     @cached_property
     def best_per_unit(self) -> Mapping[str, Any]:
-        """Layer choice per target on validation data, see `analysis.profiles.chosen_layers`."""
+        """Layers chosen for each target, see `analysis.profiles.chosen_layers`."""
         from ..analysis.profiles import chosen_layers
 
         return chosen_layers(self.arrays)
@@ -180,9 +181,9 @@ def collect(
 
 def _problem(item: StoredItem) -> str | None:
     """Return the reason why a score is left out of the report, None if there is none."""
-    if item.problem or "benchmark" in item.facts:
+    if item.problem or "headline" in item.facts:
         return item.problem
-    return "stored in an earlier format, without the name of its benchmark; score the model again"
+    return "stored in an earlier format, without a headline; score the model again"
 
 
 def _check_names(noun: str, names: Iterable[str], stored: set[str]) -> None:
@@ -235,7 +236,7 @@ def _protocol(score: StoredScore) -> tuple:
 def _benchmark_scores(group: list[StoredScore]) -> BenchmarkScores:
     facts = group[0].facts
     current, superseded = _split_superseded(group)
-    current.sort(key=lambda s: (-_sortable(s.chosen["test"]), s.label))
+    current.sort(key=lambda s: (-_sortable(s.headline["test"]), s.label))
     title = " + ".join(facts["datasets"])
     options = _changed_options(facts)
     title = f"{title} ({', '.join(options)})" if options else title
@@ -268,23 +269,35 @@ def _completeness(score: StoredScore) -> tuple:
 
 
 def _changed_options(facts: Mapping[str, Any]) -> list[str]:
-    """Return the options that differ from the defaults, in words."""
-    skip = {*ADDED_OPTIONS, *DATASET_OPTIONS.get(facts["benchmark"], ())}
-    return [
-        _option_text(name, value)
-        for name, value in facts["options"].items()
-        if name in DEFAULTS and name not in skip and value != DEFAULTS[name]
+    """Return the options that differ from those of the default protocol, in words.
+
+    Of another protocol, its name and the options that differ from its own.
+    """
+    options, name = facts["options"], facts["options"]["protocol"].split()[0]
+    known = vars(Request(facts["benchmark"], "", (), protocol=name)) if name in PROTOCOLS else {}
+    skip = {"protocol", *ADDED_OPTIONS, *DATASET_OPTIONS.get(facts["benchmark"], ())}
+    changed = [
+        _option_text(option, value)
+        for option, value in options.items()
+        if option in known and option not in skip and value != known[option]
     ]
+    return changed if options["protocol"] == _default_protocol() else [f"protocol {options['protocol']}", *changed]
+
+
+def _default_protocol() -> str:
+    """Return the default protocol's name and version, as scores state it."""
+    protocol = PROTOCOLS[DEFAULTS["protocol"]]
+    return f"{protocol.name} {protocol.version}"
 
 
 def _option_text(name: str, value: Any) -> str:
-    if name == "hrf":
-        return "no HRF"
     if name == "splits":
         return f"{value:g} splits"
     if name.endswith("_ms"):
         return f"{OPTION_NAMES.get(name, name[:-3])} {value / 1000:g} s"
-    return f"{OPTION_NAMES.get(name, name)} {value}"
+    if name == "high_pass_s":
+        return f"high-pass {value:g} s" if value else "no high-pass"
+    return f"{OPTION_NAMES.get(name, name.replace('_', ' '))} {value}"
 
 
 def _with_unique_titles(benchmarks: list[BenchmarkScores]) -> list[BenchmarkScores]:

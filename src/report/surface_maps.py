@@ -69,8 +69,8 @@ def _layer_map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndar
         "file": f"layer-{file_name(score.label)}",
         "name": f"{score.label}: best layer",
         "label": f"best layer of {len(layers)} (n = {n:,} vertices)",
-        "caption": f"Best layer per vertex by validation score, from {layers[0]} to {layers[-1]}, where the test score "
-        "is above 0.",
+        "caption": f"Layer that most splits choose for each vertex, from {layers[0]} to {layers[-1]}, where the test "
+        "score is above 0.",
         "limits": (0, len(layers) - 1),
         "colours": LAYER_COLOURS,
         "ticks": {0: "first", len(layers) - 1: "last"},

@@ -32,9 +32,9 @@ class Key:
 
     Examples
     --------
-    >>> CeilingKey("fake-fmri", "0" * 64, splits=10.0, seed=1).splits
+    >>> CeilingKey(("fake-fmri",), ("0" * 64,), splits=10.0, seed=1).splits
     10
-    >>> CeilingKey("fake-fmri", "0" * 64, splits=True, seed=1)
+    >>> CeilingKey(("fake-fmri",), ("0" * 64,), splits=True, seed=1)
     Traceback (most recent call last):
     TypeError: CeilingKey.splits: got True; expected int
     """
@@ -102,30 +102,37 @@ class ActivationKey(Key):
 
 @dataclass(frozen=True)
 class CeilingKey(Key):
-    """Inputs of the split-half reliability of one dataset.
+    """Inputs of the split-half reliability of the recordings of one dataset, or of several in a joint regression.
 
     Attributes
     ----------
-    dataset : str
-    data_digest : str
+    datasets : tuple of str
+    data : tuple of str
+        Digests of the data, one per dataset.
     splits : int
-        Number of random halves.
+        Number of splits.
     seed : int
         Seed of the halves.
+    runs : str
+        Treatment of the runs before they are averaged.
+    windows : str
+        Digest of the test rows within which the halves are compared; empty: all rows.
     version : int
         Version of the computation.
     """
 
     kind: ClassVar[str] = "ceiling"
-    dataset: str
-    data_digest: str
+    datasets: tuple[str, ...]
+    data: tuple[str, ...]
     splits: int
     seed: int
-    version: int = 1
+    runs: str = ""
+    windows: str = ""
+    version: int = 2
 
     def label(self) -> str:
         """Return the readable start of the file name."""
-        return self.dataset
+        return "+".join(self.datasets)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ class ScoreKey(Key):
     activations: tuple[str, ...]
     data: tuple[str, ...]
     options: Options
-    version: int = 3
+    version: int = 4
 
     def __post_init__(self):
         super().__post_init__()
@@ -194,8 +201,8 @@ def key_digest(key: Key) -> str:
 
     Examples
     --------
-    >>> key_digest(CeilingKey("fake-fmri", "0" * 64, splits=10, seed=1))[:16]
-    '6ccb86d643dc5862'
+    >>> key_digest(CeilingKey(("fake-fmri",), ("0" * 64,), splits=10, seed=1))[:16]
+    '716f6ee8296a3c09'
     """
     return digest(key_content(key))
 
@@ -214,8 +221,8 @@ def key_name(key: Key) -> str:
 
     Examples
     --------
-    >>> key_name(CeilingKey("fake-fmri", "0" * 64, splits=10, seed=1))
-    'fake-fmri-6ccb86d643dc5862'
+    >>> key_name(CeilingKey(("fake-fmri",), ("0" * 64,), splits=10, seed=1))
+    'fake-fmri-716f6ee8296a3c09'
     """
     return safe_name(key.label()) + "-" + key_digest(key)[:16]
 

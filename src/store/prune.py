@@ -70,7 +70,7 @@ def unused(items: Iterable[StoredItem]) -> Iterator[StoredItem]:
     data = {digest for key in scores for digest in key.get("data", [])}
     for item in items:
         unnamed = (item.kind == "activations" and item.digest not in activations) or (
-            item.kind == "ceiling" and item.key.get("data_digest") not in data
+            item.kind == "ceiling" and not data.issuperset(item.key.get("data", [None]))
         )
         if unnamed or item.kind == "left-over":
             yield item

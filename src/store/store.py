@@ -58,7 +58,7 @@ class Store:
     >>> from .keys import CeilingKey
     >>> home = Path(mkdtemp())
     >>> store = Store(Config(home, home / "activations", home / "results", home, cores=1))
-    >>> key = CeilingKey("fake-fmri", "0" * 64, splits=10, seed=1)
+    >>> key = CeilingKey(("fake-fmri",), ("0" * 64,), splits=10, seed=1)
     >>> store.fetch(key, lambda: Entry({"raw": np.ones(3)}, {"n_bins": 8})).facts
     {'n_bins': 8}
     >>> store.find(key).arrays["raw"].tolist()

@@ -1,16 +1,30 @@
 """Intervals: samples that pair models, replicates equal to rows repeated by hand, spreads known in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from src.analysis.aggregate import aggregate
-from src.analysis.bootstrap import bootstrap, sample_counts
+from src.analysis.bootstrap import (
+    ARCSINE,
+    FISHER,
+    bootstrap,
+    recentre,
+    sample_counts,
+    sample_medians,
+    scale_of,
+    tails,
+    training_factor,
+)
 from src.evaluate.bootstrap_statistics import widening
 from src.evaluate.cross_validate import Problem, cross_validate_each, cross_validate_problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.decoders.base import Split
-from src.evaluate.layer_choice import best_layer
+from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.splits import item_splits
+from src.utils import nan_mean
 from tests.analysis.fmri_like import problem
 
 
@@ -49,7 +63,7 @@ def test_replicates_are_the_scores_of_rows_repeated_by_hand(weighted):
     made = Problem({"x": lambda: predicted}, made.targets, made.splits, weights, made.blocks, "segments")
     kept = cross_validate_problem(made, Fixed(), "pearson").resampling
     counts = sample_counts(kept.strata, 6, 0, "x")
-    found = kept.statistics[None].replicates(counts)
+    found = kept.one_layer.replicates(counts)
     for copies, of_sample in zip(counts, found, strict=True):
         by_split = []
         for split in made.splits:
@@ -65,10 +79,27 @@ def test_each_block_once_gives_the_score_itself():
     groups = {"odd": np.arange(1, 20, 2), "even": np.arange(0, 20, 2)}
     result = cross_validate_problem(made, Ridge(), "pearson", groups=groups)
     once = np.ones((1, len(result.resampling.strata)))
-    for name, columns in {None: slice(None), **groups}.items():
-        best = best_layer(result.valid[:, columns])
-        score = result.test[best, columns].mean(axis=1)
-        np.testing.assert_allclose(result.resampling.statistics[name].replicates(once)[0], score, atol=1e-5)
+    rule, kept = Rule(nested=False), result.resampling
+    for columns, statistics in [(slice(None), kept.one_layer), *((c, kept.regions[g]) for g, c in groups.items())]:
+        score = rule.test({"valid": result.valid[:, columns], "test": result.test[:, columns]}).mean(axis=1)
+        np.testing.assert_allclose(statistics.replicates(once)[0], score, atol=1e-5)
+
+
+def test_units_that_lack_different_rows_have_replicates_of_their_own_rows():
+    made = problem(0, films_s=(150, 120), n_layers=3, n_targets=12, signal=1.0, n_splits=3)
+    targets, rng = made.targets.copy(), np.random.default_rng(0)
+    targets[rng.random(len(targets)) < 0.2, :4] = np.nan
+    targets[made.stimulus == 1, 4:7] = np.nan
+    targets[:, 11] = np.nan
+    rule = Rule(headline=PER_TARGET)
+    options = {"rule": rule, "missing": "units"}
+    result = cross_validate_problem(replace(made, targets=targets), Ridge(penalty="blocks"), "pearson", **options)
+    once = np.ones((1, len(result.resampling.strata)))
+    for per_target, statistics in ((False, result.resampling.one_layer), (True, result.resampling.per_target)):
+        test = rule.test({"valid": result.valid, "test": result.test}, per_target)
+        np.testing.assert_allclose(statistics.replicates(once)[0], nan_mean(test, axis=1), atol=1e-5)
+        assert np.isnan(test[11]).all()
+        assert np.isfinite(test[:4]).all()
 
 
 def test_a_problem_without_blocks_keeps_no_statistics():
@@ -82,19 +113,18 @@ def test_several_problems_are_resampled_within_each():
     result = cross_validate_each([lambda p=p: p for p in films], Ridge(), "pearson", jobs=1)
     kept = result.resampling
     np.testing.assert_array_equal(np.unique(kept.strata, return_counts=True)[1], [len(set(p.blocks)) for p in films])
-    best = best_layer(result.valid)
-    assert kept.layer == best
+    best = Rule(nested=False).layers(result.valid)[0, 0]
     once = np.ones((1, len(kept.strata)))
-    np.testing.assert_allclose(kept.statistics[None].replicates(once)[0], result.test[best].mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(kept.one_layer.replicates(once)[0], result.test[best].mean(axis=1), atol=1e-5)
     other = once.copy()
     other[0, kept.strata == 2] = sample_counts(np.zeros((kept.strata == 2).sum(), int), 1, 0, "x")
-    moved = kept.statistics[None].replicates(other)[0] - result.test[best].mean(axis=1)
+    moved = kept.one_layer.replicates(other)[0] - result.test[best].mean(axis=1)
     assert np.abs(moved[:2]).max() < 1e-5 < np.abs(moved[2])
 
 
 def test_an_accuracys_interval_is_the_binomial_one():
     rng = np.random.default_rng(0)
-    n = 1000
+    n = 2000
     truth = rng.choice(["a", "b"], n)[:, None]
     answers = np.where(rng.random(n)[:, None] < 0.8, truth, np.where(truth == "a", "b", "a"))
     codes = {"x": lambda: (answers == "a").astype(float)}
@@ -104,12 +134,12 @@ def test_an_accuracys_interval_is_the_binomial_one():
             return np.where(X > 0.5, "a", "b")
 
     rows = np.arange(n)
-    made = Problem(codes, truth, [Split(rows[:2], rows[2:4], rows[4:])], blocks=rows, block_name="stimuli")
+    made = Problem(codes, truth, [Split(rows[:998], rows[998:1000], rows[1000:])], blocks=rows, block_name="stimuli")
     result = cross_validate_problem(made, Names(), "accuracy")
-    kept = bootstrap(result.resampling, result.test[0], 2000, 0)
-    spread = kept.aggregate.std() / result.resampling.widening
-    assert spread == pytest.approx(np.sqrt(0.8 * 0.2 / (n - 4)), rel=0.1)
-    assert kept.aggregate.mean() == pytest.approx(result.test.mean())
+    kept = bootstrap(result.resampling, result.test[0], 2000, 0, metric="accuracy")
+    spread = kept.aggregate.std() / training_factor(result.test.mean(), result.resampling.widening, ARCSINE)
+    assert spread == pytest.approx(np.sqrt(0.8 * 0.2 / 1000), rel=0.1)
+    assert kept.aggregate.mean() == pytest.approx(result.test.mean(), abs=1e-3)
 
 
 def test_replicates_are_centred_on_the_score_and_normalised_by_the_ceiling():
@@ -117,15 +147,88 @@ def test_replicates_are_centred_on_the_score_and_normalised_by_the_ceiling():
     result = cross_validate_problem(made, Ridge(), "pearson", groups={"r": np.arange(4)})
     ceiling = np.full(9, 0.5)
     ceiling[:2] = np.nan
-    regional = {"r": result.test[0, :4]}
-    found = bootstrap(result.resampling, result.test[0], 200, 0, ceiling=ceiling, regional=regional)
+    regional = {"r": (np.arange(4), result.test[0, :4])}
     score = result.test[0].mean(axis=1)
-    assert found.aggregate.mean() == pytest.approx(aggregate(result.test[0]))
-    assert found.normalised.mean() == pytest.approx(np.median(score[2:] / 0.5))
-    assert found.regions["r"].mean() == pytest.approx(aggregate(result.test[0, :4]))
+    options = {"ceiling": ceiling, "normalised": np.median(score[2:]) / 0.5, "regional": regional}
+    found = bootstrap(result.resampling, result.test[0], 2000, 0, **options)
+    for draws, centre in (
+        (found.aggregate, aggregate(result.test[0])),
+        (found.normalised * 0.5, np.median(score[2:])),
+        (found.regions["r"], aggregate(result.test[0, :4])),
+    ):
+        assert np.arctanh(draws).mean() == pytest.approx(np.arctanh(centre), abs=0.03)
     assert np.all(found.low < score)
     assert np.all(score < found.high)
     assert found.normalised.std() > 1.5 * found.aggregate.std()
+
+
+def test_no_draw_leaves_the_bounds_of_the_score():
+    """Good predictions, of a quality that changes between segments: on the scale of r itself, draws lie above 1."""
+    rng = np.random.default_rng(0)
+    made = problem(3, films_s=(240, 180), n_targets=9, signal=1.0, n_splits=5)
+    quality = np.repeat(rng.uniform(0.2, 2, 28), 15)[:, None]
+    noise = quality * np.linspace(0.5, 1.0, 9) * rng.standard_normal(made.targets.shape)
+    near = made.targets + noise.astype(np.float32)
+    made = Problem({"x": lambda: near}, made.targets, made.splits, None, made.blocks, "segments")
+    result = cross_validate_problem(made, Fixed(), "pearson", groups={"good": np.arange(3)})
+    kept, test = replace(result.resampling, widening=2.5), result.test[0]
+    plain = np.median(kept.regions["good"].replicates(sample_counts(kept.strata, 1000, 0, kept.identity)), axis=1)
+    assert (test[:3].mean() + kept.widening * (plain - plain.mean()) > 1).mean() > 0.03
+    options = {"ceiling": np.full(9, 0.8), "normalised": np.median(test.mean(axis=1)) / 0.8}
+    found = bootstrap(kept, test, 1000, 0, **options, regional={"good": (np.arange(3), test[:3])})
+    for draws in (found.aggregate, found.regions["good"], found.low, found.high):
+        assert np.abs(draws).max() <= 1
+    assert found.regions["good"].std() > 0.05
+    assert 1 < found.normalised.max() <= 1 / 0.8
+    assert np.all(found.low < test.mean(axis=1))
+    assert np.all(test.mean(axis=1) < found.high)
+
+
+@pytest.mark.parametrize(("scale", "scores"), [(FISHER, [-0.9, 0.0, 0.99, 1.0]), (ARCSINE, [0.0, 0.5, 0.99, 1.0])])
+def test_a_scale_maps_back_and_bounds_what_is_added(scale, scores):
+    np.testing.assert_allclose(scale.inverse(scale.forward(np.array(scores))), scores, atol=2e-6)
+    low, high = (-1, 1) if scale is FISHER else (0, 1)
+    for score in scores:
+        draws = recentre(np.linspace(max(low, score - 0.5), min(high, score + 0.5), 50), score, 3.0, scale)
+        assert low <= draws.min() <= draws.max() <= high
+    assert scale_of("accuracy") is ARCSINE
+    assert scale_of("pearson") is scale_of("O2") is FISHER
+
+
+def test_training_rows_matter_at_noise_and_not_at_a_perfect_score():
+    assert training_factor(np.array([0.0, 1.0, -1.0, 1.2]), 1.5) == pytest.approx([1.5, 1, 1, 1])
+    assert training_factor(np.array([0.0, 1.0]), 1.5, ARCSINE) == pytest.approx([1.5, 1])
+    between = training_factor(np.linspace(0, 1, 50), 1.5)
+    assert np.all(np.diff(between) < 0)
+    assert training_factor(0.3, 1.0) == 1
+
+
+def test_the_tails_turn_a_normal_into_students_t():
+    rng = np.random.default_rng(0)
+    strata = np.repeat([0, 1], 4)
+    factors = tails(strata, 20_000, 0, "rows")
+    assert stats.kstest(factors * rng.standard_normal(20_000), stats.t(6).cdf).pvalue > 0.01
+    assert stats.kstest(factors * rng.standard_normal(20_000), stats.norm.cdf).pvalue < 1e-6
+    np.testing.assert_array_equal(factors, tails(strata, 20_000, 0, "rows"))
+    assert not np.array_equal(factors, tails(strata, 20_000, 0, "other rows"))
+    assert np.isfinite(tails(np.array([0]), 40, 0, "one block")).all()
+
+
+def test_the_median_over_targets_varies_in_samples_as_in_new_data():
+    """200 equal targets with own noise: the plain median of noisy samples of noisy scores varies too much."""
+    rng = np.random.default_rng(0)
+    data = 0.3 + 0.1 * rng.standard_normal((400, 200))
+    true = np.median(data, axis=1).std()
+    samples = data[0] + 0.1 * rng.standard_normal((2000, 200))
+    assert sample_medians(samples).std() == pytest.approx(true, rel=0.12)
+    assert np.median(samples, axis=1).std() > 1.08 * true
+    # noise in common moves all targets alike and is kept
+    common = data[0] + 0.1 * rng.standard_normal((2000, 1))
+    np.testing.assert_allclose(sample_medians(common), np.median(common, axis=1))
+    holes = np.where(rng.random(samples.shape) < 0.01, np.nan, samples)
+    holes[:, 3] = np.nan
+    assert sample_medians(holes).std() == pytest.approx(sample_medians(samples).std(), rel=0.05)
+    assert np.isnan(sample_medians(np.full((3, 2), np.nan))).all()
 
 
 def test_a_target_without_score_has_no_interval_and_leaves_the_others_unchanged():

@@ -140,6 +140,10 @@ def test_the_nested_choice_gains_nothing_from_noise():
     """A score whose layer the other splits choose for each other rises above chance; the nested one does not."""
     rng = np.random.default_rng(0)
     test = rng.standard_normal((12, 3000, 4))
-    found = chosen_layers({"layers": np.arange(12).astype(str), "test": test, "valid": np.roll(test, 1, axis=2)})
-    assert found["test"].mean() > 0.3
-    assert abs(found["nested"].mean()) < 0.03
+    arrays = {"layers": np.arange(12).astype(str), "test": test, "valid": np.roll(test, 1, axis=2)}
+    found = [
+        chosen_layers(arrays | {"layer_choice": np.array([rule, "per target"])})["test"].mean()
+        for rule in ("over splits", "nested")
+    ]
+    assert found[0] > 0.3
+    assert abs(found[1]) < 0.03

@@ -10,7 +10,7 @@ from src.analysis import permutation
 from src.analysis.fdr import p_values, q_values, significant
 from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Logistic, Ridge
-from src.evaluate.layer_choice import best_layer
+from src.evaluate.layer_choice import ONE_LAYER, PER_TARGET, Rule
 from src.evaluate.splits import item_splits
 from src.utils import BadInput
 from tests.analysis.fmri_like import problem
@@ -21,16 +21,34 @@ def one_core(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
 
 
-@pytest.mark.parametrize("mode", [None, "gcv"])
+@pytest.mark.parametrize("per_target", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_targets", [3, 90])
-def test_ridge_permutations_equal_refitting(mode, weighted, n_targets):
+def test_ridge_permutations_equal_refitting(per_target, weighted, n_targets):
     made = problem(0, films_s=(90, 75), n_layers=2, n_targets=n_targets, n_features=5, n_splits=3)
     if weighted:
         weights = np.random.default_rng(0).choice([1.0, 3.0], len(made.targets))
         made = replace(made, weights=weights)
-    decoder = Ridge(alphas=[10.0], alpha_per_target=mode)
+    decoder = Ridge(alphas=[10.0], penalty="gcv", alpha_per_target=per_target)
     fast, refitted = (permutation.null([lambda: made], decoder, "pearson", 5, refit=r).test for r in (False, True))
+    np.testing.assert_allclose(fast, refitted, atol=2e-5)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("headline", [ONE_LAYER, PER_TARGET])
+def test_permutations_choose_layers_as_refitting_does(nested, headline):
+    """Two problems, one of them with units that lack different rows."""
+    rule = Rule(nested, headline)
+    made = [problem(seed, films_s=(90, 75), n_layers=3, n_targets=6, n_features=5, n_splits=3) for seed in (0, 1)]
+    targets = made[1].targets.copy()
+    targets[made[1].stimulus == 1, :2] = np.nan
+    targets[:, 5] = np.nan
+    problems = [lambda: made[0], lambda: replace(made[1], targets=targets)]
+    options = {"rule": rule, "missing": "units"}
+    decoder = Ridge(alphas=[10.0], penalty="blocks")
+    fast, refitted = (permutation.null(problems, decoder, "pearson", 5, refit=r, **options).test for r in (False, True))
+    assert np.isnan(fast[:, 11]).all()
+    assert np.isfinite(fast[:, :6]).all()
     np.testing.assert_allclose(fast, refitted, atol=2e-5)
 
 
@@ -113,17 +131,18 @@ def test_q_is_scipys_over_the_targets_that_have_a_p():
 
 
 def p_of(seed, n, **planted):
-    made = problem(seed, n_splits=5, **planted)
-    result = cross_validate_problem(made, Ridge(), "pearson")
-    score = result.test[best_layer(result.valid)].mean(axis=1)
-    null = permutation.null([lambda: made], Ridge(), "pearson", n, seed=seed)
+    made, rule = problem(seed, n_splits=5, **planted), Rule(headline=PER_TARGET)
+    decoder = Ridge(penalty="blocks", scaled=True)
+    result = cross_validate_problem(made, decoder, "pearson", rule=rule)
+    score = rule.test({"valid": result.valid, "test": result.test}).mean(axis=1)
+    null = permutation.null([lambda: made], decoder, "pearson", n, seed=seed, rule=rule)
     return p_values(null.test, score), p_values(null.aggregate, np.median(score))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [1, 3])
 def test_chance_is_found_at_the_nominal_level(n_layers):
-    """Over 200 data sets of smooth noise; choosing the best of three layers is no advantage."""
+    """Over 200 data sets of smooth noise; choosing the best of three layers for each target is no advantage."""
     found = [p_of(seed, 39, n_layers=n_layers, shared=0.5) for seed in range(200)]
     for p in (np.stack([of_targets for of_targets, _ in found]), np.array([whole for _, whole in found])):
         for level in (0.05, 0.2):

@@ -34,7 +34,7 @@ def planted(seed=0, n=N):
     return {"A": np.hstack([common, a]), "B": np.hstack([common, b])}, targets, folds(n)
 
 
-@pytest.mark.parametrize("decoder", [None, lambda sizes: Ridge(alpha_per_target="gcv")])
+@pytest.mark.parametrize("decoder", [None, lambda sizes: Ridge(penalty="gcv", alpha_per_target=True)])
 def test_planted_parts_are_found(decoder):
     features, targets, splits = planted()
     found = partition(features, targets, splits, decoder=decoder)

@@ -8,6 +8,7 @@ import pytest
 
 from src.data.release import Release
 from src.data.tasks import afd2022
+from src.evaluate.protocol import Protocol
 from src.evaluate.task import task_splits
 from src.utils import BadInput
 from src.video import probe
@@ -47,7 +48,7 @@ def test_clips_of_three_to_eight_seconds_give_windows_at_their_frame_rate(folder
 def test_clips_of_one_video_stay_in_one_part_of_a_split(folder):
     record = read(folder)
     assert len(set(record.groups)) < len(record.stimuli)
-    for split in task_splits(record, "accuracy", n_splits=3, seed=1):
+    for split in task_splits(record, "accuracy", Protocol(n_splits=3, seed=1), validate=True):
         parts = [set(record.groups[rows]) for rows in (split.train, split.valid, split.test)]
         assert sum(map(len, parts)) == len(set.union(*parts))
     assert read(folder, groups="none").groups is None

@@ -23,7 +23,7 @@ def compared(metric, seeds=(1, 2)):
     model, truth = matrix(0, holes=0)
     humans = [matrix(seed)[0] for seed in seeds]
     human = [ResponseMatrix(h, truth) for h in humans]
-    return model, humans, truth, ConfusionBootstrap(metric, ResponseMatrix(model, truth), human)
+    return model, humans, truth, ConfusionBootstrap(metric, [ResponseMatrix(model, truth)] * len(human), human)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -50,7 +50,9 @@ def test_an_image_without_trials_has_no_effect():
     model, humans, truth, _ = compared("I2n")
     truth = truth.copy()
     truth[:5] = -1
-    shown = ConfusionBootstrap("I2n", ResponseMatrix(model, truth), [ResponseMatrix(h, truth) for h in humans])
+    shown = ConfusionBootstrap(
+        "I2n", [ResponseMatrix(model, truth)] * len(humans), [ResponseMatrix(h, truth) for h in humans]
+    )
     ones = np.ones((1, N_IMAGES))
     without = ones.copy()
     without[0, :5] = 0

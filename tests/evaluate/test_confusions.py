@@ -17,6 +17,7 @@ from src.evaluate.confusions import (
     model_matrix,
     o2,
 )
+from src.evaluate.layer_choice import Rule
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata" / "rajalingham2018"
@@ -154,10 +155,10 @@ def test_shuffled_answers_agree_at_chance():
     rates = human_matrix(trials)
     probabilities = np.where(np.isnan(rates), 1.0, rates)
     human = [tuple(o2(human_matrix(trials.take(half)), truth) for half in pair) for pair in halves(len(trials), 3, 0)]
-    null = shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, seed=0)
+    null = shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, 0, Rule())
     observed = agreement(o2(model_matrix(probabilities, truth), truth), human[0][0])
     assert abs(null.mean()) < 0.35
     assert observed > np.quantile(null, 0.95)
     np.testing.assert_array_equal(
-        null, shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, seed=0)
+        null, shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, 0, Rule())
     )

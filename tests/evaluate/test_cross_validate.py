@@ -15,6 +15,12 @@ from src.evaluate.metrics import pearson
 from src.utils import BadInput
 
 LAYERS = ("low", "high")
+CHOICES = [
+    {},
+    {"penalty": "gcv", "alpha_per_target": True},
+    {"alpha_per_target": True},
+    {"penalty": "blocks", "scaled": True},
+]
 
 
 def splits(n_rows, n_splits=3, seed=0):
@@ -64,7 +70,13 @@ def test_ridge_equals_scikit_learn(shape, jobs):
 
 @pytest.mark.parametrize(
     "decoder",
-    [Ridge(), Ridge(alpha_per_target="gcv"), Ridge(alpha_per_target="loo"), PLS(3), BandedRidge(bands=(60, 60))],
+    [
+        Ridge(),
+        Ridge(penalty="gcv", alpha_per_target=True),
+        Ridge(alpha_per_target=True),
+        PLS(3),
+        BandedRidge(bands=(60, 60)),
+    ],
     ids=["ridge", "gcv", "loo", "pls", "banded"],
 )
 def test_cross_validation_equals_fit_and_predict_of_every_decoder(decoder):
@@ -83,19 +95,19 @@ def construction(decoder):
 def test_alphas_per_target_are_kept():
     layers, targets = data(n_targets=7)
     parts = splits(len(targets))
-    decoder = Ridge(alpha_per_target="gcv", max_bytes=32 * len(targets) * 3)
+    decoder = Ridge(penalty="gcv", alpha_per_target=True, max_bytes=32 * len(targets) * 3)
     result = cross_validate(lazy(layers), targets, parts, decoder, "pearson")
     assert result.alphas.shape == (2, 3, 7)
-    fitted = Ridge(alpha_per_target="gcv").fit(layers["high"][parts[1].train], targets[parts[1].train])
+    fitted = Ridge(penalty="gcv", alpha_per_target=True).fit(layers["high"][parts[1].train], targets[parts[1].train])
     np.testing.assert_array_equal(result.alphas[1, 1], fitted.alpha_)
 
 
-@pytest.mark.parametrize("mode", [None, "gcv", "loo"])
-def test_target_batches_do_not_matter(mode):
+@pytest.mark.parametrize("options", CHOICES, ids=str)
+def test_target_batches_do_not_matter(options):
     layers, targets = data(n_targets=100)
     parts = splits(len(targets))
-    whole = cross_validate(lazy(layers), targets, parts, Ridge(alpha_per_target=mode), "pearson")
-    decoder = Ridge(alpha_per_target=mode, max_bytes=32 * len(targets) * 7)
+    whole = cross_validate(lazy(layers), targets, parts, Ridge(**options), "pearson")
+    decoder = Ridge(**options, max_bytes=32 * len(targets) * 7)
     batched = cross_validate(lazy(layers), targets, parts, decoder, "pearson")
     np.testing.assert_allclose(batched.test, whole.test, atol=1e-5)
     np.testing.assert_array_equal(batched.alphas, whole.alphas)
@@ -113,7 +125,9 @@ def test_planted_signal_reaches_the_best_correlation_and_chooses_its_layer():
     assert np.median(result.valid[1]) > np.median(result.valid[0]) + 0.3
 
 
-@pytest.mark.parametrize("decoder", [Ridge(), Ridge(alpha_per_target="gcv"), PLS(5)], ids=["ridge", "gcv", "pls"])
+@pytest.mark.parametrize(
+    "decoder", [Ridge(), Ridge(penalty="gcv", alpha_per_target=True), PLS(5)], ids=["ridge", "gcv", "pls"]
+)
 def test_noise_scores_nothing(decoder):
     rng = np.random.default_rng(0)
     X, targets = rng.normal(size=(300, 50)).astype(np.float32), rng.normal(size=(300, 200))
@@ -153,7 +167,9 @@ def test_rows_that_are_not_finite_are_dropped_and_counted(decoder, n_targets):
     assert expected.n_dropped == 0
 
 
-@pytest.mark.parametrize("decoder", [Ridge(), Ridge(alpha_per_target="gcv"), PLS(3)], ids=["ridge", "gcv", "pls"])
+@pytest.mark.parametrize(
+    "decoder", [Ridge(), Ridge(penalty="gcv", alpha_per_target=True), PLS(3)], ids=["ridge", "gcv", "pls"]
+)
 @pytest.mark.parametrize("n_targets", [5, 150])
 def test_constant_and_absent_targets_score_nan_alone(decoder, n_targets):
     layers, targets = data(n_targets=n_targets)
@@ -290,11 +306,11 @@ def test_no_problems_are_an_error():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("mode", [None, "gcv"])
-def test_cuda_equals_cpu(mode):
+@pytest.mark.parametrize("options", CHOICES[:2], ids=str)
+def test_cuda_equals_cpu(options):
     layers, targets = data(n_targets=150)
     parts = splits(len(targets))
-    cpu = cross_validate(lazy(layers), targets, parts, Ridge(alpha_per_target=mode), "pearson")
-    cuda = cross_validate(lazy(layers), targets, parts, Ridge(alpha_per_target=mode, device="cuda"), "pearson")
+    cpu = cross_validate(lazy(layers), targets, parts, Ridge(**options), "pearson")
+    cuda = cross_validate(lazy(layers), targets, parts, Ridge(**options, device="cuda"), "pearson")
     np.testing.assert_array_equal(cuda.alphas, cpu.alphas)
     np.testing.assert_allclose(cuda.test, cpu.test, atol=1e-5)

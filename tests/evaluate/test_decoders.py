@@ -9,7 +9,7 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from src.evaluate.decoders import ALPHAS, DECODERS, PLS, BandedRidge, Logistic, Ridge
+from src.evaluate.decoders import ALPHAS, DECODERS, PLS, BandedRidge, LeftOut, Logistic, Ridge
 from src.evaluate.decoders.logistic_solver import fit_splits, minimise
 from src.utils import BadInput
 
@@ -168,11 +168,15 @@ def test_logistic_refuses_one_class():
         Logistic().fit(X, np.full_like(Y, "ant"))
 
 
-@pytest.mark.parametrize("mode", ["gcv", "loo", None])
-def test_one_band_is_ridge(mode):
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("per_target", [False, True])
+@pytest.mark.parametrize("penalty", ["gcv", "rows", "blocks"])
+def test_one_band_is_ridge(penalty, per_target, scaled):
     X, Y, held = regression()
-    banded = BandedRidge(bands=(12,), alpha_per_target=mode).fit(X, Y)
-    ridge = Ridge(alpha_per_target=mode).fit(X, Y)
+    options = {"penalty": penalty, "alpha_per_target": per_target, "scaled": scaled}
+    left_out = [LeftOut(np.arange(k, k + 5), np.array([k + 5])) for k in range(0, len(X) - 5, 5)]
+    banded = BandedRidge(bands=(12,), **options).fit(X, Y, left_out=left_out)
+    ridge = Ridge(**options).fit(X, Y, left_out=left_out)
     np.testing.assert_allclose(np.ravel(banded.alpha_), np.ravel(ridge.alpha_))
     np.testing.assert_allclose(banded.predict(held), ridge.predict(held), rtol=1e-8)
 
@@ -193,7 +197,7 @@ def test_banded_ridge_is_the_best_of_all_combinations(weighted):
             model = RidgeCV([1.0]).fit(Z * scale, Y[:, target], sample_weight=weights)
             if target not in best or model.best_score_ > best[target][0]:
                 best[target] = model.best_score_, pair, model.predict(Z_held * scale)
-    banded = BandedRidge(bands=(5, 7), alphas=grid, alpha_per_target="loo", max_bytes=32 * 60 * 3).fit(X, Y, weights)
+    banded = BandedRidge(bands=(5, 7), alphas=grid, penalty="rows", max_bytes=32 * 60 * 3).fit(X, Y, weights)
     np.testing.assert_allclose(banded.alpha_, np.array([best[t][1] for t in best]).T)
     np.testing.assert_allclose(banded.predict(held), np.array([best[t][2] for t in best]).T, rtol=1e-6)
 

@@ -1,5 +1,6 @@
 """The published design on synthetic input (PROTOCOL.md, golden/): equal on its splits, within its spread on ours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from src.evaluate import electrodes, fmri, task
 from src.evaluate.cross_validate import Split
 from src.evaluate.decoders import Logistic, Ridge
-from src.evaluate.layer_choice import best_layer
+from src.evaluate.layer_choice import Rule
+from src.evaluate.protocol import PUBLISHED, SAMPLED_HRF
 from src.records import Activations, Labels, Responses, Stimuli
 from src.utils import regular_bins
 
@@ -16,6 +18,7 @@ GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files are not beside the checkout")
 CLIPS = "mcmahon2023-fmri"
 PARTS = ("train", "valid", "test")
+MANY = replace(PUBLISHED, n_splits=50)
 FILMS = ("keles2024-fmri", "savasegal2023-fmri-defeat")
 
 
@@ -91,29 +94,29 @@ def fmri_parts(made, names, copies):
 
 
 FMRI = [
-    pytest.param(FILMS, "movies_hrf", None, id="films"),
-    pytest.param(FILMS, "movies_delay", 5000.0, id="delayed"),
-    pytest.param((CLIPS,), "clips", None, id="clips"),
-    pytest.param((*FILMS, CLIPS), "joint", None, id="joint"),
+    pytest.param(FILMS, "movies_hrf", SAMPLED_HRF, id="films"),
+    pytest.param(FILMS, "movies_delay", "delay", id="delayed"),
+    pytest.param((CLIPS,), "clips", SAMPLED_HRF, id="clips"),
+    pytest.param((*FILMS, CLIPS), "joint", SAMPLED_HRF, id="joint"),
 ]
 
 
-@pytest.mark.parametrize(("names", "output", "delay_ms"), FMRI)
-def test_fmri_is_equal_on_the_published_splits_and_copies(made, names, output, delay_ms):
+@pytest.mark.parametrize(("names", "output", "hrf"), FMRI)
+def test_fmri_is_equal_on_the_published_splits_and_copies(made, names, output, hrf):
     published = np.load(GOLDEN / "fmri_out.npz")
-    parts, options = list(fmri_parts(made, names, copies=True)), fmri.Options(delay_ms=delay_ms)
+    parts, options = list(fmri_parts(made, names, copies=True)), replace(PUBLISHED, hrf=hrf)
     problem, _ = fmri.problem(parts, options)
     score = fmri.score(parts, Ridge(), options, splits=published_segment_splits(problem.stimulus))
     np.testing.assert_allclose(score.test, published[f"fmri_{output}_test"], atol=1e-4)
     np.testing.assert_allclose(score.valid, published[f"fmri_{output}_valid"], atol=1e-4)
 
 
-@pytest.mark.parametrize(("names", "output", "delay_ms"), FMRI)
-def test_fmri_is_within_the_spread_on_ours(made, names, output, delay_ms):
+@pytest.mark.parametrize(("names", "output", "hrf"), FMRI)
+def test_fmri_is_within_the_spread_on_ours(made, names, output, hrf):
     published = np.load(GOLDEN / "fmri_out.npz")
-    options = fmri.Options(layout="scattered", gap_ms=0.0, delay_ms=delay_ms, n_splits=50)
+    options = replace(PUBLISHED, hrf=hrf, n_splits=50)
     score = fmri.score(list(fmri_parts(made, names, copies=False)), Ridge(), options)
-    assert score.layers[best_layer(score.valid)] == "layer2"
+    assert score.layers[Rule(nested=False).layers(score.valid)[0, 0]] == "layer2"
     assert_within_the_spread(score.test, published[f"fmri_{output}_test"])
     if output == "clips":
         # the leave-one-out error leaves out one copy of a clip and keeps the others: the published penalties are too
@@ -131,11 +134,13 @@ def test_electrodes(made):
     responses = Responses(
         stimuli, Y[:, None].astype(np.float32), regular_bins(320, 20), {"unit_id": range(12)}, ("mean",)
     )
-    score = electrodes.score(activations, responses, Ridge(), n_splits=50)
+    score = electrodes.score(activations, responses, Ridge(), MANY)
     assert_within_the_spread(score.test, published["elec_test"])
     assert_within_the_spread(score.valid, published["elec_valid"])
-    problem, _ = electrodes.problem(activations, responses)
-    score = electrodes.score(activations, responses, Ridge(), splits=published_item_splits(62, problem.stimulus))
+    problem, _ = electrodes.problem(activations, responses, PUBLISHED)
+    score = electrodes.score(
+        activations, responses, Ridge(), PUBLISHED, splits=published_item_splits(62, problem.stimulus)
+    )
     np.testing.assert_allclose(score.test, published["elec_test"], atol=1e-4)
     np.testing.assert_allclose(score.valid, published["elec_valid"], atol=1e-4)
 
@@ -149,11 +154,11 @@ def test_tasks(made, metric):
     values = given["task/labels"][:, None] if metric == "accuracy" else given["task/Yr"]
     labels = Labels(stimuli, values, tuple(f"label{i}" for i in range(values.shape[1])))
     decoder, output = (Logistic(), "task_logistic") if metric == "accuracy" else (Ridge(), "task_ridge")
-    score = task.score(activations, labels, decoder, metric, n_splits=50)
+    score = task.score(activations, labels, decoder, metric, MANY)
     assert_within_the_spread(score.test.squeeze(), published[f"{output}_test"])
     assert_within_the_spread(score.valid.squeeze(), published[f"{output}_valid"])
     classes = values[:, 0] if metric == "accuracy" else None
     splits = published_item_splits(52, np.arange(len(stimuli)), classes)
-    score = task.score(activations, labels, decoder, metric, splits=splits)
+    score = task.score(activations, labels, decoder, metric, PUBLISHED, splits=splits)
     np.testing.assert_allclose(score.test.squeeze(), published[f"{output}_test"], atol=1e-4)
     np.testing.assert_allclose(score.valid.squeeze(), published[f"{output}_valid"], atol=1e-4)

@@ -21,6 +21,14 @@ SHAPES = {
     "one feature": (60, 1, 3),
     "one of each": (30, 1, 1),
 }
+CHOICES = [
+    {},
+    {"penalty": "gcv", "alpha_per_target": True},
+    {"alpha_per_target": True},
+    {"penalty": "gcv"},
+    {"penalty": "blocks", "scaled": True},
+    {"penalty": "blocks", "alpha_per_target": True},
+]
 FEATURES = ("plain", "collinear", "constant column", "steep eigenvalues")
 
 
@@ -121,7 +129,7 @@ def test_loo_per_target_equals_scikit_learn(shape):
     Y[:, ::2] = Y[:, ::2] + 20 * np.random.default_rng(0).normal(size=Y[:, ::2].shape)
     scaler = StandardScaler().fit(X.astype(float))
     model = RidgeCV(ALPHAS, alpha_per_target=True).fit(scaler.transform(X.astype(float)), Y)
-    fitted = Ridge(alpha_per_target="loo").fit(X, Y)
+    fitted = Ridge(alpha_per_target=True).fit(X, Y)
     np.testing.assert_array_equal(fitted.alpha_, model.alpha_)
     assert len(np.unique(fitted.alpha_)) > 1
     assert_close(fitted.predict(held), model.predict(scaler.transform(held.astype(float))), 2e-6)
@@ -133,7 +141,7 @@ def test_loo_per_target_equals_himalaya():
     X, Y, held = make((40, 15, 12), noise=3.0)
     Z = StandardScaler().fit(X.astype(float))
     model = ridge.RidgeCV(alphas=ALPHAS, cv=KFold(len(X)), fit_intercept=True).fit(Z.transform(X.astype(float)), Y)
-    fitted = Ridge(alpha_per_target="loo").fit(X, Y)
+    fitted = Ridge(alpha_per_target=True).fit(X, Y)
     np.testing.assert_allclose(fitted.alpha_, model.best_alphas_)
     assert_close(fitted.predict(held), model.predict(Z.transform(held.astype(float))), 1e-8)
 
@@ -149,23 +157,23 @@ def test_gcv_per_target_minimises_the_generalised_error(shape):
         H = Z @ np.linalg.solve(Z.T @ Z + alpha * np.eye(Z.shape[1]), Z.T)
         free = len(Z) - 1 - np.trace(H)
         errors.append(((centred - H @ centred) ** 2).sum(0) / free**2)
-    fitted = Ridge(alpha_per_target="gcv").fit(X, Y)
+    fitted = Ridge(penalty="gcv", alpha_per_target=True).fit(X, Y)
     np.testing.assert_allclose(fitted.alpha_, np.array(ALPHAS)[np.argmin(errors, axis=0)])
 
 
 def test_gcv_per_target_resolves_noise_free_targets_in_float64():
     X, Y, held = make((150, 20, 200), noise=0.0)
-    fitted = Ridge(alpha_per_target="gcv").fit(X, Y)
+    fitted = Ridge(penalty="gcv", alpha_per_target=True).fit(X, Y)
     np.testing.assert_array_equal(fitted.alpha_, ALPHAS[0])
     _, expected = oracle(X, Y, held)
     assert_close(fitted.predict(held), expected, 2e-6)
 
 
-@pytest.mark.parametrize("mode", [None, "gcv", "loo"])
-def test_target_batches_do_not_matter(mode):
+@pytest.mark.parametrize("options", CHOICES, ids=str)
+def test_target_batches_do_not_matter(options):
     X, Y, held = make((40, 60, 90))
-    whole = Ridge(alpha_per_target=mode).fit(X, Y)
-    batched = Ridge(alpha_per_target=mode, max_bytes=32 * 40 * 7).fit(X, Y)
+    whole = Ridge(**options).fit(X, Y)
+    batched = Ridge(**options, max_bytes=32 * 40 * 7).fit(X, Y)
     assert Targets(Y, max_bytes=32 * 40 * 7).batch == 7
     np.testing.assert_array_equal(batched.alpha_, whole.alpha_)
     assert_close(batched.predict(held), whole.predict(held), 1e-6)
@@ -219,7 +227,7 @@ def test_duplicated_rows_with_many_targets():
     [
         ({"alphas": []}, "expected one or more finite numbers above 0"),
         ({"alphas": [0.0, 1.0]}, "expected one or more finite numbers above 0"),
-        ({"alpha_per_target": "best"}, "alpha_per_target is 'best'; expected None, 'gcv' or 'loo'"),
+        ({"penalty": "best"}, "penalty is 'best'; expected one of blocks, rows, gcv"),
     ],
 )
 def test_options_are_checked(options, message):
@@ -228,11 +236,11 @@ def test_options_are_checked(options, message):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("mode", [None, "gcv", "loo"])
+@pytest.mark.parametrize("options", CHOICES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_cuda_equals_cpu(shape, mode):
+def test_cuda_equals_cpu(shape, options):
     X, Y, held = make(shape)
-    cpu = Ridge(alpha_per_target=mode).fit(X, Y)
-    cuda = Ridge(alpha_per_target=mode, device="cuda").fit(X, Y)
+    cpu = Ridge(**options).fit(X, Y)
+    cuda = Ridge(**options, device="cuda").fit(X, Y)
     np.testing.assert_array_equal(cuda.alpha_, cpu.alpha_)
     assert_close(cuda.predict(held), cpu.predict(held), 1e-5)

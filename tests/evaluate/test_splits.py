@@ -112,5 +112,5 @@ def test_a_class_too_small_to_split_is_named():
 
 def test_an_unknown_layout_is_refused():
     stimulus, time_ms = films(200)
-    with pytest.raises(BadInput, match="layout 'run'; expected one of runs, scattered"):
+    with pytest.raises(BadInput, match="layout 'run'; expected one of tiled, runs, scattered"):
         segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=0.0, layout="run")

@@ -120,6 +120,7 @@ def store_scores(request, lost: bool = False) -> None:
         arrays = {
             "layers": np.array(["conv", "head"]),
             "valid": values,
+            "layer_choice": benchmark.rule.to_array(),
             "test": values - 0.1,
             "target_id": np.array(["a", "b", "c"]),
             "target_region": np.array(["V1", "V1", "MT"]),

@@ -29,7 +29,7 @@ def test_one_cell_per_model_or_per_model_and_dataset():
 
 def test_a_cell_is_its_command_line():
     cell = Cell("fmri", "pixels", ("fake-fmri",), ("--splits", "3", "--alpha-per-target"))
-    expected = Request("fmri", "pixels", ("fake-fmri",), splits=3, alpha_per_target="gcv")
+    expected = Request("fmri", "pixels", ("fake-fmri",), splits=3, alpha_per_target=True)
     assert cell.request() == expected
     others = [
         Cell("task", "pixels", ("fake-fmri",), cell.flags),

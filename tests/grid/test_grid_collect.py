@@ -30,18 +30,18 @@ def test_collect_writes_the_summary_and_every_target(bench, stored, tmp_path):
     pytest.importorskip("pyarrow", exc_type=ImportError)
     stored("fmri", ["fake-net", "pixels"], ["fake-fmri", "fake-clips-fmri"], ["--splits", "3"])
     text = bench("collect", "--output", tmp_path / "scores.parquet", "--targets", tmp_path / "targets")
-    assert text.splitlines()[0].split()[:4] == ["model", "datasets", "best", "layer"]
-    assert text.count(" head ") == 4
+    assert text.splitlines()[0].split()[:4] == ["model", "datasets", "layer", "valid"]
+    assert text.count("best layer per unit") == 4
     table = pd.read_parquet(tmp_path / "scores.parquet")
-    assert len(table) == 4 * (2 + 2), "a row per layer and per region"
-    best = table[table["best"] & (table["region"] == "")]
-    assert set(best["layer"]) == {"head"}
+    assert len(table) == 4 * (2 + 2 + 2), "a row per layer, per choice of layers and per region"
+    best = table[table["headline"]]
+    assert set(best["layer"]) == {"best layer per unit"}
     assert set(best["flags"]) == {"--splits 3"}
     full = [pd.read_parquet(path) for path in (tmp_path / "targets").glob("*.parquet")]
     assert [len(one) for one in full] == [2 * 3 * 3] * 4
     # the summary is the mean over splits of the median over targets of the full table
     one = next(f for f in full if f["model"][0] == "pixels" and f["datasets"][0] == "fake-fmri")
-    expected = one[one["layer"] == "head"].groupby("split")["test"].median().mean()
+    expected = one[one["chosen"]].groupby("split")["test"].median().mean()
     found = best[(best["model"] == "pixels") & (best["datasets"] == "fake-fmri")]["test"].item()
     assert found == pytest.approx(expected)
 
@@ -53,7 +53,7 @@ def test_collect_writes_text_too(bench, stored, tmp_path, suffix):
     bench("collect", "--output", path)
     text = path.read_text()
     n_rows = len(json.loads(text)) if suffix == ".json" else len(text.splitlines()) - 1
-    assert n_rows == 2 + 2
+    assert n_rows == 2 + 2 + 2
 
 
 @pytest.mark.parametrize(

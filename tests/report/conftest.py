@@ -11,7 +11,15 @@ from src.store import Entry, ScoreKey, Store, key_name
 from src.utils import digest
 
 METRIC = {"fmri": "pearson", "electrodes": "pearson", "task": "accuracy", "behaviour": "O2"}
-OPTIONS = {"splits": 4, "seed": 0, "audit": False, "ceiling": True, "bootstrap": 50, "permutations": 20}
+OPTIONS = {
+    "protocol": "default 2",
+    "splits": 4,
+    "seed": 0,
+    "audit": False,
+    "ceiling": True,
+    "bootstrap": 50,
+    "permutations": 20,
+}
 REGIONS = ("V1", "V2", "MT")
 
 
@@ -47,7 +55,7 @@ class SyntheticScore:
             activations=(digest([self.model, self.dataset]),),
             data=(digest(self.dataset),),
             options=tuple(self.all_options.items()),
-            version=1 if self.old else 3,
+            version=1 if self.old else 4,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -56,6 +64,8 @@ class SyntheticScore:
         per_target = rng.normal(self.level, 0.08, (1, self.n_targets, 1))
         test, valid = (slope + per_target + rng.normal(0, 0.02, (self.n_layers, self.n_targets, 4)) for _ in "ab")
         arrays = {"layers": np.array([f"block.{i}" for i in range(self.n_layers)]), "test": test, "valid": valid}
+        per_unit = self.benchmark in ("fmri", "electrodes")
+        arrays["layer_choice"] = np.array(["nested", "per target" if per_unit else "one layer"])
         arrays["target_target_id"] = np.array([f"unit-{i}" for i in range(self.n_targets)])
         if self.regions:
             arrays["target_region"] = np.array(self.regions)[
@@ -92,9 +102,10 @@ class SyntheticScore:
             facts.pop(name, None)
         if not self.old:
             low, high = np.percentile(arrays["bootstrap"], [2.5, 97.5])
-            facts["interval"] = {"layer": "block.2", "low": low, "high": high, "n": 50, "unit": "segments"}
+            facts["interval"] = {"low": low, "high": high, "n": 50, "unit": "segments"}
             normalised = (low / 0.9, high / 0.9) if self.ceiling else (None, None)
             facts["interval"] |= dict(zip(("low_normalised", "high_normalised"), normalised, strict=True))
+            facts["headline"] |= facts["interval"]
             facts["permutation"] = {"p": 1 / 21, "n": 20, "significant": self.n_targets, "of": self.n_targets}
         if self.benchmark == "behaviour":
             for row in facts["layers"]:

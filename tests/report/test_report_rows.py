@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from src.analysis.aggregate import headline_test
 from src.report.rows import leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
 from src.report.scores import collect
 
@@ -13,9 +14,16 @@ def test_a_score_row_has_the_stored_values(score_store):
     score = score_store.add()
     (row,) = score_rows(benchmarks(score_store)["films"])
     arrays = score.arrays()
-    assert row["test"] == pytest.approx(np.median(arrays["test"][2], axis=0).mean())
+    assert row["test"] == pytest.approx(np.median(headline_test(arrays), axis=0).mean())
     assert (row["low"], row["high"]) == pytest.approx(tuple(np.percentile(arrays["bootstrap"], [2.5, 97.5])))
-    assert (row["p"], row["significant"], row["layer"], row["rank"]) == (pytest.approx(1 / 21), 30, "block.2", 1)
+    assert (row["p"], row["significant"], row["layer"], row["rank"]) == (
+        pytest.approx(1 / 21),
+        30,
+        "best layer per unit",
+        1,
+    )
+    assert row["one_layer"] == pytest.approx(row["test"], abs=0.02)
+    assert row["one_layer_name"] == "block.2"
 
 
 def test_values_missing_in_an_old_score_are_none(score_store):
@@ -93,7 +101,7 @@ def test_every_stored_score_has_a_provenance_row(score_store):
     rows = provenance_rows(collect(score_store.config)[0])
     assert [row["superseded"] for row in rows] == [False, True]
     row = rows[0]
-    assert (row["seed"], row["version"], row["options"]["splits"]) == (0, 3, 4)
+    assert (row["seed"], row["version"], row["options"]["splits"]) == (0, 4, 4)
     assert row["data"] == list(score.key.data)
     assert "numpy" in row["packages"]
     assert row["created"]

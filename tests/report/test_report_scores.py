@@ -24,10 +24,15 @@ def test_scores_of_one_protocol_are_one_benchmark_best_first(score_store):
 
 
 def test_the_title_of_another_protocol_has_the_changed_options(score_store):
-    defaults = (("splits", 10), ("gap_ms", 10000.0), ("hrf", True))
+    defaults = (("splits", 10), ("gap_ms", 10000.0), ("hrf", "spm"), ("high_pass_s", 128.0))
     score_store.add(options=defaults)
-    score_store.add(options=(*defaults[:1], ("gap_ms", 0.0), ("hrf", False)))
-    assert set(collected(score_store)[0]) == {"films", "films (gap 0 s, no HRF)"}
+    score_store.add(options=(*defaults[:1], ("gap_ms", 0.0), ("hrf", "delay"), ("high_pass_s", 0.0)))
+    published = (("protocol", "published 1"), ("splits", 10), ("gap_ms", 0.0), ("hrf", "spm-sampled"))
+    score_store.add(options=published)
+    score_store.add(options=(*published[:3], ("hrf", "none")))
+    expected = {"films", "films (gap 0 s, HRF delay, no high-pass)"}
+    expected |= {"films (protocol published 1)", "films (protocol published 1, HRF none)"}
+    assert set(collected(score_store)[0]) == expected
 
 
 def test_added_options_do_not_separate_scores_and_the_most_complete_is_current(score_store):
@@ -125,13 +130,11 @@ def test_scores_of_an_earlier_format_are_reported(score_store):
     score_store.add(model="good")
     old = score_store.path(score_store.add(model="old"), ".json")
     manifest = read_json(old)
-    del manifest["facts"]["benchmark"]
+    del manifest["facts"]["headline"]
     old.write_bytes(encode_json(manifest))
     benchmarks, problems = collected(score_store)
     assert [s.label for b in benchmarks.values() for s in b.scores] == ["good"]
-    assert problems == [
-        f"{old.stem}: stored in an earlier format, without the name of its benchmark; score the model again"
-    ]
+    assert problems == [f"{old.stem}: stored in an earlier format, without a headline; score the model again"]
 
 
 def test_a_store_of_damaged_scores_is_bad_input(score_store):

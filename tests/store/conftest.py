@@ -25,7 +25,7 @@ def store(config) -> Store:
 
 @pytest.fixture
 def ceiling_key() -> CeilingKey:
-    return CeilingKey("fake-fmri", "d" * 64, splits=10, seed=1)
+    return CeilingKey(("fake-fmri",), ("d" * 64,), splits=10, seed=1)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def cache(store, config, ceiling_key, score_key, activation_key, extractor, monk
     store.activations(activation_key, extractor.sizes, extractor.ids, extractor)
     entry = Entry({"raw": [1.0, 2.0]}, {})
     store.fetch(replace(score_key, activations=(key_digest(activation_key),)), lambda: entry)
-    store.fetch(replace(ceiling_key, data_digest="unknown"), lambda: entry)
+    store.fetch(replace(ceiling_key, data=("unknown",)), lambda: entry)
     store.fetch(ceiling_key, lambda: entry)
     return store
 

@@ -226,7 +226,7 @@ def test_finding_an_entry_imports_nothing_heavy(store, ceiling_key, entry, confi
         "import sys; from pathlib import Path; from src.config import Config; from src.store import CeilingKey, Store\n"
         f"p = Path({str(config.data_home)!r})\n"
         "s = Store(Config(p, p / 'activations', p / 'results', p, 1))\n"
-        "k = CeilingKey('fake-fmri', 'd' * 64, 10, 1)\n"
+        "k = CeilingKey(('fake-fmri',), ('d' * 64,), 10, 1)\n"
         "assert s.find(k).facts['summary'] == s.fetch(k, None).facts['summary'] == 'median 0.3'\n"
         "heavy = {'torch', 'xarray', 'pandas', 'netCDF4', 'h5py', 'scipy', 'filelock', 'result_caching'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -55,7 +55,7 @@ def test_classes_with_equal_fields_are_different_keys():
     class OtherKey(CeilingKey):
         pass
 
-    assert key_digest(OtherKey("a", "b", 1, 2)) != key_digest(CeilingKey("a", "b", 1, 2))
+    assert key_digest(OtherKey(("a",), ("b",), 1, 2)) != key_digest(CeilingKey(("a",), ("b",), 1, 2))
 
 
 def test_names_are_readable_and_safe(score_key):
@@ -71,7 +71,8 @@ def test_names_are_readable_and_safe(score_key):
     [
         ({"splits": 1.5}, "CeilingKey.splits: got 1.5; expected int"),
         ({"splits": True}, "CeilingKey.splits: got True"),
-        ({"dataset": 3}, "CeilingKey.dataset: got 3; expected str"),
+        ({"datasets": 3}, "CeilingKey.datasets: got 3; expected a sequence"),
+        ({"runs": 3}, "CeilingKey.runs: got 3; expected str"),
     ],
 )
 def test_a_wrong_type_is_named(ceiling_key, changed, message):

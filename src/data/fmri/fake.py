@@ -21,7 +21,7 @@ from ..synthetic.scenes import moving_scenes
 from ..synthetic.study import ATTRIBUTION, ensure_study
 
 STUDY = "fake-fmri"
-VERSION = 1
+VERSION = 2
 MOVIES_S = {"marbles.mp4": 182.0, "ribbons.mp4": 154.0, "embers.avi": 128.4, "lanterns.mp4": 97.0, "tides.mp4": 61.0}
 CLIPS_S = {f"clip-{i:03d}.mp4": 3.0 for i in range(100)}
 SUBJECTS = tuple(f"subject-{i}" for i in range(1, 7))

@@ -5,7 +5,6 @@ of a subject is the signal plus independent Gaussian noise of variance v. The me
 1 / (1 + v / n), and no prediction correlates with it by more than the square root of the reliability.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -69,21 +68,29 @@ def bin_means(steps: np.ndarray, time_ms: np.ndarray) -> np.ndarray:
 
 
 def spm_hrf() -> np.ndarray:
-    """Return SPM's canonical haemodynamic response at 1 s, of sum 1, (32,): nilearn's sampling, without oversampling.
+    """Return SPM's canonical haemodynamic response in bins of 1 s to a stimulus of 1 s, of sum 1: (33,).
 
-    Difference of gamma densities that peak 5 s and 15 s after an onset at 1 s, the second with weight 0.167 (Friston et
-    al. 1998, NeuroImage 7:30).
+    Difference of gamma densities with means of 6 s and 16 s, the second with weight 0.167 (Friston et al. 1998,
+    NeuroImage 7:30), averaged over the bin of the stimulus and that of the response.
     """
-    since = np.maximum(np.linspace(0, 32, 32) - 1, 0)
-    peak, undershoot = (since ** (shape - 1) * np.exp(-since) / math.gamma(shape) for shape in (6, 16))
-    kernel = peak - 0.167 * undershoot
+    from scipy.special import gammainc
+
+    edges = np.maximum(np.arange(-1, 34), 0)
+
+    def twice_integrated(shape: int) -> np.ndarray:
+        return edges * gammainc(shape, edges) - shape * gammainc(shape + 1, edges)
+
+    kernel = np.diff(twice_integrated(6) - 0.167 * twice_integrated(16), 2)
     return kernel / kernel.sum()
 
 
 def lagged(rows: np.ndarray) -> np.ndarray:
-    """Return `rows` (n_seconds, n_features) convolved causally with the haemodynamic response, of the same shape."""
-    kernel = spm_hrf()
-    return np.stack([np.convolve(column, kernel)[: len(rows)] for column in rows.T], axis=1)
+    """Return `rows` (n_seconds, n_features) convolved causally with the haemodynamic response, of the same shape.
+
+    Before the film each feature has its mean over the film.
+    """
+    kernel, mean = spm_hrf(), rows.mean(axis=0)
+    return np.stack([np.convolve(column, kernel)[: len(rows)] for column in (rows - mean).T], axis=1) + mean
 
 
 def directions(rng: np.random.Generator, rows: np.ndarray, n_units: int, n_components: int) -> np.ndarray:

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 from ..protocol import ALPHAS
 from .banded import BandedRidge
-from .base import Decoder
+from .base import Decoder, LeftOut
 from .logistic import Logistic
 from .pls import PLS
 from .ridge import Ridge
 
-__all__ = ["ALPHAS", "DECODERS", "PLS", "BandedRidge", "Decoder", "Logistic", "Ridge"]
+__all__ = ["ALPHAS", "DECODERS", "PLS", "BandedRidge", "Decoder", "LeftOut", "Logistic", "Ridge"]
 
 DECODERS: Mapping[str, type[Decoder]] = {"ridge": Ridge, "pls": PLS, "logistic": Logistic, "banded": BandedRidge}

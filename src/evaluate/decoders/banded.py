@@ -1,7 +1,7 @@
 """Banded ridge regression: one penalty per group of features.
 
 Exact, in contrast to himalaya's random search over a Dirichlet prior: every combination of the grid is compared by its
-leave-one-out or generalised error. Penalties (a_1, ..., a_m) need one eigendecomposition per *ratio* of the bands'
+criterion. Penalties (a_1, ..., a_m) need one eigendecomposition per *ratio* of the bands'
 kernels, K_1 + sum_b (a_1 / a_b) K_b, and a_1 is varied on its eigenvalues: 17 decompositions for two bands and nine
 alphas, not 81.
 """
@@ -14,8 +14,10 @@ import torch
 
 from ...utils import BadInput
 from ..protocol import ALPHAS
+from .base import LeftOut
 from .eigendecomposition import Eigendecomposition, centred_eigh, standardised_blocks
-from .ridge_solver import best_alpha_per_target, check_alphas, squared_errors
+from .left_out import Partition
+from .ridge_solver import best_alpha_per_target, check_alphas, shared_losses
 from .targets import MAX_BYTES, Targets, centred
 from .tensors import row_weights, to_tensor
 
@@ -32,9 +34,12 @@ class BandedRidge:
         n_features.
     alphas : sequence of float, default 9 values from 1e-4 to 1e4
         Candidate penalties, above 0, the same for every band.
-    alpha_per_target : {"gcv", "loo", None}, default "gcv"
-        One combination of penalties per target, by the generalised or exact leave-one-out error; None: one combination
-        for all targets, by the leave-one-out error summed over targets.
+    penalty : {"gcv", "rows", "blocks"}, default "gcv"
+        Criterion of the penalties, see `Ridge`.
+    alpha_per_target : bool, default True
+        Choose one combination of penalties per target; otherwise one for all targets.
+    scaled : bool, default False
+        Multiply the alphas by trace(K) / n of each band's kernel, see `Ridge`.
     device : str, default "cpu"
         "cpu", or a CUDA device of torch.
     max_bytes : int, default 256 MiB
@@ -43,7 +48,7 @@ class BandedRidge:
     Attributes
     ----------
     alpha_ : array of shape (n_bands, n_targets) or (n_bands,)
-        Penalties chosen.
+        Penalties chosen, values of the grid.
 
     References
     ----------
@@ -63,15 +68,23 @@ class BandedRidge:
         self,
         bands: Sequence[int] | None = None,
         alphas: Sequence[float] = ALPHAS,
-        alpha_per_target: str | None = "gcv",
+        penalty: str = "gcv",
+        alpha_per_target: bool = True,
+        scaled: bool = False,
         device: str = "cpu",
         max_bytes: int = MAX_BYTES,
     ):
-        self.bands, self.alpha_per_target = bands, alpha_per_target
-        self.alphas = check_alphas(alphas, alpha_per_target)
+        self.bands, self.alphas = bands, check_alphas(alphas, penalty)
+        self.penalty, self.alpha_per_target, self.scaled = penalty, alpha_per_target, scaled
         self.device, self.max_bytes = device, max_bytes
 
-    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "BandedRidge":
+    def fit(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        weights: np.ndarray | None = None,
+        left_out: Sequence[LeftOut] | None = None,
+    ) -> "BandedRidge":
         """Choose the penalties, fit the regression and return the decoder.
 
         Parameters
@@ -82,18 +95,23 @@ class BandedRidge:
             Targets.
         weights : array of shape (n_rows,), optional
             Row weights above 0.
+        left_out : sequence of LeftOut, optional
+            Blocks of the penalty "blocks"; by default each row is one.
 
         Raises
         ------
         BadInput
-            If the bands do not sum to n_features, or the grid has too many combinations.
+            If blocks share a row, the bands do not sum to n_features, or the grid has too many combinations.
         """
         edges = self._edges(X.shape[1])
         targets = Targets(Y, self.device, self.max_bytes)
         weights = row_weights(weights, len(X), self.device)
         self._root, self._targets = weights.sqrt(), targets
+        self._blocks = Partition(left_out, len(X)).of(np.arange(len(X)), self.device)
         self._standardise(to_tensor(X, self.device), weights)
         kernels = [self._Z[:, a:b] @ self._Z[:, a:b].T for a, b in pairwise(edges)]
+        self._scales = [self._scale(kernel) for kernel in kernels]
+        kernels = [kernel / scale for kernel, scale in zip(kernels, self._scales, strict=True)]
         self._edges_ = edges
         ratios = _ratios(self.alphas, len(kernels))
         best = self._choose(kernels, ratios)
@@ -106,7 +124,7 @@ class BandedRidge:
         penalty = torch.as_tensor(self.alpha_.reshape(len(self.alpha_), -1)).to(self.device)
         predicted = torch.as_tensor(self._intercept + np.zeros((len(X), 1))).to(self.device)
         for b, (start, stop) in enumerate(pairwise(self._edges_)):
-            predicted += (Z[:, start:stop] @ self._Z[:, start:stop].T) @ (self._dual / penalty[b])
+            predicted += (Z[:, start:stop] @ self._Z[:, start:stop].T) @ (self._dual / (self._scales[b] * penalty[b]))
         return predicted.cpu().numpy()
 
     def _edges(self, n_features: int) -> list[int]:
@@ -122,6 +140,11 @@ class BandedRidge:
         rows = torch.arange(len(X), device=X.device)
         for columns, block in standardised_blocks(X, rows, len(X), weights, self._mean, self._inverse):
             self._Z[:, columns] = block * self._root[:, None]
+
+    def _scale(self, kernel: torch.Tensor) -> float:
+        """Return the factor on the penalty of a band with this kernel."""
+        trace = float(kernel.trace() / (self._root @ self._root)) if self.scaled else 1.0
+        return trace or 1.0
 
     def _decompose(self, kernels: list[torch.Tensor], ratio: Sequence[float]) -> Eigendecomposition:
         """Return the eigendecomposition of the sum of the kernels, each times its share in `ratio`."""
@@ -144,15 +167,16 @@ class BandedRidge:
         return chosen[0], chosen[1]
 
     def _errors(self, eigen: Eigendecomposition, alphas: torch.Tensor) -> Iterator[tuple]:
-        """Yield (columns, index of the best alpha, its error) of each batch of targets."""
-        if self.alpha_per_target is None:
-            errors = squared_errors(eigen, centred(self._targets.surrogates(exact=True), self._root)[0], alphas)
-            yield slice(None), errors.argmin(), errors.min()
+        """Yield (columns, index of the best alpha, its loss) of each batch of targets."""
+        if not self.alpha_per_target:
+            L = centred(self._targets.surrogates(exact=True), self._root)[0]
+            losses = shared_losses(eigen, L, alphas, self.penalty, self._blocks)
+            yield slice(None), losses.argmin(), losses.min()
             return
         for columns in self._targets.batches():
             y, _ = centred(self._targets.values[:, columns].double(), self._root)
-            _, index, error = best_alpha_per_target(eigen, y, alphas, self.alpha_per_target)
-            yield columns, index, error
+            _, index, loss = best_alpha_per_target(eigen, y, alphas, self.penalty, self._blocks)
+            yield columns, index, loss
 
     def _solve(self, kernels, ratios, ratio_of: torch.Tensor, alpha_of: torch.Tensor) -> None:
         """Fill the dual coefficients of each target at its penalties, the penalties and the intercepts."""
@@ -171,8 +195,8 @@ class BandedRidge:
         share = self._root**2 / (self._root @ self._root)
         self._intercept = (share @ Y.double()).cpu().numpy() + self._targets.offset
         penalties = penalties.cpu().numpy()
-        self.alpha_ = penalties[:, 0] if self.alpha_per_target is None else penalties
-        del self._targets
+        self.alpha_ = penalties[:, 0] if not self.alpha_per_target else penalties
+        del self._targets, self._blocks
 
 
 def _ratios(alphas: np.ndarray, n_bands: int) -> dict[tuple[float, ...], list[float]]:

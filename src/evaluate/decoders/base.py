@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,9 @@ class Decoder(Protocol):
     """Regression or classification from features to targets, standardised on the training rows only.
 
     Cross-validation copies a decoder before each fit and leaves the instance itself unchanged. A decoder that
-    shares work between layers and splits also has a method `session(Y, weights, splits)` that returns a `Session`.
+    shares work between layers and splits also has a method `session(Y, weights, splits)` that returns a `Session`; one
+    with the attribute `leaves_out = True` predicts blocks of training rows by fits without them, and its method is
+    `session(Y, weights, splits, left_out, inside)`.
 
     Examples
     --------
@@ -81,6 +83,27 @@ class Split:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Rows that are left out of the training rows together, to score a fit of the others.
+
+    Parameters
+    ----------
+    rows : int array
+        Rows that are predicted without them: a segment of a film, a stimulus, a group of stimuli.
+    gap : int array, default empty
+        Further rows that are left out with them, such as the neighbours in time of a segment.
+
+    Examples
+    --------
+    >>> LeftOut(np.array([4, 5]), gap=np.array([3, 6])).gap
+    array([3, 6])
+    """
+
+    rows: np.ndarray
+    gap: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Predicted held-out rows of one split, for some of the targets.
 
@@ -93,13 +116,16 @@ class Prediction:
     values : array or tensor of shape (n_held, n_columns)
         Predictions, validation rows first.
     alpha : float or array of shape (n_columns,), optional
-        Penalty chosen, None for decoders without a penalty.
+        Penalty chosen, a value of the decoder's grid; None for decoders without a penalty.
+    inside : array or tensor of shape (n_train, n_columns), optional
+        Predictions of the training rows, each by the fit without its block and gap; None for decoders without them.
     """
 
     split: int
     columns: slice
     values: Any
     alpha: float | np.ndarray | None = None
+    inside: Any = None
 
 
 class Session(Protocol):

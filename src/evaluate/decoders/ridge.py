@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from ..protocol import ALPHAS
-from .base import Prediction, Session, Split
+from . import left_out as without
+from .base import LeftOut, Prediction, Session, Split
 from .eigendecomposition import Eigendecomposition, basis, coordinates, decompose
 from .ridge_solver import (
     best_alpha_per_target,
     best_shared_alpha,
     check_alphas,
+    kernel_scale,
     reconstruct,
     smoother,
     weighted_sum,
@@ -32,9 +34,15 @@ class Ridge:
     ----------
     alphas : sequence of float, default 9 values from 1e-4 to 1e4
         Candidate penalties, above 0.
-    alpha_per_target : {None, "gcv", "loo"}, default None
-        None: one alpha for all targets, by the leave-one-out error summed over targets (RidgeCV's default). "gcv" or
-        "loo": one alpha per target, by the generalised or the exact leave-one-out error.
+    penalty : {"rows", "blocks", "gcv"}, default "rows"
+        Criterion of the penalty. "rows": least squared leave-one-out error (RidgeCV's). "blocks": highest correlation,
+        pooled over targets and rows, of the targets with the predictions of each block of rows by a fit without the
+        block and its gap; for rows that depend on their neighbours. "gcv": least generalised error.
+    alpha_per_target : bool, default False
+        Choose one alpha per target; otherwise one for all targets, by the criterion over all of them.
+    scaled : bool, default False
+        Multiply the alphas by trace(K) / n of the kernel of the standardised training rows, which is the number of
+        features that vary; the grid then fits any number of features.
     device : str, default "cpu"
         "cpu", or a CUDA device of torch.
     max_bytes : int, default 256 MiB
@@ -44,7 +52,7 @@ class Ridge:
     Attributes
     ----------
     alpha_ : float, or array of shape (n_targets,)
-        Penalties chosen.
+        Penalties chosen, values of the grid.
     intercept_ : array of shape (n_targets,)
         Predictions at the mean of the features.
     coef_ : array of shape (n_targets, n_features)
@@ -67,23 +75,45 @@ class Ridge:
     10.0
     """
 
+    leaves_out = True
+
     def __init__(
         self,
         alphas: Sequence[float] = ALPHAS,
-        alpha_per_target: str | None = None,
+        penalty: str = "rows",
+        alpha_per_target: bool = False,
+        scaled: bool = False,
         device: str = "cpu",
         max_bytes: int = MAX_BYTES,
     ):
-        self.alphas = check_alphas(alphas, alpha_per_target)
-        self.alpha_per_target, self.device, self.max_bytes = alpha_per_target, device, max_bytes
+        self.alphas = check_alphas(alphas, penalty)
+        self.penalty, self.alpha_per_target, self.scaled = penalty, alpha_per_target, scaled
+        self.device, self.max_bytes = device, max_bytes
 
-    def session(self, Y: np.ndarray, weights: np.ndarray | None, splits: Sequence[Split]) -> Session:
-        """Return a session that shares the work on targets (n_rows, n_targets) between layers and splits."""
+    def session(
+        self,
+        Y: np.ndarray,
+        weights: np.ndarray | None,
+        splits: Sequence[Split],
+        left_out: Sequence[LeftOut] | None = None,
+        inside: bool = False,
+    ) -> Session:
+        """Return a session that shares the work on targets (n_rows, n_targets) between layers and splits.
+
+        left_out: blocks of rows, restricted to the training rows of a split; without them each row is a block. inside:
+        predict also the training rows, each by the fit without its block.
+        """
         used = np.unique(np.concatenate([split.train for split in splits]))
         targets = Targets(Y, self.device, self.max_bytes, used)
-        return RidgeSession(targets, weights, self.alphas, self.alpha_per_target)
+        return RidgeSession(self, targets, weights, without.Partition(left_out, len(Y)), inside)
 
-    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "Ridge":
+    def fit(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        weights: np.ndarray | None = None,
+        left_out: Sequence[LeftOut] | None = None,
+    ) -> "Ridge":
         """Choose the penalties, fit the regression and return the decoder.
 
         Parameters
@@ -94,32 +124,47 @@ class Ridge:
             Targets.
         weights : array of shape (n_rows,), optional
             Row weights above 0.
+        left_out : sequence of LeftOut, optional
+            Blocks of the penalty "blocks"; by default each row is one.
+
+        Raises
+        ------
+        BadInput
+            For blocks that share a row, or that have a row outside X.
         """
         features, targets = to_tensor(X, self.device), Targets(Y, self.device, self.max_bytes)
         rows = torch.arange(len(X), device=self.device)
         self._eigen = decompose(features, rows, rows[:0], row_weights(weights, len(X), self.device))
         self._basis = basis(features, rows, self._eigen)
-        alpha = self._choose(targets, rows)
-        self._alpha = torch.as_tensor(alpha, dtype=torch.float64).to(self.device)
-        self.alpha_ = alpha
+        blocks = without.Partition(left_out, len(X)).of(np.arange(len(X)), self.device)
+        penalties = self.penalties(self._eigen)
+        choice = self._choose(targets, rows, penalties, blocks)
+        self._penalty = penalties[torch.as_tensor(choice, device=penalties.device)]
+        self.alpha_ = self.alphas[choice] if self.alpha_per_target else float(self.alphas[choice])
         self.intercept_ = targets.offset + self._mean.double().cpu().numpy()
         self._offset = targets.offset
         return self
 
-    def _choose(self, targets: Targets, rows: torch.Tensor) -> float | np.ndarray:
-        """Fill the targets' means and components U^T y; return the alpha, or one per target."""
-        values, eigen = targets.values, self._eigen
+    def penalties(self, eigen: Eigendecomposition) -> torch.Tensor:
+        """Return the penalties of the alphas, scaled or not: (n_alphas,) float64."""
         alphas = torch.as_tensor(self.alphas).to(self.device)
+        return alphas * kernel_scale(eigen) if self.scaled else alphas
+
+    def _choose(self, targets: Targets, rows: torch.Tensor, penalties: torch.Tensor, blocks) -> int | np.ndarray:
+        """Fill the targets' means and components U^T y; return the index of the alpha, or one per target."""
+        values, eigen = targets.values, self._eigen
         self._components = values.new_empty(len(eigen.values), values.shape[1])
-        self._mean, chosen = torch.empty_like(values[0]), np.empty(values.shape[1])
+        self._mean, chosen = torch.empty_like(values[0]), np.empty(values.shape[1], dtype=int)
         for columns in targets.batches():
             y, self._mean[columns] = centred(values[:, columns], eigen.root)
-            if self.alpha_per_target is None:
+            if self.alpha_per_target:
+                A, choice, _ = best_alpha_per_target(eigen, y, penalties, self.penalty, blocks)
+                self._components[:, columns], chosen[columns] = A, choice.cpu().numpy()
+            else:
                 self._components[:, columns] = eigen.U.T.to(y.dtype) @ y
-                continue
-            A, choice, _ = best_alpha_per_target(eigen, y, alphas, self.alpha_per_target)
-            self._components[:, columns], chosen[columns] = A, self.alphas[choice.cpu().numpy()]
-        return chosen if self.alpha_per_target else best_shared_alpha(eigen, targets, rows, alphas)
+        if self.alpha_per_target:
+            return chosen
+        return best_shared_alpha(eigen, targets, rows, penalties, self.penalty, blocks)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the predictions of features (n_rows, n_features).
@@ -130,7 +175,7 @@ class Ridge:
             float32 if the training set had more targets than rows, else float64.
         """
         P = coordinates(to_tensor(X, self.device), self._basis, self._eigen)
-        predicted = reconstruct(self._eigen, P, self._components, self._alpha) + self._mean
+        predicted = reconstruct(self._eigen, P, self._components, self._penalty) + self._mean
         predicted = predicted.cpu().numpy()
         np.add(predicted, self._offset, out=predicted, casting="same_kind")
         return predicted
@@ -138,8 +183,8 @@ class Ridge:
     @property
     def coef_(self) -> np.ndarray:
         """Coefficients of the standardised features: (n_targets, n_features) float64."""
-        alpha = self._alpha if self._alpha.ndim else self._alpha[None]
-        scaled = self._components.double() / (self._eigen.values[:, None] + alpha)
+        penalty = self._penalty if self._penalty.ndim else self._penalty[None]
+        scaled = self._components.double() / (self._eigen.values[:, None] + penalty)
         return (self._basis @ scaled).T.cpu().numpy()
 
 
@@ -148,11 +193,12 @@ class RidgeSession:
 
     batch = 1
 
-    def __init__(self, targets: Targets, weights: np.ndarray | None, alphas: np.ndarray, mode: str | None):
-        self.targets, self.mode = targets, mode
+    def __init__(
+        self, ridge: Ridge, targets: Targets, weights: np.ndarray | None, partition: without.Partition, inside: bool
+    ):
+        self.ridge, self.targets, self.partition, self.inside = ridge, targets, partition, inside
         self.device = targets.values.device
         self.weights = row_weights(weights, len(targets.values), self.device)
-        self.alphas = torch.as_tensor(alphas).to(self.device)
 
     def load(self, X: np.ndarray) -> torch.Tensor:
         """Return the features on the device."""
@@ -165,53 +211,80 @@ class RidgeSession:
     def predict(self, X: torch.Tensor, splits: Sequence[Split]) -> Iterator[Prediction]:
         """Fit on each split's training rows and yield the predictions of its held-out rows, in batches of targets."""
         for k, split in enumerate(splits):
-            train = self._index(split.train)
-            eigen = decompose(X, train, self._index(split.held), self.weights[train])
-            parts = self._shared(eigen, train) if self.mode is None else self._per_target(eigen, train)
-            for columns, values, alpha in parts:
-                yield Prediction(k, columns, values, alpha)
+            fitted = self._decompose(X, split)
+            parts = self._per_target(*fitted) if self.ridge.alpha_per_target else self._shared(*fitted)
+            for columns, held, alpha, inside in parts:
+                yield Prediction(k, columns, held, alpha, inside)
 
-    def smoothers(self, X: torch.Tensor, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (columns, weights (n_held, n_train) float64) for each penalty chosen.
+    def smoothers(self, X: torch.Tensor, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yield (columns, held (n_held, n_train), inside (n_train, n_train)) float64 for each penalty chosen.
 
-        The predictions of the held-out rows are the weights times the training rows of these columns, plus a constant.
+        The predictions of the held-out rows, and those of the training rows without their block, are these weights
+        times the training rows of these columns, plus a constant; inside is None in a session without.
         """
+        eigen, train, blocks, penalties = self._decompose(X, split)
+        n_targets = self.targets.values.shape[1]
+        if self.ridge.alpha_per_target:
+            chosen = torch.empty(n_targets, dtype=torch.long, device=self.device)
+            for columns in self.targets.batches():
+                y, _ = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+                chosen[columns] = best_alpha_per_target(eigen, y, penalties, self.ridge.penalty, blocks)[1]
+        else:
+            best = best_shared_alpha(eigen, self.targets, train, penalties, self.ridge.penalty, blocks)
+            chosen = torch.full((n_targets,), best, dtype=torch.long, device=self.device)
+        for index in chosen.unique():
+            inside = without.smoother(eigen, penalties[index], blocks) if self.inside else None
+            yield (chosen == index).nonzero()[:, 0], smoother(eigen, penalties[index]), inside
+
+    def _decompose(self, X: torch.Tensor, split: Split) -> tuple:
+        """Return the eigendecomposition of a split, its training rows, their blocks, and the candidate penalties."""
         train = self._index(split.train)
         eigen = decompose(X, train, self._index(split.held), self.weights[train])
-        n_targets = self.targets.values.shape[1]
-        if self.mode is None:
-            alpha = best_shared_alpha(eigen, self.targets, train, self.alphas)
-            yield torch.arange(n_targets, device=self.device), smoother(eigen, alpha)
-            return
-        chosen = torch.empty(n_targets, dtype=torch.long, device=self.device)
-        for columns in self.targets.batches():
-            y, _ = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
-            chosen[columns] = best_alpha_per_target(eigen, y, self.alphas, self.mode)[1]
-        for i in chosen.unique().tolist():
-            yield (chosen == i).nonzero()[:, 0], smoother(eigen, float(self.alphas[i]))
+        needs_blocks = self.inside or self.ridge.penalty == "blocks"
+        blocks = self.partition.of(split.train, self.device) if needs_blocks else None
+        return eigen, train, blocks, self.ridge.penalties(eigen)
 
-    def _shared(self, eigen: Eigendecomposition, train: torch.Tensor):
-        """Yield (columns, predictions, alpha) of each batch of targets with one alpha for all."""
-        alpha = best_shared_alpha(eigen, self.targets, train, self.alphas)
-        of_train = smoother(eigen, alpha)
+    def _shared(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
+        """Yield (columns, held, alpha, inside) of each batch of targets with one alpha for all."""
+        best = best_shared_alpha(eigen, self.targets, train, penalties, self.ridge.penalty, blocks)
+        alpha, penalty = float(self.ridge.alphas[best]), penalties[best]
+        # one product for few rows and many targets; the weights of many training rows do not fit into memory
+        through_weights = self.inside and not self.targets.few and eigen.outside is None
+        parts = [smoother(eigen, penalty), (eigen.root**2 / (eigen.root @ eigen.root))[None]]
+        parts += [without.smoother(eigen, penalty, blocks)] if through_weights else []
+        of_train = torch.cat(parts)
         # weights of all rows, 0 outside the training part: no copy of the training targets is made
-        weights = of_train.new_zeros(len(of_train) + 1, len(self.targets.values))
-        weights[:-1, train] = of_train
-        weights[-1, train] = eigen.root**2 / (eigen.root @ eigen.root)
-        constant = self.targets.constant(train)
+        weights = of_train.new_zeros(len(of_train), len(self.targets.values))
+        weights[:, train] = of_train
+        n_held, constant = len(parts[0]), self.targets.constant(train)
         for columns in self.targets.batches():
             sums = weighted_sum(weights, self.targets.values[:, columns])
-            yield columns, self._with_mean(sums[:-1], sums[-1], constant[columns]), alpha
+            inside = sums[n_held + 1 :] if through_weights else None
+            if self.inside and not through_weights:
+                y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+                inside = self._inside(eigen, eigen.U.T.to(y.dtype) @ y, y, mean, penalty, blocks)
+            yield columns, self._with_mean(sums[:n_held], sums[n_held], constant[columns]), alpha, inside
 
-    def _per_target(self, eigen: Eigendecomposition, train: torch.Tensor):
-        """Yield (columns, predictions, alphas (n_columns,)) of each batch of targets with an alpha per target."""
+    def _per_target(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
+        """Yield (columns, held, alphas (n_columns,), inside) of each batch of targets with an alpha per target."""
         constant = self.targets.constant(train)
         for columns in self.targets.batches():
             y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
-            A, choice, _ = best_alpha_per_target(eigen, y, self.alphas, self.mode)
-            predicted = reconstruct(eigen, eigen.P, A, self.alphas[choice])
+            A, choice, _ = best_alpha_per_target(eigen, y, penalties, self.ridge.penalty, blocks)
+            predicted, inside = reconstruct(eigen, eigen.P, A, penalties[choice]), None
+            if self.inside:
+                inside = torch.empty_like(y)
+                for index in choice.unique():
+                    of = (choice == index).nonzero()[:, 0]
+                    part = (A[:, of], y.to(A.dtype)[:, of], mean[of], penalties[index], blocks)
+                    inside[:, of] = self._inside(eigen, *part).to(inside.dtype)
             values = self._with_mean(predicted, mean, constant[columns])
-            yield columns, values, self.alphas[choice].cpu().numpy()
+            yield columns, values, self.ridge.alphas[choice.cpu().numpy()], inside
+
+    @staticmethod
+    def _inside(eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, mean, penalty, blocks) -> torch.Tensor:
+        """Return the predictions of training rows y, centred and weighted, by the fits without their block."""
+        return without.predictions(eigen, A, y, penalty, blocks) / eigen.root.to(y.dtype)[:, None] + mean
 
     @staticmethod
     def _with_mean(predicted: torch.Tensor, mean: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:

@@ -1,32 +1,42 @@
 """Ridge regression of many targets: choice of alpha and predictions, from an eigendecomposition and targets.
 
 The leave-one-out residual of a linear smoother is its residual over 1 - leverage (Allen 1974, Technometrics 16:125);
-the generalised error takes the mean leverage instead (Golub, Heath and Wahba 1979, Technometrics 21:215).
+the generalised error takes the mean leverage instead (Golub, Heath and Wahba 1979, Technometrics 21:215). Rows that
+depend on each other are left out together (`left_out`), and their predictions are compared by their correlation, which
+does not depend on how much a penalty shrinks them.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from ...utils import BadInput
-from ..protocol import ALPHA_PER_TARGET
+from ..protocol import PENALTIES
 from .eigendecomposition import Eigendecomposition
+from .left_out import Blocks, predictions
 from .targets import Targets, centred
 
-MODES = (None, *ALPHA_PER_TARGET)
 RESOLUTION = 1e-6  # errors closer than this share of the targets' sum of squares are compared in float64
 NOISE_FREE = 1e-5  # a residual below this share of a target's sum of squares is computed in float64
 MARGIN = 1e-3  # relative excess of a lower bound over the least error that rules an alpha out
 EXTRAPOLATION = 30.0  # predictions that sum their targets with weights of a larger norm are computed in float64
 
 
-def check_alphas(alphas, alpha_per_target: str | None) -> np.ndarray:
-    """Return `alphas` as a float64 array; raise BadInput for one that is not above 0, or an unknown mode."""
+def check_alphas(alphas, penalty: str) -> np.ndarray:
+    """Return `alphas` as a float64 array; raise BadInput for one that is not above 0, or an unknown criterion."""
     alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     if alphas.ndim != 1 or not len(alphas) or not np.isfinite(alphas).all() or not (alphas > 0).all():
         raise BadInput(f"alphas are {alphas}; expected one or more finite numbers above 0")
-    if alpha_per_target not in MODES:
-        raise BadInput(f"alpha_per_target is {alpha_per_target!r}; expected None, 'gcv' or 'loo'")
+    if penalty not in PENALTIES:
+        raise BadInput(f"penalty is {penalty!r}; expected one of {', '.join(PENALTIES)}")
     return alphas
+
+
+def kernel_scale(eigen: Eigendecomposition) -> torch.Tensor:
+    """Return trace(K) / n of the kernel of the training rows, the number of features that vary; 1 if none does."""
+    scale = eigen.values.sum() / (eigen.root @ eigen.root)
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
 def squared_errors(
@@ -71,30 +81,115 @@ def _reduced(A: torch.Tensor, outside: torch.Tensor) -> tuple[torch.Tensor, torc
     return R.T, within, (outside.double().square().sum(1) - within.double().square().sum(1)).clamp(min=0)
 
 
-def best_shared_alpha(eigen: Eigendecomposition, targets: Targets, train: torch.Tensor, alphas: torch.Tensor) -> float:
-    """Return the alpha with the least leave-one-out error summed over targets, the first of equals (RidgeCV)."""
+def best_shared_alpha(
+    eigen: Eigendecomposition,
+    targets: Targets,
+    train: torch.Tensor,
+    alphas: torch.Tensor,
+    penalty: str,
+    blocks: Sequence[Blocks] | None = None,
+) -> int:
+    """Return the index of the best alpha for all targets together, the first of equals.
+
+    penalty: "blocks" (pooled r of predictions without their block), "rows" (leave-one-out error, as RidgeCV) or "gcv"
+    (generalised error); blocks: those of the training rows, for "blocks".
+    """
+    if len(alphas) == 1:
+        return 0
+    if penalty == "rows":
+        return _least_row_error(eigen, targets, train, alphas)
+    L, _ = centred(targets.surrogates(exact=False)[train], eigen.root)
+    L = L.float() if penalty == "blocks" and not targets.few else L
+    return int(shared_losses(eigen, L, alphas, penalty, blocks).argmin())
+
+
+def shared_losses(
+    eigen: Eigendecomposition,
+    L: torch.Tensor,
+    alphas: torch.Tensor,
+    penalty: str,
+    blocks: Sequence[Blocks] | None = None,
+) -> torch.Tensor:
+    """Return the loss of each alpha over all targets: squared leave-one-out or generalised error, or 1 - pooled r.
+
+    L: targets of the training rows, or their surrogates, centred and times the root weights.
+    """
+    if penalty == "rows":
+        return squared_errors(eigen, L, alphas)
+    if penalty == "gcv":
+        return _total_squares(eigen, L, alphas) * len(L) / eigen.one_minus_leverage(alphas).sum(1) ** 2
+    return 1 - _finite_last(_pooled_r(eigen, L, alphas, blocks))
+
+
+def _least_row_error(eigen: Eigendecomposition, targets: Targets, train: torch.Tensor, alphas: torch.Tensor) -> int:
+    """Return the index of the alpha with the least leave-one-out error summed over targets (RidgeCV)."""
     candidates = torch.arange(len(alphas), device=alphas.device)
-    if not targets.few and len(candidates) > 1:
+    if not targets.few:
         L, _ = centred(targets.surrogates(exact=False)[train], eigen.root)
         errors = squared_errors(eigen, L, alphas, torch.float32)
         candidates = candidates[errors <= errors.min() + RESOLUTION * torch.maximum((L**2).sum(), errors.min())]
     if len(candidates) > 1:
         L, _ = centred(targets.surrogates(exact=True)[train], eigen.root)
         candidates = candidates[squared_errors(eigen, L, alphas[candidates]).argmin()][None]
-    return float(alphas[candidates[0]])
+    return int(candidates[0])
+
+
+def _total_squares(eigen: Eigendecomposition, L: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
+    """Return the squared residuals of all alphas, summed over rows and columns of L: (n_alphas,)."""
+    A = eigen.U.T @ L
+    squares = eigen.unexplained(alphas) ** 2 @ A.square().sum(1)
+    return squares if eigen.outside is None else squares + (L.square().sum() - A.square().sum()).clamp(min=0)
+
+
+def _pooled_r(
+    eigen: Eigendecomposition, L: torch.Tensor, alphas: torch.Tensor, blocks: Sequence[Blocks]
+) -> torch.Tensor:
+    """Return the correlation of L with its predictions without their block, over all rows and columns: (n_alphas,).
+
+    It equals that of the targets Y for any L with L L^T = Y Y^T, since both sums follow from Y Y^T and the smoother.
+    """
+    A, found = eigen.U.T.to(L.dtype) @ L, torch.empty_like(alphas)
+    for i, penalty in enumerate(alphas):
+        predicted = predictions(eigen, A, L, penalty, blocks)
+        found[i] = (predicted * L).sum().double() / predicted.norm().double()
+    return found / L.norm().double()
+
+
+def _r_per_target(
+    eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, alphas: torch.Tensor, blocks: Sequence[Blocks]
+) -> torch.Tensor:
+    """Return the correlation of each target with its predictions without their block: (n_alphas, n_targets)."""
+    found = torch.empty(len(alphas), y.shape[1], dtype=torch.float64, device=y.device)
+    for i, penalty in enumerate(alphas):
+        predicted = predictions(eigen, A, y, penalty, blocks)
+        found[i] = (predicted * y).sum(0).double() / (predicted.norm(dim=0) * y.norm(dim=0)).double()
+    return found
+
+
+def _finite_last(r: torch.Tensor) -> torch.Tensor:
+    """Return correlations with -1 in place of NaN, which predictions without variance have."""
+    return torch.nan_to_num(r, nan=-1.0)
 
 
 def best_alpha_per_target(
-    eigen: Eigendecomposition, y: torch.Tensor, alphas: torch.Tensor, mode: str
+    eigen: Eigendecomposition,
+    y: torch.Tensor,
+    alphas: torch.Tensor,
+    penalty: str,
+    blocks: Sequence[Blocks] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return U^T y (k, n_targets), the index of the best alpha (n_targets,) and its error (n_targets,).
+    """Return U^T y (k, n_targets), the index of the best alpha (n_targets,) and its loss (n_targets,).
 
-    y: (n_train, n_targets) centred and times the root weights. Mode "gcv" costs O(n) per target and alpha, "loo"
-    O(n^2) in float64; "gcv" is repeated in float64 if a residual is below the resolution of float32.
+    y: (n_train, n_targets) centred and times the root weights. The loss is the leave-one-out error ("rows"), the
+    generalised error ("gcv") or 1 - r ("blocks"). "gcv" costs O(n) per target and alpha, the others O(n^2); "rows"
+    is computed in float64, "gcv" only if a residual is below the resolution of float32.
     """
-    y = y.double() if mode == "loo" else y
+    y = y.double() if penalty == "rows" else y
     A = eigen.U.T.to(y.dtype) @ y
-    if mode == "loo":
+    if penalty == "blocks":
+        least, choice = (1 - _finite_last(_r_per_target(eigen, A, y, alphas, blocks))).min(0)
+        return A, choice, least
+    if penalty == "rows":
         least, choice = _leave_one_out(eigen, A, y, alphas).min(0)
         return A, choice, least
     total = (y * y).sum(0)
@@ -104,7 +199,7 @@ def best_alpha_per_target(
     least, choice = (squares.double() * len(y) / eigen.one_minus_leverage(alphas).sum(1)[:, None] ** 2).min(0)
     noise_free = squares.gather(0, choice[None])[0] < NOISE_FREE * total
     if y.dtype == torch.float32 and noise_free.any():
-        return best_alpha_per_target(eigen, y.double(), alphas, mode)
+        return best_alpha_per_target(eigen, y.double(), alphas, penalty)
     return A, choice, least
 
 
@@ -135,7 +230,7 @@ def reconstruct(eigen: Eigendecomposition, P: torch.Tensor, A: torch.Tensor, alp
     return predicted
 
 
-def smoother(eigen: Eigendecomposition, alpha: float) -> torch.Tensor:
+def smoother(eigen: Eigendecomposition, alpha: torch.Tensor) -> torch.Tensor:
     """Return the weights (n_held, n_train) of training targets in predictions without the mean; each row sums to 0."""
     weights = (eigen.P / (eigen.values + alpha)) @ (eigen.U.T * eigen.root)
     return weights - weights.sum(1, keepdim=True) * (eigen.root**2 / (eigen.root @ eigen.root))
