@@ -179,11 +179,12 @@ class _PartRows:
             values = _lagged(aligned, name, bins_ms, part.lag, protocol.hrf)[stimulus, time_bin]
             if protocol.runs == "averaged":
                 return values
-            # as the responses: centred and filtered per film, or centred over the clips of the dataset
+            # centred per film, or over the clips of the dataset; not filtered: removing the drift of a whole film from
+            # features and responses ties test rows to training rows, and noise scores above 0
             if not films:
                 return values - values.mean(axis=0, keepdims=True)
             width_s = float(bins_ms[0, 1] - bins_ms[0, 0]) / 1000
-            return high_pass_rows(values, stimulus, time_bin, width_s, protocol.high_pass_s or np.inf)
+            return high_pass_rows(values, stimulus, time_bin, width_s, np.inf)
 
         targets = aligned.targets[stimulus, time_bin]
         targets = zscore(targets) if protocol.runs == "averaged" else targets
