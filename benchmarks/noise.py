@@ -5,9 +5,8 @@
 Twelve layers of 50 features and two regions of 15 units are independent first-order autoregressive series (0.7 per
 second), convolved with the HRF; half of the variance of the units of a region is common to them. "drift": a linear
 drift of one deviation in features and responses, which the default protocol removes from the responses. Each score
-must be 0,
-and a permutation test must reject 5 % of the worlds (films of 478 s). Mean over worlds, with its standard error; the
-published protocol is measured on a quarter of the worlds.
+must be 0, and a permutation test must reject 5 % of the worlds (films of 478 s). Mean over worlds, with its standard
+error; the published protocol is measured on a quarter of the worlds.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.protocol import PUBLISHED, Protocol
-from src.evaluate.runs import high_pass_rows
+from src.evaluate.runs import high_pass
 from src.evaluate.splits import left_out_blocks, segment_splits, segments
 from src.tables import aligned
 from src.utils import nan_mean, nan_median, regular_bins
@@ -63,8 +62,9 @@ def problem(lengths_s: Sequence[int], drift: bool, seed: int, protocol: Protocol
         if drift:
             ramps = np.concatenate([np.linspace(-1, 1, n) for n in lengths_s])[:, None] * np.sqrt(3)
             values = values + ramps * rng.choice([-1.0, 1.0], values.shape[1])
-        if films and protocol.high_pass_s:
-            values = high_pass_rows(values, stimulus, (time_ms[:, 0] / 1000).astype(int), 1.0, cutoff_s)
+        if films and cutoff_s:
+            of_films = np.split(values, np.cumsum(lengths_s)[:-1])
+            values = np.concatenate([high_pass(film, 1.0, cutoff_s) for film in of_films])
         return scaled(values).astype(np.float32)
 
     layers = {f"layer {i}": prepared(series(lengths_s, N_FEATURES, rng), np.inf) for i in range(N_LAYERS)}

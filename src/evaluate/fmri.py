@@ -15,7 +15,7 @@ from .decoders import Decoder
 from .decoders.base import Split
 from .layer_choice import Rule
 from .protocol import DELAY_MS, TOLERANCE_MS, Protocol
-from .runs import high_pass_rows, standardised
+from .runs import standardised
 from .splits import left_out_blocks, segment_splits, segments
 
 
@@ -179,17 +179,22 @@ class _PartRows:
             values = _lagged(aligned, name, bins_ms, part.lag, protocol.hrf)[stimulus, time_bin]
             if protocol.runs == "averaged":
                 return values
-            # centred per film, or over the clips of the dataset; not filtered: removing the drift of a whole film from
-            # features and responses ties test rows to training rows, and noise scores above 0
-            if not films:
-                return values - values.mean(axis=0, keepdims=True)
-            width_s = float(bins_ms[0, 1] - bins_ms[0, 0]) / 1000
-            return high_pass_rows(values, stimulus, time_bin, width_s, np.inf)
+            # as the responses: per film, or over all clips of the dataset
+            return _centred(values, stimulus if films else np.zeros_like(stimulus))
 
         targets = aligned.targets[stimulus, time_bin]
         targets = zscore(targets) if protocol.runs == "averaged" else targets
         n_skipped = rows.n_skipped + int((~keep).sum())
         return cls(stimulus, time_bin, bins_ms[time_bin], targets, layer, n_skipped)
+
+
+def _centred(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return rows (n_rows, n_features) less the mean over the rows of their group, in float32."""
+    found = np.empty(values.shape, dtype=np.float32)
+    for one in np.unique(group):
+        rows = group == one
+        found[rows] = values[rows] - values[rows].mean(axis=0, dtype=np.float64)
+    return found
 
 
 def _lagged(aligned: Aligned, name: str, bins_ms: np.ndarray, lag: bool, kernel: str) -> np.ndarray:

@@ -83,11 +83,6 @@ def comparable(scores: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
-def argbest(scores: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Return the index of the highest score along an axis."""
-    return comparable(scores).argmax(axis=axis)
-
-
 def split_medians(scores: np.ndarray) -> np.ndarray:
     """Return the medians over targets, without NaN: (..., n_targets, n_splits) -> (..., n_splits)."""
     return nan_median(scores, axis=-2)

@@ -10,9 +10,7 @@ VALID_SHARE = TEST_SHARE = 0.1
 SEGMENT_MS = 15_000.0
 GAP_MS = 10_000.0
 LAYOUTS = ("tiled", "runs", "scattered")  # of the held-out segments of films
-LAYOUT = "runs"
 ITEM_LAYOUTS = ("tiled", "sampled")  # of the held-out stimuli, where these are the units of a split
-ITEM_LAYOUT = "sampled"
 DELAY_MS = 5_000.0  # shift of the features that replaces the haemodynamic response function
 SAMPLED_HRF = "spm-sampled"  # SPM's response sampled once per bin, of the published protocol
 HRFS = ("spm", "glover", "fir", "delay", "none", SAMPLED_HRF)
@@ -66,7 +64,7 @@ class Protocol:
     runs : {"standardised", "averaged"}
         fMRI: each run is high-passed and z-scored before repetitions are averaged; or the mean is z-scored.
     high_pass_s : float
-        fMRI films: cut-off period in seconds of the drift that is removed from runs and features; 0: none.
+        fMRI films: cut-off period in seconds of the drift that is removed from runs; 0: none.
     hrf : {"spm", "glover", "fir", "delay", "none", "spm-sampled"}
         fMRI films: convolution of the features with a response function, delayed copies from 2 to 10 s, a shift by 5 s,
         or neither; "spm-sampled": SPM's function sampled once per bin.

@@ -1,7 +1,7 @@
 """Preparation of fMRI runs: removal of slow drift and standardisation, one run of one subject at a time.
 
-A run is one presentation of one film to one subject. Features of a film are filtered like its responses, so that a
-perfect model stays perfect.
+A run is one presentation of one film to one subject. Features of a film are not filtered: the drift of a whole film,
+removed from features and responses, would tie test rows to training rows, and noise would score above 0.
 """
 
 from collections.abc import Iterator
@@ -86,40 +86,6 @@ def high_pass(values: np.ndarray, width_s: float, cutoff_s: float = HIGH_PASS_S,
         part = slice(start, start + _CHUNK)
         residuals[:, part] = _residuals(flat[:, part], width_s, cutoff_s)
     return np.moveaxis(residuals.reshape(moved.shape), 0, axis)
-
-
-def high_pass_rows(
-    values: np.ndarray, stimulus: np.ndarray, time_bin: np.ndarray, width_s: float, cutoff_s: float = HIGH_PASS_S
-) -> np.ndarray:
-    """Subtract the cosine drift of each film from rows of a regression.
-
-    Parameters
-    ----------
-    values : array of shape (n_rows, n_features)
-        Features of the rows, finite.
-    stimulus, time_bin : int arrays of shape (n_rows,)
-        Film and bin of each row; bins without a row count as not recorded.
-    width_s, cutoff_s : float
-        See `high_pass`.
-
-    Returns
-    -------
-    float32 array of shape (n_rows, n_features)
-
-    Examples
-    --------
-    >>> values = np.repeat([[1.0], [5.0]], 3, axis=0)
-    >>> high_pass_rows(values, np.repeat([0, 1], 3), np.tile(np.arange(3), 2), 1.0).ravel()
-    array([0., 0., 0., 0., 0., 0.], dtype=float32)
-    """
-    values = np.asarray(values)
-    residuals = np.empty(values.shape, dtype=np.float32)
-    for film in np.unique(stimulus):
-        rows = np.flatnonzero(stimulus == film)
-        places = time_bin[rows] - time_bin[rows].min()
-        drift = _recorded_drift(places.max() + 1, places, width_s, cutoff_s)
-        residuals[rows] = _without(values[rows], drift)
-    return residuals
 
 
 def standardised(responses: Responses, *, films: bool, high_pass_s: float | None = HIGH_PASS_S) -> Responses:

@@ -14,9 +14,7 @@ from ..utils import BadInput
 from .align import codes
 from .decoders.base import LeftOut, Split
 from .protocol import (
-    ITEM_LAYOUT,
     ITEM_LAYOUTS,
-    LAYOUT,
     LAYOUTS,
     N_SPLITS,
     SEED,
@@ -59,7 +57,7 @@ def segment_splits(
     *,
     segment_ms: float,
     gap_ms: float,
-    layout: str = LAYOUT,
+    layout: str = "runs",
     validate: bool = False,
     n_splits: int = N_SPLITS,
     seed: int = SEED,
@@ -312,7 +310,7 @@ def item_splits(
     *,
     strata: Sequence | None = None,
     groups: Sequence | None = None,
-    layout: str = ITEM_LAYOUT,
+    layout: str = "sampled",
     validate: bool = False,
     n_splits: int = N_SPLITS,
     seed: int = SEED,

@@ -8,7 +8,7 @@ from ..store import Key, Store, key_name
 from ..utils import BadInput, first_names
 from .benchmarks import BENCHMARKS, benchmarks
 from .objects import Objects
-from .request import Reporter, Request, Stopped, check_options
+from .request import Reporter, Request, Stopped, changed_options, check_options, option_text
 from .run import Run
 from .score import Score, check_scores_file, write_scores
 from .summary import BEST_PER_UNIT
@@ -21,11 +21,13 @@ __all__ = [
     "Request",
     "Score",
     "Stopped",
+    "changed_options",
     "check_options",
     "check_scores_file",
     "extract",
     "keys",
     "load_score",
+    "option_text",
     "plan",
     "score",
     "stored_scores",

@@ -192,7 +192,7 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             type=number_or_zero,
             metavar="S",
             help=_with_defaults(
-                "films: cut-off period of the drift that is removed from responses and features, in s; 0: none",
+                "films: cut-off period of the drift that is removed from each run, in s; 0: none",
                 lambda named: f"{named.high_pass_s:g}",
             ),
         )

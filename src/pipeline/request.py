@@ -2,9 +2,10 @@
 
 import math
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral
+from typing import Any
 
 from ..evaluate import protocol as protocols
 from ..models.spec import DEFAULT_CONTEXT_MS
@@ -27,6 +28,7 @@ CHOICES = {
     "ceiling_rows": protocols.CEILING_ROWS,
 }
 OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
+OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
 MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent
 
 
@@ -156,6 +158,30 @@ class Request:
             _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
+
+
+def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a stored score that differ from those of its named protocol.
+
+    options: as `Benchmark.options` returns them; those that are no field of a request are left out.
+    """
+    name = options["protocol"].split()[0]
+    if name not in protocols.PROTOCOLS:
+        return {}
+    known = vars(Request(benchmark, "", (), protocol=name))
+    known.pop("protocol")
+    return {option: value for option, value in options.items() if option in known and value != known[option]}
+
+
+def option_text(name: str, value: Any) -> str:
+    """Return an option of a score with its value, in words."""
+    if name == "splits":
+        return f"{value:g} splits"
+    if name.endswith("_ms"):
+        return f"{OPTION_NAMES.get(name, name[:-3])} {value / 1000:g} s"
+    if name == "high_pass_s":
+        return f"high-pass {value:g} s" if value else "no high-pass"
+    return f"{OPTION_NAMES.get(name, name.replace('_', ' '))} {value}"
 
 
 def is_bootstrap_size(n: int) -> bool:

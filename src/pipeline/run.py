@@ -286,14 +286,15 @@ class Run:
         return 4 * width * len(key.bins_ms) * n_stimuli
 
     def ceiling(self, name: str, record: Responses, runs: str = "") -> Ceiling:
-        """Return the split-half noise ceiling over all rows of a dataset, stored or computed.
+        """Return the published noise ceiling, of contiguous halves over all rows of a dataset, stored or computed.
 
         record: the dataset, as it is scored; runs: treatment of its runs.
         """
         request = self.request
 
         def make() -> Ceiling:
-            return split_half(record.values, record.subjects, n_splits=request.splits, seed=request.seed)
+            options = {"n_splits": request.splits, "seed": request.seed, "halves": "contiguous"}
+            return split_half(record.values, record.subjects, **options)
 
         return self._ceiling((name,), make, runs=runs)
 

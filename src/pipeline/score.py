@@ -157,7 +157,7 @@ class Score:
             "split": np.arange(np.shape(arrays["test"])[2]),
         }
         for name in arrays:
-            if name in PER_TARGET or name == "ceiling_spread" or name.startswith("target_"):
+            if name in (*PER_TARGET, "ceiling_spread", "ceiling_error") or name.startswith("target_"):
                 values = np.asarray(arrays[name])
                 # netCDF has no truth values
                 coords[_column(name)] = ("target", values.astype(np.int8) if values.dtype == bool else values)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ..evaluate.protocol import PROTOCOLS
 from ..tables import aligned
+from .request import changed_options, option_text
 from .summary import BEST_PER_UNIT
 
 METRIC_LABELS = {"pearson": "r", "accuracy": "accuracy", "I2n": "I2n", "O2": "O2"}
@@ -181,14 +181,11 @@ def _choice(facts: Facts) -> str:
 
 def _protocol(facts: Facts) -> str:
     """Return the protocol and the options that differ from its own."""
-    name, version = facts["options"]["protocol"].split()
-    known = vars(PROTOCOLS[name]) if name in PROTOCOLS else {}
-    changed = [
-        f"{option} {_short(value)}"
-        for option, value in facts["options"].items()
-        if option in known and option not in ("seed", "protocol") and value != known[option]
-    ]
-    return f"protocol {name} {version}" + (f", but {', '.join(changed)}" if changed else "")
+    changed = changed_options(facts["benchmark"], facts["options"])
+    # these are said elsewhere, or depend on the dataset
+    skipped = ("splits", "seed", "audit", "ceiling", "bootstrap", "permutations", "decoder")
+    texts = [option_text(name, value) for name, value in changed.items() if name not in skipped]
+    return f"protocol {facts['options']['protocol']}" + (f", but {', '.join(texts)}" if texts else "")
 
 
 def _penalty_warning(notes: Mapping[str, Any]) -> list[str]:

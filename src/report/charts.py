@@ -59,7 +59,7 @@ def _legend_below(axes, n: int = 2) -> None:
 def ranking(
     rows: Sequence[Mapping], metric: str, aggregation: str, references: Mapping[str, float | None], theme: Theme
 ):
-    """Plot the test score of the chosen layer of every model with its interval; references: {name: value} lines."""
+    """Plot the test score of every model with its interval; references: {name: value} lines."""
     figure, axes = _row_figure(len(rows), 1.3)
     for i, row in enumerate(rows):
         if row["test"] is None:
@@ -84,7 +84,9 @@ def profile(layers: Sequence[Mapping], metric: str, aggregation: str, limits: tu
         test, y, xerr=test_sd, fmt="-o", color=theme.series[0], markersize=4, linewidth=1, elinewidth=1, label="test"
     )
     chosen = next(i for i, row in enumerate(layers) if row["best"])
-    axes.plot(test[chosen], chosen, "o", color=theme.series[0], markersize=9, fillstyle="none", label="chosen layer")
+    axes.plot(
+        test[chosen], chosen, "o", color=theme.series[0], markersize=9, fillstyle="none", label="most chosen layer"
+    )
     axes.set_xlim(*limits)
     _label_rows(axes, [row["layer"] for row in layers])
     axes.set_xlabel(f"{metric}\n{aggregation}")

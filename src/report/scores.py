@@ -11,7 +11,7 @@ from ..config import RESULTS_VARIABLE, Config
 from ..data import BY_BENCHMARK
 from ..evaluate.protocol import PROTOCOLS
 from ..files import DamagedFile
-from ..pipeline import Request
+from ..pipeline import Request, changed_options, option_text
 from ..store import Store, StoredItem
 from ..utils import BadInput, first_names, unknown_name
 
@@ -20,7 +20,6 @@ DEFAULTS = {f.name: f.default for f in fields(Request)}
 ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit")
 # options that the dataset declares, by benchmark
 DATASET_OPTIONS = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
-OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
 METRICS = {"pearson": "Pearson r", "accuracy": "accuracy", "I2n": "I2n consistency (r)", "O2": "O2 consistency (r)"}
 
 
@@ -273,14 +272,10 @@ def _changed_options(facts: Mapping[str, Any]) -> list[str]:
 
     Of another protocol, its name and the options that differ from its own.
     """
-    options, name = facts["options"], facts["options"]["protocol"].split()[0]
-    known = vars(Request(facts["benchmark"], "", (), protocol=name)) if name in PROTOCOLS else {}
-    skip = {"protocol", *ADDED_OPTIONS, *DATASET_OPTIONS.get(facts["benchmark"], ())}
-    changed = [
-        _option_text(option, value)
-        for option, value in options.items()
-        if option in known and option not in skip and value != known[option]
-    ]
+    options = facts["options"]
+    skip = {*ADDED_OPTIONS, *DATASET_OPTIONS.get(facts["benchmark"], ())}
+    found = changed_options(facts["benchmark"], options)
+    changed = [option_text(name, value) for name, value in found.items() if name not in skip]
     return changed if options["protocol"] == _default_protocol() else [f"protocol {options['protocol']}", *changed]
 
 
@@ -288,16 +283,6 @@ def _default_protocol() -> str:
     """Return the default protocol's name and version, as scores state it."""
     protocol = PROTOCOLS[DEFAULTS["protocol"]]
     return f"{protocol.name} {protocol.version}"
-
-
-def _option_text(name: str, value: Any) -> str:
-    if name == "splits":
-        return f"{value:g} splits"
-    if name.endswith("_ms"):
-        return f"{OPTION_NAMES.get(name, name[:-3])} {value / 1000:g} s"
-    if name == "high_pass_s":
-        return f"high-pass {value:g} s" if value else "no high-pass"
-    return f"{OPTION_NAMES.get(name, name.replace('_', ' '))} {value}"
 
 
 def _with_unique_titles(benchmarks: list[BenchmarkScores]) -> list[BenchmarkScores]:

@@ -73,17 +73,6 @@ def test_the_run_spans_its_recorded_bins_and_a_short_one_loses_its_mean_only():
     np.testing.assert_allclose(runs.high_pass(short, 1.0), short - short.mean(axis=0), atol=1e-6)
 
 
-def test_features_as_rows_are_filtered_film_by_film():
-    rng = np.random.default_rng(0)
-    films = rng.standard_normal((2, 300, 4)) + np.linspace(0, 3, 300)[:, None]
-    used = np.ones((2, 300), bool)
-    used[0, 250:] = used[1, :7] = used[1, 100:130] = False
-    stimulus, time_bin = np.nonzero(used)
-    found = runs.high_pass_rows(films[used], stimulus, time_bin, 1.0)
-    films[~used] = np.nan
-    np.testing.assert_allclose(found, np.stack([runs.high_pass(film, 1.0) for film in films])[used], atol=1e-5)
-
-
 def test_each_run_of_a_film_is_standardised():
     rng = np.random.default_rng(0)
     values = (rng.standard_normal((2, 3, 300, 5)) * [1, 2, 3, 4, 5] + 1000).astype(np.float32)
