@@ -2,14 +2,10 @@
 
 import difflib
 import hashlib
-import importlib.util
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -71,25 +67,6 @@ def file_digest(path: str | Path) -> str:
 def seed_from(*parts) -> int:
     """Return a 32-bit seed from the SHA-256 of `parts`: the same in every process, unlike Python's `hash`."""
     return int(digest([str(part) for part in parts])[:8], 16)
-
-
-@contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Put a folder on sys.path while the context is open, so that a user's file can import its neighbours."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def executed(path: Path) -> ModuleType:
-    """Execute a user's Python file and return it as a module, in sys.modules too for dataclasses and pickles."""
-    spec = importlib.util.spec_from_file_location(f"users_file_{digest(str(path))[:8]}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def thin(items: Sequence[T], limit: int = 15) -> list[T]:

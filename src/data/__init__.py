@@ -118,6 +118,8 @@ def load(name: str, config: Config) -> Responses | Labels | Choices:
     BadInput
         If there is no such dataset, or if its files are missing, damaged or cannot be written.
     """
+    if custom.is_custom(name):
+        return custom.custom_record(name, config.data_home)
     found = declaration(None, name)
     folder = config.data_home / found.study
     return prepared.load(found, folder) if found.load is None else found.load(folder)

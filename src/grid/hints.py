@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..pipeline import plan
+from ..pipeline import plan, stored_name
 from ..store import NotStored, Store, StoredItem
 from ..utils import size_text
 from .cells import Cell
@@ -41,7 +41,7 @@ def _steps(cell: Cell, store: Store) -> list[dict[str, Any]]:
 
 
 def _time(cells: list[Cell], store: Store) -> list[str]:
-    wanted = {(cell.benchmark, cell.names) for cell in cells}
+    wanted = {(cell.benchmark, tuple(map(stored_name, cell.names))) for cell in cells}
     times = [item.seconds for item in store.items() if _is_wanted(item, wanted) and item.seconds is not None]
     if not times:
         return ["time: not known, since no score on these datasets is stored"]

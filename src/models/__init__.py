@@ -45,9 +45,12 @@ __all__ = [
     "ModelEntry",
     "all_names",
     "grouped",
+    "import_folder",
+    "in_keys",
     "load",
     "load_watched",
     "resolve",
+    "resolved",
     "source_files",
     "table",
     "versions",
@@ -216,6 +219,73 @@ def load_watched(
     from .loading import load_entry
 
     return load_entry(resolve(name), device, limit, layers, input_size, fps)
+
+
+def in_keys(name: str) -> str:
+    """Return the name of a model in keys, which names no folder: content tells models of one name apart.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+
+    Examples
+    --------
+    >>> in_keys("Random-r3d_18")
+    'Random-r3d_18'
+    """
+    prefixes, base, weights = _parts(name)
+    place, colon, argument = base.partition(":")
+    if place.endswith(".py") or "/" in place:
+        place = Path(place).name
+    elif base.startswith("hf:") and Path(argument).expanduser().is_dir():
+        argument = Path(argument).expanduser().absolute().name
+    return prefixes + place + colon + argument + (f"={Path(weights).name}" if weights else "")
+
+
+def resolved(name: str) -> dict[str, str]:
+    """Return the places of the user's files that a name denotes, each with its absolute path.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+
+    Returns
+    -------
+    dict of {str: str}
+        "reference" (own file or module), "folder" (of Hugging Face's format), "weights" (state dict), as far as the
+        name has them.
+    """
+    _, base, weights = _parts(name)
+    entry, places = resolve(name), {}
+    if entry.source == "own":
+        places["reference"] = str(entry.module.reference_file(entry.argument))
+    elif base.startswith("hf:") and Path(entry.argument).expanduser().is_dir():
+        places["folder"] = str(Path(entry.argument).expanduser().absolute())
+    return places | ({"weights": str(Path(weights).expanduser().absolute())} if weights else {})
+
+
+def import_folder(name: str) -> Path | None:
+    """Return the folder from which a user's file imports its neighbours; None for other models.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+    """
+    entry = resolve(name)
+    return entry.module.import_folder(entry.argument) if entry.source == "own" else None
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Return the prefixes of a name, the name without them, and the path of the state dict, "" if it has none."""
+    base = name
+    while base.startswith(PREFIXES):
+        base = base.removeprefix(next(prefix for prefix in PREFIXES if base.startswith(prefix)))
+    prefixes = name.removesuffix(base)
+    base, _, weights = base.partition("=") if "Finetune-" in prefixes else (base, "", "")
+    return prefixes, base, weights
 
 
 def source_files(name: str) -> tuple[Path, ...]:

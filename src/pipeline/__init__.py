@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from .. import models
 from ..config import Config
+from ..data import custom
 from ..files import DamagedFile
-from ..store import Key, Store, key_name
+from ..store import Key, Store
 from ..utils import BadInput, first_names
 from .benchmarks import BENCHMARKS, benchmarks
 from .objects import Objects
@@ -30,6 +32,7 @@ __all__ = [
     "option_text",
     "plan",
     "score",
+    "stored_name",
     "stored_scores",
     "write_scores",
 ]
@@ -58,6 +61,7 @@ def extract(request: Request, config: Config, report: Reporter | None = None) ->
     """Compute and store the activations behind the scores of a request, and nothing else."""
     run = Run(request, config, report)
     for benchmark in benchmarks(run):
+        run.confirm(benchmark.names)
         for name, role in benchmark.activation_keys():
             benchmark.activations(name, role)
 
@@ -76,11 +80,16 @@ def plan(request: Request, config: Config, report: Reporter | None = None, store
 
 def stored_scores(request: Request, config: Config, store: Store) -> list[Score] | None:
     """Return the stored scores of a request; None unless all of them are stored."""
-    wanted = [benchmark.key() for benchmark in benchmarks(Run(request, config, store=store))]
-    found = [(store.find(key), key) for key in wanted]
-    if any(entry is None for entry, _ in found):
+    wanted = [(benchmark, benchmark.key()) for benchmark in benchmarks(Run(request, config, store=store))]
+    found = [(benchmark, store.find(key), key) for benchmark, key in wanted]
+    if any(entry is None for _, entry, _ in found):
         return None
-    return [Score(entry.facts, entry.arrays, key_name(key)) for entry, key in found]
+    return [benchmark.as_score(entry, key) for benchmark, entry, key in found]
+
+
+def stored_name(name: str) -> str:
+    """Return the name of a model or a dataset in keys: own files are named without their folder."""
+    return custom.in_keys(name) if custom.is_custom(name) else models.in_keys(name)
 
 
 def load_score(name: str, config: Config) -> Score:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import models
 from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
+from ..data.custom import in_keys
 from ..evaluate.layer_choice import Rule
 from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
@@ -124,8 +126,8 @@ class Benchmark:
         """Return the key of the score in the store."""
         return ScoreKey(
             benchmark=self.request.benchmark,
-            model=self.request.model,
-            datasets=self.names,
+            model=models.in_keys(self.request.model) if self.run.objects.model is None else self.request.model,
+            datasets=tuple(map(in_keys, self.names)),
             activations=tuple(key_digest(key) for key in self.activation_keys().values()),
             data=tuple(self.run.data_metadata(name)["digest"] for name in self.names),
             options=tuple(sorted(self.options().items())),
@@ -135,11 +137,19 @@ class Benchmark:
         """Return the score, stored or computed."""
         key, rerun = self.key(), self.request.rerun
         entry = self.run.store.find(key)
+        if (entry is None or rerun) and self.run.confirm(self.names):
+            key = self.key()
+            entry = self.run.store.find(key)
         if entry is None or rerun:
             # a new ceiling alone leaves the regression unchanged
             kept = entry if rerun == {"ceiling"} else None
             entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))
-        return Score(entry.facts, entry.arrays, key_name(key))
+        return self.as_score(entry, key)
+
+    def as_score(self, entry: Entry, key: ScoreKey) -> Score:
+        """Return a stored entry as a score with the names of this request: an equal model may have another name."""
+        names = {name: value for name, value in self._header().items() if name in ("model", "datasets", "data")}
+        return Score({**entry.facts, **names}, entry.arrays, key_name(key))
 
     def steps(self) -> list[dict[str, Any]]:
         """Return a row per step of the computation: its name, its key, whether it is stored, bytes to write."""

@@ -5,9 +5,9 @@ nor xarray.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +18,14 @@ import numpy as np
 from .. import data, models
 from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
-from ..data.custom import custom_file, is_custom
+from ..data.custom import custom_file, in_keys, is_custom
 from ..data.declare import Dataset, as_json, from_json
 from ..models.spec import N_COMPONENTS, check_input, left_out_text
 from ..records import Activations, Choices, Labels, Responses, Stimuli
 from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
-from ..utils import BadInput, array_digest, counted, digest, size_text
+from ..utils import BadInput, array_digest, counted, digest, first_names, size_text
+from ..watch import importable, is_users, watching
+from .contents import content_digest
 from .objects import Objects
 from .request import Reporter, Request, Stopped
 
@@ -34,6 +36,25 @@ if TYPE_CHECKING:
 Record = Responses | Labels | Choices
 
 SOURCES = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class OwnRecord:
+    """A custom dataset with the inputs of its code."""
+
+    declared: Dataset
+    record: Record
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its digest, its weight files and, for the user's code, the inputs of that code."""
+
+    model: "Model"
+    digest: str
+    files: tuple[Path, ...] = ()
+    inputs: dict[str, Any] = field(default_factory=dict)
 
 
 class Run:
@@ -64,6 +85,7 @@ class Run:
         self.store = store or Store(config)
         self.objects = objects or Objects()
         self._records: dict[str, Record] = {}
+        self._own_records: dict[str, OwnRecord] = {}
         self._data_metadata: dict[str, dict[str, Any]] = {}
 
     def check_model(self) -> None:
@@ -84,19 +106,61 @@ class Run:
             with suppress(NotStored):
                 # a read-only store computes nothing: it calls no function for what it lacks
                 store = Store(self.config, read_only=True)
-                stored = store.metadata("data", name, Metadata, inputs=_data_inputs(name))
+                stored = store.metadata("data", in_keys(name), Metadata, inputs=self._data_inputs(name))
                 found = from_json(stored["declaration"])
-                if isinstance(found, data.TYPES[self.request.benchmark]):
-                    return found
+                if isinstance(found, data.TYPES[self.request.benchmark]) and not stored["unwatched"]:
+                    return replace(found, name=name)
         return data.declaration(self.request.benchmark, name)
 
     def record(self, name: str) -> Record:
         """Return the record of a dataset, loaded once."""
+        if self._is_own(name):
+            return self._own(name).record
         if name not in self._records:
             self.report.say(f"loading {name}")
             passed = self.objects.datasets.get(name)
             self._records[name] = data.load(name, self.config) if passed is None else self._load(passed)
         return self._records[name]
+
+    def _is_own(self, name: str) -> bool:
+        return is_custom(name) and name not in self.objects.datasets
+
+    def _own(self, name: str) -> "OwnRecord":
+        """Return the record of a custom dataset, loaded once while all that its code reads is watched."""
+        if name not in self._own_records:
+            self.report.say(f"loading {name}")
+            with watching() as seen:
+                declared = data.declaration(self.request.benchmark, name)
+                record = data.load(name, self.config)
+            for path in _stimulus_files(record):
+                seen.read(path)
+            self._own_records[name] = OwnRecord(declared, record, seen.inputs())
+            if unwatched := self._own_records[name].inputs["unwatched"]:
+                self.report.say(
+                    f"{name} {first_names(unwatched, 3)}, which cannot be watched: it is loaded on each run"
+                )
+        return self._own_records[name]
+
+    def _say_unwatched(self, name: str, inputs: Mapping[str, Any]) -> None:
+        if actions := inputs["unwatched"]:
+            self.report.say(f"{name} {first_names(actions, 3)}, which cannot be watched: it is loaded on each run")
+
+    def confirm(self, names: Iterable[str]) -> bool:
+        """Load the custom datasets among `names`; return True if one differs from its stored metadata, made again.
+
+        Values that come from something that nothing watches, as random numbers without a seed, differ in this way.
+        """
+        others = []
+        for name in filter(self._is_own, names):
+            stored, found = self.data_metadata(name)["digest"], self._own(name)
+            if stored != content_digest(found.record, found.declared):
+                self.store.forget_metadata("data", in_keys(name), inputs=self._data_inputs(name))
+                self._data_metadata.pop(name)
+                self.report.say(
+                    f"{name}: `load` returns other values than before, although all that it reads is as before"
+                )
+                others.append(name)
+        return bool(others)
 
     def _load(self, declared: Dataset) -> Record:
         folder = self.config.data_home / declared.study
@@ -110,19 +174,41 @@ class Run:
         return resolve_device(self.request.device)
 
     @cached_property
-    def _loaded(self) -> "tuple[Model, tuple[Path, ...]]":
-        """The model and its weight files; BadInput for a user's network whose values are not repeatable."""
+    def _loaded(self) -> "LoadedModel":
+        """The model and its inputs; BadInput for a user's network whose values are not repeatable."""
         if self.objects.model is not None:
-            return self.objects.model, ()
-        from ..models.inspect.repeat import check_repeatable
-
+            return LoadedModel(self.objects.model, self.objects.model.digest)
         request = self.request
         self.report.say(f"loading {request.model}")
         chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
+        if models.resolve(request.model).group == "own":
+            return self._loaded_own(chosen)
         model, files = models.load_watched(request.model, self.device, **chosen)
-        if models.resolve(request.model).source == "own":
-            check_repeatable(model, self.device)
-        return model, files
+        return LoadedModel(model, model.digest, files)
+
+    def _loaded_own(self, chosen: Mapping[str, Any]) -> "LoadedModel":
+        """Return a model of the user's, loaded and run once while all that its code reads is watched."""
+        from ..extraction.extract import feature_sizes
+        from ..models.inspect.repeat import check_repeatable
+
+        name = self.request.model
+        reference = models.resolved(name).get("reference")
+        with watching() as seen:
+            model, files = models.load_watched(name, self.device, **chosen)
+            with self._neighbours():
+                if reference:
+                    check_repeatable(model, self.device)
+                feature_sizes(model, self.device)
+        # what the code reads may change the network without changing its state
+        found = digest([model.digest, seen.content(Path(reference).parent)]) if reference else model.digest
+        inputs = seen.inputs()
+        self._say_unwatched(name, inputs)
+        return LoadedModel(model, found, files, inputs)
+
+    def _neighbours(self) -> AbstractContextManager:
+        """Return a context in which the user's network can import the modules of its own folder."""
+        folder = None if self.objects.model is not None else models.import_folder(self.request.model)
+        return nullcontext() if folder is None else importable(folder, again=True)
 
     def data_metadata(self, name: str) -> dict[str, Any]:
         """Return the facts about a dataset that keys need: digests, bins and stimuli, without its values."""
@@ -133,20 +219,31 @@ class Run:
     def _read_data_metadata(self, name: str) -> dict[str, Any]:
         if name in self.objects.datasets:
             record = self.record(name)
-            # nothing watches an object for changes: all of it belongs to the digest
-            tables = [getattr(record, "units", {}), record.stimuli.table, record.notes]
-            parts = [[[str(k), array_digest(np.asarray(v))] for k, v in table.items()] for table in tables]
-            return _data_facts(record) | {"digest": digest([record.digest, *parts])}
+            return _data_facts(record) | {"digest": content_digest(record, self.objects.datasets[name])}
+        versions = {"av": version("av"), "numpy": version("numpy")}
 
         def make() -> Metadata:
             record = self.record(name)
-            facts = _data_facts(record) | {"declaration": as_json(data.declaration(self.request.benchmark, name))}
-            shown = [record.stimuli, *([record.fitting.stimuli] if "fitting" in facts["stimuli"] else [])]
-            paths = [Path(path) for stimuli in shown for path in stimuli.paths]
-            files = (*paths, *data.files(name, self.config), *_sources("data", "fakenet"))
-            return Metadata(facts, files, {"av": version("av"), "numpy": version("numpy")})
+            files = (*_stimulus_files(record), *data.files(name, self.config), *_sources("data", "fakenet"))
+            return Metadata(_data_facts(record), files, versions)
 
-        return self.store.metadata("data", name, make, inputs=_data_inputs(name))
+        def make_own() -> Metadata:
+            own = self._own(name)
+            facts = _data_facts(own.record) | {"digest": content_digest(own.record, own.declared)}
+            facts |= {"declaration": as_json(own.declared), "unwatched": own.inputs["unwatched"]}
+            files = (
+                *_sources("data", "fakenet"),
+                *[SOURCES / f"{ground}.py" for ground in ("records", "video", "utils")],
+            )
+            return Metadata(facts, files, versions, own.inputs)
+
+        if not self._is_own(name):
+            return self.store.metadata("data", name, make)
+        return self.store.metadata("data", in_keys(name), make_own, inputs=self._data_inputs(name))
+
+    def _data_inputs(self, name: str) -> dict[str, str]:
+        """Return the inputs of a custom dataset's metadata besides its name: its file, which must exist, and folder."""
+        return {"file": str(custom_file(name)), "data_home": str(self.config.data_home)}
 
     @cached_property
     def model_metadata(self) -> dict[str, Any]:
@@ -157,22 +254,34 @@ class Run:
         return facts
 
     def _stored_model_facts(self) -> dict[str, Any]:
-        request, name = self.request, self.request.model
+        name = self.request.model
 
         def make() -> Metadata:
-            facts = self._model_facts()
-            return Metadata(facts, (*self._loaded[1], *models.source_files(name)), models.versions(name))
+            facts, loaded = self._model_facts(), self._loaded
+            # the user's own files are watched
+            files = [path for path in (*loaded.files, *models.source_files(name)) if not self._watches(path)]
+            return Metadata(facts, tuple(files), models.versions(name), loaded.inputs)
 
+        return self.store.metadata("model", models.in_keys(name), make, inputs=self._model_inputs)
+
+    def _watches(self, path: Path) -> bool:
+        """Return True for a file of the user's where all that the model's code reads is watched."""
+        return bool(self._loaded.inputs) and is_users(str(path))
+
+    @property
+    def _model_inputs(self) -> dict[str, Any]:
+        """Return the inputs of the model's metadata besides its name: places of its files, and options."""
+        request = self.request
         chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
-        inputs = {"weights_home": str(self.config.weights_home), **{k: v for k, v in chosen.items() if v}}
-        return self.store.metadata("model", name, make, inputs=inputs)
+        given = {**models.resolved(request.model), **{k: v for k, v in chosen.items() if v}}
+        return {"weights_home": str(self.config.weights_home), **given}
 
     def _model_facts(self) -> dict[str, Any]:
         from ..extraction.extract import feature_sizes
 
-        model = self._loaded[0]
+        model = self._loaded.model
         return {
-            "digest": model.digest,
+            "digest": self._loaded.digest,
             "kind": model.kind,
             "fps": float(model.fps),
             "layers": dict(model.layers),
@@ -192,7 +301,7 @@ class Run:
         framewise = facts["kind"] == "image"
         full_features = self.objects.model is None and models.resolve(request.model).full_features
         return ActivationKey(
-            model=request.model,
+            model=models.in_keys(request.model) if self.objects.model is None else request.model,
             model_digest=facts["digest"],
             layers=self.layers,
             stimuli_digest=stimuli["digest"],
@@ -227,24 +336,31 @@ class Run:
     def _extract(self, key: ActivationKey, stimuli: Stimuli, sink) -> None:
         from ..extraction.extract import extract
 
-        model = self._loaded[0]
+        model = self._loaded.model
+        if self._loaded.digest != key.model_digest:
+            self.store.forget_metadata("model", key.model, inputs=self._model_inputs)
+            raise BadInput(
+                f"{self.request.model} is not as it was when it was loaded before, although all that it reads is; "
+                "make its weights repeatable (a seed), or run again if the change was intended"
+            )
         model = replace(model, layers={layer: model.layers[layer] for layer in key.layers})
         self._check_room(key, stimuli, int((~sink.done).sum()))
-        extract(
-            model,
-            stimuli,
-            np.array(key.bins_ms),
-            sink,
-            mode=self.request.mode,
-            context_ms=self.request.context_ms,
-            device=self.device,
-            batch_size=self.request.batch_size,
-            precision=key.precision,
-            n_components=key.n_components,
-            partial=key.partial,
-            progress=self.report.progress(f"{key.model} on {stimuli.name}"),
-            stop=self.report.stopping,
-        )
+        with self._neighbours():
+            extract(
+                model,
+                stimuli,
+                np.array(key.bins_ms),
+                sink,
+                mode=self.request.mode,
+                context_ms=self.request.context_ms,
+                device=self.device,
+                batch_size=self.request.batch_size,
+                precision=key.precision,
+                n_components=key.n_components,
+                partial=key.partial,
+                progress=self.report.progress(f"{key.model} on {stimuli.name}"),
+                stop=self.report.stopping,
+            )
 
     def _check_films(self, key: ActivationKey, stimuli: Stimuli) -> None:
         """Raise BadInput for a film that cannot be read to its end, or is shorter than the first bin."""
@@ -322,7 +438,7 @@ class Run:
     def _ceiling(self, names: Sequence[str], make: Callable[[], Ceiling], **inputs: str) -> Ceiling:
         request = self.request
         key = CeilingKey(
-            datasets=tuple(names),
+            datasets=tuple(map(in_keys, names)),
             data=tuple(self.data_metadata(name)["digest"] for name in names),
             splits=request.splits,
             seed=request.seed,
@@ -377,9 +493,10 @@ def _data_facts(record: Record) -> dict[str, Any]:
     }
 
 
-def _data_inputs(name: str) -> dict[str, str]:
-    """The inputs of a dataset's metadata besides its name: of a custom one, the file, which must exist."""
-    return {"file": str(custom_file(name))} if is_custom(name) else {}
+def _stimulus_files(record: Record) -> list[Path]:
+    """Return the files of the shown and the fitting stimuli."""
+    shown = [record.stimuli, *([record.fitting.stimuli] if getattr(record, "fitting", None) is not None else [])]
+    return [Path(path) for stimuli in shown for path in stimuli.paths]
 
 
 def _sources(*rooms: str) -> list[Path]:

@@ -11,7 +11,7 @@ from ..config import RESULTS_VARIABLE, Config
 from ..data import BY_BENCHMARK
 from ..evaluate.protocol import PROTOCOLS
 from ..files import DamagedFile
-from ..pipeline import Request, changed_options, option_text
+from ..pipeline import Request, changed_options, option_text, stored_name
 from ..store import Store, StoredItem
 from ..utils import BadInput, first_names, unknown_name
 
@@ -163,6 +163,7 @@ def collect(
         raise BadInput(
             f"no scores in {config.results_home}; run `dynamic-vision score` first, or set {RESULTS_VARIABLE}"
         )
+    models, datasets = list(map(stored_name, models)), list(map(stored_name, datasets))
     _check_names("model", models, {item.model for item in scores if item.key})
     _check_names("dataset", datasets, {name for item in scores for name in item.datasets})
     matching = [item for item in scores if item.key and _matches(item, models, datasets)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..files import encode_json, read_json, safe_name, write_atomic
 from ..utils import digest, file_digest
+from ..watch import checked
 from .entries import json_round_trip
 from .keys import PREFIX
 from .provenance import package_version, provenance
@@ -33,11 +34,15 @@ class Metadata:
         Files that decide the facts.
     versions : dict of str to str
         {distribution: version} of the packages that decide the facts.
+    watched : dict
+        Inputs of users' code, as `watch` records them; if some of them cannot be watched, the metadata are never valid
+        for a computation.
     """
 
     facts: dict
     files: tuple[Path, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    watched: dict = field(default_factory=dict)
 
 
 def metadata_identifier(kind: str, name: str, inputs: dict) -> str:
@@ -49,7 +54,8 @@ def read_metadata(path: Path, identity: dict, update: bool) -> tuple[dict | None
     """Return (facts, "") of the metadata at `path`, or (None, reason) if they are absent or not valid.
 
     identity: fields that the file must have. update: write the time of a file that was touched without a change of its
-    content, so that it need not be read again. Raises DamagedFile, NewerFormat.
+    content, so that it need not be read again; metadata whose inputs cannot all be watched are then not valid.
+    Raises DamagedFile, NewerFormat.
     """
     stored = read_json(path)
     if stored is None:
@@ -60,12 +66,18 @@ def read_metadata(path: Path, identity: dict, update: bool) -> tuple[dict | None
     for package, wanted in stored["versions"].items():
         if package_version(package) != wanted:
             return None, f"{package} is {package_version(package)}; it was {wanted}"
+    watched = stored.get("watched", {})
+    reason, fresh = checked(watched)
+    if update and watched.get("unwatched"):
+        reason = f"it {watched['unwatched'][0]}, which cannot be watched"
+    if reason:
+        return None, reason
     touched = [item for item in stored["files"] if not _has_same_stat(item)]
     for item in touched:
         if not _has_same_content(item):
             return None, f"{item['path']} changed"
-    if touched and update:
-        _write_times(path, stored)
+    if (touched or fresh) and update:
+        _write_times(path, stored | {"watched": fresh or watched})
     return stored["facts"], ""
 
 
@@ -73,6 +85,7 @@ def encode_metadata(identity: dict, metadata: Metadata) -> bytes:
     """Return the content of the file that holds `metadata`; the files that it names are read for their digests."""
     files = [_described(Path(file)) for file in metadata.files]
     content = {**identity, "facts": json_round_trip(metadata.facts), "files": files}
+    content |= {"watched": dict(metadata.watched)} if metadata.watched else {}
     return encode_json(content | {"versions": dict(metadata.versions), "provenance": provenance({})})
 
 

@@ -248,6 +248,18 @@ class Store:
             facts = self._make_metadata(path, identity, make) if enabled else json_round_trip(make().facts)
         return facts
 
+    def forget_metadata(self, kind: str, name: str, *, inputs: dict | None = None) -> None:
+        """Remove the metadata of a model or a dataset, which something changed that nothing watched.
+
+        Parameters
+        ----------
+        kind, name, inputs
+            As in `metadata`.
+        """
+        path = self.results_home / f"{metadata_identifier(kind, name, json_round_trip(inputs or {}))}.json"
+        with writing(path, RESULTS_VARIABLE):
+            path.unlink(missing_ok=True)
+
     def _read(self, paths: EntryPaths, make: Callable[[], Entry] | None) -> Entry | None:
         with reading(paths.manifest, RESULTS_VARIABLE):
             try:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...utils import BadInput, digest, executed, file_digest, importable, unknown_name
+from ...utils import BadInput, array_digest, digest, file_digest, unknown_name
+from ...watch import executed, importable
 from ..errors import error_line
 from ..spec import Model, check_input
 from ..weights import without_weights
@@ -39,7 +40,7 @@ def _parts(reference: str) -> tuple[str, str]:
     return place, function
 
 
-def _file(reference: str) -> Path:
+def reference_file(reference: str) -> Path:
     """Return the file of a reference; a module is found on sys.path without importing it."""
     place, _ = _parts(reference)
     if place.endswith(".py") or "/" in place:
@@ -60,9 +61,18 @@ def _file(reference: str) -> Path:
     return path
 
 
+def import_folder(reference: str) -> Path:
+    """Return the folder from which the file, or the top-level package of the module, is imported."""
+    place, path = _parts(reference)[0], reference_file(reference)
+    if place.endswith(".py") or "/" in place:
+        return path.parent
+    top = Path(importlib.util.find_spec(place.split(".")[0]).origin)
+    return top.parent.parent if top.stem == "__init__" else top.parent
+
+
 def check_reference(reference: str) -> None:
     """Raise BadInput unless the file exists, is Python and defines the function; imports nothing."""
-    path, (_, function) = _file(reference), _parts(reference)
+    path, (_, function) = reference_file(reference), _parts(reference)
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
@@ -87,7 +97,7 @@ def _defined(node: ast.AST) -> list[str]:
 
 def source_files(reference: str) -> tuple[Path, ...]:
     """Return the user's file, and the Python files beside it, which it may import."""
-    path = _file(reference)
+    path = reference_file(reference)
     return (path, *sorted(path.parent.glob("*.py"))) if _parts(reference)[0].endswith(".py") else (path,)
 
 
@@ -95,7 +105,7 @@ def packages(reference: str) -> tuple[str, ...]:
     """Return the packages whose versions may change the output, with that of the module if it is installed."""
     place = _parts(reference)[0]
     top = "" if place.endswith(".py") else place.split(".")[0]
-    return ("torchvision", *metadata.packages_distributions().get(top, ()))
+    return ("torchvision", *(metadata.packages_distributions().get(top, ()) if top else ()))
 
 
 def ready(reference: str) -> str:
@@ -115,12 +125,49 @@ def load(
     weights: False builds it with torch's functions for weight files replaced (see `without_weights`); input_size, fps:
     as in `as_model`.
     """
-    with nullcontext() if weights else without_weights():
+    with importable(import_folder(reference)), nullcontext() if weights else without_weights():
         result = _called(reference)
-        recipe = digest([file_digest(_file(reference)), _parts(reference)[1]])
+        recipe = digest([file_digest(reference_file(reference)), _parts(reference)[1]])
         digested = isinstance(result, Model) and result.digest
         recipe = digest([recipe, list(input_size)]) if input_size not in (None, SIZE) else recipe
-        return as_model(reference, result, device, input_size, fps), None if digested else recipe
+        model = as_model(reference, result, device, input_size, fps)
+        return model, None if digested else digest([recipe, attributes_digest(model.module)])
+
+
+def attributes_digest(module: "torch.nn.Module") -> str:
+    """Return the SHA-256 of what changes a network besides its state dict.
+
+    These are the types of its modules, their plain attributes and arrays, and buffers that are not saved.
+    """
+    rows = []
+    for name, part in module.named_modules():
+        kept = {k: v for k, v in vars(part).items() if not k.startswith("_") and k != "training"}
+        kept |= {name: part.get_buffer(name) for name in part._non_persistent_buffers_set}
+        rows.append([name, type(part).__qualname__])
+        rows += [[k, _attribute(v)] for k, v in sorted(kept.items())]
+    return digest(rows)
+
+
+def _attribute(value: Any) -> Any:
+    """Return an attribute as JSON-able data; of an object that is neither plain nor an array, its type."""
+    import torch
+
+    if value is None or isinstance(value, bool | int | float | str):
+        return [type(value).__name__, repr(value)]
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return [
+            "tensor",
+            str(value.dtype),
+            array_digest((value.float() if value.is_floating_point() else value).numpy()),
+        ]
+    if isinstance(value, np.ndarray):
+        return ["array", array_digest(value)]
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, *map(_attribute, value)]
+    if isinstance(value, dict):
+        return ["dict", *[[str(name), _attribute(item)] for name, item in value.items()]]
+    return type(value).__qualname__
 
 
 def as_model(
@@ -160,12 +207,11 @@ def _checked(reference: str, model: Model, device: str) -> Model:
 def _called(reference: str) -> Any:
     """Return the result of the user's function."""
     place, function = _parts(reference)
-    with importable(_file(reference).parent):
-        try:
-            module = executed(_file(reference)) if place.endswith(".py") else importlib.import_module(place)
-            return getattr(module, function)()
-        except ModuleNotFoundError as error:
-            raise BadInput(f"{reference} needs the package '{error.name}'; pip install it first") from error
+    try:
+        module = executed(reference_file(reference)) if place.endswith(".py") else importlib.import_module(place)
+        return getattr(module, function)()
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{reference} needs the package '{error.name}'; pip install it first") from error
 
 
 def _preprocessor(axes: str, size: tuple[int, int]) -> Callable[[np.ndarray], "torch.Tensor"]:
