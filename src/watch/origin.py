@@ -45,8 +45,19 @@ def is_standard(path: str) -> bool:
 
 def is_import_system(frame: FrameType) -> bool:
     """Return True for a frame of Python's import system or of its search for installed packages."""
+    return frame.f_code.co_filename.startswith("<frozen importlib") or _is_package_search(frame)
+
+
+def _is_package_search(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
-    return file.startswith("<frozen importlib") or "importlib/metadata" in file or "importlib_metadata" in file
+    return "importlib/metadata" in file or "importlib_metadata" in file
+
+
+def serves_package_search(frame: FrameType | None) -> bool:
+    """Return True if a call serves the search for installed packages, which Python repeats or not as it likes."""
+    while frame is not None and not _is_package_search(frame):
+        frame = frame.f_back if is_standard(frame.f_code.co_filename) else None
+    return frame is not None
 
 
 def called_by_user(frame: FrameType | None, boundary: FrameType | None) -> bool:

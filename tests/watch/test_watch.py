@@ -248,16 +248,19 @@ def test_size_and_time_count_where_they_are_asked_for(tmp_path, question):
     assert checked(inputs)[0] == f"the size or the time of {path} changed"
 
 
-def test_the_search_for_packages_lists_no_folder(tmp_path, monkeypatch):
+def test_the_search_for_packages_reads_nothing(tmp_path, monkeypatch):
+    (tmp_path / "mine.egg-info").mkdir()
+    (tmp_path / "mine.egg-info" / "entry_points.txt").write_text("[mine]\none = mine:one\n")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend("")
 
     def search():
         metadata.version("numpy")
-        list(metadata.entry_points(group="xarray.backends"))
+        assert metadata.entry_points(group="mine")
 
     inputs = seen_by(search)
-    assert (inputs["folders"], inputs["kinds"], inputs["cwd"]) == ({}, {}, None)
+    assert (inputs["files"], inputs["folders"], inputs["kinds"], inputs["cwd"]) == ({}, {}, {}, None)
 
 
 def test_a_link_that_is_resolved(tmp_path):
