@@ -15,6 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 T = TypeVar("T")
+# the names of modules that are made of a user's file begin with this
+USERS_MODULE = "users_file_"
 
 
 class BadInput(ValueError):
@@ -85,7 +87,7 @@ def importable(folder: Path) -> Iterator[None]:
 
 def executed(path: Path) -> ModuleType:
     """Execute a user's Python file and return it as a module, in sys.modules too for dataclasses and pickles."""
-    spec = importlib.util.spec_from_file_location(f"users_file_{digest(str(path))[:8]}", path)
+    spec = importlib.util.spec_from_file_location(f"{USERS_MODULE}{digest(str(path))[:8]}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

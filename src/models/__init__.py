@@ -18,6 +18,7 @@ Examples
 ('pixels', 'motion-energy')
 """
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -50,6 +51,7 @@ __all__ = [
     "resolve",
     "source_files",
     "table",
+    "title",
     "versions",
 ]
 
@@ -112,6 +114,31 @@ def resolve(name: str) -> ModelEntry:
     entry = _base_entry(base, before)
     random, full = "Random-" in prefixes, "NoDownsample-" in prefixes
     return replace(entry, name=name, random=random, full_features=full, finetuned=finetuned)
+
+
+def title(name: str) -> str:
+    """Return the name of a model that is printed and stored: of a path of a user the last part only.
+
+    Parameters
+    ----------
+    name : str
+        A name with or without prefixes.
+
+    Examples
+    --------
+    >>> title("Random-projects/mine/net.py:network"), title("Finetune-r3d_18=runs/best.pt"), title("hf:a/b")
+    ('Random-net.py:network', 'Finetune-r3d_18=best.pt', 'hf:a/b')
+    """
+    base = re.sub(rf"^({'|'.join(PREFIXES)})*", "", name)
+    prefixes = name.removesuffix(base)
+    if prefixes and "Finetune-" in prefixes and "=" in base:
+        base, _, path = base.partition("=")
+        return f"{title(prefixes + base)}={Path(path).name}"
+    place, colon, function = base.rpartition(":")
+    if colon and place.endswith(".py"):
+        return f"{prefixes}{Path(place).name}:{function}"
+    local = base.startswith(("hf:/", "hf:.", "hf:~"))
+    return f"{prefixes}hf:{Path(base[3:]).name}" if local else name
 
 
 def _finetuned(name: str, base: str, prefixes: Iterable[str]) -> tuple[str, str]:

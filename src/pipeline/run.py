@@ -116,7 +116,7 @@ class Run:
         from ..models.inspect.repeat import check_repeatable
 
         request = self.request
-        self.report.say(f"loading {request.model}")
+        self.report.say(f"loading {models.title(request.model)}")
         chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
         model, files = models.load_watched(request.model, self.device, **chosen)
         if models.resolve(request.model).source == "own":
@@ -152,7 +152,7 @@ class Run:
         """Facts about the model that keys need, without its weights; layers that were left out are reported."""
         facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
         if facts["left_out"]:
-            self.report.say(f"{self.request.model}: {left_out_text(facts['left_out'])}")
+            self.report.say(f"{models.title(self.request.model)}: {left_out_text(facts['left_out'])}")
         return facts
 
     def _stored_model_facts(self) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Run:
         framewise = facts["kind"] == "image"
         full_features = self.objects.model is None and models.resolve(request.model).full_features
         return ActivationKey(
-            model=request.model,
+            model=models.title(request.model),
             model_digest=facts["digest"],
             layers=self.layers,
             stimuli_digest=stimuli["digest"],
@@ -288,7 +288,10 @@ class Run:
         """Return the split-half noise ceiling of a dataset's recordings, stored or computed."""
         request = self.request
         key = CeilingKey(
-            dataset=name, data_digest=self.data_metadata(name)["digest"], splits=request.splits, seed=request.seed
+            dataset=self.declaration(name).name,
+            data_digest=self.data_metadata(name)["digest"],
+            splits=request.splits,
+            seed=request.seed,
         )
 
         def make() -> Entry:

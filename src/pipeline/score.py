@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RESERVED = (
     *("layer", "split", "valid", "test", "target", "metric", "model", "benchmark", "datasets", "ceiling"),
     *("reliability", "low", "high", "p", "q", "draw", "permutation", "bootstrap", "bootstrap_normalised", "null"),
+    *("masked", "null_valid", "null_test", "ceiling_spread"),
 )
 CHOSEN_LAYER_ONLY = ("low", "high", "p", "q")
 PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_LAYER_ONLY)
