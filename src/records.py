@@ -1,37 +1,113 @@
 """Records of numpy arrays, frozen and checked when made: stimuli, responses, labels, choices, activations, evaluations.
 
 Times are float64 milliseconds in half-open bins; 0 is the first frame of the stimulus file. Ids are strings. Values are
-float32 unless stated otherwise. A table is a dict of equally long lists or arrays, one entry per item.
+float32 unless stated otherwise. A table is a dict of equally long lists or arrays, one entry per item. Ids, classes and
+tables are brought into plain types when a record is made, see `columns`.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from .columns import Table, column, is_missing, numbered, plain, table, texts
 from .utils import BadInput, array_digest, digest, file_digest, first_names
 
-Table = Mapping[str, Sequence]
+NO_REGION = "no region"
+
+
+_FAULTS: ContextVar[list[str] | None] = ContextVar("faults", default=None)
+
+
+@contextmanager
+def collected_faults() -> Iterator[list[str]]:
+    """Collect the faults of all records that are made in the context, instead of raising the first one.
+
+    Such records cannot be scored: any error that follows a fault may be due to it.
+    """
+    faults: list[str] = []
+    token = _FAULTS.set(faults)
+    try:
+        yield faults
+    finally:
+        _FAULTS.reset(token)
 
 
 def _check(condition: bool, message: str) -> None:
-    if not condition:
+    if condition:
+        return
+    faults = _FAULTS.get()
+    if faults is None:
         raise BadInput(message)
+    faults.append(message)
 
 
-def _check_table(owner: str, name: str, table: Table, length: int) -> None:
-    for column, values in table.items():
-        _check(len(values) == length, f"{owner}: column '{column}' of {name} has {len(values)} rows; expected {length}")
+def _check_table(owner: str, name: str, columns: Table, length: int) -> None:
+    for title, values in columns.items():
+        _check(len(values) == length, f"{owner}: column '{title}' of {name} has {len(values)} rows; expected {length}")
+
+
+def _set(record: object, **values) -> None:
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+
+
+def _table(owner: str, name: str, columns: Table, length: int) -> dict[str, Sequence]:
+    """Return a table in the types of `columns`; BadInput for a column of another length."""
+    _check_table(owner, name, columns, length)
+    return table(f"{owner}: {name}", columns)
+
+
+def _notes(notes: Mapping) -> dict:
+    return {str(name): plain(value) for name, value in notes.items()}
+
+
+def _recorded(owner: str, values: np.ndarray) -> np.ndarray:
+    """Return responses as an array of numbers, NaN where nothing was recorded."""
+    values = np.ma.filled(values.astype(np.float32), np.nan) if isinstance(values, np.ma.MaskedArray) else values
+    values = np.asanyarray(values)
+    if values.dtype.kind in "Ob":
+        try:
+            values = values.astype(np.float32)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"{owner}: responses are not numbers ({error}); expected numbers, NaN for none") from error
+    _check(
+        values.dtype.kind in "fiu",
+        f"{owner}: responses are of type {values.dtype}; expected real numbers, NaN where nothing was recorded",
+    )
+    return values
+
+
+def _labels(owner: str, values: np.ndarray) -> np.ndarray:
+    """Return labels as numbers or text; truth values and mixed types are classes, their names text, "" for none."""
+    values = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=object)
+    values = np.asarray(values.tolist(), dtype=object) if isinstance(values, np.ma.MaskedArray) else values
+    if values.dtype.kind in "Ufiu" or values.ndim != 2:
+        return values.astype(np.float64) if values.dtype.kind == "f" else values
+    if values.dtype.kind == "b":
+        return values.astype(str)
+    columns = [column(f"{owner}: labels", of_label) for of_label in values.T]
+    kinds = {of_label.dtype.kind for of_label in columns}
+    if kinds & set("Ub"):
+        columns = [of_label.astype(str) for of_label in columns]
+    return np.stack(columns, axis=1)
 
 
 def _check_bins(owner: str, time_ms: np.ndarray) -> None:
     _check(time_ms.ndim == 2 and time_ms.shape[1] == 2, f"{owner}: time_ms has shape {time_ms.shape}; expected (n, 2)")
+    _check(bool(np.isfinite(time_ms).all()), f"{owner}: time bins without start or end; expected numbers in ms")
     width = time_ms[:, 1] - time_ms[:, 0]
     ordered = bool(np.all(np.diff(time_ms[:, 0]) > 0)) and bool(np.all(width > 0))
     _check(ordered, f"{owner}: time bins do not increase; expected half-open bins in ms in their order")
+    _check(
+        bool((time_ms[:, 0] > -1e-6).all()),
+        f"{owner}: time bins start at {time_ms.min():g} ms, before the stimulus; expected 0 or later: drop these bins",
+    )
     _check(np.allclose(width, width[0]), f"{owner}: time bins of unequal width; expected one width")
 
 
@@ -71,6 +147,9 @@ class Stimuli:
     start_ms: np.ndarray | None = None
 
     def __post_init__(self):
+        ids = texts(f"{self.name}: stimulus ids", self.ids)
+        _set(self, ids=ids, paths=tuple(map(Path, self.paths)), kind=tuple(map(str, self.kind)))
+        _set(self, duration_ms=np.asarray(self.duration_ms, dtype=np.float64))
         n = len(self.ids)
         _check(n > 0, f"{self.name}: no stimuli; expected at least one")
         doubled = sorted({i for i in self.ids if self.ids.count(i) > 1}) if len(set(self.ids)) < n else []
@@ -83,7 +162,9 @@ class Stimuli:
             f"{self.name}: {len(missing)} of {n} stimulus files are missing: {first_names(missing, 3)}; "
             f"put them there or point DATA_HOME at the folder that holds them",
         )
-        _check_table(self.name, "the stimulus table", self.table, n)
+        unknown = sorted(set(self.kind) - {"image", "video"})
+        _check(not unknown, f"{self.name}: stimuli of kind {first_names(unknown)}; expected image or video")
+        _set(self, table=_table(self.name, "the stimulus table", self.table, n))
         starts = self.start_ms is None or len(self.start_ms) == n
         _check(starts, f"{self.name}: {n} ids but start_ms of another length; expected equal lengths")
 
@@ -148,15 +229,32 @@ class Responses:
 
     def __post_init__(self):
         name = self.stimuli.name
+        _check("unit_id" in self.units, f"{name}: the unit table has no column unit_id; expected one id per unit")
+        _set(self, values=_recorded(name, self.values), time_ms=np.asarray(self.time_ms, dtype=np.float64))
+        _set(self, subjects=texts(f"{name}: subjects", self.subjects), notes=_notes(self.notes))
         shape = (len(self.stimuli), len(self.subjects), len(self.time_ms), len(self.units["unit_id"]))
         _check(self.values.shape == shape, f"{name}: responses of shape {self.values.shape}; expected {shape}")
         _check_bins(name, self.time_ms)
-        _check_table(name, "the unit table", self.units, shape[3])
+        self._set_units(name, shape[3])
         empty = np.isnan(self.values).all(axis=(0, 1, 2))
         units = first_names(np.asarray(self.units["unit_id"])[empty])
         _check(
             not empty.any(), f"{name}: {empty.sum()} units were never recorded ({units}); remove them from the dataset"
         )
+
+    def _set_units(self, name: str, n: int) -> None:
+        """Bring the unit table into plain types; repeated unit ids are numbered, which a note says."""
+        texts(f"{name}: unit ids", self.units["unit_id"])
+        units = _table(name, "the unit table", self.units, n)
+        ids, doubled = numbered(np.asarray(units["unit_id"]).tolist())
+        if doubled:
+            units["unit_id"] = ids
+            _set(self, notes={**self.notes, "unit ids that were repeated, numbered": first_names(doubled)})
+        if "region" in units:
+            regions = np.asarray(units["region"])
+            if regions.dtype.kind == "U" and (regions == "").any():
+                units["region"] = np.where(regions == "", NO_REGION, regions)
+        _set(self, units=units)
 
     @cached_property
     def digest(self) -> str:
@@ -197,6 +295,8 @@ class Labels:
 
     def __post_init__(self):
         name, n = self.stimuli.name, len(self.stimuli)
+        _set(self, values=_labels(name, self.values), names=texts(f"{name}: names of labels", self.names))
+        _set(self, notes=_notes(self.notes))
         expected = (n, len(self.names))
         _check(self.values.shape == expected, f"{name}: labels of shape {self.values.shape}; expected {expected}")
         if self.values.dtype.kind == "f":
@@ -208,14 +308,34 @@ class Labels:
         unlabelled = first_names(np.asarray(self.stimuli.ids)[missing])
         _check(not missing.any(), f"{name}: {missing.sum()} stimuli have no label ({unlabelled}); label or drop them")
         _check(not constant, f"{name}: label '{', '.join(constant)}' is constant; expected at least two values")
-        for what, column in (("strata", self.strata), ("groups", self.groups)):
-            _check(column is None or len(column) == n, f"{name}: {what} have the wrong length; expected {n}")
+        for what, values in (("strata", self.strata), ("groups", self.groups)):
+            _check(values is None or len(values) == n, f"{name}: {what} have the wrong length; expected {n}")
+            missing = [] if values is None else [k for k, value in enumerate(values) if is_missing(value)]
+            which = first_names(np.asarray(self.stimuli.ids)[missing])
+            _check(not missing, f"{name}: {what} have none for {len(missing)} stimuli ({which}); state one for each")
+            _set(self, **{what: None if values is None else column(f"{name}: {what}", values)})
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over values, names, strata and groups."""
         extra = [None if column is None else array_digest(np.asarray(column)) for column in (self.strata, self.groups)]
         return digest([array_digest(self.values), list(self.names), extra])
+
+
+def _trials(owner: str, trials: Table) -> dict:
+    """Return trials whose ids and classes are text, and other columns plain."""
+    names = ("stimulus_id", "truth", "choice", "distractor")
+    found = table(f"{owner}: the trials", {k: v for k, v in trials.items() if k not in names})
+    as_text = {k: texts(f"{owner}: {k} of the trials", v) for k, v in trials.items() if k in names}
+    return {k: np.array(v) if isinstance(trials[k], np.ndarray) else list(v) for k, v in as_text.items()} | found
+
+
+def _as_classes(labels: "Labels | None") -> "Labels | None":
+    """Return the labels of fitting stimuli as text."""
+    if labels is None or labels.values.dtype.kind == "U":
+        return labels
+    values = [texts(f"{labels.stimuli.name}: classes", of_label) for of_label in labels.values.T]
+    return replace(labels, values=np.array(values, dtype=str).T)
 
 
 @dataclass(frozen=True)
@@ -248,14 +368,19 @@ class Choices:
     notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
-        name, n = self.stimuli.name, len(self.trials["stimulus_id"])
+        name = self.stimuli.name
+        absent = [column for column in ("stimulus_id", "truth", "choice", "subject") if column not in self.trials]
+        _check(not absent, f"{name}: the trials have no column {', '.join(absent)}; expected one entry per trial")
+        n = len(self.trials["stimulus_id"])
         _check_table(name, "the trials", self.trials, n)
+        _set(self, trials=_trials(name, self.trials), classes=texts(f"{name}: classes", self.classes))
+        _set(self, notes=_notes(self.notes), fitting=_as_classes(self.fitting))
         strangers = sorted(set(self.trials["stimulus_id"]) - set(self.stimuli.ids))
         _check(not strangers, f"{name}: trials of stimuli that do not exist ({first_names(strangers)}); remove them")
-        for column in ("truth", "choice"):
-            wrong = sorted(set(map(str, self.trials[column])) - set(self.classes))
+        for title in ("truth", "choice", *(["distractor"] if "distractor" in self.trials else [])):
+            wrong = sorted(set(self.trials[title]) - set(self.classes))
             known = first_names(self.classes, 10)
-            _check(not wrong, f"{name}: {column} '{first_names(wrong)}' is not a class; expected one of {known}")
+            _check(not wrong, f"{name}: {title} '{first_names(wrong)}' is not a class; expected one of {known}")
         if self.fitting is not None:
             uncovered = sorted(set(self.classes) - set(self.fitting.values[:, 0]))
             _check(

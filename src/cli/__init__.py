@@ -1,7 +1,7 @@
 """The command line: `dynamic-vision COMMAND ...`.
 
-Exit codes: 0 done; 1 a fault of the program, with a traceback; 2 bad input, in one line; 130 interrupted and 143
-stopped by SIGTERM, with all finished steps kept.
+Exit codes: 0 done; 1 a fault of the program, with a traceback; 2 bad input, in one line, or an error of a user's file,
+with its traceback; 130 interrupted and 143 stopped by SIGTERM, with all finished steps kept.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from ..arguments import make_parser
 from ..config import Config, export_homes
 from ..pipeline import Stopped
 from ..utils import BadInput
+from .users_code import users_traceback
 
 PROGRAM = "dynamic-vision"
 COMMANDS = {
@@ -98,6 +99,12 @@ def execute(
         # the reader of our output has closed it, as in `... list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        text = users_traceback(error)
+        if text is None:
+            raise
+        print(f"{parser.prog}: error: {text}", file=sys.stderr)
+        return 2
 
 
 def _replace_what_cannot_be_shown() -> None:

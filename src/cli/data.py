@@ -1,4 +1,4 @@
-"""List, fetch, prepare and check datasets."""
+"""List, fetch, prepare and check datasets, and make the folder of one of your own."""
 
 import argparse
 from pathlib import Path
@@ -7,20 +7,20 @@ from textwrap import shorten
 from .. import data
 from ..arguments import add_action, add_actions, count
 from ..config import Config
-from ..data import prepared
+from ..data import own, prepared
 from ..data.declare import Dataset
 from ..data.release import BrainScore
 from ..tables import aligned, markdown
-from ..utils import size_text
+from ..utils import counted, size_text
 from . import PROGRAM
 from .progress import Terminal
 
-EXAMPLES = ("list keles2024-fmri", "fetch mcmahon2023-fmri --jobs 8")
+EXAMPLES = ("fetch mcmahon2023-fmri --jobs 8", "new mine --kind electrodes")
 COLUMNS = ("name", "benchmark", "state", "to get", "access", "licence", "next")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands list, fetch, prepare and check."""
+    """Add the subcommands list, fetch, prepare, new and check."""
     actions = add_actions(parser)
     listing = add_action(actions, "list", _list, "list the datasets with their state, or describe the named ones")
     listing.add_argument("names", nargs="*", metavar="NAME", help="datasets to describe (default: list all)")
@@ -29,9 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preparing = add_action(
         actions, "prepare", _prepare, "read a release and store it as BrainIO netCDF and a stimulus table"
     )
-    checking = add_action(actions, "check", _check, "compare a dataset with its declaration, and read all of its films")
+    text = "write a commented template into the folder of a dataset of your own; nothing is overwritten"
+    making = add_action(actions, "new", _new, text)
+    making.add_argument("folder", metavar="FOLDER", help="a new folder, or one with films and images, which are listed")
+    making.add_argument("--kind", required=True, choices=tuple(data.TYPES), help="kind of the dataset")
+    text = "compare a dataset with its declaration, and read all of its films; list all faults of one of your own"
+    checking = add_action(actions, "check", _check, text)
     for one in (fetching, preparing, checking):
-        one.add_argument("names", nargs="+", metavar="NAME", help="datasets")
+        own_too = ", a folder with dataset.toml, or path/to/file.py:function" if one is checking else ""
+        one.add_argument("names", nargs="+", metavar="NAME", help=f"datasets{own_too}")
         one.add_argument("--quiet", "-q", action="store_true", help="no progress")
     fetching.add_argument("--jobs", type=count, default=4, metavar="N", help="number of parallel downloads")
     preparing.add_argument(
@@ -66,6 +72,10 @@ def _benchmark(declared: Dataset) -> str:
     return next(name for name, registry in data.BY_BENCHMARK.items() if declared.name in registry)
 
 
+def _kind(declared: Dataset) -> str:
+    return next(name for name, kind in data.TYPES.items() if isinstance(declared, kind))
+
+
 def _folder(declared: Dataset, config: Config) -> Path:
     return config.data_home / declared.study
 
@@ -78,7 +88,7 @@ def _state(declared: Dataset, folder: Path) -> tuple[str, str]:
     """(state on this disk, next step)."""
     command = f"{PROGRAM} data {{}} {declared.name}"
     if declared.load is not None:
-        return "embedded", "score it"
+        return "own" if declared.access == "own" else "embedded", "score it"
     was = prepared.stated(declared, folder)
     if was is not None:
         current = was.get("census") == prepared.census(declared, folder)
@@ -99,7 +109,7 @@ def _size(needs) -> str:
 
 def _list(options, config: Config, terminal: Terminal) -> int:
     if options.names:
-        print("\n\n".join(_described(data.declaration(None, name), config) for name in options.names))
+        print("\n\n".join(_described(name, config) for name in options.names))
         return 0
     if options.markdown:
         print(_document())
@@ -123,8 +133,9 @@ def _document() -> str:
     return markdown(head, rows)
 
 
-def _described(declared: Dataset, config: Config) -> str:
-    folder = _folder(declared, config)
+def _described(name: str, config: Config) -> str:
+    declared = data.declaration(None, name)
+    folder = own.place(name) if own.is_folder(name) else _folder(declared, config)
     state, next_step = _state(declared, folder)
     facts = [
         ("state", f"{state}; next: {next_step}"),
@@ -196,11 +207,43 @@ def _check(options, config: Config, terminal: Terminal) -> int:
     from ..data.checking import check
 
     failed = False
-    for declared in [data.declaration(None, name) for name in options.names]:
-        findings = check(declared, data.load(declared.name, config))
+    for name in options.names:
+        if data.custom.is_custom(name):
+            failed = not _check_own(name, config) or failed
+            continue
+        declared = data.declaration(None, name)
+        findings = check(declared, data.load(name, config))
         rows = [["" if finding.fine else "!", finding.what, finding.found, finding.expected] for finding in findings]
         print(f"{declared.name}\n{aligned(['', 'what', 'found', 'expected'], rows, left=4)}")
         wrong = sum(not finding.fine for finding in findings)
         print(f"{declared.name}: {f'{wrong} of {len(findings)} checks fail' if wrong else 'all checks pass'}\n")
         failed = failed or bool(wrong)
     return 2 if failed else 0
+
+
+def _check_own(name: str, config: Config) -> bool:
+    """Print a line per fault of a user's dataset or, without faults, its summary; return whether there are none."""
+    from ..data.checking import check, summary
+
+    declared, record, faults, said = data.examine(name, config)
+    findings = [] if record is None else check(declared, record)
+    faults = faults or [f"{f.what}: {f.found}; expected {f.expected}" for f in findings if not f.fine]
+    title = Path(name).name if declared is None else declared.name
+    if faults:
+        print("\n".join([*faults, f"{title}: {counted(len(faults), 'fault')}"]))
+        return False
+    rows = summary(declared, record)
+    told = {what for what, _ in rows}
+    rows += [(f.what, f.found) for f in findings if f.what not in told and f.found not in ("none", "0")]
+    rows += [("inferred", text) for text in said]
+    print(f"{title}\n" + "\n".join(f"  {what:<28} {text}" for what, text in rows))
+    print(f"{title}: no faults; score it with: {PROGRAM} score {_kind(declared)} --model NAME -d {name}")
+    return True
+
+
+def _new(options, config: Config, terminal: Terminal) -> int:
+    written = own.new(Path(options.folder).expanduser(), options.kind)
+    print(
+        f"{options.folder}: wrote {', '.join(written)}; next: fill them in, then {PROGRAM} data check {options.folder}"
+    )
+    return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .. import models
 from ..arguments import add_action, add_actions, number_or_zero
 from ..config import Config
-from ..data import BY_BENCHMARK
+from ..data import BY_BENCHMARK, TYPES, custom, declaration
 from ..pipeline import keys
 from ..pipeline.flags import parse
 from ..store import Key, Store, StoredItem, match_words, prune
@@ -118,6 +118,8 @@ def _wanted_keys(words: Sequence[str], flags: Sequence[str], config: Config) -> 
     """The keys of the score of MODEL DATASET... with these flags; none if the words have another form."""
     model, *names = words
     benchmark = next((b for b, known in BY_BENCHMARK.items() if names and set(names) <= set(known)), None)
+    if names and all(map(custom.is_custom, names)):
+        benchmark = next(b for b, kind in TYPES.items() if isinstance(declaration(None, names[0]), kind))
     if benchmark is None:
         return []
     models.resolve(model)

@@ -8,7 +8,7 @@ datasets whose stimuli are images that an image model receives once.
 from pathlib import Path
 
 from ..config import Config
-from ..records import Choices, Labels, Responses
+from ..records import Choices, Labels, Responses, collected_faults
 from ..utils import BadInput, unknown_name
 from . import custom, prepared
 from .behaviour import fake as fake_behaviour
@@ -66,8 +66,8 @@ def declaration(benchmark: str | None, name: str) -> Dataset:
     benchmark : {"fmri", "electrodes", "task", "behaviour"} or None
         Benchmark to which the dataset must belong; None for any.
     name : str
-        Name in a registry, or `path/to/file.py:function` for a custom dataset, where the function returns the
-        declaration.
+        Name in a registry, `path/to/file.py:function` for a custom dataset, where the function returns the
+        declaration, or the path of a folder with `dataset.toml`.
 
     Returns
     -------
@@ -85,6 +85,8 @@ def declaration(benchmark: str | None, name: str) -> Dataset:
     """
     if custom.is_custom(name):
         found = custom.custom_declaration(name)
+        if any(found.name in registry for registry in BY_BENCHMARK.values()):
+            raise BadInput(f"{name} is called {found.name}, as a known dataset; expected a name of its own: rename it")
         if benchmark is not None and not isinstance(found, TYPES[benchmark]):
             suited = next((other for other, kind in TYPES.items() if isinstance(found, kind)), None)
             raise BadInput(
@@ -94,6 +96,8 @@ def declaration(benchmark: str | None, name: str) -> Dataset:
         return found
     registries = BY_BENCHMARK.values() if benchmark is None else [BY_BENCHMARK[benchmark]]
     known = {n: d for registry in registries for n, d in registry.items()}
+    if name not in known and Path(name).is_dir():
+        raise BadInput(f"the folder {name} has no {custom.own.FILE}; make it with `data new {name} --kind KIND`")
     if name not in known:
         raise unknown_name("dataset" if benchmark is None else f"{benchmark} dataset", name, known)
     return known[name]
@@ -126,7 +130,7 @@ def load(name: str, config: Config) -> Responses | Labels | Choices:
 
 
 def files(name: str, config: Config) -> tuple[Path, ...]:
-    """Return the file that changes whenever the data of a dataset change; none for an embedded dataset.
+    """Return the file that changes whenever the data of a known dataset change; none for an embedded one.
 
     Parameters
     ----------
@@ -139,7 +143,46 @@ def files(name: str, config: Config) -> tuple[Path, ...]:
     -------
     tuple of Path
     """
-    if custom.is_custom(name):
-        return (custom.custom_file(name),)
     found = declaration(None, name)
     return () if found.load else (prepared.home(found, config.data_home / found.study) / prepared.PROVENANCE,)
+
+
+def examine(
+    name: str, config: Config
+) -> tuple[Dataset | None, Responses | Labels | Choices | None, list[str], list[str]]:
+    """Read a dataset of a user and collect its faults.
+
+    Parameters
+    ----------
+    name : str
+        `path/to/file.py:function`, or the path of a folder with `dataset.toml`.
+    config : Config
+        Names DATA_HOME.
+
+    Returns
+    -------
+    declared : Dataset or None
+        None where faults prevent the declaration.
+    record : Responses, Labels, Choices or None
+    faults : list of str
+        One line each.
+    assumptions : list of str
+        Facts of the files that were inferred.
+    """
+    if custom.own.is_folder(name):
+        try:
+            return custom.own.examine(custom.own.place(name))
+        except BadInput as error:
+            return None, None, [str(error)], []
+    declared = record = None
+    with collected_faults() as faults:
+        try:
+            declared = declaration(None, name)
+            record = load(name, config)
+        except BadInput as error:
+            faults.append(str(error))
+        except Exception:
+            # without a fault before it, the error is one of the user's file
+            if not faults:
+                raise
+    return declared, None if faults else record, faults, []

@@ -35,7 +35,7 @@ def stimuli(
     """
     files = tuple(Path(path).expanduser().absolute() for path in paths)
     kinds = tuple("image" if path.suffix.lower() in IMAGE_SUFFIXES else "video" for path in files)
-    ids = tuple(path.stem for path in files) if ids is None else tuple(map(str, ids))
+    ids = tuple(path.stem for path in files) if ids is None else tuple(ids)
     durations = [
         image_ms if kind == "image" else probe(path).duration_ms for path, kind in zip(files, kinds, strict=True)
     ]
@@ -74,7 +74,7 @@ def responses(
         For shapes that do not agree and for units without any value.
     """
     shown = films if isinstance(films, Stimuli) else stimuli(films)
-    values = np.asarray(values, dtype=np.float32)
+    values = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan)
     values = values[:, None] if values.ndim == 3 else values
     if values.ndim != 4:
         raise BadInput(
@@ -83,7 +83,7 @@ def responses(
         )
     table = {"unit_id": [str(k) for k in range(values.shape[3])]} | dict(units or {})
     bins_ms = regular_bins(values.shape[2] * bin_ms, bin_ms) + start_ms
-    owners = ("subject",) * values.shape[1] if subjects is None else tuple(map(str, subjects))
+    owners = ("subject",) * values.shape[1] if subjects is None else tuple(subjects)
     return Responses(shown, values, bins_ms, table, owners)
 
 
@@ -115,6 +115,6 @@ def labels(
     values = np.asarray(values)
     values = values[:, None] if values.ndim == 1 else values
     # a class is a text, whatever the user calls it; numbers with a fraction or several values are targets
-    values = values.astype(np.float64) if values.dtype.kind in "fiu" else values.astype(str)
+    values = values.astype(np.float64) if values.dtype.kind in "fiu" else values
     default = ["label"] if values.shape[1] == 1 else [f"label {k}" for k in range(values.shape[1])]
     return Labels(shown, values, tuple(names or default), groups=None if groups is None else np.asarray(groups))

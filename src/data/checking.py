@@ -10,7 +10,7 @@ import numpy as np
 from ..records import Labels, Responses, Stimuli
 from ..utils import BadInput, array_digest, file_digest
 from ..video import piece, probe, read_image
-from .declare import Dataset, counts
+from .declare import Dataset, Electrodes, Fmri, Task, counts
 from .notes import number_and_names
 
 
@@ -39,6 +39,32 @@ def check(declared: Dataset, record: Any, expected: Mapping[str, int] | None = N
         findings += _films(record.fitting.stimuli, "fitting ")
     findings += [Finding(what, str(value), "", True) for what, value in record.notes.items()]
     return findings
+
+
+def summary(declared: Dataset, record: Any) -> list[tuple[str, str]]:
+    """Return (name, text) of the facts that a user compares with their own: counts, minutes, regions, evaluation."""
+    found = [(what, str(n)) for what, n in counts(record).items()]
+    found.insert(1, ("minutes", f"{np.sum(record.stimuli.duration_ms) / 60000:.3g}"))
+    if isinstance(record, Responses):
+        regions = Counter(map(str, record.units["region"])) if "region" in record.units else {}
+        listed = ", ".join(f"{region} ({n} units)" for region, n in regions.items())
+        found.append(("regions", listed or "none stated"))
+    return [*found, ("scored as", _scored_as(declared, record))]
+
+
+def _scored_as(declared: Dataset, record: Any) -> str:
+    if isinstance(declared, Fmri):
+        lag = "convolved with the haemodynamic response" if declared.lag else "without a haemodynamic lag"
+        text = f"fMRI: Pearson r per unit, {lag}, TR {declared.tr_ms:g} ms"
+    elif isinstance(declared, Electrodes):
+        rows = "the clips of its own film" if declared.fit == "per unit" else "stimuli x bins"
+        text = f"electrodes: Pearson r per unit over {rows}"
+    elif isinstance(declared, Task):
+        text = f"task: {declared.metric} of a {declared.decoder} read-out of the time mean"
+    else:
+        text = f"behaviour: {declared.metric}, confusions of a read-out against those of the subjects"
+    single = isinstance(record, Responses) and len(record.subjects) < 2 and getattr(declared, "fit", "") != "per unit"
+    return text + ("; 1 repetition, no noise ceiling: add --no-ceiling" if single else "")
 
 
 def _counts(record: Any, expected: Mapping[str, int]) -> Iterator[Finding]:

@@ -1,43 +1,46 @@
-"""Custom datasets: `path/to/file.py:function`, where the function returns a declaration with a `load`."""
+"""Custom datasets: `path/to/file.py:function`, where the function returns a declaration with a `load`, or a folder."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..utils import BadInput, unknown_name
 from ..watch import executed, importable, include, unchanged, watching
+from . import own
 from .declare import Dataset
 
 
 def is_custom(name: str) -> bool:
-    """Return whether a name has the form `path/to/file.py:function`."""
-    return name.rpartition(":")[0].endswith(".py")
+    """Return whether a name has the form `path/to/file.py:function`, or is the path of a folder."""
+    return name.rpartition(":")[0].endswith(".py") or own.is_folder(name)
 
 
 def custom_file(reference: str) -> Path:
-    """Return the file of a reference; BadInput if there is none."""
+    """Return the file of a reference, of a folder its `dataset.toml`; BadInput if there is none."""
+    if own.is_folder(reference):
+        return own.place(reference) / own.FILE
     path = Path(reference.rpartition(":")[0]).expanduser().absolute()
     if not path.is_file():
         raise BadInput(f"no file {path} for the dataset '{reference}'; expected path/to/file.py:function")
     return path
 
 
-def in_keys(name: str) -> str:
-    """Return the name of a dataset in keys, which names no folder: content tells datasets of one name apart."""
-    return Path(name).name if is_custom(name) else name
-
-
 def custom_declaration(reference: str) -> Dataset:
-    """Return the declaration that the referenced function returns, with the reference as its name.
+    """Return the declaration of a folder, or the one that the referenced function returns.
 
-    The file is executed again if it, or something that it read, changed.
-    Raises BadInput if the file or function does not exist, or if the function returns something else.
+    A Python file is executed again if it, or something that it read, changed.
+    Raises BadInput if the folder, file or function does not exist, or if the function returns something else.
     """
-    return replace(_declared(reference).declaration, name=reference)
+    if own.is_folder(reference):
+        return own.declare(own.place(reference))
+    return _declared(reference).declaration
 
 
 def custom_record(reference: str, data_home: Path) -> Any:
     """Return the record of a custom dataset; everything that its code keeps in memory is made anew for each call."""
+    if own.is_folder(reference):
+        declared = own.declare(own.place(reference))
+        return declared.load(data_home / declared.study)
     found = _declared(reference, used=True)
     found.used = True
     with importable(custom_file(reference).parent, again=True):
@@ -78,7 +81,7 @@ def _executed(reference: str, path: Path, function: str) -> Dataset:
         found = getattr(module, function)()
     if not isinstance(found, Dataset) or found.load is None:
         raise BadInput(
-            f"{reference} returned {type(found).__name__}; expected an Fmri, Electrodes, Task or Behaviour of the "
-            f"module data.declare, with a `load`"
+            f"{path.name}:{function} returned {type(found).__name__}; expected an Fmri, Electrodes, Task or Behaviour "
+            f"of the module data.declare, with a `load`"
         )
     return found

@@ -46,13 +46,13 @@ __all__ = [
     "all_names",
     "grouped",
     "import_folder",
-    "in_keys",
     "load",
     "load_watched",
     "resolve",
     "resolved",
     "source_files",
     "table",
+    "title",
     "versions",
 ]
 
@@ -221,8 +221,10 @@ def load_watched(
     return load_entry(resolve(name), device, limit, layers, input_size, fps)
 
 
-def in_keys(name: str) -> str:
-    """Return the name of a model in keys, which names no folder: content tells models of one name apart.
+def title(name: str) -> str:
+    """Return the name of a model that is printed and stored: of a path of a user the last part only.
+
+    Content tells models of one name apart in keys.
 
     Parameters
     ----------
@@ -231,8 +233,8 @@ def in_keys(name: str) -> str:
 
     Examples
     --------
-    >>> in_keys("Random-r3d_18")
-    'Random-r3d_18'
+    >>> title("Random-projects/mine/net.py:network"), title("Finetune-r3d_18=runs/best.pt"), title("hf:a/b")
+    ('Random-net.py:network', 'Finetune-r3d_18=best.pt', 'hf:a/b')
     """
     prefixes, base, weights = _parts(name)
     place, colon, argument = base.partition(":")

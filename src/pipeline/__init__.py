@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from .. import models
 from ..config import Config
-from ..data import custom
+from ..data import custom, declaration
 from ..files import DamagedFile
 from ..store import Key, Store
 from ..utils import BadInput, first_names
@@ -88,8 +88,8 @@ def stored_scores(request: Request, config: Config, store: Store) -> list[Score]
 
 
 def stored_name(name: str) -> str:
-    """Return the name of a model or a dataset in keys: own files are named without their folder."""
-    return custom.in_keys(name) if custom.is_custom(name) else models.in_keys(name)
+    """Return the name of a model or a dataset in stored scores: own files are named without their folder."""
+    return declaration(None, name).name if custom.is_custom(name) else models.title(name)
 
 
 def load_score(name: str, config: Config) -> Score:

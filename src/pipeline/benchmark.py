@@ -12,11 +12,11 @@ import numpy as np
 from .. import models
 from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
-from ..data.custom import in_keys
 from ..evaluate.layer_choice import Rule
 from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
+from ..utils import BadInput
 from .request import OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
@@ -47,11 +47,18 @@ class Benchmark:
     def __init__(self, run: Run, names: Sequence[str]):
         self.run, self.names, self.request = run, tuple(names), run.request
         self.declared = [run.declaration(name) for name in self.names]
+        if len(set(self.titles)) < len(self.titles):
+            raise BadInput(f"datasets called {', '.join(self.titles)}; expected a name of its own for each of them")
 
     @property
     def metric(self) -> str:
         """Name of the metric."""
         return "pearson"
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Declared names of the datasets, which are printed and stored: no paths."""
+        return tuple(declared.name for declared in self.declared)
 
     def bins_ms(self, name: str) -> np.ndarray:
         """Return the time bins of the stored activations to a dataset: (n_bins, 2), in ms."""
@@ -126,8 +133,8 @@ class Benchmark:
         """Return the key of the score in the store."""
         return ScoreKey(
             benchmark=self.request.benchmark,
-            model=models.in_keys(self.request.model) if self.run.objects.model is None else self.request.model,
-            datasets=tuple(map(in_keys, self.names)),
+            model=models.title(self.request.model),
+            datasets=self.titles,
             activations=tuple(key_digest(key) for key in self.activation_keys().values()),
             data=tuple(self.run.data_metadata(name)["digest"] for name in self.names),
             options=tuple(sorted(self.options().items())),
@@ -154,11 +161,12 @@ class Benchmark:
     def steps(self) -> list[dict[str, Any]]:
         """Return a row per step of the computation: its name, its key, whether it is stored, bytes to write."""
         store, steps = self.run.store, []
+        title_of = dict(zip(self.names, self.titles, strict=True))
         for (name, role), key in self.activation_keys().items():
             n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
             n_bytes = self.run.activation_bytes(key, n_stimuli)
-            steps.append({"what": f"activations to {name} ({role})", "key": key, "bytes": n_bytes})
-        steps.append({"what": f"score on {' + '.join(self.names)}", "key": self.key(), "bytes": 0})
+            steps.append({"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes})
+        steps.append({"what": f"score on {' + '.join(self.titles)}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 
     def _compute(self, kept: Entry | None) -> Entry:
@@ -228,9 +236,9 @@ class Benchmark:
     def _header(self) -> Mapping[str, Any]:
         return {
             "benchmark": self.request.benchmark,
-            "model": self.request.model,
-            "datasets": list(self.names),
+            "model": models.title(self.request.model),
+            "datasets": list(self.titles),
             "metric": self.metric,
             "options": self.options(),
-            "data": {name: self.run.data_metadata(name)["notes"] for name in self.names},
+            "data": {t: self.run.data_metadata(n)["notes"] for t, n in zip(self.titles, self.names, strict=True)},
         }

@@ -18,7 +18,7 @@ import numpy as np
 from .. import data, models
 from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
-from ..data.custom import custom_file, in_keys, is_custom
+from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
 from ..models.spec import N_COMPONENTS, check_input, left_out_text
 from ..records import Activations, Choices, Labels, Responses, Stimuli
@@ -106,10 +106,10 @@ class Run:
             with suppress(NotStored):
                 # a read-only store computes nothing: it calls no function for what it lacks
                 store = Store(self.config, read_only=True)
-                stored = store.metadata("data", in_keys(name), Metadata, inputs=self._data_inputs(name))
+                stored = store.metadata("data", Path(name).name, Metadata, inputs=self._data_inputs(name))
                 found = from_json(stored["declaration"])
                 if isinstance(found, data.TYPES[self.request.benchmark]) and not stored["unwatched"]:
-                    return replace(found, name=name)
+                    return found
         return data.declaration(self.request.benchmark, name)
 
     def record(self, name: str) -> Record:
@@ -128,17 +128,14 @@ class Run:
     def _own(self, name: str) -> "OwnRecord":
         """Return the record of a custom dataset, loaded once while all that its code reads is watched."""
         if name not in self._own_records:
-            self.report.say(f"loading {name}")
+            self.report.say(f"loading {Path(name).name}")
             with watching() as seen:
                 declared = data.declaration(self.request.benchmark, name)
                 record = data.load(name, self.config)
             for path in _stimulus_files(record):
                 seen.read(path)
             self._own_records[name] = OwnRecord(declared, record, seen.inputs())
-            if unwatched := self._own_records[name].inputs["unwatched"]:
-                self.report.say(
-                    f"{name} {first_names(unwatched, 3)}, which cannot be watched: it is loaded on each run"
-                )
+            self._say_unwatched(declared.name, self._own_records[name].inputs)
         return self._own_records[name]
 
     def _say_unwatched(self, name: str, inputs: Mapping[str, Any]) -> None:
@@ -154,10 +151,10 @@ class Run:
         for name in filter(self._is_own, names):
             stored, found = self.data_metadata(name)["digest"], self._own(name)
             if stored != content_digest(found.record, found.declared):
-                self.store.forget_metadata("data", in_keys(name), inputs=self._data_inputs(name))
+                self.store.forget_metadata("data", Path(name).name, inputs=self._data_inputs(name))
                 self._data_metadata.pop(name)
                 self.report.say(
-                    f"{name}: `load` returns other values than before, although all that it reads is as before"
+                    f"{self._own(name).declared.name}: `load` returns other values than before, although all that it reads is as before"
                 )
                 others.append(name)
         return bool(others)
@@ -179,7 +176,7 @@ class Run:
         if self.objects.model is not None:
             return LoadedModel(self.objects.model, self.objects.model.digest)
         request = self.request
-        self.report.say(f"loading {request.model}")
+        self.report.say(f"loading {models.title(request.model)}")
         chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
         if models.resolve(request.model).group == "own":
             return self._loaded_own(chosen)
@@ -202,7 +199,7 @@ class Run:
         # what the code reads may change the network without changing its state
         found = digest([model.digest, seen.content(Path(reference).parent)]) if reference else model.digest
         inputs = seen.inputs()
-        self._say_unwatched(name, inputs)
+        self._say_unwatched(models.title(name), inputs)
         return LoadedModel(model, found, files, inputs)
 
     def _neighbours(self) -> AbstractContextManager:
@@ -239,7 +236,7 @@ class Run:
 
         if not self._is_own(name):
             return self.store.metadata("data", name, make)
-        return self.store.metadata("data", in_keys(name), make_own, inputs=self._data_inputs(name))
+        return self.store.metadata("data", Path(name).name, make_own, inputs=self._data_inputs(name))
 
     def _data_inputs(self, name: str) -> dict[str, str]:
         """Return the inputs of a custom dataset's metadata besides its name: its file, which must exist, and folder."""
@@ -250,7 +247,7 @@ class Run:
         """Facts about the model that keys need, without its weights; layers that were left out are reported."""
         facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
         if facts["left_out"]:
-            self.report.say(f"{self.request.model}: {left_out_text(facts['left_out'])}")
+            self.report.say(f"{models.title(self.request.model)}: {left_out_text(facts['left_out'])}")
         return facts
 
     def _stored_model_facts(self) -> dict[str, Any]:
@@ -262,7 +259,7 @@ class Run:
             files = [path for path in (*loaded.files, *models.source_files(name)) if not self._watches(path)]
             return Metadata(facts, tuple(files), models.versions(name), loaded.inputs)
 
-        return self.store.metadata("model", models.in_keys(name), make, inputs=self._model_inputs)
+        return self.store.metadata("model", models.title(name), make, inputs=self._model_inputs)
 
     def _watches(self, path: Path) -> bool:
         """Return True for a file of the user's where all that the model's code reads is watched."""
@@ -301,7 +298,7 @@ class Run:
         framewise = facts["kind"] == "image"
         full_features = self.objects.model is None and models.resolve(request.model).full_features
         return ActivationKey(
-            model=models.in_keys(request.model) if self.objects.model is None else request.model,
+            model=models.title(request.model),
             model_digest=facts["digest"],
             layers=self.layers,
             stimuli_digest=stimuli["digest"],
@@ -438,7 +435,7 @@ class Run:
     def _ceiling(self, names: Sequence[str], make: Callable[[], Ceiling], **inputs: str) -> Ceiling:
         request = self.request
         key = CeilingKey(
-            datasets=tuple(map(in_keys, names)),
+            datasets=tuple(self.declaration(name).name for name in names),
             data=tuple(self.data_metadata(name)["digest"] for name in names),
             splits=request.splits,
             seed=request.seed,

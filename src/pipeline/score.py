@@ -23,19 +23,9 @@ if TYPE_CHECKING:
 # columns of a score that a column of the unit table may not take the name of
 RESERVED = (
     *("layer", "split", "valid", "test", "target", "metric", "model", "benchmark", "datasets", "ceiling"),
-    *(
-        "chosen",
-        "reliability",
-        "low",
-        "high",
-        "p",
-        "q",
-        "draw",
-        "permutation",
-        "bootstrap",
-        "bootstrap_normalised",
-        "null",
-    ),
+    *("chosen", "reliability", "low", "high", "p", "q", "draw", "permutation"),
+    *("bootstrap", "bootstrap_normalised", "null"),
+    *("masked", "null_valid", "null_test", "ceiling_spread"),
 )
 CHOSEN_ONLY = ("low", "high", "p", "q")
 PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_ONLY)

@@ -24,11 +24,11 @@ Examples
 False
 """
 
-from .code import executed, importable
+from .code import USERS_MODULE, executed, importable
 from .hooks import Watching as watching  # noqa: N813
 from .hooks import include
 from .origin import is_users
 from .seen import Seen, unchanged
 from .states import checked
 
-__all__ = ["Seen", "checked", "executed", "importable", "include", "is_users", "unchanged", "watching"]
+__all__ = ["USERS_MODULE", "Seen", "checked", "executed", "importable", "include", "is_users", "unchanged", "watching"]

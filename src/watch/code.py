@@ -14,6 +14,8 @@ from .hooks import Uncached
 from .origin import is_users, module_file
 from .seen import unwatched
 
+# names of modules that are made of a user's file begin with this
+USERS_MODULE = "users_file_"
 # modules that users' files have imported: {folder of the file: {name: module}}
 _imported: dict[Path, dict[str, ModuleType]] = {}
 _open: list[Path] = []
@@ -66,7 +68,7 @@ def _is_module(name: str, folder: Path) -> bool:
 
 def executed(path: Path) -> ModuleType:
     """Execute a user's Python file and return it as a module, in sys.modules too for dataclasses and pickles."""
-    name = f"users_file_{digest(str(path))[:8]}"
+    name = f"{USERS_MODULE}{digest(str(path))[:8]}"
     spec = spec_from_file_location(name, path, loader=Uncached(name, str(path)))
     module = module_from_spec(spec)
     sys.modules[spec.name] = module

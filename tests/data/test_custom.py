@@ -33,7 +33,7 @@ def file(tmp_path):
 
 def test_a_custom_file_declares_a_dataset(file, tmp_path):
     reference = f"{file}:labels"
-    assert data.declaration("task", reference).name == reference
+    assert data.declaration("task", reference).name == "mine"
     config = Config(tmp_path, tmp_path, tmp_path, tmp_path, 1)
     assert data.load(reference, config) == tmp_path / "mine" / "here"
     assert data.files(reference, config) == (file,)
