@@ -150,11 +150,12 @@ class Run:
         others = []
         for name in filter(self._is_own, names):
             stored, found = self.data_metadata(name)["digest"], self._own(name)
+            title = found.declared.name
             if stored != content_digest(found.record, found.declared):
                 self.store.forget_metadata("data", Path(name).name, inputs=self._data_inputs(name))
                 self._data_metadata.pop(name)
                 self.report.say(
-                    f"{self._own(name).declared.name}: `load` returns other values than before, although all that it reads is as before"
+                    f"{title}: `load` returns other values than before, although all that it reads is as before"
                 )
                 others.append(name)
         return bool(others)

@@ -55,12 +55,12 @@ def electrodes(folder: Path, n: int = 30) -> np.ndarray:
 
 
 def fmri(folder: Path) -> None:
-    """5 files: 4 vertices that follow the lagged quadrants of 3 films of 60 s, 2 subjects, TR 1 s."""
+    """5 files: 4 vertices that follow the lagged quadrants of 3 films of 240 s, 2 subjects, TR 1 s."""
     folder.mkdir(parents=True, exist_ok=True)
-    brightness, rng = films(folder, 3, 60, per_bin=10, fps=10), np.random.default_rng(1)
+    brightness, rng = films(folder, 3, 240, per_bin=10, fps=10), np.random.default_rng(1)
     lagged = np.stack([convolve(film, 1000.0) for film in brightness])
     lagged /= lagged.std()
-    values = lagged[:, None] + rng.normal(0, 0.1, (3, 2, 60, 4))
+    values = lagged[:, None] + rng.normal(0, 0.1, (3, 2, 240, 4))
     text = 'kind = "fmri"\nname = "my-films"\ntr = "1 s"\ncitation = "mine"\n'
     (folder / "dataset.toml").write_text(text)
     write_table(folder / "stimuli.csv", {"stimulus_id": ["a", "b", "c"], "path": [f"film-{k}.mkv" for k in range(3)]})

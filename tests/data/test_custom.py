@@ -36,7 +36,6 @@ def test_a_custom_file_declares_a_dataset(file, tmp_path):
     assert data.declaration("task", reference).name == "mine"
     config = Config(tmp_path, tmp_path, tmp_path, tmp_path, 1)
     assert data.load(reference, config) == tmp_path / "mine" / "here"
-    assert data.files(reference, config) == (file,)
 
 
 def test_faults_of_a_custom_file_are_named(file, tmp_path):

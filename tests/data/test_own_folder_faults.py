@@ -382,7 +382,7 @@ FAULTS = {
     "TR too short": (
         "fmri",
         replace("dataset.toml", "1 s", "1 ms"),
-        r"60 bins of 1 ms end at 0.06 s, .*; correct tr in",
+        r"240 bins of 1 ms end at 0.24 s, .*; correct tr in",
     ),
     "runs too few": (
         "fmri",

@@ -14,17 +14,9 @@ from ...utils import BadInput
 from ..declare import Behaviour, Dataset, Electrodes, Fmri, Task
 from . import choices, responses, stimuli
 from .problems import Problems
-from .settings import FILE as SETTINGS_FILE
 from .settings import Settings, read_settings
-from .stimuli import FILE as STIMULI_FILE
 from .tables import Rows
 
-TABLES = (
-    SETTINGS_FILE,
-    STIMULI_FILE,
-    *responses.FORMATS,
-    *(responses.UNITS, responses.RUNS, choices.LABELS, choices.TRIALS, choices.FITTING),
-)
 IMAGE_MS = 1000.0
 
 
