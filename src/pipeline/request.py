@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from numbers import Integral
+from typing import Any
 
 from ..evaluate import protocol
 from ..models.spec import DEFAULT_CONTEXT_MS
@@ -42,6 +43,9 @@ class Request:
         Height and width of the input in px, for a network of one's own; default: 224 x 224.
     fps : float, optional
         Frames per second, for a network of one's own or a model of single frames; default: 25, or that of the model.
+    layer_axes : tuple of (str, str), or mapping of {str: str}
+        Axes of layers in place of the detected ones: layer or pattern, and "KC", or "(T8K)C" for 8 time steps in an
+        axis of tokens.
     clip_ms : float
         fMRI: length of the film segments that are the units of a split, in ms.
     gap_ms : float
@@ -90,6 +94,7 @@ class Request:
     precision: str = "fp32"
     input_size: int | tuple[int, int] | None = None
     fps: float | None = None
+    layer_axes: tuple[tuple[str, str], ...] = ()
     clip_ms: float = protocol.SEGMENT_MS
     gap_ms: float = protocol.GAP_MS
     layout: str = protocol.LAYOUT
@@ -124,10 +129,21 @@ class Request:
             size = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,) * 2
             _check("input_size", size, _is_size, "height and width in px, whole numbers above 0")
             object.__setattr__(self, "input_size", tuple(map(int, size)))
+        object.__setattr__(self, "layer_axes", tuple(sorted(dict(self.layer_axes).items())))
         for name in ("splits", "jobs"):
             _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """Options with which the model is loaded."""
+        return {
+            "layers": self.layers,
+            "input_size": self.input_size,
+            "fps": self.fps,
+            "layer_axes": dict(self.layer_axes),
+        }
 
 
 def is_bootstrap_size(n: int) -> bool:

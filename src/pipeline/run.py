@@ -20,7 +20,7 @@ from ..ceiling import Ceiling, split_half
 from ..config import Config
 from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
-from ..models.spec import N_COMPONENTS, check_input, left_out_text
+from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
 from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
 from ..utils import BadInput, array_digest, counted, digest, size_text
@@ -117,8 +117,7 @@ class Run:
 
         request = self.request
         self.report.say(f"loading {request.model}")
-        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
-        model, files = models.load_watched(request.model, self.device, **chosen)
+        model, files = models.load_watched(request.model, self.device, **request.of_model)
         if models.resolve(request.model).source == "own":
             check_repeatable(model, self.device)
         return model, files
@@ -153,6 +152,8 @@ class Run:
         facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
         if facts["left_out"]:
             self.report.say(f"{self.request.model}: {left_out_text(facts['left_out'])}")
+        for note in facts["notes"]:
+            self.report.say(f"{self.request.model}: {note}")
         return facts
 
     def _stored_model_facts(self) -> dict[str, Any]:
@@ -162,8 +163,8 @@ class Run:
             facts = self._model_facts()
             return Metadata(facts, (*self._loaded[1], *models.source_files(name)), models.versions(name))
 
-        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
-        inputs = {"weights_home": str(self.config.weights_home), **{k: v for k, v in chosen.items() if v}}
+        chosen = {name: value for name, value in request.of_model.items() if value}
+        inputs = {"weights_home": str(self.config.weights_home), **chosen}
         return self.store.metadata("model", name, make, inputs=inputs)
 
     def _model_facts(self) -> dict[str, Any]:
@@ -177,6 +178,7 @@ class Run:
             "layers": dict(model.layers),
             "features": feature_sizes(model, self.device),
             "left_out": dict(model.left_out),
+            "notes": notes_of(model),
         }
 
     @cached_property
