@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,6 +138,7 @@ def extract(
     precision: str = "fp32",
     input_size: int | tuple[int, int] | None = None,
     fps: float | None = None,
+    layer_axes: Mapping[str, str] | None = None,
     n_components: int | None = N_COMPONENTS,
     device: str = "auto",
     batch_size: int | None = None,
@@ -164,6 +165,8 @@ def extract(
         Height and width of the input of a network in px; default: 224 x 224.
     fps : float, optional
         Frames per second of a network, or of any model of single frames; default: 25, or that of the model.
+    layer_axes : mapping of {str: str}, optional
+        Axes of layers in place of the detected ones, as in `Request`.
     n_components : int or None
         Number of dimensions of the sparse random projection; None: features are not projected.
     device : str
@@ -199,6 +202,7 @@ def extract(
         precision,
         _option(input_size),
         fps,
+        tuple((layer_axes or {}).items()),
         device=device,
         batch_size=batch_size,
     )
@@ -315,14 +319,14 @@ def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     import torch
 
     from . import models
+    from .models.inspect.choose import with_axes
     from .models.inspect.repeat import check_repeatable
     from .models.loading import model_digest, with_chosen
     from .models.sources.file import as_model
 
     device_used = resolve_device(request.device)
     if isinstance(model, str):
-        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
-        loaded = models.load(model, device_used, **chosen)
+        loaded = models.load(model, device_used, **request.of_model)
         if models.resolve(model).source == "own":
             check_repeatable(loaded, device_used)
         yield loaded
@@ -335,8 +339,10 @@ def _as_model(model: AnyModel, request: Request) -> "Iterator[Model]":
     try:
         prepared = as_model(request.model, model, device_used, request.input_size, request.fps)
         prepared = with_chosen(prepared, request.layers, device_used)
+        prepared = replace(prepared, digest=prepared.digest or model_digest(prepared, "object"))
+        prepared = with_axes(prepared, dict(request.layer_axes), device_used) if request.layer_axes else prepared
         check_repeatable(prepared, device_used)
-        yield replace(prepared, digest=prepared.digest or model_digest(prepared, "object"))
+        yield prepared
     finally:
         network.to(device)
         for part, mode in training.items():

@@ -62,13 +62,18 @@ class Config:
         }
 
 
+def export_weights_home(config: Config) -> None:
+    """Set TORCH_HOME to the folder of the configuration, so that every library finds the same weight files."""
+    os.environ[WEIGHTS_VARIABLE] = str(config.weights_home)
+
+
 def export_homes(config: Config) -> None:
     """Set the environment variables that other libraries read; called before they are imported, never by an import.
 
     Brain-Score runs `pip install` while it loads a model unless BS_INSTALL_DEPENDENCIES is "no".
     """
     os.environ.setdefault(RESULTS_VARIABLE, str(config.results_home))
-    os.environ.setdefault(WEIGHTS_VARIABLE, str(config.weights_home))
+    export_weights_home(config)
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(config.cores))

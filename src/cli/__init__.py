@@ -24,7 +24,7 @@ PROGRAM = "dynamic-vision"
 COMMANDS = {
     "score": "score a model on fMRI, electrodes, a task or behaviour",
     "data": "list, fetch, prepare and check datasets",
-    "models": "list, check and convert models",
+    "models": "list, show, check and convert models",
     "store": "list, verify and remove what is stored",
     "grid": "score many models on many datasets, on SLURM or here",
     "report": "make a page, figures and tables of the stored scores",

@@ -6,26 +6,31 @@ from collections import Counter
 
 from ..arguments import add_action, add_actions
 from ..config import Config
-from ..models import MODELS, ModelEntry, all_names, load, resolve
+from ..models import ALIASES, MODELS, PREFIXES, ModelEntry, all_names, load, resolve
+from ..models.catalogue.cards import CARDS, Card, input_pieces, pieces
 from ..models.converters import CONVERTERS, convert
 from ..models.extras import missing
-from ..models.spec import left_out_text
+from ..models.spec import left_out_text, notes_of
 from ..tables import aligned, markdown
 from . import PROGRAM
 from .progress import Terminal
 
-EXAMPLES = ("list", "check Random-resnet18 --device cuda")
+EXAMPLES = ("list", "show VideoMAE-V1-B", "check Random-resnet18 --device cuda")
 COLUMNS = ("name", "group", "kind", "params", "fps", "frames", "layers", "source", "ready")
 LEFT = len(COLUMNS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands list, check and convert."""
+    """Add the subcommands list, show, check and convert."""
     actions = add_actions(parser)
     text = "list the models of the catalogue: size, input, and whether they can be loaded here"
     listing = add_action(actions, "list", _list, text)
     listing.add_argument("--all", action="store_true", help="also Brain-Score's plugins that are in no group")
     listing.add_argument("--markdown", action="store_true", help="only what does not depend on this disk, as Markdown")
+    showing = add_action(
+        actions, "show", _show, "print the card of a model: weights, licence, input, and the source of each"
+    )
+    showing.add_argument("name", metavar="NAME", help="a name of `list`")
     text = "load a model and check what extraction relies on: layers, axes, finite and repeatable values, time steps"
     checking = add_action(actions, "check", _check, text)
     checking.add_argument("name", metavar="NAME", help="a name of `list`, or path/to/file.py:function")
@@ -53,6 +58,38 @@ def _list(options: argparse.Namespace) -> int:
     more = "" if options.all else f"; --all lists {len(all_names()) - len(MODELS)} other plugins of Brain-Score too"
     print(f"\n{len(entries)} models in {len(groups)} groups{more}; `{PROGRAM} models check NAME` tries one")
     return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    entry = resolve(options.name)
+    place, licence, _ = _weights(entry)
+    rows = list(zip(COLUMNS, (*_facts(entry), _ready(entry)), strict=True))
+    rows += [("weights", place), ("licence", licence), ("SHA-256", entry.weights.sha256 if entry.weights else "")]
+    rows += [(f"input: {label}", text) for label, text in _fed(entry)]
+    card = CARDS.get(_base(entry))
+    rows += [(f"published: {label}", text) for label, text in (pieces(card) if card else ())]
+    if entry.plugin is not None:
+        rows.append(("Brain-Score's input", f"BrainScore-{_base(entry)}"))
+    rows.append(("note", entry.note or entry.unavailable))
+    print("\n".join(f"{label}: {text}" for label, text in rows if text))
+    return 0
+
+
+def _base(entry: ModelEntry) -> str:
+    """Name of an entry without prefixes."""
+    base = entry.name
+    while base.startswith(PREFIXES):
+        base = base.removeprefix(next(prefix for prefix in PREFIXES if base.startswith(prefix)))
+    return ALIASES.get(base, base)
+
+
+def _fed(entry: ModelEntry) -> list[tuple[str, str]]:
+    """Input of the model here, where the catalogue states it."""
+    if entry.preprocessing is None:
+        return []
+    given = entry.preprocessing
+    made = Card("", "", given.size, given.resize, given.interpolation, (given.mean, given.std))
+    return input_pieces(made)
 
 
 def _facts(entry: ModelEntry) -> tuple[str, ...]:
@@ -97,6 +134,8 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{model.name}: note: {entry.note}", flush=True)
     if model.left_out:
         print(f"{model.name}: note: {left_out_text(model.left_out)}", flush=True)
+    for note in notes_of(model):
+        print(f"{model.name}: note: {note}", flush=True)
     say(f"{name}: 2/4 noise: two samples together, repeated, and each alone")
     failures = failed_checks(model, device)
     if not failures:

@@ -2,8 +2,9 @@
 
 A name is one of `MODELS`, a Brain-Score plugin, `hf:<repository or folder>` of Hugging Face, `timm:<name>`,
 `path/to/file.py:function` or `package.module:function`. It may have prefixes: `Random-` (weights sampled from a seed in
-the name, no weight file needed), `NoDownsample-` (no projection of the features), and `Finetune-`, which takes the path
-of a state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
+the name, no weight file needed), `NoDownsample-` (no projection of the features), `BrainScore-` (preprocessing and
+rate of Brain-Score's plugin, where they differ from those of the training), and `Finetune-`, which takes the path of a
+state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
 
 Every source of models is one module of `sources` with `load(argument, device, weights)`, `source_files(argument)`,
 `packages(argument)` and `ready(argument)`; only `load` imports torch. With `weights` False it builds the network with
@@ -19,7 +20,7 @@ Examples
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -27,7 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..utils import BadInput, unknown_name
-from .catalogue import MODELS, ModelEntry
+from .catalogue import ALIASES, MODELS, PLUGIN, ModelEntry
 from .catalogue.entry import SOURCES
 from .groups import GROUPS
 from .weights import SUFFIXES
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .spec import Model
 
 __all__ = [
+    "ALIASES",
     "GROUPS",
     "MODELS",
     "PREFIXES",
@@ -56,7 +58,7 @@ __all__ = [
     "versions",
 ]
 
-PREFIXES = ("Random-", "NoDownsample-", "Finetune-")
+PREFIXES = ("Random-", "NoDownsample-", "Finetune-", "BrainScore-")
 SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
 EXTRA_OF = {"huggingface": "transformers", "timm": "timm"}
 
@@ -113,8 +115,25 @@ def resolve(name: str) -> ModelEntry:
     if "Finetune-" in prefixes:
         base, finetuned = _finetuned(name, base, prefixes)
     entry = _base_entry(base, before)
+    if "BrainScore-" in prefixes:
+        entry = _as_plugin(name, entry)
     random, full = "Random-" in prefixes, "NoDownsample-" in prefixes
     return replace(entry, name=name, random=random, full_features=full, finetuned=finetuned)
+
+
+def _as_plugin(name: str, entry: ModelEntry) -> ModelEntry:
+    """Return the entry with the input of Brain-Score's plugin; BadInput where it is the one of the training."""
+    if entry.plugin is None:
+        raise BadInput(
+            f"'{name}': no input of a Brain-Score plugin is known that differs from that of {entry.name}; expected "
+            f"{entry.name}"
+        )
+    return replace(
+        entry,
+        argument=entry.argument + PLUGIN,
+        fps=entry.plugin.fps,
+        preprocessing=entry.plugin.preprocessing,
+    )
 
 
 def _finetuned(name: str, base: str, prefixes: Iterable[str]) -> tuple[str, str]:
@@ -133,6 +152,7 @@ def _finetuned(name: str, base: str, prefixes: Iterable[str]) -> tuple[str, str]
 
 def _base_entry(base: str, prefix: str) -> ModelEntry:
     """Return the entry of a name without prefixes; `prefix` is put before the names in the error message."""
+    base = ALIASES.get(base, base)
     if base in MODELS:
         return MODELS[base]
     for scheme, source in SCHEMES.items():
@@ -161,6 +181,7 @@ def load(
     layers: Sequence[str] = (),
     input_size: tuple[int, int] | None = None,
     fps: float | None = None,
+    layer_axes: Mapping[str, str] | None = None,
 ) -> "Model":
     """Return the model of that name.
 
@@ -178,7 +199,11 @@ def load(
     input_size : (int, int), optional
         Height and width of the input in px, for a `torch.nn.Module` of a user's file; default: 224 x 224.
     fps : float, optional
-        Frames per second, for a model of single frames or a `torch.nn.Module` of a user's file; default: the model's.
+        Frames per second, for a model of single frames, a `torch.nn.Module` of a user's file or a repository outside
+        the catalogue; default: the model's.
+    layer_axes : mapping of {str: str}, optional
+        Axes of layers in place of the detected ones, {layer or pattern: axes}: "KC", or "(T8K)C" for 8 time steps in an
+        axis of tokens, time slowest, "(KT8)C" for time fastest, "(1+T8K)C" behind a class token.
 
     Returns
     -------
@@ -190,7 +215,8 @@ def load(
     BadInput
         For an unknown name, a missing package or weight file, and a network that cannot be used.
     """
-    return load_watched(name, device, limit, layers=layers, input_size=input_size, fps=fps)[0]
+    chosen = {"layers": layers, "input_size": input_size, "fps": fps, "layer_axes": layer_axes}
+    return load_watched(name, device, limit, **chosen)[0]
 
 
 def load_watched(
@@ -201,12 +227,13 @@ def load_watched(
     layers: Sequence[str] = (),
     input_size: tuple[int, int] | None = None,
     fps: float | None = None,
+    layer_axes: Mapping[str, str] | None = None,
 ) -> "tuple[Model, tuple[Path, ...]]":
     """Return the model of that name and the weight files that were opened for it.
 
     Parameters
     ----------
-    name, device, limit, layers, input_size, fps
+    name, device, limit, layers, input_size, fps, layer_axes
         As in `load`.
 
     Returns
@@ -218,7 +245,7 @@ def load_watched(
     """
     from .loading import load_entry
 
-    return load_entry(resolve(name), device, limit, layers, input_size, fps)
+    return load_entry(resolve(name), device, limit, layers, input_size, fps, layer_axes)
 
 
 def title(name: str) -> str:
@@ -305,7 +332,7 @@ def source_files(name: str) -> tuple[Path, ...]:
     """
     entry = resolve(name)
     here = Path(__file__).parent
-    inspection = [f"inspect/{part}.py" for part in ("axes", "choose", "outputs", "probe")]
+    inspection = [f"inspect/{part}.py" for part in ("axes", "choose", "outputs", "probe", "steps")]
     ours = [here / part for part in ("loading.py", *inspection, "spec.py", "weights.py")]
     return tuple(sorted({*ours, Path(entry.module.__file__), *entry.module.source_files(entry.argument)}))
 

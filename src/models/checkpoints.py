@@ -1,6 +1,7 @@
 """Published state dicts: their files, reading them without running code, and loading them into networks."""
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,34 @@ def plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
         if state and all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
+
+
+def inner_state(state: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the part of a state dict that holds a network: the names behind the prefix under which most are its own.
+
+    names: of the network. All of the state dict is returned where no prefix is better than none.
+    """
+    names, counts = set(names), Counter({"": 0})
+    for key in state:
+        words = key.split(".")
+        ends = (".".join(words[n:]) for n in range(len(words)))
+        counts.update(key.removesuffix(end) for end in ends if end in names)
+    prefix = max(counts, key=counts.__getitem__)
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def without_head(module: "nn.Module", state: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return a state dict without the tensors of a head that has another size, and the path of that head, "" for none.
+
+    The head is the last module with weights of its own. Its tensors fit or are left out together.
+    """
+    own = module.state_dict()
+    head = list(own)[-1].rpartition(".")[0] if own else ""
+    within = [name for name in state if head and name.startswith(f"{head}.")]
+    fits = all(name in own and own[name].shape == getattr(state[name], "shape", None) for name in within)
+    if fits:
+        return dict(state), ""
+    return {name: value for name, value in state.items() if name not in within}, head
 
 
 def put(module: "nn.Module", state: Mapping[str, Any], what: str, partial: bool = False) -> None:

@@ -53,6 +53,14 @@ def hub_file(repository: str, names: tuple[str, ...]) -> Path:
     )
 
 
+def optional_file(repository: str, name: str) -> Path | None:
+    """Return a file that not every repository has, from HF_HOME or else fetched; None without it."""
+    try:
+        return hub_file(repository, (name,))
+    except BadInput:
+        return None
+
+
 def _fetched(repository: str, names: tuple[str, ...]) -> Path | str:
     """Return the first of the files that the hub has, or the reason why none was fetched."""
     from huggingface_hub import hf_hub_download

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..utils import BadInput, canonical_json, digest, seed_from, thin
-from .checkpoints import plain_state, put, read_state
+from ..config import Config, export_weights_home
+from ..utils import BadInput, canonical_json, digest, first_names, seed_from, thin
+from .catalogue import PLUGIN
+from .checkpoints import inner_state, plain_state, put, read_state, without_head
 from .extras import require
-from .spec import Model, check_input
+from .spec import RATE_UNKNOWN, Model, check_input
 from .weights import opened_weights
 
 if TYPE_CHECKING:
     from . import ModelEntry
 
-STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model")
+# entries under which training loops store the state dict of the network, the first one found is read
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "model_ema", "ema")
+STATE_KEYS += ("state_dict_ema", "teacher", "student", "encoder", "backbone")
 
 
 def load_entry(
@@ -31,46 +35,53 @@ def load_entry(
     layers: Sequence[str] = (),
     input_size: tuple[int, int] | None = None,
     fps: float | None = None,
+    layer_axes: Mapping[str, str] | None = None,
 ) -> tuple[Model, tuple[Path, ...]]:
     """Return the entry's model on `device` and the weight files opened for it.
 
-    Its layers are those named or, without names, its own, at most `limit` of them.
+    Its layers are those named or, without names, its own, at most `limit` of them; `layer_axes` replaces their axes.
     The random initial values of a builder come from a seed in the name, so that two processes build the same network.
     Raises BadInput for a model that is unavailable and for an optional extra that is not installed.
     """
     if entry.unavailable:
         raise BadInput(entry.unavailable)
     require(entry.name, entry.extra)
+    export_weights_home(Config.from_env())
     if entry.source != "own":
         check_input(entry, input_size, fps)
     source = {"input_size": input_size, "fps": fps} if entry.source == "own" else {}
     with opened_weights() as files:
-        state = plain_state(_users_state(entry.finetuned)) if entry.finetuned else {}
-        model, recipe = _built(entry, device, weights=not (entry.random or state), **source)
-        if state and model.module.state_dict().keys() - state.keys():
-            model, recipe = _built(entry, device, weights=True, **source)
+        state = _users_state(entry) if entry.finetuned else {}
+        model, recipe = _built(entry, device, weights=not (entry.random or entry.finetuned), **source)
         if entry.random:
             _check_weights(entry.name, model.module)
             reinitialise(model.module, seed_from(f"Random-{_seed_name(entry)}"))
         if entry.finetuned:
-            put(model.module, state, f"{entry.name}: the state dict {entry.finetuned}", partial=True)
+            model, recipe = _finetuned(entry, model, recipe, state, device, **source)
     model.module.eval().requires_grad_(False).to(device)
     if entry.random or entry.finetuned or recipe is not None:
         model = replace(model, digest=model_digest(model, recipe or model.digest))
     model = replace(model, name=entry.name.removeprefix("NoDownsample-"))
     if fps is not None and entry.source != "own":
-        check_input(model, None, fps)
-        model = replace(model, fps=float(fps))
-    return with_chosen(model, layers, device, limit), tuple(files)
+        if entry.group != "own":  # the files of a repository may state no rate
+            check_input(model, None, fps)
+        notes = tuple(note for note in model.notes if note != RATE_UNKNOWN)
+        model = replace(model, fps=float(fps), notes=notes)
+    return with_chosen(model, layers, device, limit, layer_axes), tuple(files)
 
 
-def with_chosen(model: Model, layers: Sequence[str], device: str, limit: int = 15) -> Model:
-    """Return the model with the named layers or, without names, with at most `limit` of its own."""
-    if not layers:
-        return replace(model, layers={layer: model.layers[layer] for layer in thin(list(model.layers), limit)})
-    from .inspect.choose import with_layers
+def with_chosen(
+    model: Model,
+    layers: Sequence[str],
+    device: str,
+    limit: int = 15,
+    layer_axes: Mapping[str, str] | None = None,
+) -> Model:
+    """Return the model with the named layers or, without names, with at most `limit` of its own, and these axes."""
+    from .inspect.choose import only, with_axes, with_layers
 
-    return with_layers(model, layers, device)
+    model = with_layers(model, layers, device) if layers else only(model, thin(list(model.layers), limit))
+    return with_axes(model, layer_axes, device) if layer_axes else model
 
 
 def _built(entry: "ModelEntry", device: str, weights: bool, **source) -> tuple[Model, str | None]:
@@ -79,10 +90,49 @@ def _built(entry: "ModelEntry", device: str, weights: bool, **source) -> tuple[M
         return entry.module.load(entry.argument, device, weights, **source)
 
 
-def _users_state(path: str) -> dict:
-    """Return the state dict in a user's file, also if a training loop has stored it beside other entries."""
-    content = read_state(Path(path))
-    return next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), content)
+def _users_state(entry: "ModelEntry") -> dict[str, Tensor]:
+    """Return the state dict in a user's file, also if a training loop has stored it beside other entries.
+
+    Raises BadInput for a file that holds no tensors by name.
+    """
+    content = read_state(Path(entry.finetuned))
+    while inner := next((content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)), None):
+        content = inner
+    state = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if not state:
+        found = first_names([str(key) for key in content], 5) or "nothing"
+        raise BadInput(
+            f"{entry.name}: the file {entry.finetuned} is no state dict: it holds {found} and no tensor by name; "
+            "expected the file of torch.save(network.state_dict(), path)"
+        )
+    return plain_state(state)
+
+
+def _finetuned(
+    entry: "ModelEntry", model: Model, recipe: str | None, state: dict[str, Tensor], device: str, **source
+) -> tuple[Model, str | None]:
+    """Return the model with a user's state dict, and its recipe.
+
+    Tensors that the file lacks are the published ones, which are read only then. A head of another size is left out,
+    with its layers.
+    """
+    what = f"{entry.name}: the state dict {entry.finetuned}"
+    state, head = without_head(model.module, inner_state(state, model.module.state_dict()))
+    put(model.module, state, what, partial=True)
+    missing = [
+        name
+        for name in model.module.state_dict().keys() - state.keys()
+        if not name.endswith(".num_batches_tracked") and not (head and name.startswith(f"{head}."))
+    ]
+    if missing:
+        model, recipe = _built(entry, device, weights=True, **source)
+        put(model.module, state, what, partial=True)
+    if not head:
+        return model, recipe
+    within = {layer for layer in model.layers if layer == head or layer.startswith(f"{head}.")}
+    kept = {layer: axes for layer, axes in model.layers.items() if layer not in within}
+    note = f"the head {head} is left out: in {entry.finetuned} it has another size"
+    return replace(model, layers=kept or model.layers, notes=(*model.notes, note)), recipe
 
 
 def _check_weights(name: str, module: nn.Module) -> None:
@@ -93,7 +143,7 @@ def _check_weights(name: str, module: nn.Module) -> None:
 
 def _seed_name(entry: "ModelEntry") -> str:
     """Return the name that seeds a model: the argument without its folder, so that it is the same on every machine."""
-    return entry.argument.rsplit("/", 1)[-1]
+    return entry.argument.removesuffix(PLUGIN).rsplit("/", 1)[-1]
 
 
 @contextmanager

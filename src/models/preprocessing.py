@@ -17,10 +17,10 @@ AXES = {"CHW": (0, 1, 2, 3), "TCHW": (0, 1, 2, 3), "CTHW": (1, 0, 2, 3)}
 def preprocessor(preprocessing: Preprocessing) -> "Callable[[np.ndarray], torch.Tensor]":
     """Return the function that preprocesses frames, uint8 (n_frames, height, width, 3), RGB.
 
-    Bilinear resizing with antialiasing (torch's): the short side to `preprocessing.resize` px, aspect ratio kept, and
-    a central crop of `preprocessing.shape`; or directly to that shape. Values are scaled to [0, 1] and normalised. The
-    result is float32, (n_frames, 3, height, width) for the axes "CHW" and "TCHW", (3, n_frames, height, width) for
-    "CTHW".
+    Resizing with antialiasing (torch's), bilinear or bicubic: the short side to `preprocessing.resize` px, aspect ratio
+    kept, and a central crop of `preprocessing.shape`; or directly to that shape. Values are scaled to [0, 1] and
+    normalised. The result is float32, (n_frames, 3, height, width) for the axes "CHW" and "TCHW", (3, n_frames, height,
+    width) for "CTHW".
     """
     order = AXES[preprocessing.axes]
 
@@ -47,7 +47,12 @@ def _resized(frames: np.ndarray, preprocessing: Preprocessing) -> "torch.Tensor"
     if preprocessing.resize:
         scale = preprocessing.resize / min(height, width)
         shape = max(shape[0], round(height * scale)), max(shape[1], round(width * scale))
-    return pixels if (height, width) == shape else interpolate(pixels, shape, mode="bilinear", antialias=True)
+    if (height, width) == shape:
+        return pixels
+    if preprocessing.interpolation == "nearest":
+        return interpolate(pixels, shape, mode="nearest-exact")
+    # bicubic interpolation overshoots at edges
+    return interpolate(pixels, shape, mode=preprocessing.interpolation, antialias=True).clamp_(0, 255)
 
 
 def _cropped(pixels: "torch.Tensor", shape: tuple[int, int]) -> "torch.Tensor":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..utils import BadInput, counted
+from ..utils import BadInput, counted, first_names
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_CONTEXT_MS = 4000.0  # window length of a video model where none is given
+CLIP_FPS = 8.0  # of a repository of clips without a stated rate
+RATE_UNKNOWN = f"its files state no frame rate: {CLIP_FPS:g} per second are used; --fps chooses another"
 N_COMPONENTS = 5000  # dimensions of the sparse random projection of a layer
 
 
@@ -31,7 +33,8 @@ def check_input(model: "Model | ModelEntry", input_size: tuple[int, int] | None,
     if fps is not None and model.kind == "video":
         raise BadInput(
             f"{fps:g} frames per second for {model.name}, a model of clips at {model.fps:g}; expected none: the "
-            "option is for models of single frames and for a torch.nn.Module of your own"
+            "option is for models of single frames, for a torch.nn.Module of your own and for an hf: repository that "
+            "is not in the catalogue"
         )
 
 
@@ -39,6 +42,18 @@ def left_out_text(left_out: "Mapping[str, str]") -> str:
     """Return the layers that were left out and the reasons, as one line."""
     reasons = "; ".join(f"{layer}: {reason}" for layer, reason in left_out.items())
     return f"{counted(len(left_out), 'layer')} left out, which cannot be read ({reasons})"
+
+
+def notes_of(model: "Model") -> list[str]:
+    """Return what is not known about the network, with the layers without an axis of time."""
+    hidden = model.without_time
+    if not hidden:
+        return list(model.notes)
+    return [
+        *model.notes,
+        f"no axis of time found in {first_names(hidden)}: each window is one time step there; where an axis contains "
+        f"time, state it, for example --layer-axes '{hidden[0]}=(T8K)C' for 8 steps of K tokens each",
+    ]
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,10 @@ class Model:
         (layer, output of its module) -> tensor of the batch axis and the declared axes. By default the output itself.
     left_out : mapping of {str: str}, default {}
         Modules that would be layers by default but cannot be read, and the reason for each.
+    notes : tuple of str, default ()
+        What is not known about the network and how a user can state it; each is reported.
+    without_time : tuple of str, default ()
+        Layers of a video model in which an axis of time was looked for and not found.
 
     Examples
     --------
@@ -98,3 +117,5 @@ class Model:
     duration_ms: tuple[float, float] = (0.0, np.inf)
     process_output: "Callable[[str, Any], torch.Tensor] | None" = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    without_time: tuple[str, ...] = ()

@@ -130,6 +130,15 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
         help="frames per second of a network of your own (default: 25), or of any model of single frames",
     )
     group.add_argument(
+        "--layer-axes",
+        nargs="+",
+        type=_layer_axes,
+        default=[],
+        metavar="LAYER=AXES",
+        help="axes of a layer, or of those of a pattern, where they are not detected: KC, or (T8K)C for 8 time steps "
+        "in an axis of tokens, time slowest; (KT8)C: fastest; (1+T8K)C: behind a class token",
+    )
+    group.add_argument(
         "--batchsize", type=_batch_size, metavar="N|auto", help="rows of a forward pass (default: auto, as many as fit)"
     )
     group.add_argument(
@@ -312,6 +321,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         protocol=options.protocol,
         input_size=options.input_size,
         fps=options.fps,
+        layer_axes=tuple(options.layer_axes),
         splits=options.splits,
         seed=options.seed,
         bootstrap=options.bootstrap,
@@ -360,6 +370,13 @@ def _input_size(text: str) -> tuple[int, int]:
     if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
         raise argparse.ArgumentTypeError(f"{text}; expected px, as 112, or height x width, as 112x160")
     return int(sides[0]), int(sides[-1])
+
+
+def _layer_axes(text: str) -> tuple[str, str]:
+    layer, _, axes = text.rpartition("=")
+    if not layer or not axes:
+        raise argparse.ArgumentTypeError(f"{text}; expected LAYER=AXES, as 'blocks.*=(T8K)C'")
+    return layer, axes
 
 
 def _batch_size(text: str) -> int | None:

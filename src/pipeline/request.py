@@ -57,6 +57,9 @@ class Request:
         Height and width of the input in px, for a network of one's own; default: 224 x 224.
     fps : float, optional
         Frames per second, for a network of one's own or a model of single frames; default: 25, or that of the model.
+    layer_axes : tuple of (str, str), or mapping of {str: str}
+        Axes of layers in place of the detected ones: layer or pattern, and "KC", or "(T8K)C" for 8 time steps in an
+        axis of tokens.
     protocol : {"default", "published"}
         Named protocol, which fills the options of the evaluation that are None.
     clip_ms : float
@@ -105,6 +108,7 @@ class Request:
     precision: str = "fp32"
     input_size: int | tuple[int, int] | None = None
     fps: float | None = None
+    layer_axes: tuple[tuple[str, str], ...] = ()
     clip_ms: float = protocols.SEGMENT_MS
     protocol: str = "default"
     gap_ms: float | None = None
@@ -154,10 +158,21 @@ class Request:
             size = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,) * 2
             _check("input_size", size, _is_size, "height and width in px, whole numbers above 0")
             object.__setattr__(self, "input_size", tuple(map(int, size)))
+        object.__setattr__(self, "layer_axes", tuple(sorted(dict(self.layer_axes).items())))
         for name in ("splits", "jobs"):
             _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """Options with which the model is loaded."""
+        return {
+            "layers": self.layers,
+            "input_size": self.input_size,
+            "fps": self.fps,
+            "layer_axes": dict(self.layer_axes),
+        }
 
 
 def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
 from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
-from ..models.spec import N_COMPONENTS, check_input, left_out_text
+from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
 from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
 from ..utils import BadInput, array_digest, counted, digest, first_names, size_text
@@ -178,13 +178,12 @@ class Run:
             return LoadedModel(self.objects.model, self.objects.model.digest)
         request = self.request
         self.report.say(f"loading {models.title(request.model)}")
-        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
         if models.resolve(request.model).group == "own":
-            return self._loaded_own(chosen)
-        model, files = models.load_watched(request.model, self.device, **chosen)
+            return self._loaded_own()
+        model, files = models.load_watched(request.model, self.device, **request.of_model)
         return LoadedModel(model, model.digest, files)
 
-    def _loaded_own(self, chosen: Mapping[str, Any]) -> "LoadedModel":
+    def _loaded_own(self) -> "LoadedModel":
         """Return a model of the user's, loaded and run once while all that its code reads is watched."""
         from ..extraction.extract import feature_sizes
         from ..models.inspect.repeat import check_repeatable
@@ -192,7 +191,7 @@ class Run:
         name = self.request.model
         reference = models.resolved(name).get("reference")
         with watching() as seen:
-            model, files = models.load_watched(name, self.device, **chosen)
+            model, files = models.load_watched(name, self.device, **self.request.of_model)
             with self._neighbours():
                 if reference:
                     check_repeatable(model, self.device)
@@ -249,6 +248,8 @@ class Run:
         facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
         if facts["left_out"]:
             self.report.say(f"{models.title(self.request.model)}: {left_out_text(facts['left_out'])}")
+        for note in facts["notes"]:
+            self.report.say(f"{models.title(self.request.model)}: {note}")
         return facts
 
     def _stored_model_facts(self) -> dict[str, Any]:
@@ -269,9 +270,8 @@ class Run:
     @property
     def _model_inputs(self) -> dict[str, Any]:
         """Return the inputs of the model's metadata besides its name: places of its files, and options."""
-        request = self.request
-        chosen = {"layers": request.layers, "input_size": request.input_size, "fps": request.fps}
-        given = {**models.resolved(request.model), **{k: v for k, v in chosen.items() if v}}
+        chosen = {name: value for name, value in self.request.of_model.items() if value}
+        given = {**models.resolved(self.request.model), **chosen}
         return {"weights_home": str(self.config.weights_home), **given}
 
     def _model_facts(self) -> dict[str, Any]:
@@ -285,6 +285,7 @@ class Run:
             "layers": dict(model.layers),
             "features": feature_sizes(model, self.device),
             "left_out": dict(model.left_out),
+            "notes": notes_of(model),
         }
 
     @cached_property

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from src import models
-from src.models.catalogue import FAMILIES, MODELS
+from src.models.catalogue import ALIASES, FAMILIES, MODELS
 from src.models.catalogue.entry import GROUP_ORDER
 from src.models.catalogue.huggingface import ARCHITECTURES
 from src.models.extras import EXTRAS, missing
@@ -47,7 +47,8 @@ def test_no_name_is_given_twice_and_every_group_is_listed():
 
 
 def test_every_name_of_the_first_list_is_in_the_catalogue():
-    assert set(FIRST_LIST.split()) - set(MODELS) == set()
+    assert set(FIRST_LIST.split()) - set(MODELS) == set(ALIASES)
+    assert all(models.resolve(old) == replace(MODELS[new], name=old) for old, new in ALIASES.items())
     assert any(name.startswith("MViT-V2-B") for name in MODELS)
     assert any(name.startswith("VideoChat") for name in MODELS)
 
@@ -81,6 +82,30 @@ def test_facts_are_those_of_the_network_at_full_size(entry):
     assert sum(value.numel() for value in module.parameters()) / 1e6 == pytest.approx(entry.millions, abs=0.06)
     assert len(layers) == entry.layers
     assert set(layers) <= dict(module.named_modules()).keys()
+
+
+@pytest.mark.parametrize("entry", of("timm"), ids=named)
+def test_facts_are_those_of_timms_configuration(entry):
+    timm = pytest.importorskip("timm")
+    from src.models.sources.timm import described
+
+    configuration = timm.models.get_pretrained_cfg(entry.argument)
+    assert described(configuration.to_dict()) == entry.preprocessing
+    licence = entry.weights.licence.lower().replace(" ", "-")
+    assert licence.startswith((configuration.license or "").split("-license")[0])
+    assert entry.weights.url.endswith(configuration.hf_hub_id or configuration.url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", of("timm"), ids=named)
+def test_facts_are_those_of_timms_network(entry):
+    timm = pytest.importorskip("timm")
+    from src.models.inspect.outputs import blocks
+
+    with torch.device("meta"):
+        module = timm.create_model(entry.argument, pretrained=False)
+    assert sum(value.numel() for value in module.parameters()) / 1e6 == pytest.approx(entry.millions, abs=0.06)
+    assert len(blocks(module)) == entry.layers
 
 
 def built(entry):

@@ -26,6 +26,11 @@ NAMES = {
     "ViViT": ("google/vivit-b-16x2-kinetics400", {**SMALL, "intermediate_size": 64}),
     "VideoMAE-V1-B": ("MCG-NJU/videomae-base", {**SMALL, "intermediate_size": 64}),
     "V-JEPA2-L": ("facebook/vjepa2-vitl-fpc64-256", {**SMALL, "pred_hidden_size": 48, "pred_num_hidden_layers": 1}),
+    "VideoMAE-V1-B-Kinetics400": ("MCG-NJU/videomae-base-finetuned-kinetics", {**SMALL, "intermediate_size": 64}),
+    "V-JEPA2-L-smthsmthv2": (
+        "facebook/vjepa2-vitl-fpc16-256-ssv2",
+        {**SMALL, "pred_hidden_size": 48, "pred_num_hidden_layers": 1},
+    ),
     "DINOv2-B": ("facebook/dinov2-base", SMALL),
     "DINOv3-B": ("facebook/dinov3-vitb16-pretrain-lvd1689m", {**SMALL, "intermediate_size": 64}),
     "SigLIP2-B": ("google/siglip2-base-patch16-224", {**SMALL, "intermediate_size": 64}),
@@ -39,9 +44,11 @@ SPLIT = {
     "attention.v_proj": "attention.attention.value",
     "attention.o_proj": "attention.output.dense",
 }
+QV = {"attention.query.bias": "attention.q_bias", "attention.value.bias": "attention.v_bias"}
 OLDER = {
     "ViViT": {**SPLIT, "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense", "layers.": "encoder.layer."},
-    "VideoMAE-V1-B": {"attention.query.bias": "attention.q_bias", "attention.value.bias": "attention.v_bias"},
+    "VideoMAE-V1-B": QV,
+    "VideoMAE-V1-B-Kinetics400": QV,
     "DINOv2-B": SPLIT,
     "DINOv3-B": {"model.layer.": "layer."},
 }
@@ -50,6 +57,8 @@ BEFORE = {
     "ViViT": "vivit.",
     "VideoMAE-V1-B": "videomae.",
     "V-JEPA2-L": "encoder.",
+    "VideoMAE-V1-B-Kinetics400": "videomae.",
+    "V-JEPA2-L-smthsmthv2": "vjepa2.encoder.",
     "SigLIP2-B": "vision_model.",
     "Video-LLaVA": "video_tower.vision_model.",
 }
@@ -57,6 +66,8 @@ HEADS = {
     "TimeSformer": ("classifier.weight",),
     "ViViT": ("classifier.weight",),
     "VideoMAE-V1-B": ("mask_token", "encoder_to_decoder.weight", "decoder.norm.weight"),
+    "VideoMAE-V1-B-Kinetics400": ("fc_norm.weight", "classifier.weight"),
+    "V-JEPA2-L-smthsmthv2": ("pooler.query_tokens", "classifier.weight"),
     "SigLIP2-B": ("logit_scale", "text_model.embeddings.token_embedding.weight"),
     "Video-LLaVA": ("language_model.model.norm.weight", "image_tower.vision_model.pre_layrnorm.weight"),
 }
@@ -198,7 +209,7 @@ def test_clips_are_recognised_by_the_configuration(hub):
     config = VideoMAEConfig(**SMALL, intermediate_size=64, image_size=32, num_frames=4)
     outside(hub, VideoMAEModel(config), {"size": {"shortest_edge": 32}})
     model = models.load("hf:someone/net")
-    assert (model.kind, model.fps, model.num_frames) == ("video", 8.0, (4, 4))
+    assert (model.kind, model.fps, model.num_frames) == ("video", 6.25, (4, 4))
     assert model.preprocess(np.zeros((4, 40, 60, 3), np.uint8)).shape == (4, 3, 32, 32)
     assert failed_checks(model) == []
 

@@ -14,11 +14,13 @@ import torch
 from torch import nn
 
 from src import models
+from src.config import Config
 from src.models import extras, loading
 from src.models.inspect.outputs import run
 from src.models.inspect.probe import noise, verify
 from src.models.sources.frames import FramesVideo
 from src.models.sources.plugins import plugin_names
+from src.models.spec import notes_of
 from src.utils import BadInput
 from tests.models import checkpoints
 
@@ -405,3 +407,81 @@ def test_a_state_dict_of_another_network_is_refused(tuned, tmp_path):
     torch.save({"fc.weight": torch.zeros(3), "conv1.0.bias": torch.zeros(5)}, tmp_path / "other.pt")
     with pytest.raises(BadInput, match=r"other.pt does not fit .* 1 unexpected \(fc.weight\); 1 of another shape"):
         models.load(f"Finetune-fake-image-net={tmp_path / 'other.pt'}")
+
+
+def resnet_state(classes: int, seed: int = 1) -> dict[str, torch.Tensor]:
+    """The state dict of a ResNet-18 with that many classes."""
+    import torchvision
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return torchvision.models.resnet18(num_classes=classes).state_dict()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"epoch": 1, "model_ema": {f"module.{name}": value for name, value in state.items()}},
+        lambda state: {"teacher": {f"backbone.{name}": v for name, v in state.items()} | {"head.w": torch.zeros(2)}},
+        lambda state: {"student": {f"encoder.{name}": v for name, v in state.items()}},
+        lambda state: {f"net.{name}": v for name, v in state.items()} | {"decoder.weight": torch.zeros(3)},
+    ],
+    ids=["plain", "model_ema", "teacher", "student", "net"],
+)
+def test_a_head_of_another_size_is_left_out_and_nothing_is_fetched(tmp_path, monkeypatch, wrap):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    state = resnet_state(classes=7)
+    torch.save(wrap(state), tmp_path / "tuned.pt")
+    model, files = models.load_watched(f"Finetune-resnet18={tmp_path / 'tuned.pt'}")
+    loaded = model.module.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items() if not name.startswith("fc."))
+    assert "fc" not in model.layers
+    assert "layer4.1" in model.layers
+    assert notes_of(model) == [f"the head fc is left out: in {tmp_path / 'tuned.pt'} it has another size"]
+    assert files == (tmp_path / "tuned.pt",)
+
+
+def test_a_head_of_the_same_size_is_loaded_and_a_layer(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    state = resnet_state(classes=1000)
+    torch.save(state, tmp_path / "tuned.pt")
+    model = models.load(f"Finetune-resnet18={tmp_path / 'tuned.pt'}")
+    assert torch.equal(model.module.fc.weight, state["fc.weight"])
+    assert "fc" in model.layers
+    assert notes_of(model) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [({"accuracy": 0.5, "epoch": 3}, "accuracy, epoch"), ({}, "nothing"), ({"model": {"name": "r"}}, "name")],
+)
+def test_a_file_without_tensors_is_named_before_anything_is_fetched(tmp_path, monkeypatch, content, found):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.save(content, tmp_path / "x.pt")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("fetched"))
+    with pytest.raises(BadInput, match=rf"x.pt is no state dict: it holds {found} and no tensor by name"):
+        models.load(f"Finetune-resnet18={tmp_path / 'x.pt'}")
+
+
+def test_tensors_of_another_network_are_refused_before_anything_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.save({"a.weight": torch.zeros(3)}, tmp_path / "x.pt")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("fetched"))
+    with pytest.raises(BadInput, match=r"x.pt does not fit the network: 1 unexpected \(a.weight\)"):
+        models.load(f"Finetune-resnet18={tmp_path / 'x.pt'}")
+
+
+@pytest.mark.parametrize("home", ["", "relative/home"])
+def test_python_and_the_commands_have_one_weight_home(tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", home)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    expected = tmp_path / home if home else tmp_path / "cache" / "torch"
+    assert Config.from_env().weights_home == expected
+    folder = expected / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    state = resnet_state(classes=1000)
+    torch.save(state, folder / "resnet18-f37072fd.pth")
+    _, files = models.load_watched("resnet18", limit=2)
+    assert files == (folder / "resnet18-f37072fd.pth",)

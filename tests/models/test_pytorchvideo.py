@@ -56,6 +56,18 @@ def test_the_slow_pathway_spans_the_clip_with_every_fourth_frame():
     assert pytorchvideo._slow(frames).flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
 
 
+@pytest.mark.parametrize(
+    "entry", [e for e in models.MODELS.values() if e.source == "pytorchvideo"], ids=lambda e: e.name
+)
+def test_every_network_takes_its_clip_and_has_the_declared_layers(entry):
+    side, frames = entry.preprocessing.size, int(entry.frames[0])
+    seen = shapes(entry.argument, 2, 3, frames, side, side)
+    layers = pytorchvideo.build(entry.argument).layers
+    assert {layer: len(shape) for layer, shape in seen.items()} == {k: 1 + len(axes) for k, axes in layers.items()}
+    assert all(shape[0] == 2 for shape in seen.values())
+    assert all(shape[1 + layers[layer].index("T")] <= frames for layer, shape in seen.items() if "T" in layers[layer])
+
+
 def test_slowfast_reads_both_pathways():
     seen = shapes("slowfast_r50", 2, 3, 32, 256, 256)
     assert seen["blocks.0.multipathway_blocks.0"] == (2, 64, 8, 64, 64)

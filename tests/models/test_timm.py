@@ -48,14 +48,16 @@ def test_weights_are_read_from_the_hubs_cache_and_random_variants_need_none(hub)
 @pytest.mark.parametrize(
     ("changes", "preprocessing"),
     [
-        ({}, Preprocessing(size=96, resize=109, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
-        ({"crop_mode": "squash"}, Preprocessing(size=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
-        ({"crop_pct": 1.0}, Preprocessing(size=96, resize=96, mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1), axes="CHW")),
+        ({}, {"resize": 109}),
+        ({"crop_mode": "squash"}, {}),
+        ({"crop_pct": 1.0}, {"resize": 96}),
+        ({"interpolation": "bilinear"}, {"resize": 109, "interpolation": "bilinear"}),
     ],
 )
 def test_the_preprocessing_is_that_of_timm(changes, preprocessing):
     configuration = {"input_size": (3, 96, 96), "mean": [0.5] * 3, "std": [0.1] * 3, "crop_pct": 0.875}
-    assert described({**configuration, **changes}) == preprocessing
+    usual = {"size": 96, "mean": (0.5,) * 3, "std": (0.1,) * 3, "axes": "CHW", "interpolation": "bicubic"}
+    assert described({**configuration, **changes}) == Preprocessing(**{**usual, **preprocessing})
 
 
 def test_an_unknown_name_is_reported_with_the_nearest():

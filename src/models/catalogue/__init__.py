@@ -1,5 +1,7 @@
 """Catalogue of the models that are known by name, in the order of their groups; plain data, no network library."""
 
+from dataclasses import replace
+
 from . import (
     audiovideo,
     controls,
@@ -8,12 +10,13 @@ from . import (
     predictive,
     pytorchvideo,
     small,
+    timm_image,
     torchvision_video,
     transformers_own,
 )
 from .entry import GROUP_ORDER, SOURCES, ModelEntry, Preprocessing, Weights
 
-__all__ = ["MODELS", "SOURCES", "ModelEntry", "Preprocessing", "Weights", "entry_of"]
+__all__ = ["ALIASES", "MODELS", "PLUGIN", "SOURCES", "ModelEntry", "Preprocessing", "Weights", "entry_of"]
 
 FAMILIES = (
     controls,
@@ -25,6 +28,7 @@ FAMILIES = (
     transformers_own,
     audiovideo,
     predictive,
+    timm_image,
 )
 MODELS = {
     entry.name: entry
@@ -33,9 +37,18 @@ MODELS = {
     for entry in family.ENTRIES
     if entry.group == group
 }
+# names of the benchmark's first list for networks that are called otherwise by their publishers
+ALIASES = {"VideoMAE-V2-B": "InternVideo1-VideoMAE-B"}
+PLUGIN = "@brainscore"  # behind the argument of an entry: with the input of Brain-Score's plugin
 BY_ARGUMENT = {(entry.source, entry.argument): entry for entry in MODELS.values()}
 
 
 def entry_of(source: str, argument: str) -> ModelEntry:
-    """Return the entry with that argument of a source; KeyError if the catalogue has none."""
-    return BY_ARGUMENT[source, argument]
+    """Return the entry with that argument of a source, with the input of Brain-Score's plugin if it ends in PLUGIN.
+
+    Raises KeyError if the catalogue has none.
+    """
+    entry = BY_ARGUMENT[source, argument.removesuffix(PLUGIN)]
+    if not argument.endswith(PLUGIN):
+        return entry
+    return replace(entry, fps=entry.plugin.fps, preprocessing=entry.plugin.preprocessing)

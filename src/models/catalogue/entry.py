@@ -79,6 +79,8 @@ class Preprocessing:
         Axes of one sample.
     bgr : bool, default False
         Reverse the channels after the normalisation.
+    interpolation : "bilinear", "bicubic" or "nearest", default "bilinear"
+        Interpolation of the resizing; bilinear and bicubic with antialiasing.
 
     Examples
     --------
@@ -92,11 +94,23 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     axes: str = "CTHW"
     bgr: bool = False
+    interpolation: str = "bilinear"
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the input, px."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """Input that Brain-Score's plugin gives to a network where it differs from that of the training.
+
+    fps: frames per second; preprocessing: of its frames.
+    """
+
+    fps: float
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +143,8 @@ class ModelEntry:
         Transformation of frames, where the source does not define it.
     extra : str, default ""
         Optional extra of this project that the model requires.
+    plugin : Fed, optional
+        Input of Brain-Score's plugin, which the prefix BrainScore- selects, where it differs.
     note : str, default ""
         Difference between the checkpoint and that of the benchmark's first list, or another fact for users.
     unavailable : str, default ""
@@ -153,6 +169,7 @@ class ModelEntry:
     weights: Weights | None = None
     preprocessing: Preprocessing | None = None
     extra: str = ""
+    plugin: Fed | None = None
     note: str = ""
     unavailable: str = ""
     random: bool = False

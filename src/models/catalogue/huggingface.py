@@ -4,10 +4,10 @@ The configurations are part of the catalogue, so that Random- variants and tests
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .entry import IMAGE, VIDEO, ModelEntry, Preprocessing, Weights
+from .entry import IMAGE, VIDEO, Fed, ModelEntry, Preprocessing, Weights
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -35,6 +35,32 @@ class Architecture:
     grid: tuple[int, int] = (14, 14)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Clips:
+    """Input of a class of video networks, for the checkpoints of that class which are not in the catalogue.
+
+    preprocessing: that of its published checkpoints, at their size; frames: name of the number of frames in a
+    configuration; least: fewest frames, 0 where the number is fixed; fps: rate, or `span`: frames of a video with 30
+    per second over which the frames of a clip are spread; both 0 where the publisher states none; order: of the patch
+    tokens, as in Architecture, "" for frames that are folded into the batch or into patches; skip: tokens before the
+    patches; part: submodule that is run; single: the network takes frames as its batch.
+    """
+
+    preprocessing: Preprocessing
+    frames: str = "num_frames"
+    least: int = 0
+    fps: float = 0.0
+    span: int = 0
+    order: str = ""
+    skip: int = 0
+    part: str = ""
+    single: bool = False
+
+    def rate(self, n_frames: int) -> float:
+        """Return the frames per second of a clip of that many frames, 0 where it is not known."""
+        return 30 * n_frames / self.span if self.span else self.fps
+
+
 def _size(hidden: int, depth: int, heads: int, inner: int) -> dict[str, int]:
     return {
         "hidden_size": hidden,
@@ -44,26 +70,55 @@ def _size(hidden: int, depth: int, heads: int, inner: int) -> dict[str, int]:
     }
 
 
-def _videomae(hidden: int, depth: int, heads: int, inner: int) -> Architecture:
-    facts = {**_size(hidden, depth, heads, inner), "use_mean_pooling": False}
-    layers = ("embeddings", "encoder.layer.{i}", "layernorm")
+GREY = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
+TUBES = Preprocessing(size=224, resize=224, axes="TCHW")
+UNSCALED = Preprocessing(size=288, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
+# {model_type of a configuration: input of the network}
+CLIPS = {
+    "videomae": Clips(preprocessing=TUBES, fps=6.25, order="THW"),
+    "vivit": Clips(
+        preprocessing=Preprocessing(size=224, resize=256, mean=HALF, std=HALF, axes="TCHW"),
+        fps=12.5,
+        order="THW",
+        skip=1,
+    ),
+    "timesformer": Clips(
+        preprocessing=Preprocessing(size=224, resize=224, **GREY, axes="TCHW"), span=256, order="HWT", skip=1
+    ),
+    "vjepa2": Clips(
+        preprocessing=Preprocessing(size=256, resize=292, axes="TCHW"),
+        frames="frames_per_clip",
+        least=2,
+        fps=4.0,
+        order="THW",
+        part="encoder",
+    ),
+    "videoprism_vision_model": Clips(preprocessing=UNSCALED),
+    "xclip_vision_model": Clips(preprocessing=TUBES, span=300, single=True),
+}
+
+
+def _videomae(hidden: int, depth: int, heads: int, inner: int, tuned: bool = False) -> Architecture:
+    """Return a VideoMAE; tuned: fine-tuned, whose last normalisation belongs to the head, which is not run."""
+    facts = {**_size(hidden, depth, heads, inner), "use_mean_pooling": tuned}
+    layers = ("embeddings", "encoder.layer.{i}", *(() if tuned else ("layernorm",)))
     return Architecture(
         model="VideoMAEModel", config="VideoMAEConfig", facts=facts, layers=layers, depth=(depth,), tokens="THW"
     )
 
 
-def _vjepa2(hidden: int, depth: int, heads: int, ratio: float) -> Architecture:
+def _vjepa2(hidden: int, depth: int, heads: int, ratio: float, frames: int = 64, size: int = 256) -> Architecture:
     facts = _size(hidden, depth, heads, 0)
     del facts["intermediate_size"]
     return Architecture(
         model="VJEPA2Model",
         config="VJEPA2Config",
-        facts={**facts, "mlp_ratio": ratio},
+        facts={**facts, "mlp_ratio": ratio, "frames_per_clip": frames, "crop_size": size},
         part="encoder",
         layers=("embeddings", "layer.{i}", "layernorm"),
         depth=(depth,),
         tokens="THW",
-        grid=(16, 16),
+        grid=(size // 16, size // 16),
     )
 
 
@@ -116,9 +171,18 @@ ARCHITECTURES = {
     ),
     "MCG-NJU/videomae-base": _videomae(768, 12, 12, 3072),
     "MCG-NJU/videomae-large": _videomae(1024, 24, 16, 4096),
+    "MCG-NJU/videomae-base-finetuned-kinetics": _videomae(768, 12, 12, 3072, tuned=True),
+    "MCG-NJU/videomae-base-finetuned-ssv2": _videomae(768, 12, 12, 3072, tuned=True),
+    "MCG-NJU/videomae-large-finetuned-kinetics": _videomae(1024, 24, 16, 4096, tuned=True),
+    "MCG-NJU/videomae-huge-finetuned-kinetics": _videomae(1280, 32, 16, 5120, tuned=True),
     "facebook/vjepa2-vitl-fpc64-256": _vjepa2(1024, 24, 16, 4.0),
     "facebook/vjepa2-vith-fpc64-256": _vjepa2(1280, 32, 16, 4.0),
     "facebook/vjepa2-vitg-fpc64-256": _vjepa2(1408, 40, 22, 48 / 11),
+    "facebook/vjepa2-vitg-fpc64-384": _vjepa2(1408, 40, 22, 48 / 11, size=384),
+    "facebook/vjepa2-vitl-fpc16-256-ssv2": _vjepa2(1024, 24, 16, 4.0, frames=16),
+    "facebook/vjepa2-vitl-fpc32-256-diving48": _vjepa2(1024, 24, 16, 4.0, frames=32),
+    "facebook/vjepa2-vitg-fpc64-384-ssv2": _vjepa2(1408, 40, 22, 48 / 11, size=384),
+    "facebook/vjepa2-vitg-fpc32-384-diving48": _vjepa2(1408, 40, 22, 48 / 11, frames=32, size=384),
     "facebook/dinov2-base": _dinov2(768, 12, 12),
     "facebook/dinov2-large": _dinov2(1024, 24, 16),
     "facebook/dinov3-vitb16-pretrain-lvd1689m": _dinov3(768, 12, 12, 3072),
@@ -155,11 +219,16 @@ def _entry(
     )
 
 
-TUBES = Preprocessing(size=224, axes="TCHW")
-VJEPA2 = Preprocessing(size=256, resize=292, axes="TCHW")
-CROPPED = Preprocessing(size=224, resize=256, axes="CHW")
+VJEPA2 = CLIPS["vjepa2"].preprocessing
+CROPPED = Preprocessing(size=224, resize=256, axes="CHW", interpolation="bicubic")
+WHOLE = Fed(fps=6.25, preprocessing=Preprocessing(size=224, axes="TCHW"))
 SQUARE = Preprocessing(size=224, axes="CHW")
-V1_NOTE = "the checkpoint in transformers was trained for 1600 epochs on Kinetics-400, that of the first list for 1200"
+V1_NOTE = (
+    "the checkpoint in transformers was trained for 1600 epochs on Kinetics-400, that of the first list for 1200; "
+    "Brain-Score's plugin resizes to a square"
+)
+ENCODER = "the encoder alone, without its predictor"
+PROBED = "the encoder alone, with the file of the attentive classifier that was trained on it"
 PLAIN, MIT, NONCOMMERCIAL = "Apache-2.0", "MIT", "CC-BY-NC-4.0"
 DINOV3 = "DINOv3 License, to be accepted in the repository before the download"
 
@@ -168,21 +237,23 @@ ENTRIES = (
         "TimeSformer",
         "action recognition",
         "facebook/timesformer-base-finetuned-k400",
-        Preprocessing(size=224, resize=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225), axes="TCHW"),
+        CLIPS["timesformer"].preprocessing,
         NONCOMMERCIAL,
-        fps=8.0,
+        fps=CLIPS["timesformer"].rate(8),
         frames=(8, 8),
         layers=14,
         millions=121.26,
-        note="the authors' own checkpoint (divided space-time, 8 frames, Kinetics-400), not MMAction2's retrained one",
+        note="the authors' own checkpoint (divided space-time, 8 frames, Kinetics-400), not MMAction2's retrained one; "
+        "every 32nd of 30 frames per second, as in its training; Brain-Score's plugin has 8 per second",
+        plugin=Fed(fps=8.0, preprocessing=CLIPS["timesformer"].preprocessing),
     ),
     _entry(
         "ViViT",
         "action recognition",
         "google/vivit-b-16x2-kinetics400",
-        Preprocessing(size=224, resize=256, mean=HALF, std=HALF, axes="TCHW"),
+        CLIPS["vivit"].preprocessing,
         MIT,
-        fps=12.5,
+        fps=CLIPS["vivit"].fps,
         frames=(32, 32),
         layers=14,
         millions=88.65,
@@ -194,11 +265,12 @@ ENTRIES = (
         "MCG-NJU/videomae-base",
         TUBES,
         NONCOMMERCIAL,
-        fps=6.25,
+        fps=CLIPS["videomae"].fps,
         frames=(16, 16),
         layers=14,
         millions=86.23,
         note=V1_NOTE,
+        plugin=WHOLE,
     ),
     _entry(
         "VideoMAE-V1-L",
@@ -206,11 +278,12 @@ ENTRIES = (
         "MCG-NJU/videomae-large",
         TUBES,
         NONCOMMERCIAL,
-        fps=6.25,
+        fps=CLIPS["videomae"].fps,
         frames=(16, 16),
         layers=26,
         millions=303.86,
         note=V1_NOTE,
+        plugin=WHOLE,
     ),
     *(
         _entry(
@@ -219,22 +292,63 @@ ENTRIES = (
             f"facebook/vjepa2-vit{letter.lower()}-fpc64-256",
             VJEPA2,
             MIT,
-            fps=4.0,
+            fps=CLIPS["vjepa2"].fps,
             frames=(2, 64),
             layers=layers,
             millions=millions,
-            note="the encoder alone, without its predictor",
+            note=ENCODER,
         )
         for letter, layers, millions in (("L", 26, 303.89), ("H", 34, 631.65), ("G", 42, 1012.17))
     ),
+    *(
+        _entry(
+            f"VideoMAE-V1-{letter}-{data}",
+            "action recognition",
+            f"MCG-NJU/videomae-{size}-finetuned-{tuned}",
+            TUBES,
+            NONCOMMERCIAL,
+            fps=CLIPS["videomae"].fps,
+            frames=(16, 16),
+            layers=layers,
+            millions=millions,
+            note=f"fine-tuned on {text}; its head is not run",
+        )
+        for letter, size, data, tuned, text, layers, millions in (
+            ("B", "base", "Kinetics400", "kinetics", "Kinetics-400", 13, 86.23),
+            ("B", "base", "smthsmthv2", "ssv2", "Something-Something v2", 13, 86.23),
+            ("L", "large", "Kinetics400", "kinetics", "Kinetics-400", 25, 303.86),
+            ("H", "huge", "Kinetics400", "kinetics", "Kinetics-400", 33, 631.6),
+        )
+    ),
+    *(
+        _entry(
+            name,
+            group,
+            f"facebook/vjepa2-{part}",
+            VJEPA2 if "256" in part else replace(VJEPA2, size=384, resize=438),
+            MIT,
+            fps=CLIPS["vjepa2"].fps,
+            frames=(2, most),
+            layers=layers,
+            millions=millions,
+            note=note,
+        )
+        for name, group, part, most, layers, millions, note in (
+            ("V-JEPA2-G-384", "masked autoencoder", "vitg-fpc64-384", 64, 42, 1012.17, ENCODER),
+            ("V-JEPA2-L-smthsmthv2", "action recognition", "vitl-fpc16-256-ssv2", 16, 26, 303.89, PROBED),
+            ("V-JEPA2-L-diving48", "action recognition", "vitl-fpc32-256-diving48", 32, 26, 303.89, PROBED),
+            ("V-JEPA2-G-384-smthsmthv2", "action recognition", "vitg-fpc64-384-ssv2", 64, 42, 1012.17, PROBED),
+            ("V-JEPA2-G-384-diving48", "action recognition", "vitg-fpc32-384-diving48", 32, 42, 1012.17, PROBED),
+        )
+    ),
     _entry(
-        "Hiera-B", "masked autoencoder", "facebook/hiera-base-224-hf", SQUARE, NONCOMMERCIAL, layers=24, millions=50.76
+        "Hiera-B", "masked autoencoder", "facebook/hiera-base-224-hf", CROPPED, NONCOMMERCIAL, layers=24, millions=50.76
     ),
     _entry(
         "Hiera-L",
         "masked autoencoder",
         "facebook/hiera-large-224-hf",
-        SQUARE,
+        CROPPED,
         NONCOMMERCIAL,
         layers=48,
         millions=212.59,
@@ -287,6 +401,7 @@ ENTRIES = (
             mean=(0.48145466, 0.4578275, 0.40821073),
             std=(0.26862954, 0.26130258, 0.27577711),
             axes="CHW",
+            interpolation="bicubic",
         ),
         PLAIN,
         layers=25,

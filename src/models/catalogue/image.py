@@ -1,10 +1,12 @@
 """Networks of images: Brain-Score's plugins that load with maintained packages, else torchvision and timm."""
 
-from .entry import IMAGE, ModelEntry, Preprocessing, Weights, of_torchvision
+from .entry import IMAGE, Fed, ModelEntry, Preprocessing, Weights, of_torchvision
 
 ANY = (1, float("inf"))
 SQUARE = Preprocessing(size=224, axes="CHW")
+CENTRAL = Preprocessing(size=224, resize=256, axes="CHW")
 SCALING = "https://epfl-neuroailab-scalinglaws.s3.eu-north-1.amazonaws.com/checkpoints"
+UNSTATED = "none stated by the publisher"
 RESIZED = "the short side is resized to 256 px and the centre cropped; Brain-Score's plugin resizes to a square"
 
 
@@ -18,13 +20,14 @@ def _wsl(depth: int, millions: float, digest: str) -> ModelEntry:
     url = f"https://download.pytorch.org/models/{file}"
     weights = Weights(file=file, url=url, licence="CC-BY-NC-4.0", sha256=digest)
     name = f"resnext101_32x{depth}d_wsl"
-    return _entry(name, "network", millions, 35, argument=f"image_nets:{name}", weights=weights, preprocessing=SQUARE)
+    more = {"preprocessing": CENTRAL, "plugin": Fed(fps=25.0, preprocessing=SQUARE), "note": RESIZED}
+    return _entry(name, "network", millions, 35, argument=f"image_nets:{name}", weights=weights, **more)
 
 
 def _scaling(name: str, builder: str, millions: float, layers: int, extra: str = "") -> ModelEntry:
-    weights = Weights(file=f"{name}_ep300.pt", url=f"{SCALING}/{name}/ep300.pt", key="state")
-    preprocessing = Preprocessing(size=224, resize=256, axes="CHW")
-    more = {"weights": weights, "preprocessing": preprocessing, "extra": extra, "note": RESIZED}
+    weights = Weights(file=f"{name}_ep300.pt", url=f"{SCALING}/{name}/ep300.pt", licence=UNSTATED, key="state")
+    more = {"weights": weights, "preprocessing": CENTRAL, "extra": extra, "note": RESIZED}
+    more["plugin"] = Fed(fps=25.0, preprocessing=SQUARE)
     return _entry(name, "network", millions, layers, argument=f"image_nets:{builder}", **more)
 
 

@@ -1,9 +1,14 @@
 """Small networks of the visual sciences whose packages no longer install; built here from their papers."""
 
-from .entry import IMAGE, VIDEO, ModelEntry, Preprocessing, Weights, conversion
+from .entry import IMAGE, VIDEO, Fed, ModelEntry, Preprocessing, Weights, conversion
 
 STILL = {"kind": IMAGE, "source": "network", "fps": 25.0, "frames": (1, float("inf"))}
 STRAIGHT = Preprocessing(size=224, axes="CHW")
+CENTRAL = Preprocessing(size=224, resize=256, axes="CHW")
+HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "axes": "CHW"}
+SQUASHED = "Brain-Score's plugin resizes to a square"
+AS_PLUGIN = Fed(fps=25.0, preprocessing=STRAIGHT)
+UNSTATED = "none stated by the publisher"
 PATCHES = "https://brainscore-storage.s3.amazonaws.com/brainscore-vision/models/hmax/universal_patch_set.mat"
 ARRAYS = "https://brainscore-vision.s3.amazonaws.com/temporal_model_motion_net/motion_net.h5"
 
@@ -22,8 +27,9 @@ def _vonenet(name: str, file: str, note: str) -> ModelEntry:
         millions=25.58,
         layers=18,
         weights=Weights(file=file, url=address, licence="GPL-3.0", key="state_dict"),
-        preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), axes="CHW"),
-        note=note,
+        preprocessing=Preprocessing(size=224, resize=256, **HALF),
+        note=f"{note}; {SQUASHED}",
+        plugin=Fed(fps=25.0, preprocessing=Preprocessing(size=224, **HALF)),
         **STILL,
     )
 
@@ -35,7 +41,7 @@ ENTRIES = (
         argument="hmax:hmax",
         millions=1.31,
         layers=8,
-        weights=_converted("hmax", PATCHES, "hmax_universal_patch_set.safetensors", "see maxlab.neuro.georgetown.edu"),
+        weights=_converted("hmax", PATCHES, "hmax_universal_patch_set.safetensors", UNSTATED),
         preprocessing=STRAIGHT,
         **STILL,
     ),
@@ -49,7 +55,7 @@ ENTRIES = (
         fps=25.0,
         frames=(1, float("inf")),
         layers=2,
-        weights=_converted("MotionNet", ARRAYS, "motionnet.safetensors", "see doi.org/10.1523/JNEUROSCI.2760-19.2020"),
+        weights=_converted("MotionNet", ARRAYS, "motionnet.safetensors", UNSTATED),
         preprocessing=Preprocessing(size=112, mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)),
         note="filters as in the benchmark's first list, with x and y exchanged relative to the training",
     ),
@@ -63,11 +69,13 @@ ENTRIES = (
             file="alexnet_train_60_epochs_lr0.001-b4aa5238.pth.tar",
             url="https://bitbucket.org/robert_geirhos/texture-vs-shape-pretrained-models/raw/"
             "0008049cd10f74a944c6d5e90d4639927f8620ae/alexnet_train_60_epochs_lr0.001-b4aa5238.pth.tar",
-            licence="see github.com/rgeirhos/texture-vs-shape",
+            licence=UNSTATED,
             sha256="b4aa5238",
             key="state_dict",
         ),
-        preprocessing=STRAIGHT,
+        preprocessing=CENTRAL,
+        note=SQUASHED,
+        plugin=AS_PLUGIN,
         **STILL,
     ),
     ModelEntry(
@@ -83,8 +91,9 @@ ENTRIES = (
             sha256="1d3f7974",
             key="state_dict",
         ),
-        preprocessing=STRAIGHT,
-        note="each area after its last time step",
+        preprocessing=CENTRAL,
+        note=f"each area after its last time step; {SQUASHED}",
+        plugin=AS_PLUGIN,
         **STILL,
     ),
     _vonenet(

@@ -31,7 +31,7 @@ def _hiera(letter: str, file: str, millions: float, layers: int) -> ModelEntry:
         "note": "masked autoencoder, fine-tuned on Kinetics-400",
     }
     name = f"Hiera-Video-{letter}"
-    return _entry(name, "network", millions, layers, 6.25, (16, 16), argument=f"hiera:{name}", **more)
+    return _entry(name, "network", millions, layers, 7.5, (16, 16), argument=f"hiera:{name}", **more)
 
 
 ENTRIES = (

@@ -2,18 +2,29 @@
 
 from math import inf
 
-from .entry import VIDEO, ModelEntry, Preprocessing, Weights, conversion
+from .entry import VIDEO, Fed, ModelEntry, Preprocessing, Weights, conversion
 
 ACTIONS, MASKED, TEXT = "action recognition", "masked autoencoder", "text-video"
 ANY = (1, inf)
 
-WHOLE = Preprocessing(size=224)
+TUBES = Preprocessing(size=224, resize=224)
+CROPPED = Preprocessing(size=224, resize=256)
 UNSCALED = Preprocessing(size=224, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 CROP_256 = Preprocessing(size=256, resize=256)
 GREY_WHOLE = Preprocessing(size=224, mean=(0.45,) * 3, std=(0.225,) * 3)
+AS_PLUGIN = Fed(fps=6.25, preprocessing=GREY_WHOLE)
+PLAIN_PLUGIN = Fed(fps=6.25, preprocessing=UNSCALED)
+SQUASHED = "Brain-Score's plugin resizes to a square"
+NOT_SCALED = f"{SQUASHED} and does not normalise"
 GREY = Preprocessing(size=224, resize=224, mean=(0.45,) * 3, std=(0.225,) * 3)
 GREY_CROPPED = Preprocessing(size=224, resize=256, mean=(0.45,) * 3, std=(0.225,) * 3)
-CLIP = Preprocessing(size=224, mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+CLIP = Preprocessing(
+    size=224,
+    resize=224,
+    interpolation="bicubic",
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+)
 
 MMACTION = "https://download.openmmlab.com/mmaction/v1.0/recognition"
 IBM = "https://github.com/IBM/action-recognition-pytorch/releases/download/weights-v0.1"
@@ -51,7 +62,15 @@ Facts = tuple[float, float, tuple[float, float], int]
 
 
 def _own(
-    file: str, name: str, group: str, *, facts: Facts, preprocessing: Preprocessing, weights: Weights, note=""
+    file: str,
+    name: str,
+    group: str,
+    *,
+    facts: Facts,
+    preprocessing: Preprocessing,
+    weights: Weights,
+    note="",
+    plugin: Fed | None = None,
 ) -> ModelEntry:
     """Return the entry of a network; facts: millions of parameters, fps, (min, max) frames of a pass, layers."""
     millions, fps, frames, layers = facts
@@ -68,6 +87,7 @@ def _own(
         preprocessing=preprocessing,
         weights=weights,
         note=note,
+        plugin=plugin,
     )
 
 
@@ -86,7 +106,8 @@ def _i3d_ssv2(depth: int, millions: float) -> ModelEntry:
         f"I3D-R{depth}-smthsmthv2",
         ACTIONS,
         facts=(millions, 25.0, ANY, 6),
-        preprocessing=Preprocessing(size=256),
+        preprocessing=CROP_256,
+        plugin=Fed(fps=25.0, preprocessing=Preprocessing(size=256)),
         weights=_public(f"{IBM}/SSV2-I3D-ResNet-{depth}-f32.pth.tar", "Apache-2.0", "state_dict"),
         note="no stride in time, as in its training; the first list ran the same weights with one in three stages",
     )
@@ -168,22 +189,23 @@ ENTRIES: tuple[ModelEntry, ...] = (
     _i3d_ssv2(101, 85.6),
     _own(
         "videomae_v2",
-        "VideoMAE-V2-B",
+        "InternVideo1-VideoMAE-B",
         MASKED,
         facts=(86.2, 6.25, (16, 16), 14),
-        preprocessing=UNSCALED,
+        preprocessing=TUBES,
         weights=_public(
             "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/internvideo/pretrain/videomae/vit_b_hybrid_pt_800e.pth",
             "Apache-2.0",
         ),
-        note="pixels in [0, 1], not normalised, as in the first list and in the publisher's feature extraction",
+        note=f"InternVideo's VideoMAE, which the benchmark's first list calls VideoMAE-V2-B; {NOT_SCALED}",
+        plugin=PLAIN_PLUGIN,
     ),
     _own(
         "videomae_v2",
         "VideoMAE-V2-B-distilled",
         MASKED,
         facts=(86.8, 6.25, (16, 16), 15),
-        preprocessing=WHOLE,
+        preprocessing=TUBES,
         weights=_public(
             "https://huggingface.co/OpenGVLab/VideoMAE2/resolve/main/distill/vit_b_k710_dl_from_giant.pth",
             "CC-BY-NC-4.0",
@@ -195,38 +217,42 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VideoMAE-V2-G",
         MASKED,
         facts=(1011.6, 6.25, (16, 16), 42),
-        preprocessing=UNSCALED,
+        preprocessing=TUBES,
         weights=Weights(
             file="vit_g_hybrid_pt_1200e.pth",
             licence="CC-BY-NC-4.0",
             how="get mae-g/vit_g_hybrid_pt_1200e.pth from the Hugging Face repository OpenGVLab/VideoMAE2, or by the "
             "request form of github.com/OpenGVLab/VideoMAEv2, and put it there",
         ),
-        note="pixels in [0, 1], not normalised, as in the first list and in the publisher's feature extraction",
+        note=NOT_SCALED,
+        plugin=PLAIN_PLUGIN,
     ),
     _own(
         "mae_st",
         "MAE-ST-L",
         MASKED,
-        facts=(304.1, 6.25, (16, 16), 26),
-        preprocessing=GREY_WHOLE,
+        facts=(304.1, 7.5, (16, 16), 26),
+        preprocessing=GREY_CROPPED,
         weights=_mae_st("large"),
+        note=f"{SQUASHED}, at 6.25 frames per second",
+        plugin=AS_PLUGIN,
     ),
     _own(
         "mae_st",
         "MAE-ST-G",
         MASKED,
-        facts=(631.9, 6.25, (16, 16), 34),
-        preprocessing=GREY_WHOLE,
+        facts=(631.9, 7.5, (16, 16), 34),
+        preprocessing=GREY_CROPPED,
         weights=_mae_st("huge"),
-        note="ViT-Huge; the name is the first list's",
+        note=f"ViT-Huge; the name is the first list's; {SQUASHED}, at 6.25 frames per second",
+        plugin=AS_PLUGIN,
     ),
     _own(
         "vjepa",
         "V-JEPA-L",
         MASKED,
         facts=(303.9, 6.25, (16, 16), 26),
-        preprocessing=WHOLE,
+        preprocessing=CROPPED,
         weights=_jepa("vitl16"),
     ),
     _own(
@@ -234,7 +260,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "V-JEPA-H",
         MASKED,
         facts=(631.6, 6.25, (16, 16), 34),
-        preprocessing=WHOLE,
+        preprocessing=CROPPED,
         weights=_jepa("vith16"),
     ),
     _own(
@@ -242,7 +268,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         "VJEPA-Temporal",
         MASKED,
         facts=(303.9, 20 / 3, (16, 16), 26),
-        preprocessing=WHOLE,
+        preprocessing=CROPPED,
         weights=_jepa("vitl16"),
         note="a frame every 150 ms; the size in the first list is not documented: this is V-JEPA-L; the averaged "
         "encoder (target_encoder), which the publisher evaluates",

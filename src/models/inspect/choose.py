@@ -1,14 +1,16 @@
 """Choice of layers: the calls and parts of modules that are layers by default, and any layer that a user names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 
-from ...utils import BadInput, unknown_name
+from ...utils import BadInput, digest, unknown_name
 from ..spec import Model
-from .outputs import LAST, Call, Place, located, survey
+from .outputs import LAST, Call, Place, located, sizes, survey
+from .steps import Split, declared
 
 EVERY_CALL = 0
 
@@ -104,7 +106,7 @@ def with_layers(model: Model, names: Sequence[str], device: str) -> Model:
             raise unknown_name(f"layer of {model.name}", name, _known(model))
     others = [name for name in dict.fromkeys(names) if name not in model.layers]
     if not others:
-        return replace(model, layers={n: axes for n, axes in model.layers.items() if n in names}, left_out={})
+        return only(replace(model, left_out={}), names)
     counts = frame_counts(model)
     batch, longer = (clips(model, 2, n, device) for n in (counts[0], counts[-1]))
     chosen, left = expanded(model.module, others, batch, longer if len(counts) > 1 else None)
@@ -121,7 +123,16 @@ def with_layers(model: Model, names: Sequence[str], device: str) -> Model:
         return process(layer, output) if process else output
 
     both = read if model.process_output or added.process_output else None
-    return replace(model, layers={layer: found[layer] for layer in order}, process_output=both, left_out={})
+    hidden = tuple(layer for layer in order if layer in (*model.without_time, *added.without_time))
+    return replace(
+        model, layers={layer: found[layer] for layer in order}, process_output=both, left_out={}, without_time=hidden
+    )
+
+
+def only(model: Model, names: Collection[str]) -> Model:
+    """Return the model with those of its layers that are named, in its order."""
+    layers = {layer: axes for layer, axes in model.layers.items() if layer in names}
+    return replace(model, layers=layers, without_time=tuple(layer for layer in model.without_time if layer in layers))
 
 
 def _order(module: nn.Module, layers: Sequence[str], batch: Tensor) -> list[str]:
@@ -139,3 +150,50 @@ def _order(module: nn.Module, layers: Sequence[str], batch: Tensor) -> list[str]
 def _known(model: Model) -> list[str]:
     """Return the declared layers and all modules of the network."""
     return list(dict.fromkeys([*model.layers, *(path for path, _ in model.module.named_modules() if path)]))
+
+
+def with_axes(model: Model, axes: Mapping[str, str], device: str) -> Model:
+    """Return the model with axes that a user has declared, {layer or pattern: axes as in `steps.parsed`}.
+
+    Time in an axis of tokens becomes an axis of its own. Raises BadInput for a pattern that is no layer and for axes
+    that the layer's output does not have.
+    """
+    from .probe import clips, frame_counts
+
+    batch = clips(model, 2, frame_counts(model)[0], device)
+    shapes = sizes(model.module, list(model.layers), batch, model.process_output)
+    layers, splits = dict(model.layers), {}
+    for pattern, text in axes.items():
+        fitting = [layer for layer in model.layers if fnmatchcase(layer, pattern)]
+        if not fitting:
+            raise unknown_name(f"layer of {model.name}", pattern, model.layers)
+        for layer in fitting:
+            layers[layer], splits[layer] = _declared(model, layer, shapes[layer][1:], text)
+
+    def read(layer: str, output: Any) -> Any:
+        output = model.process_output(layer, output) if model.process_output else output
+        split: Split | None = splits.get(layer)
+        return split.unfolded(output) if split else output
+
+    return replace(
+        model,
+        layers=layers,
+        process_output=read if any(splits.values()) else model.process_output,
+        without_time=tuple(layer for layer in model.without_time if "T" not in layers[layer]),
+        digest=digest([model.digest, sorted(axes.items())]) if model.digest else "",
+    )
+
+
+def _declared(model: Model, layer: str, shape: tuple[int, ...], text: str) -> tuple[str, Split | None]:
+    """Return letters and division of one layer; BadInput where its output has other axes."""
+    try:
+        letters, split = declared(shape, text)
+    except ValueError:
+        raise BadInput(
+            f"{model.name}, layer {layer}: axes '{text}' for an output of {' x '.join(map(str, shape))} "
+            f"({model.layers[layer]}); expected a letter of TCHWK for each, T at most once, or in brackets the "
+            "steps of an axis that contains time: (T8K), (KT8), (1+T8K) behind a class token"
+        ) from None
+    if model.kind == "image" and "T" in letters:
+        raise BadInput(f"{model.name}, layer {layer}: axes '{text}' for a model of single frames; expected none with T")
+    return letters, split

@@ -1,7 +1,7 @@
 """Probe passes of a model on random frames, to detect the axes of its layers or to verify the declared ones."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..spec import Model
 from .axes import SAMPLES, InputAxes, batch_first, detect, mismatches, reader
 from .choose import expanded
 from .outputs import sizes
+from .steps import Split
 
 HEIGHT, WIDTH = 96, 128
 FEW_FRAMES = 4
@@ -55,16 +56,22 @@ def verify(model: Model, device: str) -> None:
         raise BadInput(f"{model.name}: " + "; ".join(faults))
 
 
-def detected(model: Model, device: str, choose: bool = False) -> Model:
+def detected(
+    model: Model,
+    device: str,
+    choose: bool = False,
+    hints: Callable[[int, int], Sequence[Split]] = lambda _size, _frames: (),
+) -> Model:
     """Return the model with the detected axes of its layers, and a process_output if an output must be arranged.
 
     Raises BadInput for a layer that cannot be read. With `choose` the layers are modules, of which every call and every
-    key of an output is a layer (see `choose.expanded`); those that cannot be read are left out, unless all are.
+    key of an output is a layer (see `choose.expanded`); those that cannot be read are left out, unless all are. hints:
+    as in `axes.detect`. Layers of a video model without time are noted.
     """
     counts = frame_counts(model)
     # two samples: a network that normalises over the batch refuses one
     first = clips(model, SAMPLES[0], counts[0], device)
-    where = _image_axes(first) if model.kind == "image" else _clip_axes(model, first, counts[0], device)
+    where = _image_axes(first) if model.kind == "image" else clip_axes(model, first, counts[0], device)
 
     def probe(samples: int, n_frames: int) -> Tensor:
         return clips(model, samples, n_frames, device)
@@ -72,7 +79,7 @@ def detected(model: Model, device: str, choose: bool = False) -> Model:
     names, left = list(model.layers), {}
     if choose:
         names, left = expanded(model.module, names, first, probe(SAMPLES[0], counts[1]) if len(counts) > 1 else None)
-    found, refused = detect(model.module, names, probe, where, counts)
+    found, refused = detect(model.module, names, probe, where, counts, hints)
     left |= refused
     if left and not (choose and found):
         raise BadInput(f"{model.name}: " + "; ".join(f"layer {layer}: {reason}" for layer, reason in left.items()))
@@ -81,7 +88,15 @@ def detected(model: Model, device: str, choose: bool = False) -> Model:
         layers = {layer: axes.replace("T", "C") for layer, axes in layers.items()}
     as_declared = batch_first(found) and _all_tensors(model, list(layers), first)
     process = None if as_declared else reader(model.module, found)
-    return replace(model, layers=layers, process_output=process, left_out=left)
+    hidden = timeless(layers) if model.kind == "video" and counts[-1] > 1 else ()
+    return replace(model, layers=layers, process_output=process, left_out=left, without_time=hidden)
+
+
+def timeless(layers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the layers of a video model that may contain time that was not found: tokens, or all if none has time."""
+    if not any("T" in axes for axes in layers.values()):
+        return tuple(layers)
+    return tuple(layer for layer, axes in layers.items() if "K" in axes and "T" not in axes)
 
 
 def _all_tensors(model: Model, layers: list[str], batch: Tensor) -> bool:
@@ -94,7 +109,7 @@ def _image_axes(batch: Tensor) -> InputAxes:
     return InputAxes(None, 2, 3) if batch.ndim == 4 else InputAxes(None, None, None)
 
 
-def _clip_axes(model: Model, batch: Tensor, n_frames: int, device: str) -> InputAxes:
+def clip_axes(model: Model, batch: Tensor, n_frames: int, device: str) -> InputAxes:
     """Return the axes of a batch of clips.
 
     T is the axis along which a change of the last frame is at one position, C the one of size 3; H is before W.

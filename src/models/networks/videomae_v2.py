@@ -50,7 +50,7 @@ def build(dim: int, depth: int, heads: int, hidden: int, patch: int, distilled=F
 
 BASE = partial(build, 768, 12, 12, 3072, 16)
 BUILDERS = {
-    "VideoMAE-V2-B": BASE,
+    "InternVideo1-VideoMAE-B": BASE,
     "VideoMAE-V2-B-distilled": partial(BASE, distilled=True),
     "VideoMAE-V2-G": partial(build, 1408, 40, 16, 6144, 14),
 }

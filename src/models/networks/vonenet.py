@@ -23,7 +23,7 @@ GAIN = 25.0
 BOTTLENECK = 64
 BLOCKS = (3, 4, 6, 3)
 ORIENTATION_DEG = ((-22.5, 22.5, 67.5, 112.5, 157.5), (66, 49, 77, 54))
-FREQUENCY_PER_DEG = ((0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6), (4, 4, 8, 25, 32, 26, 28))
+FREQUENCY_PER_DEG = ((0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0), (4, 4, 8, 25, 32, 26, 28, 12))
 # counts of the envelope's widths in cycles, rows along the wave, columns across it
 LOG_ENVELOPE = np.linspace(-1, 0.2, 6)
 ENVELOPES = np.array([[2, 0, 1, 0, 0], [8, 9, 4, 1, 0], [1, 2, 19, 17, 3], [0, 0, 1, 7, 4], [0, 0, 0, 0, 0]])

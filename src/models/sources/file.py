@@ -1,9 +1,10 @@
 """Source of models: a user's function, `path/to/file.py:function` or `package.module:function`.
 
-The function returns a Model, which is used without changes, or a torch module. The input of a torch module is images
-or clips, whichever it accepts, resized to 224 x 224 px and normalised as for ImageNet, at 25 frames per second; size
-and rate are options. Its layers are its top-level modules, containers replaced by their children
-(`inspect.outputs.blocks`), one layer per call and per key of an output (`inspect.choose.expanded`).
+The function returns a Model, which is used without changes, or a torch module. The input of a torch module is images or
+clips, whichever it accepts, resized to 224 x 224 px and normalised as for ImageNet, at 25 frames per second; size and
+rate are options. A video network of transformers has the size, frames and rate of its class and configuration. Its
+layers are its top-level modules, containers replaced by their children (`inspect.outputs.blocks`), one layer per call
+and per key of an output (`inspect.choose.expanded`).
 """
 
 import ast
@@ -21,8 +22,10 @@ import numpy as np
 from ...utils import BadInput, array_digest, digest, file_digest, unknown_name
 from ...watch import executed, importable
 from ..errors import error_line
+from ..preprocessing import preprocessor
 from ..spec import Model, check_input
 from ..weights import without_weights
+from .described import as_clips, clips_of, described
 
 if TYPE_CHECKING:
     import torch
@@ -176,7 +179,8 @@ def as_model(
     """Return a user's network, or their Model, as a Model called `name` on the device; BadInput for anything else.
 
     input_size: height and width of a network's input, px, 224 x 224 by default; fps: its frames per second, 25 by
-    default. A Model fixes its input; only the rate of one of single frames can be chosen.
+    default, both of its class for a video network of transformers. A Model fixes its input; only the rate of one of
+    single frames can be chosen.
     """
     import torch
 
@@ -190,7 +194,10 @@ def as_model(
     if not isinstance(made, torch.nn.Module):
         raise BadInput(f"{name} is of type {type(made).__name__}; expected a torch.nn.Module or a Model record")
     module, _ = unwrapped(name, made)
-    return _wrapped(name, module.eval().to(device), device, input_size or SIZE, fps or FPS)
+    module = module.eval().to(device)
+    if clips_of(getattr(module, "config", None)) is not None:
+        return _of_transformers(name, module, device, input_size, fps)
+    return _wrapped(name, module, device, input_size, fps)
 
 
 def _checked(reference: str, model: Model, device: str) -> Model:
@@ -228,19 +235,54 @@ def _preprocessor(axes: str, size: tuple[int, int]) -> Callable[[np.ndarray], "t
     return preprocess
 
 
-def _wrapped(reference: str, module: "torch.nn.Module", device: str, size: tuple[int, int], fps: float) -> Model:
+def _of_transformers(
+    reference: str, module: "torch.nn.Module", device: str, size: tuple[int, int] | None, fps: float | None
+) -> Model:
+    """Return a user's video network of transformers with the input of its class and configuration."""
+    from ..inspect.probe import detected
+
+    read = described(module.config)
+    preprocessing = read.preprocessing if size is None else replace(read.preprocessing, size=size, resize=0)
+    module = as_clips(module, module.config)
+    model = Model(
+        name=reference,
+        module=module,
+        preprocess=preprocessor(preprocessing),
+        layers=dict.fromkeys(_blocks_with_head(module), ""),
+        kind="video",
+        fps=float(fps or read.fps),
+        digest="",
+        num_frames=read.frames,
+        notes=() if fps else read.notes,
+    )
+    return detected(model, device, choose=True, hints=read.hints)
+
+
+def _blocks_with_head(module: "torch.nn.Module") -> list[str]:
+    """Return the default layers, those of the network below a head in its place (VideoMAEForVideoClassification)."""
+    from ..inspect.outputs import blocks
+
+    inner, found = getattr(module, "base_model_prefix", ""), []
+    for name in blocks(module):
+        found += [f"{inner}.{path}" for path in blocks(module.get_submodule(inner))] if name == inner else [name]
+    return found
+
+
+def _wrapped(
+    reference: str, module: "torch.nn.Module", device: str, size: tuple[int, int] | None, fps: float | None
+) -> Model:
     """Return a user's network as a Model with detected input, layers and axes."""
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
-    axes, num_frames = _accepted_input(reference, module, device, size)
+    axes, num_frames = _accepted_input(reference, module, device, size or SIZE)
     model = Model(
         name=reference,
         module=module,
-        preprocess=_preprocessor(axes, size),
+        preprocess=_preprocessor(axes, size or SIZE),
         layers=dict.fromkeys(blocks(module), ""),
         kind="video" if "T" in axes else "image",
-        fps=float(fps),
+        fps=float(fps or FPS),
         digest="",
         num_frames=num_frames,
     )

@@ -1,37 +1,36 @@
 """Source of models: networks of Hugging Face's transformers, of the catalogue or of any repository or folder.
 
 The catalogue has the configurations of its networks. Weights are read from HF_HOME, as safetensors, or in torch's
-format without running code if a repository has nothing else. The preprocessing of a repository that is not in the
-catalogue is that of its preprocessor_config.json, at 25 frames per second for images and 8 for clips; a network that
-requires another one is loaded by a user's function that returns a Model.
+format without running code if a repository has nothing else. Preprocessing, frames and rate of a repository that is
+not in the catalogue are those of its processor and configuration (`described`); a network that requires others is
+loaded by a user's function that returns a Model.
 """
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...utils import BadInput, digest, first_names
-from ..catalogue import entry_of
-from ..catalogue.entry import ModelEntry, Preprocessing
+from ..catalogue import PLUGIN, entry_of
+from ..catalogue.entry import ModelEntry
 from ..catalogue.huggingface import ARCHITECTURES, Architecture
-from ..hub import hub_file, state_of, weights_here
+from ..checkpoints import inner_state
+from ..errors import error_line
+from ..hub import hub_file, optional_file, state_of, weights_here
 from ..preprocessing import preprocessor
 from ..spec import Model
+from .described import CLIP_FILES, as_clips, described
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-IMAGE_FPS, CLIP_FPS = 25.0, 8.0
 
 
 def source_files(repository: str) -> tuple[Path, ...]:
     """Return the files with the configurations, the preprocessing and the reading of weights."""
     here = Path(__file__).parents[1]
-    return tuple(here / part for part in ("catalogue/huggingface.py", "preprocessing.py", "checkpoints.py", "hub.py"))
+    parts = ("catalogue/huggingface.py", "preprocessing.py", "checkpoints.py", "hub.py", "sources/described.py")
+    return tuple(here / part for part in parts)
 
 
 def packages(repository: str) -> tuple[str, ...]:
@@ -41,16 +40,18 @@ def packages(repository: str) -> tuple[str, ...]:
 
 def ready(repository: str) -> str:
     """Return "yes", or the repository that loading fetches."""
-    return "yes" if weights_here(repository) else f"fetches {repository}"
+    plain = repository.removesuffix(PLUGIN)
+    return "yes" if weights_here(plain) else f"fetches {plain}"
 
 
 def load(repository: str, device: str, weights: bool = True) -> tuple[Model, str]:
     """Return the network, with its weights or its initial values, and the digest of configuration and preprocessing."""
-    if repository in ARCHITECTURES:
-        entry, architecture = entry_of("huggingface", repository), ARCHITECTURES[repository]
-        module = built(architecture, state_of(repository, architecture.keys) if weights else None, entry.name)
+    plain = repository.removesuffix(PLUGIN)
+    if plain in ARCHITECTURES:
+        entry, architecture = entry_of("huggingface", repository), ARCHITECTURES[plain]
+        module = built(architecture, state_of(plain, architecture.keys) if weights else None, entry.name)
         model = wrapped(entry, architecture, module.to(device))
-        return model, digest(["huggingface", repository, asdict(architecture), asdict(entry.preprocessing)])
+        return model, digest(["huggingface", plain, asdict(architecture), asdict(entry.preprocessing)])
     return _unlisted(repository, device, weights)
 
 
@@ -133,50 +134,66 @@ def token_reader(architecture: Architecture) -> Callable[[str, Any], "Tensor"]:
 
 def _unlisted(repository: str, device: str, weights: bool) -> tuple[Model, str]:
     """Return the network of a repository that is not in the catalogue, as its files describe it, and its digest."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
+    name = f"hf:{repository}"
     folder = hub_file(repository, ("config.json",)).parent
+    for file, _ in CLIP_FILES:
+        optional_file(repository, file)
     config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     config = getattr(config, "vision_config", config)  # vision part of a network of images and text
-    state = state_of(repository) if weights else None
-    cls = type(AutoModel.from_config(config)) if state is not None else None
-    module = AutoModel.from_config(config) if cls is None else _filled(cls, config, state, f"hf:{repository}")
-    preprocessing, frames = _described(folder, config)
+    build, cls = _class(name, config)
+    try:
+        module = build() if not weights else _filled(cls, config, _part(state_of(repository), build), name)
+    except BadInput:
+        raise
+    except Exception as error:  # a class of the installed transformers may refuse the configuration with any exception
+        raise BadInput(f"{name}: transformers cannot build its {cls.__name__} ({error_line(error)})") from error
+    read = described(config, folder)
+    module = as_clips(module, config).eval().to(device)
     model = Model(
-        name=f"hf:{repository}",
-        module=module.eval().to(device),
-        preprocess=preprocessor(preprocessing),
+        name=name,
+        module=module,
+        preprocess=preprocessor(read.preprocessing),
         layers=dict.fromkeys(blocks(module), ""),
-        kind="image" if preprocessing.axes == "CHW" else "video",
-        fps=IMAGE_FPS if preprocessing.axes == "CHW" else CLIP_FPS,
+        kind=read.kind,
+        fps=read.fps,
         digest="",
-        num_frames=frames,
+        num_frames=read.frames,
+        notes=read.notes,
     )
-    return detected(model, device, choose=True), digest(["hf", repository, config.to_dict(), asdict(preprocessing)])
+    recipe = digest(["hf", repository, config.to_dict(), asdict(read.preprocessing)])
+    return detected(model, device, choose=True, hints=read.hints), recipe
 
 
-def _described(folder: Path, config: Any) -> tuple[Preprocessing, tuple[float, float]]:
-    """Return the preprocessing in a repository's files, and the limits on the number of frames."""
-    path = folder / "preprocessor_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    n_frames = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", None)
-    known = settings.get("crop_size") if settings.get("do_center_crop") else settings.get("size")
-    size = _side(known) or _side(getattr(config, "image_size", 0)) or _side(getattr(config, "crop_size", 0))
-    if not size:
-        raise BadInput(f"{folder} has no image size in its configuration; load it by a function that returns a Model")
-    preprocessing = Preprocessing(size=size, axes="TCHW" if n_frames else "CHW")
-    if settings.get("do_center_crop") and (short := _side(settings.get("size"))):
-        preprocessing = replace(preprocessing, resize=max(short, size))
-    if settings.get("image_mean") and settings.get("image_std"):
-        preprocessing = replace(preprocessing, mean=tuple(settings["image_mean"]), std=tuple(settings["image_std"]))
-    return preprocessing, (n_frames, n_frames) if n_frames else (1, np.inf)
+def _class(name: str, config: Any) -> "tuple[Callable[[], nn.Module], type]":
+    """Return a function that builds the network of a configuration with initial values, and its class.
+
+    The class is that of AutoModel or, for the vision part of a network of several, the one named like the configuration
+    (XCLIPVisionConfig, XCLIPVisionModel). Raises BadInput if transformers has neither.
+    """
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+    mapped = MODEL_MAPPING.get(type(config), None)
+    cls = mapped[0] if isinstance(mapped, tuple) else mapped
+    named = type(config).__name__.removesuffix("Config") + "Model"
+    cls = cls or getattr(transformers, named, None)
+    if cls is None:
+        raise BadInput(
+            f"{name}: transformers {transformers.__version__} has no {named} for its {type(config).__name__}; load it "
+            "by a function of a file that returns the vision network: path/to/file.py:function"
+        )
+    return lambda: cls._from_config(config), cls
 
 
-def _side(size: Any) -> int:
-    """Return a side in px from the forms that configurations use, 0 if there is none."""
-    if isinstance(size, Mapping):
-        size = size.get("shortest_edge") or size.get("height")
-    return int(size[0] if isinstance(size, list | tuple) else size or 0)
+def _part(state: dict[str, Any], build: "Callable[[], nn.Module]") -> dict[str, Any]:
+    """Return the part of a state dict that holds the network; transformers removes the prefixes that it knows."""
+    import torch
+
+    with torch.device("meta"):
+        names = build().state_dict().keys()
+    return inner_state(state, names)

@@ -62,7 +62,7 @@ def build(argument: str, reduced: bool = False) -> "Built":
 def load(argument: str, device: str, weights: bool = True) -> tuple[Model, str]:
     """Return the network, with its weights or its initial values, and the digest of its code and preprocessing."""
     entry = entry_of("network", argument)
-    built = build(argument)
+    built = build(entry.argument)
     if weights:
         put_weights(entry, built)
     return wrapped(entry, built, device), recipe(entry)

@@ -40,27 +40,25 @@ def ready(name: str) -> str:
 def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
     """Return the network, with its weights or its initial values, and the digest of its preprocessing."""
     entry = entry_of("pytorchvideo", name)
-    network = build(name)
+    network = build(entry.argument)
     if weights:
         put_weights(entry, network)
-    return wrapped(entry, network, device), digest(["pytorchvideo", name, asdict(entry.preprocessing)])
+    return wrapped(entry, network, device), digest(["pytorchvideo", entry.argument, asdict(entry.preprocessing)])
 
 
 def build(name: str) -> "Built":
     """Return the network with its initial values."""
-    return NETWORKS[name]()
+    return NETWORKS[name](name)
 
 
-def slowfast() -> "Built":
-    """Return SlowFast 8x8, ResNet-50 (Feichtenhofer et al. 2019); both pathways are read before their fusion.
+def slowfast(name: str) -> "Built":
+    """Return a SlowFast 8x8 (Feichtenhofer et al. 2019); both pathways are read before their fusion.
 
     The frames of the slow pathway are evenly spaced over the clip, first and last included, as in its training.
     """
-    from pytorchvideo.models.hub import slowfast_r50
-
     from ..networks.built import Built
 
-    module = _quiet(slowfast_r50)
+    module = _hub(name)
     module.register_forward_pre_hook(lambda _module, inputs: ([_slow(inputs[0]), inputs[0]],))
     pathways = [f"blocks.{stage}.multipathway_blocks.{way}" for stage in range(STAGES) for way in range(2)]
     return Built(module, {**dict.fromkeys(pathways, "CTHW"), f"blocks.{STAGES + 1}": "C"})
@@ -75,20 +73,25 @@ def _slow(clips: "Tensor") -> "Tensor":
     return clips.index_select(2, steps)
 
 
-def x3d_m() -> "Built":
-    """Return X3D-M (Feichtenhofer 2020); its read-out is read before the softmax."""
-    from pytorchvideo.models.hub import x3d_m
-
+def stages(name: str) -> "Built":
+    """Return a network of consecutive stages; its read-out is read before the softmax and the mean over places."""
     from ..networks.built import Built
 
-    blocks = {f"blocks.{stage}": "CTHW" for stage in range(STAGES)}
-    return Built(_quiet(x3d_m), {**blocks, f"blocks.{STAGES}.proj": "THWC"})
+    module = _hub(name)
+    last = len(module.blocks) - 1
+    return Built(module, {**{f"blocks.{stage}": "CTHW" for stage in range(last)}, f"blocks.{last}.proj": "THWC"})
 
 
-def _quiet(build: "Callable[[], nn.Module]") -> "nn.Module":
-    """Return a network built without warnings; its activation functions use a deprecated compiler of torch."""
+def _hub(name: str) -> "nn.Module":
+    """Return a network of pytorchvideo; its activation functions use a deprecated compiler of torch, with warnings."""
+    from pytorchvideo.models import hub
+
     with warnings.catch_warnings(action="ignore"):
-        return build()
+        return getattr(hub, name)()
 
 
-NETWORKS: "dict[str, Callable[[], Built]]" = {"slowfast_r50": slowfast, "x3d_m": x3d_m}
+STAGED = ("x3d_xs", "x3d_s", "x3d_m", "x3d_l", "slow_r50", "i3d_r50", "c2d_r50", "csn_r101", "r2plus1d_r50")
+NETWORKS: "dict[str, Callable[[str], Built]]" = {
+    **dict.fromkeys(("slowfast_r50", "slowfast_r101"), slowfast),
+    **dict.fromkeys(STAGED, stages),
+}

@@ -16,6 +16,7 @@ from ..spec import Model
 from ..weights import explain_weight_errors, record_weight_file
 
 FPS = 25.0
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 def source_files(name: str) -> tuple[Path, ...]:
@@ -85,4 +86,12 @@ def described(configuration: dict) -> Preprocessing:
     share = configuration.get("crop_pct") or 0.875
     squash = configuration.get("crop_mode") == "squash"
     mean, std = tuple(configuration["mean"]), tuple(configuration["std"])
-    return Preprocessing(size=size, resize=0 if squash else int(size / share), mean=mean, std=std, axes="CHW")
+    interpolation = configuration.get("interpolation", "bicubic")
+    return Preprocessing(
+        size=size,
+        resize=0 if squash else int(size / share),
+        mean=mean,
+        std=std,
+        axes="CHW",
+        interpolation=interpolation if interpolation in INTERPOLATIONS else "bicubic",
+    )

@@ -27,7 +27,7 @@ REDUCED = (
     "UniFormer-V2-B",
     "UniFormer-V2-L",
     "MViT-V2-B-Kinetics400",
-    "VideoMAE-V2-B",
+    "InternVideo1-VideoMAE-B",
     "VideoMAE-V2-B-distilled",
     "VideoMAE-V2-G",
     "MAE-ST-L",
@@ -91,7 +91,7 @@ PUBLISHED = {
         published_shapes.as_mmaction(published_shapes.mvit_v2(**SMALL_MVIT, classes=174)),
         "state_dict",
     ),
-    "VideoMAE-V2-B": (
+    "InternVideo1-VideoMAE-B": (
         published_shapes.videomae_v2(768, 12, 3072, 16),
         published_shapes.videomae_v2(32, 3, 96, 16),
         "model",
@@ -143,7 +143,7 @@ def test_the_reduced_build_passes_the_extraction_checks(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["I3D-nonlocal", "UniFormer-V1", "UniFormer-V2-B", "VideoMAE-V2-B"])
+@pytest.mark.parametrize("name", ["I3D-nonlocal", "UniFormer-V1", "UniFormer-V2-B", "InternVideo1-VideoMAE-B"])
 def test_the_full_size_passes_the_checks(name):
     entry, built = MODELS[name], build(MODELS[name].argument)
     reinitialise(built.module, 1)
@@ -196,7 +196,7 @@ def test_a_generated_checkpoint_loads_strictly(name, tmp_path, monkeypatch):
     assert torch.isfinite(built.module.eval()(torch.zeros(1, 3, frames_of(entry), *[size_of(entry)] * 2))).all()
 
 
-@pytest.mark.parametrize("name", ["MAE-ST-L", "UniFormer-V1", "VideoMAE-V2-B"])
+@pytest.mark.parametrize("name", ["MAE-ST-L", "UniFormer-V1", "InternVideo1-VideoMAE-B"])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(name, tmp_path, monkeypatch):
     _, shapes, key = PUBLISHED[name]
     state = published_shapes.generated(shapes)

@@ -125,5 +125,5 @@ def test_unknown_arguments_are_refused(argument, message):
 
 
 def test_the_files_that_a_network_imports_are_watched():
-    names = {path.name for path in published.source_files("videomae_v2:VideoMAE-V2-B")}
+    names = {path.name for path in published.source_files("videomae_v2:InternVideo1-VideoMAE-B")}
     assert {"videomae_v2.py", "vit_parts.py", "preprocessing.py"} <= names
