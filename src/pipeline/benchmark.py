@@ -127,7 +127,7 @@ class Benchmark:
         """Return the activations to a dataset's stimuli, stored or computed."""
         record = self.run.record(name)
         stimuli = record.stimuli if role == "shown" else record.fitting.stimuli
-        return self.run.activations(self.activation_keys()[name, role], stimuli)
+        return self.run.activations(self.activation_keys()[name, role], stimuli, name)
 
     def key(self) -> ScoreKey:
         """Return the key of the score in the store."""

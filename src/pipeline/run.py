@@ -22,9 +22,9 @@ from ..data.custom import custom_file, is_custom
 from ..data.declare import Dataset, as_json, from_json
 from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
-from ..store import ActivationKey, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
+from ..store import ActivationKey, ActivationSink, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
 from ..utils import BadInput, array_digest, counted, digest, first_names, size_text
-from ..watch import importable, is_users, watching
+from ..watch import importable, is_users, stamp, watching
 from .contents import content_digest
 from .objects import Objects
 from .request import Reporter, Request, Stopped
@@ -40,10 +40,11 @@ SOURCES = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class OwnRecord:
-    """A custom dataset with the inputs of its code."""
+    """A custom dataset with the digest of its content and the inputs of its code."""
 
     declared: Dataset
     record: Record
+    digest: str
     inputs: dict[str, Any]
 
 
@@ -132,9 +133,10 @@ class Run:
             with watching() as seen:
                 declared = data.declaration(self.request.benchmark, name)
                 record = data.load(name, self.config)
-            for path in _stimulus_files(record):
-                seen.read(path)
-            self._own_records[name] = OwnRecord(declared, record, seen.inputs())
+                for path in _stimulus_files(record):
+                    seen.read(path)
+                found = content_digest(record, declared)
+            self._own_records[name] = OwnRecord(declared, record, found, seen.inputs())
             self._say_unwatched(declared.name, self._own_records[name].inputs)
         return self._own_records[name]
 
@@ -151,7 +153,7 @@ class Run:
         for name in filter(self._is_own, names):
             stored, found = self.data_metadata(name)["digest"], self._own(name)
             title = found.declared.name
-            if stored != content_digest(found.record, found.declared):
+            if stored != found.digest:
                 self.store.forget_metadata("data", Path(name).name, inputs=self._data_inputs(name))
                 self._data_metadata.pop(name)
                 self.report.say(
@@ -220,13 +222,15 @@ class Run:
         versions = {"av": version("av"), "numpy": version("numpy")}
 
         def make() -> Metadata:
+            self._records.pop(name, None)
             record = self.record(name)
             files = (*_stimulus_files(record), *data.files(name, self.config), *_sources("data", "fakenet"))
             return Metadata(_data_facts(record), files, versions)
 
         def make_own() -> Metadata:
+            self._own_records.pop(name, None)
             own = self._own(name)
-            facts = _data_facts(own.record) | {"digest": content_digest(own.record, own.declared)}
+            facts = _data_facts(own.record) | {"digest": own.digest}
             facts |= {"declaration": as_json(own.declared), "unwatched": own.inputs["unwatched"]}
             files = (
                 *_sources("data", "fakenet"),
@@ -256,6 +260,7 @@ class Run:
         name = self.request.model
 
         def make() -> Metadata:
+            vars(self).pop("_loaded", None)
             facts, loaded = self._model_facts(), self._loaded
             # the user's own files are watched
             files = [path for path in (*loaded.files, *models.source_files(name)) if not self._watches(path)]
@@ -313,8 +318,8 @@ class Run:
             fps=facts["fps"],
         )
 
-    def activations(self, key: ActivationKey, stimuli: Stimuli) -> Activations:
-        """Return the activations of a key; what the store lacks is computed."""
+    def activations(self, key: ActivationKey, stimuli: Stimuli, name: str) -> Activations:
+        """Return the activations of a key, to stimuli of the dataset `name`; what the store lacks is computed."""
         from ..extraction.projection import n_outputs
 
         features = self.model_metadata["features"]
@@ -326,15 +331,16 @@ class Run:
                 key,
                 sizes,
                 stimuli.ids,
-                lambda sink: self._extract(key, stimuli, sink),
+                lambda sink: self._extract(key, stimuli, name, sink),
                 rerun="activation" in self.request.rerun,
             )
         except Interrupted as interrupted:
             raise Stopped(str(interrupted)) from interrupted
 
-    def _extract(self, key: ActivationKey, stimuli: Stimuli, sink) -> None:
+    def _extract(self, key: ActivationKey, stimuli: Stimuli, name: str, sink: ActivationSink) -> None:
         from ..extraction.extract import extract
 
+        sink.confirm = self._unchanged_stimuli(stimuli, name)
         model = self._loaded.model
         if self._loaded.digest != key.model_digest:
             self.store.forget_metadata("model", key.model, inputs=self._model_inputs)
@@ -360,6 +366,24 @@ class Run:
                 progress=self.report.progress(f"{key.model} on {stimuli.name}"),
                 stop=self.report.stopping,
             )
+
+    def _unchanged_stimuli(self, stimuli: Stimuli, name: str) -> Callable[[Sequence[int]], None]:
+        """Return a function that raises BadInput if one of the stimuli of these indices is not as their digest says."""
+        before, known = list(map(stamp, stimuli.paths)), self.data_metadata(name)
+        # the digest that the key knows is that of the files from here on, except where nothing watches them
+        watched = name not in self.objects.datasets and not known.get("unwatched")
+        if watched and self._read_data_metadata(name)["digest"] != known["digest"]:
+            raise BadInput(f"{Path(name).name} changed during this run; run again when nothing changes it")
+
+        def confirm(indices: Sequence[int]) -> None:
+            for i in indices:
+                if stamp(stimuli.paths[i]) != before[i]:
+                    raise BadInput(
+                        f"{stimuli.paths[i]} changed while it was read; its activations are not kept: run again when "
+                        "nothing changes it"
+                    )
+
+        return confirm
 
     def _check_films(self, key: ActivationKey, stimuli: Stimuli) -> None:
         """Raise BadInput for a film that cannot be read to its end, or is shorter than the first bin."""

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,10 +34,13 @@ class ActivationSink:
     ----------
     done : numpy.ndarray, (n_stimuli,), bool
         Stimuli that are stored already.
+    confirm : callable
+        Called with the indices of finished stimuli before they are marked as done on the disk; it raises to prevent it.
     """
 
     def __init__(self, folder: Folder, files: LayerFiles, is_locked: Callable[[], bool]):
         self.done = folder.done.copy()
+        self.confirm: Callable[[Sequence[int]], None] = lambda stimuli: None
         self._folder, self._files, self._is_locked = folder, files, is_locked
         self._written: dict[int, dict[str, np.ndarray]] = {}
         self._pending: list[int] = []
@@ -92,6 +95,7 @@ class ActivationSink:
         if not self._is_locked():
             raise Interrupted(f"another process took over {self._folder.path} because this one did not renew its lock")
         if self._pending:
+            self.confirm(self._pending)
             with writing(self._folder.path, ACTIVATIONS_VARIABLE):
                 self._files.sync()
                 self._folder.done[self._pending] = True

@@ -3,23 +3,21 @@
 A cached run reads them instead of loading the model or the dataset.
 """
 
-import hashlib
-import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import encode_json, read_json, safe_name, write_atomic
-from ..utils import digest, file_digest
-from ..watch import checked
+from ..utils import BadInput, digest
+from ..watch import checked, file_state, files_checked, stamp
 from .entries import json_round_trip
 from .keys import PREFIX
 from .provenance import package_version, provenance
 
-# larger files are sampled
-COMPLETE_BYTES = 64 * 2**20
-SAMPLE_BYTES = 2**16
-SAMPLES = 256
+ATTEMPTS = 3
+# clocks of file systems lag behind
+LAG_NS = 50 * 10**6
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def metadata_identifier(kind: str, name: str, inputs: dict) -> str:
 def read_metadata(path: Path, identity: dict, update: bool) -> tuple[dict | None, str]:
     """Return (facts, "") of the metadata at `path`, or (None, reason) if they are absent or not valid.
 
-    identity: fields that the file must have. update: write the time of a file that was touched without a change of its
+    identity: fields that the file must have. update: write the state of a file that was touched without a change of its
     content, so that it need not be read again; metadata whose inputs cannot all be watched are then not valid.
     Raises DamagedFile, NewerFormat.
     """
@@ -63,6 +61,8 @@ def read_metadata(path: Path, identity: dict, update: bool) -> tuple[dict | None
     for name, wanted in identity.items():
         if stored.get(name) != wanted:
             return None, f"{name} changed"
+    if not isinstance(stored["files"], dict):
+        return None, "an earlier version of this program wrote it"
     for package, wanted in stored["versions"].items():
         if package_version(package) != wanted:
             return None, f"{package} is {package_version(package)}; it was {wanted}"
@@ -72,65 +72,47 @@ def read_metadata(path: Path, identity: dict, update: bool) -> tuple[dict | None
         reason = f"it {watched['unwatched'][0]}, which cannot be watched"
     if reason:
         return None, reason
-    touched = [item for item in stored["files"] if not _has_same_stat(item)]
-    for item in touched:
-        if not _has_same_content(item):
-            return None, f"{item['path']} changed"
+    reason, touched = files_checked(stored["files"])
+    if reason:
+        return None, reason
     if (touched or fresh) and update:
-        _write_times(path, stored | {"watched": fresh or watched})
+        _write_states(path, stored | {"files": stored["files"] | touched, "watched": fresh or watched})
     return stored["facts"], ""
 
 
-def encode_metadata(identity: dict, metadata: Metadata) -> bytes:
-    """Return the content of the file that holds `metadata`; the files that it names are read for their digests."""
-    files = [_described(Path(file)) for file in metadata.files]
+def made_while_unchanged(make: Callable[[], Metadata]) -> tuple[Metadata, dict[str, list]]:
+    """Return metadata and the states {path: state} of their files, which did not change while they were read.
+
+    make: reads all files anew whenever it is called. It is called again if a file may have changed meanwhile, as one
+    that was fetched. Raises BadInput for a file that keeps changing.
+    """
+    began, before = time.time_ns() - LAG_NS, {}
+    for _ in range(ATTEMPTS):
+        made = make()
+        after = {path: stamp(path) for path in (str(Path(file).absolute()) for file in made.files)}
+        if gone := [path for path, found in after.items() if found is None]:
+            raise BadInput(f"{gone[0]} is gone, although it was just read; run again when nothing changes it")
+        files = {path: file_state(path, whole=True) for path in after}
+        changed = [
+            path
+            for path, found in after.items()
+            if stamp(path) != found or (before[path] != found if path in before else found[2] >= began)
+        ]
+        if not changed:
+            return made, files
+        before = after
+    raise BadInput(f"{changed[0]} changed while it was read; run again when nothing changes it")
+
+
+def encode_metadata(identity: dict, metadata: Metadata, files: dict[str, list]) -> bytes:
+    """Return the content of the file that holds `metadata`, with the states of its files."""
     content = {**identity, "facts": json_round_trip(metadata.facts), "files": files}
     content |= {"watched": dict(metadata.watched)} if metadata.watched else {}
     return encode_json(content | {"versions": dict(metadata.versions), "provenance": provenance({})})
 
 
-def _write_times(path: Path, stored: dict) -> None:
-    files = [item | {"mtime_ns": os.stat(item["path"]).st_mtime_ns} for item in stored["files"]]
+def _write_states(path: Path, stored: dict) -> None:
     try:
-        write_atomic(path, encode_json(stored | {"files": files}))
+        write_atomic(path, encode_json(stored))
     except OSError:
         return
-
-
-def _described(path: Path) -> dict:
-    found = path.stat()
-    content = content_digest(path)
-    return {"path": str(path.absolute()), "bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "content": content}
-
-
-def _has_same_stat(item: dict) -> bool:
-    try:
-        found = os.stat(item["path"])
-    except OSError:
-        return False
-    return (found.st_size, found.st_mtime_ns) == (item["bytes"], item["mtime_ns"])
-
-
-def _has_same_content(item: dict) -> bool:
-    try:
-        return os.stat(item["path"]).st_size == item["bytes"] and content_digest(Path(item["path"])) == item["content"]
-    except OSError:
-        return False
-
-
-def content_digest(path: Path) -> str:
-    """Return the SHA-256 of a file; beyond COMPLETE_BYTES, of its size and evenly spaced pieces, both ends included."""
-    size = path.stat().st_size
-    if size < COMPLETE_BYTES:
-        return file_digest(path)
-    total = hashlib.sha256(str(size).encode())
-    for piece in _pieces(path, size):
-        total.update(piece)
-    return total.hexdigest()
-
-
-def _pieces(path: Path, size: int) -> Iterator[bytes]:
-    with open(path, "rb") as handle:
-        for i in range(SAMPLES):
-            handle.seek((size - SAMPLE_BYTES) * i // (SAMPLES - 1))
-            yield handle.read(SAMPLE_BYTES)

@@ -29,7 +29,7 @@ from .entries import (
 from .environment import CACHED_ONLY_VARIABLE, is_cached_only, is_enabled
 from .folder import Folder, has_seal
 from .keys import ActivationKey, Key, identifier, key_name
-from .metadata import Metadata, encode_metadata, metadata_identifier, read_metadata
+from .metadata import Metadata, encode_metadata, made_while_unchanged, metadata_identifier, read_metadata
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ class Store:
             "model" or "data".
         name : str
         make : callable
-            Returns the Metadata.
+            Returns the Metadata, read anew at each call: it is called again if a file changed while it was read.
         inputs : dict
             Other JSON-able inputs of the metadata (default: none).
 
@@ -352,10 +352,9 @@ class Store:
                     rename_damaged(path, str(damage))
             if facts is not None:
                 return facts
-            made = make()
-            data = encode_metadata(identity, made)
+            made, files = made_while_unchanged(make)
             with writing(path, RESULTS_VARIABLE):
-                write_atomic(path, data)
+                write_atomic(path, encode_metadata(identity, made, files))
             return json_round_trip(made.facts)
 
     def _check_may_compute(self, key: Key) -> None:

@@ -29,6 +29,19 @@ from .hooks import Watching as watching  # noqa: N813
 from .hooks import include
 from .origin import is_users
 from .seen import Seen, unchanged
-from .states import checked
+from .states import checked, file_state, files_checked, stamp
 
-__all__ = ["USERS_MODULE", "Seen", "checked", "executed", "importable", "include", "is_users", "unchanged", "watching"]
+__all__ = [
+    "USERS_MODULE",
+    "Seen",
+    "checked",
+    "executed",
+    "file_state",
+    "files_checked",
+    "importable",
+    "include",
+    "is_users",
+    "stamp",
+    "unchanged",
+    "watching",
+]

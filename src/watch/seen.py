@@ -23,6 +23,7 @@ from .states import (
     names_in,
     package_version,
     size_and_time,
+    stamp,
     variable_state,
 )
 
@@ -58,8 +59,8 @@ class Seen:
 
     Attributes
     ----------
-    reads : dict of str to (size, mtime, inode) or None
-        Files that were opened for reading, or looked for, with their state at that time; () for one that the watched
+    reads : dict of str to [size, mtime, ctime, inode] or None
+        Files that were opened for reading, or looked for, with their state at that time; [] for one that the watched
         code wrote before, None for one that was absent.
     written : set of str
         Paths that the watched code made, changed or removed.
@@ -77,7 +78,7 @@ class Seen:
         Actions whose inputs cannot be watched, as text, in their order.
     """
 
-    reads: dict[str, tuple | None] = field(default_factory=dict)
+    reads: dict[str, list[int] | None] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
     kinds: dict[str, str] = field(default_factory=dict)
     times: dict[str, list | None] = field(default_factory=dict)
@@ -120,7 +121,7 @@ class Seen:
         if kind_of(path) == "folder":
             self.kinds.setdefault(path, "folder")
         elif path not in self.reads:
-            self.reads[path] = () if path in self.written else _brief(path)
+            self.reads[path] = [] if path in self.written else stamp(path)
         return path
 
     def read_tree(self, path: Any) -> None:
@@ -221,7 +222,7 @@ class Seen:
     def _final(self, path: str) -> list | None:
         """Return the state of a file that was read; one that changed after it was read cannot be watched."""
         first, state = self.reads[path], file_state(path)
-        if first and _brief(path) != first:
+        if first and stamp(path) != first:
             self.cannot_watch(f"reads {path}, which changed meanwhile")
         return state
 
@@ -255,15 +256,6 @@ def unchanged(inputs: Mapping[str, Any]) -> bool:
     """Return True if all that was seen is as it was, and nothing was seen that cannot be watched."""
     with unwatched():
         return not inputs.get("unwatched") and not checked(inputs)[0]
-
-
-def _brief(path: str) -> tuple | None:
-    """Return (size, mtime, inode) of a file, None if there is none."""
-    try:
-        found = stat(path)
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _source_of(path: str) -> str:

@@ -21,17 +21,29 @@ CACHES = ("__pycache__",)
 STARTED_NS = time.time_ns()
 
 
-def file_state(path: str) -> list | None:
+def stamp(path: str | Path) -> list[int] | None:
+    """Return [size, mtime, ctime, inode] of a file (times in ns), None if there is none.
+
+    A program can set the size and the mtime of a file back, but not its ctime.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def file_state(path: str, whole: bool = False) -> list | None:
     """Return [size, mtime, ctime, inode, SHA-256 of the content] of a file, None if there is no such file.
 
     The times (ns) of a file that was changed just now are 0, so that the next comparison reads its content. The digest
-    of a file of CONTENT_BYTES or more is None.
+    of a file of CONTENT_BYTES or more is None, unless `whole` files are wanted.
     """
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             return None
-        content = file_digest(path) if found.st_size < CONTENT_BYTES else None
+        content = file_digest(path) if whole or found.st_size < CONTENT_BYTES else None
     except OSError:
         return None
     recent = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < RECENT_NS
@@ -102,13 +114,33 @@ def checked(inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
     """
     for reason in (*_other_surroundings(inputs), *_other_names(inputs)):
         return reason, None
+    reason, touched = files_checked(inputs.get("files", {}))
+    if reason:
+        return reason, None
+    return "", {**inputs, "files": {**inputs["files"], **touched}} if touched else None
+
+
+def files_checked(states: Mapping[str, list]) -> tuple[str, dict[str, list]]:
+    """Return the first difference between stored and present files as text, "" if there is none.
+
+    Parameters
+    ----------
+    states : mapping of {str: list}
+        {path: `file_state`}.
+
+    Returns
+    -------
+    reason : str
+    touched : dict of {str: list}
+        The present states of files that were touched and have their content as before.
+    """
     touched = {}
-    for path, state in inputs.get("files", {}).items():
+    for path, state in states.items():
         reason, fresh = _file_checked(path, state)
         if reason:
-            return reason, None
+            return reason, {}
         touched |= {path: fresh} if fresh else {}
-    return "", {**inputs, "files": {**inputs["files"], **touched}} if touched else None
+    return "", touched
 
 
 def _other_surroundings(inputs: Mapping[str, Any]) -> Iterable[str]:
@@ -141,14 +173,12 @@ def _other_names(inputs: Mapping[str, Any]) -> Iterable[str]:
 
 def _file_checked(path: str, state: list) -> tuple[str, list | None]:
     """Return (difference, "" if none; the new state of a file that was touched without a change of its content)."""
-    size, mtime, ctime, inode, content = state
-    try:
-        found = os.stat(path)
-    except OSError:
+    content, found = state[-1], stamp(path)
+    if found is None:
         return f"{path} is gone", None
-    if [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino] == [size, mtime, ctime, inode]:
+    if found == state[:-1]:
         return "", None
-    fresh = file_state(path) if found.st_size == size and content else None
+    fresh = file_state(path, whole=True) if found[0] == state[0] and content else None
     if fresh is None or fresh[-1] != content:
         return f"{path} changed", None
     return "", fresh

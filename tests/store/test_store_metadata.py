@@ -1,16 +1,21 @@
 import os
+import time
 
 import pytest
 
 from src import files
 from src.store import Metadata, metadata
 from src.utils import BadInput
+from src.watch import states
 
 
 @pytest.fixture
-def weights(tmp_path):
+def weights(tmp_path, monkeypatch):
     path = tmp_path / "weights.bin"
     path.write_bytes(b"1234")
+    # a file that is new is read twice: it may have changed after it was opened
+    monkeypatch.setattr(metadata, "LAG_NS", 0)
+    time.sleep(0.01)
     return path
 
 
@@ -46,15 +51,16 @@ def test_a_missing_file_makes_them_again(store, make, weights):
     weights.symlink_to(weights.with_suffix(".moved"))
     assert store.metadata("model", "r3d", make) == {"count": 1}
     weights.unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BadInput, match=r"weights\.bin is gone"):
         store.metadata("model", "r3d", make)
 
 
 def test_a_touched_file_is_read_once(store, make, weights, monkeypatch):
+    monkeypatch.setattr(states, "RECENT_NS", 0)
     store.metadata("model", "r3d", make)
     os.utime(weights, (5, 5))
     assert store.metadata("model", "r3d", make) == {"count": 1}
-    monkeypatch.setattr(metadata, "content_digest", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(states, "file_digest", lambda path: pytest.fail("read again"))
     assert store.metadata("model", "r3d", make) == {"count": 1}
 
 
@@ -95,17 +101,57 @@ def test_disabled_metadata_are_neither_read_nor_written(store, make, config, mon
     assert not config.results_home.exists()
 
 
-def test_large_files_are_sampled(tmp_path, monkeypatch):
-    monkeypatch.setattr(metadata, "COMPLETE_BYTES", 1000)
-    monkeypatch.setattr(metadata, "SAMPLE_BYTES", 10)
-    monkeypatch.setattr(metadata, "SAMPLES", 5)
-    path = tmp_path / "large"
-    data = bytearray(2000)
-    digests = set()
-    for place in (None, 0, 500, 1999):
-        if place is not None:
-            data[place] ^= 1
-        path.write_bytes(data)
-        digests.add(metadata.content_digest(path))
-    path.write_bytes(data + b"\0")
-    assert len(digests | {metadata.content_digest(path)}) == 5
+@pytest.mark.parametrize("attack", ["size and time", "a twin", "a link to a twin's folder"])
+def test_another_content_with_the_old_size_and_time_is_found(store, make, weights, attack):
+    store.metadata("model", "r3d", make)
+    before = os.stat(weights)
+    twin = weights.parent / "twin" / weights.name
+    twin.parent.mkdir()
+    twin.write_bytes(b"4321")
+    os.utime(twin, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if attack == "size and time":
+        weights.write_bytes(b"4321")
+        os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif attack == "a twin":
+        os.replace(twin, weights)
+    else:
+        weights.unlink()
+        weights.symlink_to(twin)
+    assert store.metadata("model", "r3d", make) == {"count": 2}
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(store, weights):
+    def make() -> Metadata:
+        text = weights.read_bytes().decode()
+        if text == "1234":
+            weights.write_bytes(b"5678")
+        return Metadata({"text": text}, (weights,))
+
+    assert store.metadata("model", "r3d", make) == {"text": "5678"}
+    assert store.metadata("model", "r3d", lambda: pytest.fail("made again")) == {"text": "5678"}
+
+
+def test_a_file_that_is_put_back_while_it_is_read_is_read_again(store, weights):
+    texts = []
+
+    def make() -> Metadata:
+        if not texts:
+            kept = weights.rename(weights.with_suffix(".kept"))
+            weights.write_bytes(b"5678")
+            texts.append(weights.read_bytes().decode())
+            kept.replace(weights)
+        else:
+            texts.append(weights.read_bytes().decode())
+        return Metadata({"text": texts[-1]}, (weights,))
+
+    assert store.metadata("model", "r3d", make) == {"text": "1234"}
+
+
+def test_a_file_that_keeps_changing_is_refused(store, weights, config):
+    def make() -> Metadata:
+        weights.write_bytes(weights.read_bytes() + b"1")
+        return Metadata({}, (weights,))
+
+    with pytest.raises(BadInput, match=r"weights.bin changed while it was read; run again when nothing changes it"):
+        store.metadata("model", "r3d", make)
+    assert not list(config.results_home.rglob("*.json"))
