@@ -88,18 +88,21 @@ def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(info.starts_ms, times_ms + info.tick_ms, side="right") - 1, 0, info.n_frames - 1)
 
 
-def decode(path: str | Path, numbers: Iterable[int], info: VideoInfo) -> Iterator[tuple[int, np.ndarray]]:
+def decode(
+    path: str | Path, numbers: Iterable[int], info: VideoInfo, threads: int = 0
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB.
 
     The film is decoded once, in order; only these frames are converted to RGB, and decoding stops after the last one.
-    Raises BadInput if the film, or its piece, has fewer frames than `info` states.
+    threads: of ffmpeg, 0 for one per core; one takes the least time of all cores together. Raises BadInput if the film,
+    or its piece, has fewer frames than `info` states.
     """
     from av.video.reformatter import VideoReformatter
 
     wanted, to_rgb, size = iter(numbers), VideoReformatter(), None
     following, got = next(wanted, None), 0
     with _opened(path) as (container, stream):
-        stream.thread_type = "AUTO"
+        stream.thread_type, stream.codec_context.thread_count = "NONE" if threads == 1 else "AUTO", threads
         for got, frame in enumerate(container.decode(stream), start=1 - info.first):
             size = size or (frame.width, frame.height)
             if got - 1 == following:

@@ -26,7 +26,6 @@ from .hooks import Contribution, HookedModel, hooked
 from .loader import Plan, Settings, load_packs
 from .windows import Mode, context_limits
 
-FRAMES_PER_PACK = 16
 SHORT_FRAMES = 16
 COMPLETE = 1 - 1e-5  # summed weight at which a bin is complete
 
@@ -176,6 +175,7 @@ def extract(
     progress: Callable[[float, float, str], None] | None = None,
     stop: Callable[[], bool] | None = None,
     n_workers: int | None = None,
+    processes: bool | None = None,
 ) -> None:
     """Write the activations of every stimulus that is not done into `sink`, bin by bin as bins are completed.
 
@@ -213,7 +213,10 @@ def extract(
     stop : callable, optional
         Called between batches; the extraction ends when it returns True. Stimuli that are not complete stay undone.
     n_workers : int, optional
-        Threads that decode and preprocess ahead; by default the granted cores, at most 16.
+        Processes or threads that decode ahead; by default the granted cores, at most 16.
+    processes : bool, optional
+        True: decode in processes, False: in threads; by default in processes where the device is not the CPU, whose
+        cores the network takes. Where processes cannot be forked (outside Linux) they are threads.
 
     Raises
     ------
@@ -233,7 +236,7 @@ def extract(
     collector = _Collector(sink, stimuli, progress)
     todo = np.flatnonzero(~np.asarray(sink.done)).tolist()
     batcher = Batcher(batch_size, torch.device(device))
-    items = load_packs(model, stimuli, todo, settings, FRAMES_PER_PACK, n_workers or min(granted_cores(), 16))
+    items = load_packs(model, stimuli, todo, settings, n_workers or min(granted_cores(), 16), device, processes)
     with closing(items):
         pending = None
         for batch in _batches(items, batcher, collector):

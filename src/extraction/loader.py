@@ -1,26 +1,27 @@
 """Loader of model input: stimuli are decoded once, in order, and preprocessed ahead of the forward pass."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from queue import Full, Queue
-from threading import Condition, Event
 
 import numpy as np
 import torch
 
+from ..models.preprocessing import FramePreprocessing
 from ..models.spec import Model
 from ..records import Stimuli
 from ..utils import BadInput
 from ..video import VideoInfo, decode, piece, probe, read_image, window_frames
+from .transfer import Transfer
 from .windows import Mode, TimeMap, framewise, make_windows
+from .workers import Processes, Threads, can_fork
 
 MAX_MERGED_MS = 60_000.0  # longest stretch of an unchanging video that one input represents
-READ_AHEAD_BYTES = 1 << 30  # decoded frames of the stimuli behind the current one
-QUEUE_LENGTH = 2  # packs of one stimulus that wait for the forward pass
+FRAMES_PER_READ = 16  # frames and inputs that are preprocessed together
+READ_BYTES = 4 << 20  # frames that are passed on together, if more than one
+PACK_BYTES = 16 << 20  # input that is put together at once, if more than one row
+STILLS_PER_TASK = 16
+COMPARED_ROWS = 16  # every 16th row of two frames is compared first
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,33 @@ class Plan:
     needed: np.ndarray
     time_map: TimeMap
 
+    @property
+    def overlapping(self) -> bool:
+        """Return True if a window may start before the end of its predecessor."""
+        return bool(np.any(self.windows_ms[1:, 0] < self.windows_ms[:-1, 1] - 1e-6))
+
 
 @dataclass(frozen=True)
 class DistinctInput:
-    """Frames that are computed once, for the windows first..last, which all contain the same frames."""
+    """Pictures that are computed once, for the windows first..last, which all show the same pictures.
+
+    pictures: number of the picture of each frame, counted from the start of the stimulus; equal consecutive frames are
+    one picture. oldest: number of the oldest picture that a later input may show.
+    """
 
     first: int
     last: int
-    frames: list[np.ndarray]
+    pictures: tuple[int, ...]
+    oldest: int
+    nbytes = 0
+
+
+@dataclass(frozen=True)
+class Read:
+    """Pictures that follow those read before, uint8 arrays (height, width, 3), and the inputs that they complete."""
+
+    pictures: list[np.ndarray]
+    inputs: list[DistinctInput]
 
 
 @dataclass(frozen=True)
@@ -79,83 +99,144 @@ def make_plan(model: Model, stimuli: Stimuli, index: int, settings: Settings) ->
     return Plan(index, label, path, still, info, windows_ms, needed, time_map)
 
 
-def distinct_inputs(plan: Plan, fps: float) -> Iterator[DistinctInput]:
-    """Yield the needed windows in their order; consecutive windows with the same frames are merged."""
-    content, merged = None, None
-    for window, pictures, frames in _frames_of_windows(plan, fps):
-        joins = merged is not None and pictures == content and window == merged.last + 1
-        if joins and plan.windows_ms[window, 1] - plan.windows_ms[merged.first, 0] <= MAX_MERGED_MS:
-            merged = DistinctInput(merged.first, window, merged.frames)
+def reads(plan: Plan, fps: float, threads: int = 1) -> Iterator[Read]:
+    """Yield the pictures of a stimulus and its inputs, a few at a time; `threads` decode a film."""
+    pictures, inputs, size = [], [], 0
+    for event in _pictures_and_inputs(plan, fps, threads):
+        is_input = isinstance(event, DistinctInput)
+        full = len(pictures) == FRAMES_PER_READ or (pictures and size + event.nbytes > READ_BYTES)
+        if len(inputs) == FRAMES_PER_READ or (not is_input and full):
+            yield Read(pictures, inputs)
+            pictures, inputs, size = [], [], 0
+        (inputs if is_input else pictures).append(event)
+        size += event.nbytes
+    if pictures or inputs:
+        yield Read(pictures, inputs)
+
+
+def _pictures_and_inputs(plan: Plan, fps: float, threads: int) -> Iterator[np.ndarray | DistinctInput]:
+    """Yield each picture once, and each input behind its pictures; consecutive windows of equal pictures are merged."""
+    numbers_of = _shown_frames(plan, fps)
+    stream = _frames(plan, numbers_of, threads)
+    overlapping, merged = plan.overlapping, None
+    newest, picture, before, picture_of = -1, -1, None, {}
+    for window, numbers in zip(plan.needed.tolist(), numbers_of, strict=True):
+        picture_of = {number: shown for number, shown in picture_of.items() if number >= numbers[0]}
+        while newest < numbers[-1]:
+            newest, frame = next(stream)
+            if before is None or not same_frame(frame, before):
+                picture, before = picture + 1, frame
+                if merged is not None:
+                    # this window shows a new picture, so that it is not merged
+                    yield merged
+                    merged = None
+                yield frame
+            picture_of[newest] = picture
+        shown = tuple(picture_of[number] for number in numbers)
+        if merged is not None and _mergeable(plan, merged, window, shown):
+            merged = DistinctInput(merged.first, window, shown, merged.oldest)
             continue
         if merged is not None:
             yield merged
-        content, merged = pictures, DistinctInput(window, window, frames)
+        merged = DistinctInput(window, window, shown, shown[0] if overlapping else shown[-1])
     if merged is not None:
         yield merged
 
 
-def _frames_of_windows(plan: Plan, fps: float) -> Iterator[tuple[int, tuple[int, ...], list[np.ndarray]]]:
-    """Yield (window, numbers of its distinct pictures, its frames); frames before the current window are dropped."""
-
-    def numbers_of(window):
-        return window_frames(plan.info, *plan.windows_ms[window], fps)
-
-    if len(plan.needed) == 0:
-        return
-    if np.any(plan.windows_ms[1:, 0] < plan.windows_ms[:-1, 1] - 1e-6):
-        wanted = range(numbers_of(plan.needed[0])[0], numbers_of(plan.needed[-1])[-1] + 1)
-    else:
-        wanted = _increasing(map(numbers_of, plan.needed))
-    stream, held, newest = _pictures(plan, wanted), {}, -1
-    for window in plan.needed.tolist():
-        numbers = numbers_of(window).tolist()
-        held = {number: picture for number, picture in held.items() if number >= numbers[0]}
-        while newest < numbers[-1]:
-            newest, picture = next(stream)
-            held[newest] = picture
-        yield window, tuple(held[n][0] for n in numbers), [held[n][1] for n in numbers]
+def _mergeable(plan: Plan, merged: DistinctInput, window: int, shown: tuple[int, ...]) -> bool:
+    """Return True if a window shows the pictures of the input before it, and both are not too long together."""
+    length_ms = plan.windows_ms[window, 1] - plan.windows_ms[merged.first, 0]
+    return window == merged.last + 1 and shown == merged.pictures and length_ms <= MAX_MERGED_MS
 
 
-def _increasing(arrays: Iterable[np.ndarray]) -> Iterator[int]:
-    """Yield each number of the sorted arrays that exceeds all before it."""
-    last = -1
-    for array in arrays:
-        for number in np.unique(array[array > last]).tolist():
-            yield number
-            last = number
+def _shown_frames(plan: Plan, fps: float) -> list[list[int]]:
+    """Return the numbers of the frames that each needed window shows."""
+    return [window_frames(plan.info, *plan.windows_ms[window], fps).tolist() for window in plan.needed]
 
 
-def _pictures(plan: Plan, numbers: Iterable[int]) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
-    """Yield (number, (picture, frame)) for increasing `numbers`; equal consecutive frames are one picture."""
-    frames = [(0, read_image(plan.path))] if plan.still else decode(plan.path, numbers, plan.info)
-    picture, before = -1, None
-    for number, frame in frames:
-        if before is None or not np.array_equal(frame, before):
-            picture, before = picture + 1, frame
-        yield number, (picture, before)
+def _frames(plan: Plan, numbers_of: list[list[int]], threads: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (number, frame) of all frames that the windows show, in order."""
+    if plan.still:
+        return iter([(0, read_image(plan.path))])
+    return decode(plan.path, sorted(set().union(*numbers_of)), plan.info, threads)
 
 
-def preprocessing_calls(plan: Plan, model: Model, pack_size: int) -> Iterator[Callable[[], Pack]]:
-    """Yield one preprocessing call per pack: a clip, or up to `pack_size` frames of an image model."""
-    waiting = []
-    for inputs in distinct_inputs(plan, model.fps):
-        waiting.append(inputs)
-        if model.kind == "video" or len(waiting) == pack_size:
-            yield partial(_preprocess, plan, model, waiting)
-            waiting = []
-    if waiting:
-        yield partial(_preprocess, plan, model, waiting)
+def same_frame(frame: np.ndarray, other: np.ndarray) -> bool:
+    """Return True for equal frames; some rows settle it for most frames that differ."""
+    rows = slice(None, None, COMPARED_ROWS)
+    return np.array_equal(frame[rows], other[rows]) and np.array_equal(frame, other)
 
 
-def _preprocess(plan: Plan, model: Model, inputs: list[DistinctInput]) -> Pack:
-    """Return the preprocessed inputs; raise BadInput if there is not one row per input."""
-    tensor = model.preprocess(np.stack([frame for each in inputs for frame in each.frames]))
-    tensor = tensor[None] if model.kind == "video" else tensor
-    if len(tensor) != len(inputs):
-        raise BadInput(
-            f"model {model.name}: preprocess made {len(tensor)} rows of {len(inputs)} frames; expected one each"
-        )
-    return Pack(plan, [(each.first, each.last) for each in inputs], tensor)
+def by_frame(model: Model) -> bool:
+    """Return True if the preprocessing is one of single frames, by tensor operations on any device."""
+    return isinstance(model.preprocess, FramePreprocessing)
+
+
+class Assembler:
+    """Inputs put together from the pictures of one stimulus.
+
+    Preprocessing of single frames treats each picture once, on the device where the pictures are, however many windows
+    show it. Any other preprocessing treats the frames of each input.
+    """
+
+    def __init__(self, model: Model, plan: Plan):
+        self._model, self._plan = model, plan
+        # pictures, or their images, from number `_first` on, in parts until an input is complete
+        self._parts: list[torch.Tensor] = []
+        self._held, self._first = None, 0
+
+    def add(self, pictures: torch.Tensor | None, inputs: list[DistinctInput]) -> Iterator[Pack]:
+        """Add pictures, uint8 (n, height, width, 3), None for none; yield the inputs that they complete."""
+        if pictures is not None:
+            self._parts.append(self._model.preprocess.images_of(pictures) if by_frame(self._model) else pictures)
+        if not inputs:
+            return
+        self._held = torch.cat(self._parts) if len(self._parts) > 1 else self._parts[0]
+        for group in self._groups(inputs):
+            yield self._images(group) if by_frame(self._model) else self._preprocessed(group)
+        # a copy, so that the memory of pictures that are not needed any more is free
+        self._parts = [self._held[inputs[-1].oldest - self._first :].clone()]
+        self._held, self._first = None, inputs[-1].oldest
+
+    def _groups(self, inputs: list[DistinctInput]) -> Iterator[list[DistinctInput]]:
+        """Yield inputs that are put together at once: of equal length, and few if they are large."""
+        group = []
+        for each in inputs:
+            if group and not self._joins(group, each):
+                yield group
+                group = []
+            group.append(each)
+        if group:
+            yield group
+
+    def _joins(self, group: list[DistinctInput], other: DistinctInput) -> bool:
+        if self._model.kind == "image":
+            return True
+        if not by_frame(self._model) or len(other.pictures) != len(group[0].pictures):
+            return False
+        return self._held[0].nbytes * len(other.pictures) * (len(group) + 1) <= PACK_BYTES
+
+    def _images(self, group: list[DistinctInput]) -> Pack:
+        """Return inputs whose images are chosen from those held."""
+        numbers = torch.tensor([each.pictures for each in group]) - self._first
+        if self._model.kind == "image":
+            numbers = numbers[:, 0]
+        chosen = self._held[numbers.to(self._held.device)]
+        return Pack(self._plan, _spans(group), self._model.preprocess.arranged(chosen))
+
+    def _preprocessed(self, group: list[DistinctInput]) -> Pack:
+        """Return inputs preprocessed from their frames; raise BadInput if there is not one row per input."""
+        frames = self._held[[number - self._first for each in group for number in each.pictures]]
+        tensor = self._model.preprocess(frames.numpy())
+        tensor = tensor[None] if self._model.kind == "video" else tensor
+        if len(tensor) != len(group):
+            name, made, given = self._model.name, len(tensor), len(group)
+            raise BadInput(f"model {name}: preprocess made {made} rows of {given} frames; expected one each")
+        return Pack(self._plan, _spans(group), tensor)
+
+
+def _spans(group: list[DistinctInput]) -> list[tuple[int, int]]:
+    return [(each.first, each.last) for each in group]
 
 
 @contextmanager
@@ -167,99 +248,92 @@ def _naming(label: str) -> Iterator[None]:
         raise BadInput(f"{label}: {error}") from error
 
 
-class _MemoryBudget:
-    """Bytes of decoded frames that may wait: the current stimulus is never delayed, the later ones share the rest."""
+@dataclass(frozen=True)
+class Reader:
+    """Task of a worker: the stimuli groups[number], decoded, and preprocessed unless that is left to the device.
 
-    def __init__(self, limit: int):
-        self.free, self.current, self.closed, self.changed = limit, 0, False, Condition()
+    Its items are plans; Read.inputs with the pictures, where `pictures_only`; else spans of rows, the type of their
+    tensor, and its bytes.
+    """
 
-    def acquire(self, size: int, position: int) -> None:
-        """Take `size` bytes for the stimulus at `position` in the order; wait unless it is the current one."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.closed or position == self.current or self.free >= size)
-            self.free -= size
+    model: Model
+    stimuli: Stimuli
+    settings: Settings
+    groups: list[list[int]]
+    pictures_only: bool
+    threads: int
 
-    def release(self, size: int = 0, finished: int = 0, close: bool = False) -> None:
-        """Give back bytes, count finished stimuli, or close the budget, which ends all waiting."""
-        with self.changed:
-            self.free += size
-            self.current += finished
-            self.closed = self.closed or close
-            self.changed.notify_all()
+    def __call__(self, number: int) -> Iterator[tuple[object, list[np.ndarray]]]:
+        """Yield the items of a task."""
+        for index in self.groups[number]:
+            plan = make_plan(self.model, self.stimuli, index, self.settings)
+            yield plan, []
+            with _naming(plan.label):
+                yield from self._read(plan)
+
+    def _read(self, plan: Plan) -> Iterator[tuple[object, list[np.ndarray]]]:
+        if len(plan.needed) == 0:
+            return
+        assembler = Assembler(self.model, plan)
+        for read in reads(plan, self.model.fps, self.threads):
+            if self.pictures_only:
+                yield read.inputs, read.pictures
+                continue
+            pictures = torch.from_numpy(np.stack(read.pictures)) if read.pictures else None
+            for pack in assembler.add(pictures, read.inputs):
+                tensor = pack.tensor.detach().cpu().contiguous()
+                yield (pack.spans, tensor.dtype, tensor.shape), [tensor.view(-1).view(torch.uint8).numpy()]
 
 
 def load_packs(
-    model: Model, stimuli: Stimuli, todo: Iterable[int], settings: Settings, pack_size: int, n_workers: int
+    model: Model,
+    stimuli: Stimuli,
+    todo: list[int],
+    settings: Settings,
+    n_workers: int,
+    device: "torch.device | str" = "cpu",
+    processes: bool | None = None,
 ) -> Iterator[Plan | Pack]:
-    """Yield for each stimulus of `todo`, in this order, its plan and then its packs, prepared ahead by threads.
+    """Yield for each stimulus of `todo`, in this order, its plan and then its packs, on the device.
 
-    The order does not depend on the threads. Closing the generator ends them.
+    Stimuli are decoded ahead by `n_workers` processes or threads, by default by processes for a device other than the
+    CPU. Pictures are then preprocessed on the device if the preprocessing is one of single frames. The order does not
+    depend on the workers. Closing the generator ends them.
     """
-    budget, stop = _MemoryBudget(READ_AHEAD_BYTES), Event()
-    readers, preprocessors = ThreadPoolExecutor(n_workers), ThreadPoolExecutor(n_workers)
-    queues, remaining = deque(), enumerate(todo)
-
-    def start_next():
-        for position, index in remaining:
-            queue = Queue(QUEUE_LENGTH)
-            job = partial(_read, model, stimuli, index, settings, pack_size)
-            readers.submit(_fill, queue, job, position, preprocessors, budget, stop)
-            queues.append(queue)
-            return
-
-    try:
-        for _ in range(n_workers + 1):
-            start_next()
-        while queues:
-            yield from _drain(queues.popleft(), budget)
-            budget.release(finished=1)
-            start_next()
-    finally:
-        stop.set()
-        budget.release(close=True)
-        readers.shutdown(cancel_futures=True)
-        preprocessors.shutdown(cancel_futures=True)
+    device = torch.device(device)
+    processes = can_fork() and (device.type != "cpu" if processes is None else processes)
+    pictures_only = by_frame(model) and (processes or device.type != "cpu")
+    groups = list(_groups(stimuli, todo, n_workers))
+    # cores that have no file of their own help to decode one
+    threads = max(1, n_workers // max(1, len(groups)))
+    task = Reader(model, stimuli, settings, groups, pictures_only, threads)
+    with ExitStack() as stack:
+        workers = (Processes if processes else Threads)(task, len(groups), max(1, min(n_workers, len(groups))))
+        stack.callback(workers.close)
+        transfer = Transfer(device, workers.memory)
+        stack.callback(transfer.close)
+        items = stack.enter_context(closing(workers.items(transfer.finish)))
+        for item in items:
+            if isinstance(item.header, Plan):
+                plan, assembler = item.header, Assembler(model, item.header)
+                yield plan
+            elif pictures_only:
+                yield from assembler.add(None if item.array is None else transfer(item), item.header)
+            else:
+                spans, dtype, shape = item.header
+                yield Pack(plan, spans, transfer(item)[0].view(dtype).view(shape))
 
 
-def _read(model, stimuli, index, settings, pack_size) -> Iterator[Plan | Callable[[], Pack]]:
-    """Yield the plan of a stimulus, then its preprocessing calls."""
-    plan = make_plan(model, stimuli, index, settings)
-    yield plan
-    with _naming(plan.label):
-        yield from preprocessing_calls(plan, model, pack_size)
-
-
-def _fill(queue: Queue, job, position: int, preprocessors, budget: _MemoryBudget, stop: Event) -> None:
-    """Put the items of the job on the queue, calls as futures, then None; or the exception that ended the job."""
-    try:
-        for item in job():
-            size = 0 if isinstance(item, Plan) else sum(f.nbytes for each in item.args[2] for f in each.frames)
-            budget.acquire(size, position)
-            if not _put(queue, (item if isinstance(item, Plan) else preprocessors.submit(item), size), stop):
-                return
-        _put(queue, (None, 0), stop)
-    except BaseException as error:
-        _put(queue, (error, 0), stop)
-
-
-def _put(queue: Queue, item, stop: Event) -> bool:
-    """Put an item on the queue; return False if `stop` was set before there was space."""
-    while not stop.is_set():
-        try:
-            queue.put(item, timeout=0.1)
-            return True
-        except Full:
-            continue
-    return False
-
-
-def _drain(queue: Queue, budget: _MemoryBudget) -> Iterator[Plan | Pack]:
-    """Yield the items of a queue up to its end; raise the exception that ended its job."""
-    while True:
-        item, size = queue.get()
-        if item is None:
-            return
-        if isinstance(item, BaseException):
-            raise item
-        yield item.result() if isinstance(item, Future) else item
-        budget.release(size)
+def _groups(stimuli: Stimuli, todo: list[int], n_workers: int) -> Iterator[list[int]]:
+    """Yield the stimuli of each task: one film, or several images, fewer if there are too few for all workers."""
+    most, group = max(1, min(STILLS_PER_TASK, len(todo) // (2 * n_workers))), []
+    for index in todo:
+        if stimuli.kind[index] == "image":
+            group.append(index)
+        if group and (stimuli.kind[index] != "image" or len(group) == most):
+            yield group
+            group = []
+        if stimuli.kind[index] != "image":
+            yield [index]
+    if group:
+        yield group

@@ -10,7 +10,6 @@ and per key of an output (`inspect.choose.expanded`).
 import ast
 import importlib
 import importlib.util
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib import metadata
@@ -22,7 +21,7 @@ import numpy as np
 from ...utils import BadInput, array_digest, digest, file_digest, unknown_name
 from ...watch import executed, importable
 from ..errors import error_line
-from ..preprocessing import preprocessor
+from ..preprocessing import FramePreprocessing, normalised, preprocessor
 from ..spec import Model, check_input
 from ..weights import without_weights
 from .described import as_clips, clips_of, described
@@ -221,18 +220,15 @@ def _called(reference: str) -> Any:
         raise BadInput(f"{reference} needs the package '{error.name}'; pip install it first") from error
 
 
-def _preprocessor(axes: str, size: tuple[int, int]) -> Callable[[np.ndarray], "torch.Tensor"]:
-    """Return the function from frames to images (n, 3, height, width), or to one clip with these axes."""
+def _preprocessor(axes: str, size: tuple[int, int]) -> FramePreprocessing:
+    """Return the preprocessing of a network's input with these axes: resized to `size`, normalised as for ImageNet."""
 
-    def preprocess(frames: np.ndarray) -> "torch.Tensor":
-        import torch
+    def images(frames: "torch.Tensor") -> "torch.Tensor":
+        from torch.nn.functional import interpolate
 
-        images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-        images = torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
-        images = (images - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-        return images.transpose(0, 1).contiguous() if axes == "CTHW" else images
+        return normalised(interpolate(frames.float() / 255, size, mode="bilinear", antialias=True), MEAN, STD)
 
-    return preprocess
+    return FramePreprocessing(images, axes)
 
 
 def _of_transformers(

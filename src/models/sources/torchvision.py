@@ -1,13 +1,13 @@
 """Source of models: networks of torchvision without a Brain-Score plugin, with torchvision's preprocessing."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from ...utils import digest
 from ..catalogue import entry_of
 from ..checkpoints import ready_text
+from ..preprocessing import FramePreprocessing
 from ..spec import Model
 from ..weights import explain_weight_errors
 
@@ -30,7 +30,6 @@ def ready(name: str) -> str:
 def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
     """Return the network, with its first published weights or its initial values, and its preprocessing's digest."""
     with explain_weight_errors(name, "TORCH_HOME", "pip install torchvision"):
-        import torch
         import torchvision
 
         published = next(iter(torchvision.models.get_model_weights(name)))
@@ -42,7 +41,7 @@ def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
     model = Model(
         name=name,
         module=module,
-        preprocess=lambda frames: transform(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)),
+        preprocess=_preprocessor(transform, entry.kind),
         layers=dict.fromkeys(blocks(module), ""),
         kind=entry.kind,
         fps=entry.fps,
@@ -50,3 +49,10 @@ def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
         num_frames=entry.frames,
     )
     return detected(model, device, choose=True), digest(["torchvision", repr(transform)])
+
+
+def _preprocessor(transform: Callable, kind: str) -> FramePreprocessing:
+    """Return a transform of weights, which gives clips the axes CTHW, as a preprocessing of single frames."""
+    if kind == "image":
+        return FramePreprocessing(transform, "CHW")
+    return FramePreprocessing(lambda frames: transform(frames).transpose(0, 1), "CTHW")

@@ -1,0 +1,350 @@
+"""Results of tasks in their order, from worker processes through shared memory, or from threads.
+
+A task is a generator of items (header, arrays): any object that can be pickled, and arrays of one shape and type. The
+items of task 0 come first, then those of task 1; their order does not depend on the workers, which work ahead as far
+as their memory allows. A process is a fork, so that a task may hold any object. Every process writes its arrays into
+its own part of one shared memory, and continues there when the receiver has released them.
+"""
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from queue import Full, Queue
+from threading import Condition, Event
+from typing import Any
+
+import numpy as np
+
+from ..utils import BadInput
+
+RING_BYTES = 512 << 20  # shared memory of all processes
+READ_AHEAD_BYTES = 512 << 20  # arrays of the tasks behind the current one, in threads
+QUEUE_LENGTH = 2  # items of one task that wait, in threads
+MESSAGE_BYTES = 1 << 20  # arrays that are announced in one message
+ALIGNMENT = 64
+
+Task = Callable[[int], Iterable[tuple[Any, list[np.ndarray]]]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """Item of a task: its header, its arrays stacked, None if there are none, and the function that releases them.
+
+    The array may be read until its release. The items of a task are released in their order.
+    """
+
+    header: Any
+    array: np.ndarray | None
+    release: Callable[[], None]
+
+
+def can_fork() -> bool:
+    """Return True where processes can be forked: on Linux, outside a daemonic process."""
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+
+
+class Threads:
+    """Threads that perform the tasks 0..n_tasks - 1. `memory` is None: every array has its own."""
+
+    memory = None
+
+    def __init__(self, task: Task, n_tasks: int, n_workers: int):
+        self._task, self._n_tasks, self._n_workers = task, n_tasks, n_workers
+
+    def items(self, idle: Callable[[], None]) -> Iterator[Item]:
+        """Yield the items of all tasks; `idle` is not needed. Closing the generator ends the threads."""
+        budget, stop = _MemoryBudget(READ_AHEAD_BYTES), Event()
+        pool, queues, remaining = ThreadPoolExecutor(self._n_workers), deque(), iter(range(self._n_tasks))
+
+        def start_next():
+            for number in remaining:
+                queues.append(Queue(QUEUE_LENGTH))
+                pool.submit(_fill, queues[-1], partial(self._task, number), number, budget, stop)
+                return
+
+        try:
+            for _ in range(self._n_workers + 1):
+                start_next()
+            while queues:
+                yield from _drained(queues.popleft(), budget)
+                budget.release(finished=1)
+                start_next()
+        finally:
+            stop.set()
+            budget.release(close=True)
+            pool.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """End the threads, which end with the generator `items`."""
+
+
+class _MemoryBudget:
+    """Bytes of arrays that may wait: the current task is never delayed, the later ones share the rest."""
+
+    def __init__(self, limit: int):
+        self.free, self.current, self.closed, self.changed = limit, 0, False, Condition()
+
+    def acquire(self, size: int, number: int) -> None:
+        """Take `size` bytes for a task; wait unless it is the current one."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.closed or number == self.current or self.free >= size)
+            self.free -= size
+
+    def release(self, size: int = 0, finished: int = 0, close: bool = False) -> None:
+        """Give back bytes, count finished tasks, or close the budget, which ends all waiting."""
+        with self.changed:
+            self.free += size
+            self.current += finished
+            self.closed = self.closed or close
+            self.changed.notify_all()
+
+
+def _fill(queue: Queue, task: Callable, number: int, budget: _MemoryBudget, stop: Event) -> None:
+    """Put the items of the task on the queue, then None; or the exception that ended it."""
+    try:
+        for header, arrays in task():
+            size = sum(array.nbytes for array in arrays)
+            budget.acquire(size, number)
+            if not _put(queue, (header, _stacked(arrays), size), stop):
+                return
+        _put(queue, None, stop)
+    except BaseException as error:
+        _put(queue, error, stop)
+
+
+def _put(queue: Queue, item, stop: Event) -> bool:
+    """Put an item on the queue; return False if `stop` was set before there was space."""
+    while not stop.is_set():
+        try:
+            queue.put(item, timeout=0.1)
+            return True
+        except Full:
+            continue
+    return False
+
+
+def _drained(queue: Queue, budget: _MemoryBudget) -> Iterator[Item]:
+    """Yield the items of a queue up to its end; raise the exception that ended its task."""
+    while (got := queue.get()) is not None:
+        if isinstance(got, BaseException):
+            raise got
+        header, array, size = got
+        yield Item(header, array, partial(budget.release, size))
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray | None:
+    """Return the arrays as one, without a copy of a single one; None if there are none."""
+    if len(arrays) == 1:
+        return arrays[0][None]
+    return np.stack(arrays) if arrays else None
+
+
+class Processes:
+    """Forked processes that perform the tasks 0..n_tasks - 1.
+
+    They end with `close`, and with this process, however it ends: the read end of a pipe that only this process holds
+    open tells them. `memory` is the shared memory, uint8; a GPU can copy from it once it is registered.
+    """
+
+    def __init__(self, task: Task, n_tasks: int, n_workers: int, ring_bytes: int = RING_BYTES):
+        context = multiprocessing.get_context("fork")
+        self._n_tasks, self._next = n_tasks, context.Value("q", 0)
+        self._capacity = ring_bytes // n_workers // ALIGNMENT * ALIGNMENT
+        self.memory = np.frombuffer(mmap.mmap(-1, self._capacity * n_workers), dtype=np.uint8)
+        self._alive = os.pipe()
+        self._workers, self._connections = [], []
+        with warnings.catch_warnings():
+            # as in torch's DataLoader: the processes use no thread of the parent
+            warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
+            for worker in range(n_workers):
+                ours, theirs = context.Pipe()
+                self._connections.append(ours)
+                process = context.Process(target=self._work, args=(task, worker, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                self._workers.append(process)
+        os.close(self._alive[0])
+
+    def _part(self, worker: int) -> np.ndarray:
+        return self.memory[worker * self._capacity : (worker + 1) * self._capacity]
+
+    def _work(self, task: Task, worker: int, connection: Connection) -> None:
+        """Perform tasks until there is none left; the life of a process."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # without the other ends of the pipes a process would not notice that its parent has ended
+        os.close(self._alive[1])
+        for other in self._connections:
+            other.close()
+        threading.Thread(target=_end_with_parent, args=(self._alive[0],), daemon=True).start()
+        single_threaded()
+        sender = _Sender(connection, self._part(worker))
+        with contextlib.suppress(BrokenPipeError, EOFError, ConnectionResetError):
+            while (number := self._claim()) < self._n_tasks:
+                sender.perform(task, number)
+            connection.send(None)
+
+    def _claim(self) -> int:
+        """Return the number of the next task."""
+        with self._next.get_lock():
+            self._next.value += 1
+            return self._next.value - 1
+
+    def items(self, idle: Callable[[], None]) -> Iterator[Item]:
+        """Yield the items of all tasks; `idle`, called before it waits, has to release all arrays that it can."""
+        pending: dict[int, deque] = {number: deque() for number in range(self._n_tasks)}
+        worker_of = {connection: worker for worker, connection in enumerate(self._connections)}
+        for number in range(self._n_tasks):
+            finished = False
+            while not finished:
+                while not pending[number]:
+                    idle()
+                    for connection in wait(list(worker_of)):
+                        self._receive(connection, worker_of, pending)
+                item, finished = pending[number].popleft()
+                if isinstance(item, BaseException):
+                    raise item
+                if item is not None:
+                    yield item
+            del pending[number]
+
+    def _receive(self, connection: Connection, worker_of: dict[Connection, int], pending: dict[int, deque]) -> None:
+        """Receive a message of a process: items of a task, and True after its last; or None after all tasks."""
+        worker = worker_of[connection]
+        try:
+            message = connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._workers[worker].join(5)
+            code = self._workers[worker].exitcode
+            raise BadInput(
+                f"a process that reads stimuli ended with exit code {code}; expected it to last as long as its tasks; "
+                "look for a lack of memory, or for a file that crashes ffmpeg"
+            ) from None
+        if message is None:
+            del worker_of[connection]
+            return
+        number, announced, finished = message
+        for entry in announced:
+            pending[number].append((self._item(worker, entry), False))
+        if finished:
+            pending[number].append((None, True))
+
+    def _item(self, worker: int, entry) -> Item | BaseException:
+        """Return the item that a process has announced; or the exception that ended its task."""
+        if isinstance(entry, BaseException):
+            return entry
+        header, place, shape, dtype, cost = entry
+        if not isinstance(place, int):
+            return Item(header, place, _nothing)
+        count = int(np.prod(shape)) * dtype.itemsize
+        array = self._part(worker)[place : place + count].view(dtype).reshape(shape)
+        return Item(header, array, partial(self._release, worker, cost))
+
+    def _release(self, worker: int, cost: int) -> None:
+        """Give bytes back to a process, which may have ended after its last task."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connections[worker].send(cost)
+
+    def close(self) -> None:
+        """End the processes."""
+        os.close(self._alive[1])
+        for process in self._workers:
+            process.kill()
+        for process in self._workers:
+            process.join()
+        for connection in self._connections:
+            connection.close()
+
+
+def _nothing() -> None:
+    """Release of an array that is not in the shared memory."""
+
+
+def _end_with_parent(alive: int) -> None:
+    """Wait until the parent has ended, then end this process."""
+    os.read(alive, 1)
+    os._exit(1)
+
+
+def single_threaded() -> None:
+    """Let torch compute in one thread: OpenMP's threads of the parent do not exist in a fork."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+class _Sender:
+    """Connection of a process, and its part of the shared memory, written round and round."""
+
+    def __init__(self, connection: Connection, part: np.ndarray):
+        self._connection, self._part = connection, part
+        self._head, self._free = 0, len(part)
+        self._number, self._announced, self._size = 0, [], 0
+
+    def perform(self, task: Task, number: int) -> None:
+        """Send the items of a task; or the exception that ends it."""
+        self._number = number
+        try:
+            for header, arrays in task(number):
+                entry = self._written(header, arrays)  # which may announce those before it
+                self._announced.append(entry)
+                if self._size >= MESSAGE_BYTES:
+                    self._announce()
+        except (BrokenPipeError, EOFError, ConnectionResetError):
+            raise
+        except BaseException as error:
+            self._announced.append(_picklable(error))
+        self._announce(finished=True)
+
+    def _announce(self, finished: bool = False) -> None:
+        if self._announced or finished:
+            self._connection.send((self._number, self._announced, finished))
+        self._announced, self._size = [], 0
+
+    def _written(self, header: Any, arrays: list[np.ndarray]):
+        """Write the arrays into the shared memory; one that is too large for it is sent as it is."""
+        if not arrays:
+            return header, None, (), np.dtype(np.uint8), 0
+        shape, dtype = (len(arrays), *arrays[0].shape), arrays[0].dtype
+        size = -(-sum(array.nbytes for array in arrays) // ALIGNMENT) * ALIGNMENT
+        if size > len(self._part) // 2:
+            return header, _stacked(arrays), shape, dtype, 0
+        place, cost = self._space(size)
+        target = self._part[place : place + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
+        for row, array in zip(target, arrays, strict=True):
+            row[...] = array
+        self._size += size
+        return header, place, shape, dtype, cost
+
+    def _space(self, size: int) -> tuple[int, int]:
+        """Wait for `size` bytes in one stretch; return their place and the bytes taken, with those left at the end."""
+        left = len(self._part) - self._head
+        place, cost = (self._head, size) if size <= left else (0, left + size)
+        while self._free < cost:
+            self._announce()
+            self._free += self._connection.recv()
+        while self._connection.poll():
+            self._free += self._connection.recv()
+        self._head, self._free = place + size, self._free - cost
+        return place, cost
+
+
+def _picklable(error: BaseException) -> BaseException:
+    """Return the exception, or its text as a RuntimeError if it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an exception of a user's preprocessing may fail in any way
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,194 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.extraction.workers import Processes, Threads, can_fork
+from src.utils import BadInput
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="processes cannot be forked here")
+RING = 1 << 16
+
+
+def arrays_of(number: int) -> list[np.ndarray]:
+    """Arrays of a task, of several sizes; those of task 5 do not fit into the shared memory."""
+    rows = 3 if number % 4 else 0
+    length = 40_000 if number == 5 else 100 * number + 7
+    return [np.random.default_rng(number).integers(0, 256, length, dtype=np.uint8)] * rows
+
+
+def task(number: int):
+    time.sleep(0.002 * (number * 7 % 5))
+    for part in range(4):
+        yield (number, part), arrays_of(number)
+
+
+def received(workers, hold: int = 0) -> list[tuple]:
+    """All items, copied; up to `hold` of them are released late, or when the workers would wait."""
+    seen, held = [], []
+
+    def release_all():
+        while held:
+            held.pop(0).release()
+
+    items = workers.items(release_all)
+    try:
+        for item in items:
+            held.append(item)
+            seen.append((item.header, None if item.array is None else item.array.copy()))
+            while len(held) > hold:
+                held.pop(0).release()
+    finally:
+        items.close()
+        workers.close()
+    return seen
+
+
+@pytest.mark.parametrize("kind", [Threads, lambda *args: Processes(*args, ring_bytes=RING)])
+@pytest.mark.parametrize("n_workers", [1, 3])
+@pytest.mark.parametrize("hold", [0, 100])
+def test_items_come_in_the_order_of_the_tasks_and_unchanged(kind, n_workers, hold):
+    seen = received(kind(task, 20, n_workers), hold)
+    assert [header for header, _ in seen] == [(number, part) for number in range(20) for part in range(4)]
+    for (number, _), array in seen:
+        expected = arrays_of(number)
+        assert (array is None) == (not expected)
+        if expected:
+            np.testing.assert_array_equal(array, np.stack(expected))
+
+
+def test_the_types_of_arrays_are_kept():
+    values = [np.arange(6, dtype=np.float32).reshape(2, 3), np.full((2, 3), np.nan, dtype=np.float32)]
+    ((_, array),) = received(Processes(lambda _: [("", values)], 1, 1, RING))
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, np.stack(values))
+
+
+def test_memory_of_an_array_is_not_used_again_before_its_release():
+    def counting(_):
+        for value in range(40):
+            yield value, [np.full(RING // 8, value, dtype=np.uint8)]
+
+    workers, held, seen = Processes(counting, 1, 1, RING), [], []
+
+    def release_one():
+        if held:
+            held.pop(0).release()
+
+    for item in workers.items(release_one):
+        held.append(item)
+        seen.append(item.header)
+        assert all((each.array == each.header).all() for each in held)
+    workers.close()
+    assert seen == list(range(40))
+
+
+@pytest.mark.parametrize("kind", [Threads, Processes])
+def test_an_error_ends_the_items_behind_those_before_it(kind):
+    def failing(number):
+        yield number, []
+        if number == 2:
+            raise BadInput("this film is broken")
+
+    seen, workers = [], kind(failing, 5, 2)
+
+    def collect():
+        for item in workers.items(lambda: None):
+            seen.append(item.header)
+
+    with pytest.raises(BadInput, match="this film is broken"):
+        collect()
+    workers.close()
+    assert seen == [0, 1, 2]
+
+
+def test_an_error_that_cannot_be_pickled_keeps_its_text():
+    class Odd(Exception):
+        pass
+
+    def failing(_):
+        raise Odd("of a user's own")
+        yield
+
+    workers = Processes(failing, 1, 1, RING)
+    with pytest.raises(RuntimeError, match="Odd: of a user's own"):
+        list(workers.items(lambda: None))
+    workers.close()
+
+
+def test_a_process_that_is_killed_is_reported():
+    def dying(_):
+        yield "before", []
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    workers = Processes(dying, 3, 2, RING)
+    with pytest.raises(BadInput, match=r"ended with exit code -9.*lack of memory"):
+        list(workers.items(lambda: None))
+    workers.close()
+
+
+def test_closing_ends_busy_and_waiting_processes():
+    def endless(_):
+        while True:
+            yield "", [np.zeros(RING // 8, dtype=np.uint8)]
+
+    before, n_open = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    workers = Processes(endless, 2, 2, RING)
+    items = workers.items(lambda: None)
+    next(items)
+    processes = workers._workers
+    items.close()
+    workers.close()
+    assert not any(process.is_alive() for process in processes)
+    assert threading.active_count() == before
+    assert len(os.listdir("/proc/self/fd")) <= n_open + 2
+
+
+PARENT = """
+import sys, time, numpy as np
+from src.extraction.workers import Processes
+
+def task(number):
+    if number == 0:
+        while True:
+            yield "", [np.zeros(1000, dtype=np.uint8)]
+    deadline = time.time() + 60
+    while time.time() < deadline:
+        pass
+    yield "", []
+
+workers = Processes(task, 2, 2, 1 << 16)
+next(workers.items(lambda: None))
+print(*[process.pid for process in workers._workers], flush=True)
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Return True for a process that runs; one that has ended may still be listed."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_processes_end_with_their_parent(number):
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    assert all(alive(pid) for pid in pids)
+    parent.send_signal(number)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 5
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(alive(pid) for pid in pids)
