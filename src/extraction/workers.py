@@ -265,6 +265,7 @@ class Processes:
             process.kill()
         for process in self._workers:
             process.join()
+            process.close()
         for connection in self._connections:
             connection.close()
 

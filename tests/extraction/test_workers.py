@@ -138,16 +138,19 @@ def test_closing_ends_busy_and_waiting_processes():
         while True:
             yield "", [np.zeros(RING // 8, dtype=np.uint8)]
 
-    before, n_open = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    def open_files():
+        return len(os.listdir("/proc/self/fd"))
+
+    Processes(endless, 1, 1, RING).close()
+    before, n_open = threading.active_count(), open_files()
     workers = Processes(endless, 2, 2, RING)
+    pids = [process.pid for process in workers._workers]
     items = workers.items(lambda: None)
     next(items)
-    processes = workers._workers
     items.close()
     workers.close()
-    assert not any(process.is_alive() for process in processes)
-    assert threading.active_count() == before
-    assert len(os.listdir("/proc/self/fd")) <= n_open + 2
+    assert not any(alive(pid) for pid in pids)
+    assert (threading.active_count(), open_files()) == (before, n_open)
 
 
 PARENT = """
