@@ -82,17 +82,17 @@ def versions() -> str:
     return f"python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, av {av.__version__}"
 
 
-def write_films(folder: Path, n_films: int, seconds: float) -> None:
-    """Drifting textures, seeded, 320 x 240 at 25 fps, H.264."""
+def write_films(folder: Path, n_films: int, seconds: float, size: tuple[int, int] = SIZE) -> None:
+    """Drifting textures, seeded, 320 x 240 (`size`: height and width) at 25 fps, H.264."""
     import av
 
     folder.mkdir(parents=True)
     for film in range(n_films):
-        texture = np.random.default_rng(film).integers(0, 256, (SIZE[0] // 8, SIZE[1] // 8, 3), dtype=np.uint8)
+        texture = np.random.default_rng(film).integers(0, 256, (size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
         texture = texture.repeat(8, axis=0).repeat(8, axis=1)
         with av.open(str(folder / f"{film:04d}.mp4"), "w") as container:
             stream = container.add_stream("libx264", rate=Fraction(FPS))
-            stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+            stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
             for i in range(max(1, round(seconds * FPS))):
                 image = np.roll(texture, (2 * i, 3 * i), axis=(0, 1))
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))

@@ -160,7 +160,7 @@ def extract(
         Inference mode of a video model.
     context_ms : float
         Length of a window of a video model, in ms.
-    precision : {"fp32", "bf16", "fp16"}
+    precision : {"fp32", "tf32", "bf16", "fp16"}
     input_size : int or (int, int), optional
         Height and width of the input of a network in px; default: 224 x 224.
     fps : float, optional

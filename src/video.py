@@ -4,9 +4,10 @@ A film of constant frame rate is sampled by frame number, as in Brain-Score; one
 its container. The files are read with PyAV, which includes ffmpeg, gives the time stamps, and is as fast as OpenCV.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,13 @@ def window_frames(info: VideoInfo, start_ms: float, end_ms: float, fps: float) -
     return frames_at(info, start_ms + np.arange(len(samples)) * (1000 / fps))
 
 
+def single_frames(info: VideoInfo, starts_ms: np.ndarray) -> np.ndarray:
+    """Return the numbers of the frames of windows of one frame, (n_windows,), as `window_frames` does for each."""
+    if info.starts_ms is not None:
+        return frames_at(info, starts_ms)
+    return np.clip((starts_ms * info.fps / 1000).astype(int), 0, max(info.n_frames - 2, 0))
+
+
 def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
     """Return the numbers of the frames shown at `times_ms` (n_times,), the first and last repeated outside the film."""
     times_ms = np.asarray(times_ms, dtype=np.float64)
@@ -97,21 +105,27 @@ def decode(
     threads: of ffmpeg, 0 for one per core; one takes the least time of all cores together. Raises BadInput if the film,
     or its piece, has fewer frames than `info` states.
     """
-    from av.video.reformatter import VideoReformatter
-
-    wanted, to_rgb, size = iter(numbers), VideoReformatter(), None
+    wanted, to_rgb, size = iter(numbers), _converter(threads), None
     following, got = next(wanted, None), 0
     with _opened(path) as (container, stream):
         stream.thread_type, stream.codec_context.thread_count = "NONE" if threads == 1 else "AUTO", threads
         for got, frame in enumerate(container.decode(stream), start=1 - info.first):
             size = size or (frame.width, frame.height)
             if got - 1 == following:
-                yield following, to_rgb.reformat(frame, *size, format="rgb24").to_ndarray()
+                yield following, to_rgb(frame, *size, format="rgb24").to_ndarray()
                 following = next(wanted, None)
             if following is None:
                 return
     if following is not None:
         raise _truncated(path, max(got, 0), info.n_frames)
+
+
+def _converter(threads: int) -> Callable:
+    """Return PyAV's function from a frame to one of another format, in `threads` if its version lets one choose."""
+    from av.video.reformatter import VideoReformatter
+
+    reformat = VideoReformatter().reformat
+    return partial(reformat, threads=threads) if "threads" in (reformat.__doc__ or "") else reformat
 
 
 def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:

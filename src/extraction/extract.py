@@ -10,9 +10,10 @@ Examples
 ((1, 3, 4), True, 2)
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,8 @@ from .loader import Plan, Settings, load_packs
 from .windows import Mode, context_limits
 
 SHORT_FRAMES = 16
+IN_FLIGHT = 2  # passes that are queued before the results of the first are read
+HALF = ("bf16", "fp16")
 COMPLETE = 1 - 1e-5  # summed weight at which a bin is complete
 
 
@@ -176,6 +179,7 @@ def extract(
     stop: Callable[[], bool] | None = None,
     n_workers: int | None = None,
     processes: bool | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> None:
     """Write the activations of every stimulus that is not done into `sink`, bin by bin as bins are completed.
 
@@ -217,6 +221,8 @@ def extract(
     processes : bool, optional
         True: decode in processes, False: in threads; by default in processes where the device is not the CPU, whose
         cores the network takes. Where processes cannot be forked (outside Linux) they are threads.
+    notice : callable, optional
+        Called with one line about layers that are not finite in bf16 or fp16. Their batches are computed in fp32.
 
     Raises
     ------
@@ -233,21 +239,17 @@ def extract(
         raise BadInput(f"model {model.name} is in training mode; expected eval mode; call module.eval()")
     network = HookedModel(model, mode, n_components, device, precision)
     model.module.to(device)
-    collector = _Collector(sink, stimuli, progress)
+    finisher = _Finisher(network, _Collector(sink, stimuli, progress), notice)
     todo = np.flatnonzero(~np.asarray(sink.done)).tolist()
     batcher = Batcher(batch_size, torch.device(device))
     items = load_packs(model, stimuli, todo, settings, n_workers or min(granted_cores(), 16), device, processes)
     with closing(items):
-        pending = None
-        for batch in _batches(items, batcher, collector):
+        for batch in _batches(items, batcher, finisher.collector):
             for results in _run(network, batch, batcher):
-                if pending is not None:
-                    collector.add(pending)
-                pending = results
+                finisher.add(results)
             if stop is not None and stop():
                 break
-        if pending is not None:
-            collector.add(pending)
+        finisher.finish()
 
 
 def _batches(items, batcher: Batcher, collector: "_Collector") -> Iterator[Batch]:
@@ -296,6 +298,55 @@ def _layers_or_none(network: HookedModel, batch: Batch):
         return None
 
 
+class _Finisher:
+    """Results that a GPU is still computing, in their order, until they are checked and collected.
+
+    Further passes are queued before the results of the first are read. `notice`: called
+    with one line for every layer that the precision cannot represent.
+    """
+
+    def __init__(self, network: HookedModel, collector: "_Collector", notice: Callable[[str], None] | None):
+        self.collector = collector
+        self._network, self._notice = network, notice
+        self._running: deque[_Results] = deque()
+        self._overflowing: set[str] = set()
+
+    def add(self, results: _Results) -> None:
+        """Add results; collect those of the pass before the last."""
+        self._running.append(results)
+        while len(self._running) > IN_FLIGHT:
+            self._collect(self._running.popleft())
+
+    def finish(self) -> None:
+        """Collect all results."""
+        while self._running:
+            self._collect(self._running.popleft())
+
+    def _collect(self, results: _Results) -> None:
+        if results.copied is not None:
+            results.copied.synchronize()
+        if self._network.precision in HALF:
+            results = self._finite(results)
+        self.collector.add(results)
+
+    def _finite(self, results: _Results) -> _Results:
+        """Return the results with those of layers that are not finite in half precision computed in fp32."""
+        bad = [layer for layer, (rows, _) in results.layers.items() if not torch.isfinite(rows).all()]
+        if not bad:
+            return results
+        new = [layer for layer in bad if layer not in self._overflowing]
+        self._overflowing.update(new)
+        if new and self._notice is not None:
+            network = self._network
+            self._notice(
+                f"{network.model.name}: {first_names(new)} not finite in {network.precision}; computed in fp32 instead"
+            )
+        exact = self._network.run(results.batch.tensor, results.batch.rows, "fp32")
+        if results.copied is not None:
+            torch.cuda.synchronize(self._network.device)
+        return replace(results, layers={**results.layers, **{layer: exact[layer] for layer in bad}})
+
+
 @dataclass
 class _Progress:
     """Progress of one stimulus: remaining windows, and per layer the incomplete bins {bin: (weight, sum)}."""
@@ -325,8 +376,6 @@ class _Collector:
 
     def add(self, results: _Results) -> None:
         """Add the results of a forward pass and report the progress."""
-        if results.copied is not None:
-            results.copied.synchronize()
         for layer, (rows, contributions) in results.layers.items():
             rows = rows.numpy()
             for part in contributions:

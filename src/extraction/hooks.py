@@ -86,14 +86,17 @@ class HookedModel:
         self._results, self._binnings, self._rows = {}, {}, []
 
     @torch.inference_mode()
-    def run(self, tensor: torch.Tensor, rows: list[Row]) -> dict[str, tuple[torch.Tensor, list[Contribution]]]:
+    def run(
+        self, tensor: torch.Tensor, rows: list[Row], precision: str | None = None
+    ) -> dict[str, tuple[torch.Tensor, list[Contribution]]]:
         """Run one forward pass of tensor (n_rows, ...); return per layer rows (n, n_outputs) and contributions.
 
-        The rows are on the CPU. After a pass on a GPU the copies may be incomplete: synchronise before reading.
+        precision: that of the model by default. The rows are on the CPU. After a pass on a GPU the copies may be
+        incomplete: synchronise before reading.
         """
         self._results, self._binnings, self._rows = {}, {}, rows
-        with arithmetic(self.device, self.precision), hooked(self.model, self._reduce):
-            self._forward(_moved(tensor, self.device))
+        with arithmetic(self.device, precision or self.precision), hooked(self.model, self._reduce):
+            self._forward(tensor.to(self.device))
         return self._results
 
     def _forward(self, tensor: torch.Tensor) -> None:
@@ -123,8 +126,7 @@ class HookedModel:
             self._binnings[n_steps] = make_binning(self._rows, n_steps, self.device)
         binning = self._binnings[n_steps]
         with torch.autocast(self.device.type, enabled=False):
-            values = self._project(layer, bin_steps(output.float(), time, binning.matrix))
-            values = values.to("cpu", non_blocking=True)
+            values = on_cpu(self._project(layer, bin_steps(output.float(), time, binning.matrix)))
             if _same_memory(values, output):
                 # a later in-place operation of the network would change them
                 values = values.clone()
@@ -147,6 +149,17 @@ class HookedModel:
             self._projections[layer] = make_projection(layer, n_features, self._n_components, self.device)
         projection = self._projections[layer]
         return rows if projection is None else projection(rows)
+
+
+def on_cpu(values: torch.Tensor) -> torch.Tensor:
+    """Return the values on the CPU; from a GPU they are copied, after the work queued there, while the CPU goes on.
+
+    torch uses the pinned memory of earlier results again, once they are freed.
+    """
+    if values.device.type != "cuda":
+        return values.to("cpu")
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values, non_blocking=True)
 
 
 def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -219,11 +232,6 @@ def bin_steps(output: torch.Tensor, time: int, matrix: torch.Tensor | None) -> t
     by_stride = by_stride.reshape(-1, *(output.shape[axis] for axis in others))
     back = [others.index(axis) + 1 for axis in sorted(others)]
     return by_stride.permute(0, *back).reshape(len(by_stride), -1)
-
-
-def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return the tensor on the device, copied from pinned memory to a GPU."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def channels_last(tensor: torch.Tensor) -> torch.Tensor:

@@ -11,17 +11,17 @@ from ..models.preprocessing import FramePreprocessing
 from ..models.spec import Model
 from ..records import Stimuli
 from ..utils import BadInput
-from ..video import VideoInfo, decode, piece, probe, read_image, window_frames
+from ..video import VideoInfo, decode, piece, probe, read_image, single_frames, window_frames
 from .transfer import Transfer
 from .windows import Mode, TimeMap, framewise, make_windows
-from .workers import Processes, Threads, can_fork
+from .workers import New, Processes, Threads, can_fork
 
 MAX_MERGED_MS = 60_000.0  # longest stretch of an unchanging video that one input represents
 FRAMES_PER_READ = 16  # frames and inputs that are preprocessed together
 READ_BYTES = 4 << 20  # frames that are passed on together, if more than one
 PACK_BYTES = 16 << 20  # input that is put together at once, if more than one row
 STILLS_PER_TASK = 16
-COMPARED_ROWS = 16  # every 16th row of two frames is compared first
+COMPARED_ROWS = 4  # rows of two frames that are compared first
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Plan:
     windows_ms: np.ndarray
     needed: np.ndarray
     time_map: TimeMap
+    single_frames: bool  # True if every window is one frame
 
     @property
     def overlapping(self) -> bool:
@@ -65,14 +66,13 @@ class DistinctInput:
     last: int
     pictures: tuple[int, ...]
     oldest: int
-    nbytes = 0
 
 
 @dataclass(frozen=True)
 class Read:
-    """Pictures that follow those read before, uint8 arrays (height, width, 3), and the inputs that they complete."""
+    """Pictures that follow those before, uint8 (n, height, width, 3) or None, and the inputs that they complete."""
 
-    pictures: list[np.ndarray]
+    pictures: np.ndarray | None
     inputs: list[DistinctInput]
 
 
@@ -95,23 +95,32 @@ def make_plan(model: Model, stimuli: Stimuli, index: int, settings: Settings) ->
     windows_ms = make_windows(model, settings.mode, settings.context_ms, info.duration_ms)
     one_frame_each = framewise(model, settings.mode)
     time_map = TimeMap(windows_ms, one_frame_each, info.duration_ms, model.fps, settings.bins_ms, settings.partial)
-    needed = np.fromiter(time_map.needed(), dtype=int)
-    return Plan(index, label, path, still, info, windows_ms, needed, time_map)
+    return Plan(index, label, path, still, info, windows_ms, time_map.needed(), time_map, model.kind == "image")
 
 
-def reads(plan: Plan, fps: float, threads: int = 1) -> Iterator[Read]:
-    """Yield the pictures of a stimulus and its inputs, a few at a time; `threads` decode a film."""
-    pictures, inputs, size = [], [], 0
+def reads(plan: Plan, fps: float, new: New = np.empty, threads: int = 1) -> Iterator[Read]:
+    """Yield the pictures of a stimulus and its inputs, a few at a time; `threads` decode a film.
+
+    new: function that makes the array of pictures from its shape and type. A frame is copied there at once, while it
+    is in the processor's cache.
+    """
+    pictures, count, inputs = None, 0, []
     for event in _pictures_and_inputs(plan, fps, threads):
         is_input = isinstance(event, DistinctInput)
-        full = len(pictures) == FRAMES_PER_READ or (pictures and size + event.nbytes > READ_BYTES)
-        if len(inputs) == FRAMES_PER_READ or (not is_input and full):
-            yield Read(pictures, inputs)
-            pictures, inputs, size = [], [], 0
-        (inputs if is_input else pictures).append(event)
-        size += event.nbytes
-    if pictures or inputs:
-        yield Read(pictures, inputs)
+        full = len(inputs) == FRAMES_PER_READ if is_input else pictures is not None and count == len(pictures)
+        if full:
+            yield Read(None if pictures is None else pictures[:count], inputs)
+            pictures, count, inputs = None, 0, []
+        if is_input:
+            inputs.append(event)
+            continue
+        if pictures is None:
+            most = 1 if plan.still else max(1, min(FRAMES_PER_READ, READ_BYTES // event.nbytes))
+            pictures = new((most, *event.shape), np.uint8)
+        pictures[count] = event
+        count += 1
+    if inputs:
+        yield Read(None if pictures is None else pictures[:count], inputs)
 
 
 def _pictures_and_inputs(plan: Plan, fps: float, threads: int) -> Iterator[np.ndarray | DistinctInput]:
@@ -151,6 +160,8 @@ def _mergeable(plan: Plan, merged: DistinctInput, window: int, shown: tuple[int,
 
 def _shown_frames(plan: Plan, fps: float) -> list[list[int]]:
     """Return the numbers of the frames that each needed window shows."""
+    if plan.single_frames:
+        return single_frames(plan.info, plan.windows_ms[plan.needed, 0])[:, None].tolist()
     return [window_frames(plan.info, *plan.windows_ms[window], fps).tolist() for window in plan.needed]
 
 
@@ -162,9 +173,10 @@ def _frames(plan: Plan, numbers_of: list[list[int]], threads: int) -> Iterator[t
 
 
 def same_frame(frame: np.ndarray, other: np.ndarray) -> bool:
-    """Return True for equal frames; some rows settle it for most frames that differ."""
-    rows = slice(None, None, COMPARED_ROWS)
-    return np.array_equal(frame[rows], other[rows]) and np.array_equal(frame, other)
+    """Return True for equal frames; a few rows settle it for most frames that differ."""
+    height = len(frame)
+    rows = slice(height // (2 * COMPARED_ROWS), None, max(1, height // COMPARED_ROWS))
+    return frame[rows].tobytes() == other[rows].tobytes() and np.array_equal(frame, other)
 
 
 def by_frame(model: Model) -> bool:
@@ -252,8 +264,8 @@ def _naming(label: str) -> Iterator[None]:
 class Reader:
     """Task of a worker: the stimuli groups[number], decoded, and preprocessed unless that is left to the device.
 
-    Its items are plans; Read.inputs with the pictures, where `pictures_only`; else spans of rows, the type of their
-    tensor, and its bytes.
+    Its items are plans; Read.inputs with the pictures, where `pictures_only`; else spans of rows, the type and the
+    shape of their tensor, with its bytes.
     """
 
     model: Model
@@ -263,26 +275,36 @@ class Reader:
     pictures_only: bool
     threads: int
 
-    def __call__(self, number: int) -> Iterator[tuple[object, list[np.ndarray]]]:
+    def __call__(self, number: int, new: New) -> Iterator[tuple[object, np.ndarray | None]]:
         """Yield the items of a task."""
         for index in self.groups[number]:
             plan = make_plan(self.model, self.stimuli, index, self.settings)
-            yield plan, []
-            with _naming(plan.label):
-                yield from self._read(plan)
+            yield plan, None
+            if len(plan.needed):
+                with _naming(plan.label):
+                    yield from self._pictures(plan, new) if self.pictures_only else self._rows(plan)
 
-    def _read(self, plan: Plan) -> Iterator[tuple[object, list[np.ndarray]]]:
-        if len(plan.needed) == 0:
-            return
+    def _pictures(self, plan: Plan, new: New) -> Iterator[tuple[object, np.ndarray | None]]:
+        for read in reads(plan, self.model.fps, new, self.threads):
+            yield read.inputs, read.pictures
+
+    def _rows(self, plan: Plan) -> Iterator[tuple[object, np.ndarray]]:
         assembler = Assembler(self.model, plan)
-        for read in reads(plan, self.model.fps, self.threads):
-            if self.pictures_only:
-                yield read.inputs, read.pictures
-                continue
-            pictures = torch.from_numpy(np.stack(read.pictures)) if read.pictures else None
+        for read in reads(plan, self.model.fps, threads=self.threads):
+            pictures = None if read.pictures is None else torch.from_numpy(read.pictures)
             for pack in assembler.add(pictures, read.inputs):
                 tensor = pack.tensor.detach().cpu().contiguous()
-                yield (pack.spans, tensor.dtype, tensor.shape), [tensor.view(-1).view(torch.uint8).numpy()]
+                yield (pack.spans, tensor.dtype, tensor.shape), tensor.view(-1).view(torch.uint8).numpy()
+
+
+def make_reader(
+    model: Model, stimuli: Stimuli, todo: list[int], settings: Settings, n_workers: int, pictures_only: bool
+) -> Reader:
+    """Return the task of `n_workers` workers that read the stimuli of `todo`."""
+    groups = list(_groups(stimuli, todo, n_workers))
+    # cores that have no file of their own help to decode one
+    threads = max(1, n_workers // max(1, len(groups)))
+    return Reader(model, stimuli, settings, groups, pictures_only, threads)
 
 
 def load_packs(
@@ -303,12 +325,10 @@ def load_packs(
     device = torch.device(device)
     processes = can_fork() and (device.type != "cpu" if processes is None else processes)
     pictures_only = by_frame(model) and (processes or device.type != "cpu")
-    groups = list(_groups(stimuli, todo, n_workers))
-    # cores that have no file of their own help to decode one
-    threads = max(1, n_workers // max(1, len(groups)))
-    task = Reader(model, stimuli, settings, groups, pictures_only, threads)
+    reader = make_reader(model, stimuli, todo, settings, n_workers, pictures_only)
     with ExitStack() as stack:
-        workers = (Processes if processes else Threads)(task, len(groups), max(1, min(n_workers, len(groups))))
+        n_tasks = len(reader.groups)
+        workers = (Processes if processes else Threads)(reader, n_tasks, max(1, min(n_workers, n_tasks)))
         stack.callback(workers.close)
         transfer = Transfer(device, workers.memory)
         stack.callback(transfer.close)
@@ -321,7 +341,7 @@ def load_packs(
                 yield from assembler.add(None if item.array is None else transfer(item), item.header)
             else:
                 spans, dtype, shape = item.header
-                yield Pack(plan, spans, transfer(item)[0].view(dtype).view(shape))
+                yield Pack(plan, spans, transfer(item).view(dtype).view(shape))
 
 
 def _groups(stimuli: Stimuli, todo: list[int], n_workers: int) -> Iterator[list[int]]:

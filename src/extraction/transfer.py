@@ -35,9 +35,13 @@ class Transfer:
         current.wait_event(copied)
         copy.record_stream(current)
         self._running.append((copied, item, source))
+        self.release_copied()
+        return copy
+
+    def release_copied(self) -> None:
+        """Release the arrays that have been copied."""
         while self._running and self._running[0][0].query():
             self._running.popleft()[1].release()
-        return copy
 
     def finish(self) -> None:
         """Wait for all copies and release their arrays."""

@@ -6,7 +6,6 @@ steps are linear: `TimeMap` composes them into one small matrix per window. The 
 frames.
 """
 
-from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -99,9 +98,10 @@ class TimeMap:
         self._starts = self._phase(starts[: self.n_valid])
         self._ends = self._phase(ends[: self.n_valid])
 
-    def needed(self) -> Iterable[int]:
+    def needed(self) -> np.ndarray:
         """Return the indices of the windows that overlap a valid bin, in increasing order."""
-        return (w for w in range(len(self._windows_ms)) if len(self._bins(*self._frames(w))))
+        first, end = self._bin_range(*self._frames(np.arange(len(self._windows_ms))))
+        return np.flatnonzero(end > first)
 
     def weights(self, first: int, last: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights of `n_steps` time steps, common to the windows first..last, in the target bins.
@@ -120,12 +120,13 @@ class TimeMap:
         to_bins = self._fraction(bins, frames, self._reach(frames + 1))
         return to_bins @ _overlap_fraction(self._edges_ms[frames], self._edges_ms[frames + 1], steps_ms)
 
-    def _frames(self, window: int) -> tuple[int, int]:
-        """Return the half-open range of frame bins that a window overlaps."""
+    def _frames(self, window):
+        """Return the half-open range of frame bins that a window overlaps, or those of an array of windows."""
         if self._framewise:
             return window, window + 1
-        low, high = self._phase(self._windows_ms[window])
-        return int(np.floor(low + TINY)), min(int(np.ceil(high - TINY)), self._n_frames)
+        low, high = self._phase(self._windows_ms[window]).T
+        low, high = np.floor(low + TINY).astype(int), np.ceil(high - TINY).astype(int)
+        return low, np.minimum(high, self._n_frames)
 
     def _reach(self, high: np.ndarray) -> np.ndarray:
         """Return the ends of frame bins as phases; the end of the last one includes its repetition."""
@@ -138,8 +139,12 @@ class TimeMap:
 
     def _bins(self, low: int, high: int) -> np.ndarray:
         """Return the valid bins that overlap the frame bins from `low` to `high`."""
+        return np.arange(*self._bin_range(low, high))
+
+    def _bin_range(self, low, high):
+        """Return the half-open range of valid bins that overlap the frame bins from `low` to `high`, or of arrays."""
         first = np.searchsorted(self._ends, low + TINY, side="right")
-        return np.arange(first, max(first, np.searchsorted(self._starts, self._reach(high) - TINY, side="left")))
+        return first, np.maximum(first, np.searchsorted(self._starts, self._reach(high) - TINY, side="left"))
 
     def _phase(self, times_ms: np.ndarray) -> np.ndarray:
         """Return times in ms as phases."""

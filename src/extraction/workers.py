@@ -1,12 +1,14 @@
 """Results of tasks in their order, from worker processes through shared memory, or from threads.
 
-A task is a generator of items (header, arrays): any object that can be pickled, and arrays of one shape and type. The
-items of task 0 come first, then those of task 1; their order does not depend on the workers, which work ahead as far
-as their memory allows. A process is a fork, so that a task may hold any object. Every process writes its arrays into
-its own part of one shared memory, and continues there when the receiver has released them.
+A task is a generator of items (header, array): any object that can be pickled, and an array or None. The items of task
+0 come first, then those of task 1; their order does not depend on the workers, which work ahead as far as their memory
+allows. A process is a fork, so that a task may hold any object. Every process has its own part of one shared memory
+for arrays, and uses it again when the receiver has released them. A task may get the memory of its next array from
+`new`, and return a leading part of that array; any other array is copied.
 """
 
 import contextlib
+import ctypes
 import mmap
 import multiprocessing
 import os
@@ -30,17 +32,21 @@ import numpy as np
 from ..utils import BadInput
 
 RING_BYTES = 512 << 20  # shared memory of all processes
+PART_BYTES = 64 << 20  # most of it for one process
 READ_AHEAD_BYTES = 512 << 20  # arrays of the tasks behind the current one, in threads
 QUEUE_LENGTH = 2  # items of one task that wait, in threads
 MESSAGE_BYTES = 1 << 20  # arrays that are announced in one message
 ALIGNMENT = 64
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # options of glibc's mallopt
+KEPT_BYTES = 256 << 20  # freed memory that a process keeps
 
-Task = Callable[[int], Iterable[tuple[Any, list[np.ndarray]]]]
+New = Callable[[tuple[int, ...], Any], np.ndarray]  # shape and type of an array -> the array, not initialised
+Task = Callable[[int, New], Iterable[tuple[Any, np.ndarray | None]]]
 
 
 @dataclass(frozen=True)
 class Item:
-    """Item of a task: its header, its arrays stacked, None if there are none, and the function that releases them.
+    """Item of a task: its header, its array or None, and the function that releases the array.
 
     The array may be read until its release. The items of a task are released in their order.
     """
@@ -71,7 +77,7 @@ class Threads:
         def start_next():
             for number in remaining:
                 queues.append(Queue(QUEUE_LENGTH))
-                pool.submit(_fill, queues[-1], partial(self._task, number), number, budget, stop)
+                pool.submit(_fill, queues[-1], partial(self._task, number, np.empty), number, budget, stop)
                 return
 
         try:
@@ -114,10 +120,10 @@ class _MemoryBudget:
 def _fill(queue: Queue, task: Callable, number: int, budget: _MemoryBudget, stop: Event) -> None:
     """Put the items of the task on the queue, then None; or the exception that ended it."""
     try:
-        for header, arrays in task():
-            size = sum(array.nbytes for array in arrays)
+        for header, array in task():
+            size = 0 if array is None else array.nbytes
             budget.acquire(size, number)
-            if not _put(queue, (header, _stacked(arrays), size), stop):
+            if not _put(queue, (header, array, size), stop):
                 return
         _put(queue, None, stop)
     except BaseException as error:
@@ -144,13 +150,6 @@ def _drained(queue: Queue, budget: _MemoryBudget) -> Iterator[Item]:
         yield Item(header, array, partial(budget.release, size))
 
 
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray | None:
-    """Return the arrays as one, without a copy of a single one; None if there are none."""
-    if len(arrays) == 1:
-        return arrays[0][None]
-    return np.stack(arrays) if arrays else None
-
-
 class Processes:
     """Forked processes that perform the tasks 0..n_tasks - 1.
 
@@ -161,7 +160,7 @@ class Processes:
     def __init__(self, task: Task, n_tasks: int, n_workers: int, ring_bytes: int = RING_BYTES):
         context = multiprocessing.get_context("fork")
         self._n_tasks, self._next = n_tasks, context.Value("q", 0)
-        self._capacity = ring_bytes // n_workers // ALIGNMENT * ALIGNMENT
+        self._capacity = min(PART_BYTES, ring_bytes // n_workers) // ALIGNMENT * ALIGNMENT
         self.memory = np.frombuffer(mmap.mmap(-1, self._capacity * n_workers), dtype=np.uint8)
         self._alive = os.pipe()
         self._workers, self._connections = [], []
@@ -190,7 +189,7 @@ class Processes:
         for other in self._connections:
             other.close()
         threading.Thread(target=_end_with_parent, args=(self._alive[0],), daemon=True).start()
-        single_threaded()
+        _prepare_process()
         sender = _Sender(connection, self._part(worker))
         with contextlib.suppress(BrokenPipeError, EOFError, ConnectionResetError):
             while (number := self._claim()) < self._n_tasks:
@@ -247,7 +246,7 @@ class Processes:
         if isinstance(entry, BaseException):
             return entry
         header, place, shape, dtype, cost = entry
-        if not isinstance(place, int):
+        if dtype is None:
             return Item(header, place, _nothing)
         count = int(np.prod(shape)) * dtype.itemsize
         array = self._part(worker)[place : place + count].view(dtype).reshape(shape)
@@ -280,10 +279,18 @@ def _end_with_parent(alive: int) -> None:
     os._exit(1)
 
 
-def single_threaded() -> None:
-    """Let torch compute in one thread: OpenMP's threads of the parent do not exist in a fork."""
+def _prepare_process() -> None:
+    """Let torch compute in one thread, as those of the parent do not exist in a fork, and keep freed memory.
+
+    glibc returns the memory of a large frame to the system, and asking for it again takes as long as a conversion to
+    RGB.
+    """
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    with contextlib.suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 class _Sender:
@@ -292,14 +299,15 @@ class _Sender:
     def __init__(self, connection: Connection, part: np.ndarray):
         self._connection, self._part = connection, part
         self._head, self._free = 0, len(part)
+        self._new_place, self._new_cost = -1, 0  # of the array that the task got last, and what is left in front of it
         self._number, self._announced, self._size = 0, [], 0
 
     def perform(self, task: Task, number: int) -> None:
         """Send the items of a task; or the exception that ends it."""
         self._number = number
         try:
-            for header, arrays in task(number):
-                entry = self._written(header, arrays)  # which may announce those before it
+            for header, array in task(number, self._new):
+                entry = self._written(header, array)  # which may announce those before it
                 self._announced.append(entry)
                 if self._size >= MESSAGE_BYTES:
                     self._announce()
@@ -314,32 +322,47 @@ class _Sender:
             self._connection.send((self._number, self._announced, finished))
         self._announced, self._size = [], 0
 
-    def _written(self, header: Any, arrays: list[np.ndarray]):
-        """Write the arrays into the shared memory; one that is too large for it is sent as it is."""
-        if not arrays:
-            return header, None, (), np.dtype(np.uint8), 0
-        shape, dtype = (len(arrays), *arrays[0].shape), arrays[0].dtype
-        size = -(-sum(array.nbytes for array in arrays) // ALIGNMENT) * ALIGNMENT
-        if size > len(self._part) // 2:
-            return header, _stacked(arrays), shape, dtype, 0
-        place, cost = self._space(size)
-        target = self._part[place : place + int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape)
-        for row, array in zip(target, arrays, strict=True):
-            row[...] = array
+    def _new(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return an array for the next item, in the shared memory unless it is too large for it."""
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        if not 0 < size <= len(self._part) // 2:
+            return np.empty(shape, dtype)
+        place, cost = self._space(_aligned(size))
+        self._new_place, self._new_cost = place, cost - _aligned(size)
+        return self._part[place : place + size].view(dtype).reshape(shape)
+
+    def _written(self, header: Any, array: np.ndarray | None):
+        """Return the announcement of an item; an array too large for the shared memory is sent as it is."""
+        size = 0 if array is None else array.nbytes
+        if not 0 < size <= len(self._part) // 2:
+            return header, array, (), None, 0
+        if array.ctypes.data == self._part.ctypes.data + self._new_place:
+            place, cost = self._new_place, self._new_cost + _aligned(size)
+        else:
+            place, cost = self._space(_aligned(size))
+            self._part[place : place + size].view(array.dtype).reshape(array.shape)[...] = array
+        self._new_place = -1
+        self._head, self._free = place + _aligned(size), self._free - cost
         self._size += size
-        return header, place, shape, dtype, cost
+        return header, place, array.shape, array.dtype, cost
 
     def _space(self, size: int) -> tuple[int, int]:
-        """Wait for `size` bytes in one stretch; return their place and the bytes taken, with those left at the end."""
+        """Wait for `size` bytes in one stretch; return their place and the bytes to take, with those left before it."""
+        while self._connection.poll():
+            self._free += self._connection.recv()
+        if self._free == len(self._part):
+            self._head = 0  # memory that was used last is in the processor's cache
         left = len(self._part) - self._head
         place, cost = (self._head, size) if size <= left else (0, left + size)
         while self._free < cost:
             self._announce()
             self._free += self._connection.recv()
-        while self._connection.poll():
-            self._free += self._connection.recv()
-        self._head, self._free = place + size, self._free - cost
         return place, cost
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _picklable(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ from ..models.spec import DEFAULT_CONTEXT_MS
 from ..utils import BadInput, unknown_name
 
 MODES = ("block", "causal")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 DECODERS = ("ridge", "pls")
 STAGES = ("activation", "evaluation", "ceiling")
 # options of the evaluation whose defaults the named protocol states, with their choices
@@ -51,7 +51,7 @@ class Request:
         Inference mode of a video model: consecutive windows, or for every frame the window that ends there.
     context_ms : float
         Length of a window of a video model, in ms.
-    precision : {"fp32", "bf16", "fp16"}
+    precision : {"fp32", "tf32", "bf16", "fp16"}
         Precision of the forward pass.
     input_size : int or (int, int), optional
         Height and width of the input in px, for a network of one's own; default: 224 x 224.

@@ -365,6 +365,7 @@ class Run:
                 partial=key.partial,
                 progress=self.report.progress(f"{key.model} on {stimuli.name}"),
                 stop=self.report.stopping,
+                notice=self.report.say,
             )
 
     def _unchanged_stimuli(self, stimuli: Stimuli, name: str) -> Callable[[Sequence[int]], None]:

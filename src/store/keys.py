@@ -72,7 +72,7 @@ class ActivationKey(Key):
     context_ms : float
         Length of the model's time window in ms, 0 for a model of single frames.
     precision : str
-        "fp32", "bf16" or "fp16".
+        "fp32", "tf32", "bf16" or "fp16".
     n_components : int or None
         Number of outputs of the random projection per layer and bin; None: no projection.
     fps : float

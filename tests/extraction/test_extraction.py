@@ -309,6 +309,32 @@ def test_precision(films, precision, tolerance):
     assert_same(rough, exact, tolerance)
 
 
+def overflowing(exact: bool = False):
+    """A model whose layer "early" exceeds the largest number of fp16, with `exact` that of fp32 too."""
+    model = frame_model()
+    with torch.no_grad():
+        model.module.early.weight.mul_(1e38 if exact else 1e6)
+        model.module.early.bias.fill_(3e38 if exact else 0)
+    return model
+
+
+def test_layers_that_overflow_in_half_precision_are_computed_in_fp32(films):
+    notices = []
+    exact = run(overflowing(), films, BINS_MS)
+    half = run(overflowing(), films, BINS_MS, precision="fp16", batch_size=10, notice=notices.append)
+    assert notices == ["frame-net: early, readout not finite in fp16; computed in fp32 instead"]
+    assert_same(half, exact, 1.0)
+    assert np.abs(exact.values["early"][0, 0]).max() > 65504
+    run(frame_model(), films, BINS_MS, precision="fp16", notice=pytest.fail)
+
+
+def test_layers_that_overflow_in_fp32_stay_so(films):
+    model, one_bin = overflowing(exact=True), np.array([[0, 400.0]])
+    sinks = [run(model, films, one_bin, precision=precision) for precision in ("fp32", "fp16")]
+    for sink in sinks:
+        assert not np.isfinite(sink.values["early"]).all()
+
+
 def test_a_network_that_requires_channels_first_is_run_with_them(films):
     class Viewing(torch.nn.Module):
         def forward(self, maps):

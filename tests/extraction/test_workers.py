@@ -16,17 +16,22 @@ pytestmark = pytest.mark.skipif(not can_fork(), reason="processes cannot be fork
 RING = 1 << 16
 
 
-def arrays_of(number: int) -> list[np.ndarray]:
-    """Arrays of a task, of several sizes; those of task 5 do not fit into the shared memory."""
-    rows = 3 if number % 4 else 0
-    length = 40_000 if number == 5 else 100 * number + 7
-    return [np.random.default_rng(number).integers(0, 256, length, dtype=np.uint8)] * rows
+def array_of(number: int) -> np.ndarray | None:
+    """Array of a task, of several sizes; that of task 5 does not fit into the shared memory."""
+    length = 40_000 if number == 5 else 300 * number + 7
+    return np.random.default_rng(number).integers(0, 256, length, dtype=np.uint8) if number % 4 else None
 
 
-def task(number: int):
+def task(number: int, new):
+    """Four items, of which two are written into memory that the task got, longer than needed."""
     time.sleep(0.002 * (number * 7 % 5))
     for part in range(4):
-        yield (number, part), arrays_of(number)
+        array = array_of(number)
+        if array is not None and part % 2:
+            longer = new((len(array) + 1000,), np.uint8)
+            longer[: len(array)] = array
+            array = longer[: len(array)]
+        yield (number, part), array
 
 
 def received(workers, hold: int = 0) -> list[tuple]:
@@ -57,31 +62,33 @@ def test_items_come_in_the_order_of_the_tasks_and_unchanged(kind, n_workers, hol
     seen = received(kind(task, 20, n_workers), hold)
     assert [header for header, _ in seen] == [(number, part) for number in range(20) for part in range(4)]
     for (number, _), array in seen:
-        expected = arrays_of(number)
-        assert (array is None) == (not expected)
-        if expected:
-            np.testing.assert_array_equal(array, np.stack(expected))
+        expected = array_of(number)
+        assert (array is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_array_equal(array, expected)
 
 
 def test_the_types_of_arrays_are_kept():
-    values = [np.arange(6, dtype=np.float32).reshape(2, 3), np.full((2, 3), np.nan, dtype=np.float32)]
-    ((_, array),) = received(Processes(lambda _: [("", values)], 1, 1, RING))
+    values = np.array([[0, 1.5], [np.nan, -1]], dtype=np.float32)
+    ((_, array),) = received(Processes(lambda _, new: [("", values)], 1, 1, RING))
     assert array.dtype == np.float32
-    np.testing.assert_array_equal(array, np.stack(values))
+    np.testing.assert_array_equal(array, values)
 
 
 def test_memory_of_an_array_is_not_used_again_before_its_release():
-    def counting(_):
+    def counting(_, new):
         for value in range(40):
-            yield value, [np.full(RING // 8, value, dtype=np.uint8)]
+            array = new((RING // 8 + 100,), np.uint8)[: RING // 8] if value % 3 else np.empty(RING // 8, np.uint8)
+            array[:] = value
+            yield value, array
 
     workers, held, seen = Processes(counting, 1, 1, RING), [], []
 
-    def release_one():
-        if held:
+    def release_oldest():
+        while len(held) > 3:
             held.pop(0).release()
 
-    for item in workers.items(release_one):
+    for item in workers.items(release_oldest):
         held.append(item)
         seen.append(item.header)
         assert all((each.array == each.header).all() for each in held)
@@ -91,8 +98,8 @@ def test_memory_of_an_array_is_not_used_again_before_its_release():
 
 @pytest.mark.parametrize("kind", [Threads, Processes])
 def test_an_error_ends_the_items_behind_those_before_it(kind):
-    def failing(number):
-        yield number, []
+    def failing(number, new):
+        yield number, None
         if number == 2:
             raise BadInput("this film is broken")
 
@@ -112,7 +119,7 @@ def test_an_error_that_cannot_be_pickled_keeps_its_text():
     class Odd(Exception):
         pass
 
-    def failing(_):
+    def failing(*_):
         raise Odd("of a user's own")
         yield
 
@@ -123,8 +130,8 @@ def test_an_error_that_cannot_be_pickled_keeps_its_text():
 
 
 def test_a_process_that_is_killed_is_reported():
-    def dying(_):
-        yield "before", []
+    def dying(*_):
+        yield "before", None
         os.kill(os.getpid(), signal.SIGKILL)
 
     workers = Processes(dying, 3, 2, RING)
@@ -134,9 +141,9 @@ def test_a_process_that_is_killed_is_reported():
 
 
 def test_closing_ends_busy_and_waiting_processes():
-    def endless(_):
+    def endless(*_):
         while True:
-            yield "", [np.zeros(RING // 8, dtype=np.uint8)]
+            yield "", np.zeros(RING // 8, dtype=np.uint8)
 
     def open_files():
         return len(os.listdir("/proc/self/fd"))
@@ -157,14 +164,14 @@ PARENT = """
 import sys, time, numpy as np
 from src.extraction.workers import Processes
 
-def task(number):
+def task(number, new):
     if number == 0:
         while True:
-            yield "", [np.zeros(1000, dtype=np.uint8)]
+            yield "", np.zeros(1000, dtype=np.uint8)
     deadline = time.time() + 60
     while time.time() < deadline:
         pass
-    yield "", []
+    yield "", None
 
 workers = Processes(task, 2, 2, 1 << 16)
 next(workers.items(lambda: None))
