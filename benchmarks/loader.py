@@ -5,8 +5,9 @@
 Every figure is the median of interleaved repeats, and each stands for one or more processes that share the films:
     bare        decode with one thread, convert to rgb24, drop the frame
     loader      the worker processes of the extraction: every frame in shared memory, with its windows and time bins,
-                and received by one process more, which releases it
-    threads     the same in threads of one process, as the extraction does for a network on the CPU
+                and received by one process more, which releases it; planes Y, U and V where their conversion to
+                RGB on the device is exact
+    threads     the same as RGB in threads of one process, as the extraction does for a network on the CPU
 The last column is the receiving process' time for a frame. JPEG images (500 x 375 px) are decoded by Pillow.
 """
 
@@ -158,14 +159,16 @@ def bare_images(paths: Sequence[Path]) -> int:
 
 def time_loader(stimuli: Stimuli, n_workers: int, kind: type) -> tuple[float, ...]:
     """Frames, seconds, seconds of cores, and seconds of the receiver: one window per frame, bins of 1 s."""
-    preprocess = FramePreprocessing(lambda frames: frames, "CHW")
+    decoding = kind is Processes
+    preprocess = FramePreprocessing(lambda frames: frames, "CHW") if decoding else torch.from_numpy
     model = Model("frames", torch.nn.Identity(), preprocess, {"": "CHW"}, "image", float(FPS), "")
     settings = make_settings(regular_bins(float(stimuli.duration_ms.max()) + BIN_MS, BIN_MS), "block", BIN_MS, True)
     began, count = clocks(), 0
-    reader = make_reader(model, stimuli, list(range(len(stimuli))), settings, n_workers, pictures_only=True)
+    reader = make_reader(model, stimuli, list(range(len(stimuli))), settings, n_workers, decoding)
     workers = kind(reader, len(reader.groups), n_workers)
     for item in workers.items(lambda: None):
-        count += 0 if item.array is None else len(item.array)
+        if item.array is not None:
+            count += len(item.array) if decoding else len(item.header[0])
         item.release()
     workers.close()
     seconds, core_s, receiver_s = (clocks() - began).tolist()

@@ -7,7 +7,6 @@ its container. The files are read with PyAV, which includes ffmpeg, gives the ti
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +75,7 @@ def window_frames(info: VideoInfo, start_ms: float, end_ms: float, fps: float) -
     first, end = start_ms * info.fps / 1000, end_ms * info.fps / 1000
     samples = np.arange(first, end - EPS_FRAMES, info.fps / fps)
     if info.starts_ms is None:
-        return np.clip(samples.astype(int), 0, max(info.n_frames - 2, 0))
+        return np.clip(samples.astype(int), 0, _last(info))
     return frames_at(info, start_ms + np.arange(len(samples)) * (1000 / fps))
 
 
@@ -84,7 +83,12 @@ def single_frames(info: VideoInfo, starts_ms: np.ndarray) -> np.ndarray:
     """Return the numbers of the frames of windows of one frame, (n_windows,), as `window_frames` does for each."""
     if info.starts_ms is not None:
         return frames_at(info, starts_ms)
-    return np.clip((starts_ms * info.fps / 1000).astype(int), 0, max(info.n_frames - 2, 0))
+    return np.clip((starts_ms * info.fps / 1000).astype(int), 0, _last(info))
+
+
+def _last(info: VideoInfo) -> int:
+    """Return the number of the last frame that is shown at a constant rate."""
+    return max(info.n_frames - 2, 0)
 
 
 def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
@@ -92,27 +96,28 @@ def frames_at(info: VideoInfo, times_ms: np.ndarray) -> np.ndarray:
     times_ms = np.asarray(times_ms, dtype=np.float64)
     if info.starts_ms is None:
         numbers = np.floor(times_ms * info.fps / 1000 + EPS_FRAMES).astype(int)
-        return np.clip(numbers, 0, max(info.n_frames - 2, 0))
+        return np.clip(numbers, 0, _last(info))
     return np.clip(np.searchsorted(info.starts_ms, times_ms + info.tick_ms, side="right") - 1, 0, info.n_frames - 1)
 
 
 def decode(
-    path: str | Path, numbers: Iterable[int], info: VideoInfo, threads: int = 0
+    path: str | Path, numbers: Iterable[int], info: VideoInfo, threads: int = 0, converted: Callable | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB.
 
     The film is decoded once, in order; only these frames are converted to RGB, and decoding stops after the last one.
-    threads: of ffmpeg, 0 for one per core; one takes the least time of all cores together. Raises BadInput if the film,
-    or its piece, has fewer frames than `info` states.
+    threads: of ffmpeg, 0 for one per core; one takes the least time of all cores together. converted: function from
+    the conversion to RGB to another conversion of PyAV's frames, which is then used. Raises BadInput if the film, or
+    its piece, has fewer frames than `info` states.
     """
-    wanted, to_rgb, size = iter(numbers), _converter(threads), None
+    wanted, convert = iter(numbers), _to_rgb(threads)
+    convert = converted(convert) if converted else convert
     following, got = next(wanted, None), 0
     with _opened(path) as (container, stream):
         stream.thread_type, stream.codec_context.thread_count = "NONE" if threads == 1 else "AUTO", threads
         for got, frame in enumerate(container.decode(stream), start=1 - info.first):
-            size = size or (frame.width, frame.height)
             if got - 1 == following:
-                yield following, to_rgb(frame, *size, format="rgb24").to_ndarray()
+                yield following, convert(frame)
                 following = next(wanted, None)
             if following is None:
                 return
@@ -120,12 +125,18 @@ def decode(
         raise _truncated(path, max(got, 0), info.n_frames)
 
 
-def _converter(threads: int) -> Callable:
-    """Return PyAV's function from a frame to one of another format, in `threads` if its version lets one choose."""
+def _to_rgb(threads: int) -> Callable:
+    """Return the conversion of PyAV's frames to RGB arrays of the size of the first, in `threads` if PyAV can."""
     from av.video.reformatter import VideoReformatter
 
-    reformat = VideoReformatter().reformat
-    return partial(reformat, threads=threads) if "threads" in (reformat.__doc__ or "") else reformat
+    reformat, size = VideoReformatter().reformat, []
+    options = {"threads": threads} if "threads" in (reformat.__doc__ or "") else {}
+
+    def array(frame) -> np.ndarray:
+        size[:] = size or (frame.width, frame.height)
+        return reformat(frame, *size, format="rgb24", **options).to_ndarray()
+
+    return array
 
 
 def read_frames(path: str | Path, times_ms: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
 """Loader of model input: stimuli are decoded once, in order, and preprocessed ahead of the forward pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from ..models.spec import Model
 from ..records import Stimuli
 from ..utils import BadInput
 from ..video import VideoInfo, decode, piece, probe, read_image, single_frames, window_frames
+from .planes import Planes, rgb_of_planes
 from .transfer import Transfer
 from .windows import Mode, TimeMap, framewise, make_windows
 from .workers import New, Processes, Threads, can_fork
@@ -70,10 +71,15 @@ class DistinctInput:
 
 @dataclass(frozen=True)
 class Read:
-    """Pictures that follow those before, uint8 (n, height, width, 3) or None, and the inputs that they complete."""
+    """Pictures that follow those before, and the inputs that they complete.
+
+    pictures: uint8 (n, height, width, 3), RGB; or planes of the colour space `space`, uint8 (n, 3 * height / 2, width);
+    or None.
+    """
 
     pictures: np.ndarray | None
     inputs: list[DistinctInput]
+    space: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,18 +104,22 @@ def make_plan(model: Model, stimuli: Stimuli, index: int, settings: Settings) ->
     return Plan(index, label, path, still, info, windows_ms, time_map.needed(), time_map, model.kind == "image")
 
 
-def reads(plan: Plan, fps: float, new: New = np.empty, threads: int = 1) -> Iterator[Read]:
+def reads(plan: Plan, fps: float, new: New = np.empty, threads: int = 1, planes: bool = False) -> Iterator[Read]:
     """Yield the pictures of a stimulus and its inputs, a few at a time; `threads` decode a film.
 
     new: function that makes the array of pictures from its shape and type. A frame is copied there at once, while it
-    is in the processor's cache.
+    is in the processor's cache. planes: True for the planes of a film instead of RGB, where they are exact.
     """
     pictures, count, inputs = None, 0, []
-    for event in _pictures_and_inputs(plan, fps, threads):
+    decoder = _Decoder(plan, threads, planes)
+
+    def read() -> Read:
+        return Read(None if pictures is None else pictures[:count], inputs, decoder.space)
+
+    for event in _pictures_and_inputs(plan, fps, decoder):
         is_input = isinstance(event, DistinctInput)
-        full = len(inputs) == FRAMES_PER_READ if is_input else pictures is not None and count == len(pictures)
-        if full:
-            yield Read(None if pictures is None else pictures[:count], inputs)
+        if len(inputs) == FRAMES_PER_READ if is_input else pictures is not None and not _fits(event, pictures, count):
+            yield read()
             pictures, count, inputs = None, 0, []
         if is_input:
             inputs.append(event)
@@ -120,13 +130,18 @@ def reads(plan: Plan, fps: float, new: New = np.empty, threads: int = 1) -> Iter
         pictures[count] = event
         count += 1
     if inputs:
-        yield Read(None if pictures is None else pictures[:count], inputs)
+        yield read()
 
 
-def _pictures_and_inputs(plan: Plan, fps: float, threads: int) -> Iterator[np.ndarray | DistinctInput]:
+def _fits(picture: np.ndarray, pictures: np.ndarray, count: int) -> bool:
+    """Return True if an array of pictures has space for another one, of which it has `count`."""
+    return count < len(pictures) and picture.shape == pictures.shape[1:]
+
+
+def _pictures_and_inputs(plan: Plan, fps: float, decoder: "_Decoder") -> Iterator[np.ndarray | DistinctInput]:
     """Yield each picture once, and each input behind its pictures; consecutive windows of equal pictures are merged."""
     numbers_of = _shown_frames(plan, fps)
-    stream = _frames(plan, numbers_of, threads)
+    stream = decoder.frames(sorted(set().union(*numbers_of)))
     overlapping, merged = plan.overlapping, None
     newest, picture, before, picture_of = -1, -1, None, {}
     for window, numbers in zip(plan.needed.tolist(), numbers_of, strict=True):
@@ -165,11 +180,27 @@ def _shown_frames(plan: Plan, fps: float) -> list[list[int]]:
     return [window_frames(plan.info, *plan.windows_ms[window], fps).tolist() for window in plan.needed]
 
 
-def _frames(plan: Plan, numbers_of: list[list[int]], threads: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (number, frame) of all frames that the windows show, in order."""
-    if plan.still:
-        return iter([(0, read_image(plan.path))])
-    return decode(plan.path, sorted(set().union(*numbers_of)), plan.info, threads)
+class _Decoder:
+    """Frames of one stimulus, as RGB, or as planes of the colour space `space`."""
+
+    def __init__(self, plan: Plan, threads: int, planes: bool):
+        self._plan, self._threads = plan, threads
+        self._wanted, self._planes = planes, None
+
+    @property
+    def space(self) -> int:
+        return self._planes.space if self._planes else 0
+
+    def frames(self, numbers: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (number, frame) of increasing numbers."""
+        if self._plan.still:
+            return iter([(0, read_image(self._plan.path))])
+        converted = self._converted if self._wanted else None
+        return decode(self._plan.path, numbers, self._plan.info, self._threads, converted)
+
+    def _converted(self, to_rgb: Callable) -> Planes:
+        self._planes = Planes(to_rgb)
+        return self._planes
 
 
 def same_frame(frame: np.ndarray, other: np.ndarray) -> bool:
@@ -197,9 +228,10 @@ class Assembler:
         self._parts: list[torch.Tensor] = []
         self._held, self._first = None, 0
 
-    def add(self, pictures: torch.Tensor | None, inputs: list[DistinctInput]) -> Iterator[Pack]:
-        """Add pictures, uint8 (n, height, width, 3), None for none; yield the inputs that they complete."""
+    def add(self, pictures: torch.Tensor | None, inputs: list[DistinctInput], space: int = 0) -> Iterator[Pack]:
+        """Add the pictures of a Read; yield the inputs that they complete."""
         if pictures is not None:
+            pictures = rgb_of_planes(pictures, space) if pictures.ndim == 3 else pictures
             self._parts.append(self._model.preprocess.images_of(pictures) if by_frame(self._model) else pictures)
         if not inputs:
             return
@@ -264,8 +296,8 @@ def _naming(label: str) -> Iterator[None]:
 class Reader:
     """Task of a worker: the stimuli groups[number], decoded, and preprocessed unless that is left to the device.
 
-    Its items are plans; Read.inputs with the pictures, where `pictures_only`; else spans of rows, the type and the
-    shape of their tensor, with its bytes.
+    Its items are plans; Read's inputs and space with its pictures, where `pictures_only`; else spans of rows, the type
+    and the shape of their tensor, with its bytes.
     """
 
     model: Model
@@ -285,8 +317,8 @@ class Reader:
                     yield from self._pictures(plan, new) if self.pictures_only else self._rows(plan)
 
     def _pictures(self, plan: Plan, new: New) -> Iterator[tuple[object, np.ndarray | None]]:
-        for read in reads(plan, self.model.fps, new, self.threads):
-            yield read.inputs, read.pictures
+        for read in reads(plan, self.model.fps, new, self.threads, planes=True):
+            yield (read.inputs, read.space), read.pictures
 
     def _rows(self, plan: Plan) -> Iterator[tuple[object, np.ndarray]]:
         assembler = Assembler(self.model, plan)
@@ -338,7 +370,8 @@ def load_packs(
                 plan, assembler = item.header, Assembler(model, item.header)
                 yield plan
             elif pictures_only:
-                yield from assembler.add(None if item.array is None else transfer(item), item.header)
+                inputs, space = item.header
+                yield from assembler.add(None if item.array is None else transfer(item), inputs, space)
             else:
                 spans, dtype, shape = item.header
                 yield Pack(plan, spans, transfer(item).view(dtype).view(shape))
