@@ -1,14 +1,18 @@
 """Extraction against the bare forward pass and against Brain-Score's temporal extractor, on the same films.
 
     python -m benchmarks.extraction [--models resnet18 r3d_18 swin3d_t] [--modes block causal] [--videos 32] [--quick]
+    python -m benchmarks.extraction --device cuda [--precision bf16] [--size 1280x720] [--images]
 
 Every figure is measured in a process of its own; the paths are run in turn, `--repeats` times, and medians are printed
 (each run goes to stderr as it ends).
+    decode      PyAV's bare loop, decode to rgb24, in one process per core (Pillow for images)
+    loader      from the files to the network's input on its device
     limit       the bare forward pass on tensors already in memory, in the batches that ours takes
     ours        from the files to binned, projected activations on the disk
     brainscore  PytorchWrapper with Block- or CausalInferencer, the same projection as a hook (scipy), the same bins
     sklearn     the same with scikit-learn's SparseRandomProjection as the hook, made when its layer first comes
-A second table holds peak memory of ours for 16 and for 128 films.
+The slowest of decode, loader and limit is named under each group: ours cannot be faster than it. On a GPU these and
+ours are the default paths. A second table holds peak memory of ours for 16 and for 128 films.
 """
 
 import argparse
@@ -28,13 +32,18 @@ import numpy as np
 
 FPS = 25
 SIZE = (240, 320)
+IMAGE_SIZE = (375, 500)
+IMAGE_MS = 1000 / FPS
 COMPONENTS = 5000
 BIN_MS = 1000.0
-PATHS = ("limit", "ours", "brainscore", "sklearn")
+STAGES = ("decode", "loader", "limit")
+PATHS = (*STAGES, "ours", "brainscore", "sklearn")
+DEFAULT_PATHS = {"cpu": ("limit", "ours", "brainscore", "sklearn"), "cuda": (*STAGES, "ours")}
 NETWORKS = {
     "alexnet": ("image", 224, {"features.0": "CHW", "features.3": "CHW", "features.8": "CHW", "classifier.4": "C"}),
     "resnet18": ("image", 224, {"conv1": "CHW", **{f"layer{i}": "CHW" for i in (1, 2, 3, 4)}, "avgpool": "CHW"}),
     "r3d_18": ("video", 112, {"stem": "CTHW", **{f"layer{i}": "CTHW" for i in (1, 2, 3, 4)}, "avgpool": "CTHW"}),
+    "vit_b_16": ("image", 224, {f"encoder.layers.encoder_layer_{i}": "KC" for i in range(0, 12, 2)}),
     "swin3d_t": ("video", 224, {**{f"features.{i}": "THWC" for i in (0, 2, 4, 6)}, "norm": "THWC"}),
 }
 
@@ -46,8 +55,11 @@ def main() -> None:
         return
     print(f"{os.cpu_count()} cores, {versions()}")
     with tempfile.TemporaryDirectory() as folder:
-        write_films(Path(folder) / "block", options.videos, options.seconds)
-        write_films(Path(folder) / "causal", options.videos, options.causal_seconds)
+        for mode, seconds in (("block", options.seconds), ("causal", options.causal_seconds)):
+            if options.images:
+                write_images(Path(folder) / mode, round(options.videos * seconds * FPS))
+            else:
+                write_films(Path(folder) / mode, options.videos, seconds, frame_size(options))
         compare(options, Path(folder))
         if not options.skip_memory:
             compare_memory(options, Path(folder))
@@ -65,11 +77,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--paths", nargs="+", default=list(PATHS), choices=PATHS)
+    parser.add_argument("--paths", nargs="+", default=[], choices=PATHS, help="default: " + str(DEFAULT_PATHS))
+    parser.add_argument("--size", default=f"{SIZE[1]}x{SIZE[0]}", metavar="WIDTHxHEIGHT", help="of the films, px")
+    parser.add_argument("--images", action="store_true", help="JPEG images of 500 x 375 px, as many as film frames")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--quick", action="store_true", help="two short films, one repeat: does it run?")
     parser.add_argument("--child", nargs=4, metavar=("PATH", "MODEL", "MODE", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.paths = options.paths or list(DEFAULT_PATHS["cpu" if options.device == "cpu" else "cuda"])
     if options.quick:
         options.videos, options.seconds, options.causal_seconds, options.repeats = 2, 1.0, 0.4, 1
     return options
@@ -80,6 +95,24 @@ def versions() -> str:
     import torch
 
     return f"python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, av {av.__version__}"
+
+
+def frame_size(options) -> tuple[int, int]:
+    """Height and width of the films."""
+    width, height = map(int, options.size.split("x"))
+    return height, width
+
+
+def write_images(folder: Path, n: int) -> None:
+    """Seeded noise at a quarter of the size, enlarged: JPEG with as many details as a photograph."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    height, width = IMAGE_SIZE
+    for i in range(n):
+        noise = np.random.default_rng(i).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+        image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+        image.save(folder / f"{i:05d}.jpg", quality=90)
 
 
 def write_films(folder: Path, n_films: int, seconds: float, size: tuple[int, int] = SIZE) -> None:
@@ -125,6 +158,11 @@ def print_rows(model: str, mode: str, runs: dict[str, list[dict]]) -> None:
             f"{ratio(path, 'limit'):>10}{ratio(path, 'brainscore'):>15}{ratio(path, 'sklearn'):>12}",
             flush=True,
         )
+    stages = {path: median(run["s"] for run in runs[path]) for path in STAGES if path in runs}
+    if len(stages) > 1 and "ours" in runs:
+        slowest = max(stages, key=stages.get)
+        share = stages[slowest] / median(run["s"] for run in runs["ours"])
+        print(f"{model:10}{mode:8}limited by {slowest}: ours reaches {share:.2f} of it", flush=True)
 
 
 def compare_memory(options, folder: Path) -> None:
@@ -138,7 +176,7 @@ def compare_memory(options, folder: Path) -> None:
 
 
 def run_child(options, path: str, model: str, mode: str, folder: Path) -> dict:
-    settings = {name: getattr(options, name) for name in ("context_ms", "threads", "precision", "device")}
+    settings = {name: getattr(options, name) for name in ("context_ms", "threads", "precision", "device", "size")}
     flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.extraction", *flags]
     command += ["--child", path, model, mode, str(folder)]
@@ -160,15 +198,16 @@ def measure(options) -> dict:
     model, stimuli = load_model(name), load_films(Path(folder))
     n_frames = round(float(stimuli.duration_ms.sum()) / 1000 * FPS)
     brainscore = partial(time_brainscore, hook_of=sklearn_hook if path == "sklearn" else projecting_hook)
-    clock = {"limit": time_limit, "ours": time_ours}.get(path, brainscore)
+    clock = {"decode": time_decode, "loader": time_loader, "limit": time_limit, "ours": time_ours}.get(path, brainscore)
     seconds, cpu_seconds = clock(model, stimuli, mode, options).tolist()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"s": seconds, "cpu_s": cpu_seconds, "frames": n_frames, "peak_mb": peak_mb}
 
 
 def clocks() -> np.ndarray:
-    """Seconds of wall time and of this process' cores."""
-    return np.array([time.perf_counter(), time.process_time()])
+    """Seconds of wall time, and of the cores of this process and of its children that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return np.array([time.perf_counter(), time.process_time() + ended.ru_utime + ended.ru_stime])
 
 
 def load_model(name: str):
@@ -176,17 +215,17 @@ def load_model(name: str):
     import torchvision
     from torchvision.transforms.v2.functional import resize
 
+    from src.models.preprocessing import FramePreprocessing
     from src.models.spec import Model
 
     kind, size, layers = NETWORKS[name]
     torch.manual_seed(0)
     home = torchvision.models if kind == "image" else torchvision.models.video
 
-    def preprocess(frames: np.ndarray):
-        pixels = resize(torch.from_numpy(frames).permute(0, 3, 1, 2), [size, size], antialias=True)
-        pixels = (pixels.float() / 255 - 0.45) / 0.225
-        return pixels if kind == "image" else pixels.transpose(0, 1)
+    def images(frames):
+        return (resize(frames, [size, size], antialias=True).float() / 255 - 0.45) / 0.225
 
+    preprocess = FramePreprocessing(images, "CHW" if kind == "image" else "CTHW")
     return Model(name, getattr(home, name)(weights=None).eval(), preprocess, layers, kind, FPS, name)
 
 
@@ -194,9 +233,10 @@ def load_films(folder: Path):
     from src.records import Stimuli
     from src.video import probe
 
-    paths = tuple(sorted(folder.glob("*.mp4")))
-    durations = np.array([probe(path).duration_ms for path in paths])
-    return Stimuli("bench", tuple(path.stem for path in paths), paths, durations, ("video",) * len(paths))
+    paths = tuple(sorted(folder.iterdir()))
+    kinds = tuple("image" if path.suffix == ".jpg" else "video" for path in paths)
+    lasts = [IMAGE_MS if kind == "image" else probe(path).duration_ms for path, kind in zip(paths, kinds, strict=True)]
+    return Stimuli("bench", tuple(path.stem for path in paths), paths, np.array(lasts), kinds)
 
 
 def target_bins(stimuli) -> np.ndarray:
@@ -221,6 +261,29 @@ class FileSink:
 
     def finish(self, stimulus: int, n_valid: int) -> None:
         self.done[stimulus] = True
+
+
+def time_decode(_model, stimuli, _mode: str, options) -> np.ndarray:
+    from benchmarks.loader import bare_films, bare_images, time_bare
+
+    bare = bare_images if "image" in stimuli.kind else bare_films
+    return np.array(time_bare(bare, stimuli, options.threads)[1:3])
+
+
+def time_loader(model, stimuli, mode: str, options) -> np.ndarray:
+    import torch
+
+    from src.extraction.extract import make_settings
+    from src.extraction.loader import load_packs
+
+    settings = make_settings(target_bins(stimuli), mode, options.context_ms, False)
+    model.module.to(options.device)
+    began = clocks()
+    for _ in load_packs(model, stimuli, list(range(len(stimuli))), settings, options.threads, options.device):
+        pass
+    if options.device != "cpu":
+        torch.cuda.synchronize()
+    return clocks() - began
 
 
 def time_ours(model, stimuli, mode: str, options) -> np.ndarray:
@@ -253,7 +316,7 @@ def time_limit(model, stimuli, mode: str, options) -> np.ndarray:
     from src.extraction.hooks import arithmetic
     from src.extraction.windows import make_windows
 
-    duration_ms = float(stimuli.duration_ms[0])
+    duration_ms, size = float(stimuli.duration_ms[0]), frame_size(options)
     windows_ms = make_windows(model, mode, options.context_ms, duration_ms)
     lengths = np.round((windows_ms[:, 1] - windows_ms[:, 0]) * FPS / 1000).astype(int)
     device = torch.device(options.device)
@@ -261,7 +324,7 @@ def time_limit(model, stimuli, mode: str, options) -> np.ndarray:
     elapsed = np.zeros(2)
     with torch.inference_mode(), arithmetic(device, options.precision):
         for length, count in zip(*np.unique(lengths, return_counts=True), strict=True):
-            row = model.preprocess(np.random.default_rng(0).integers(0, 256, (length, *SIZE, 3), dtype=np.uint8))
+            row = model.preprocess(np.random.default_rng(0).integers(0, 256, (length, *size, 3), dtype=np.uint8))
             row = row if model.kind == "image" else row[None]
             left = int(count) * len(stimuli)
             batch = row.repeat(min(left, guess_batch_size(row.nbytes, device)), *[1] * (row.ndim - 1)).to(device)

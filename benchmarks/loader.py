@@ -23,7 +23,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from benchmarks.extraction import FPS, versions, write_films
+from benchmarks.extraction import FPS, versions, write_films, write_images
 from src.extraction.extract import make_settings
 from src.extraction.loader import make_reader
 from src.extraction.workers import Processes, Threads
@@ -33,8 +33,7 @@ from src.records import Stimuli
 from src.utils import regular_bins
 from src.video import probe
 
-IMAGE_SIZE = (375, 500)
-IMAGE_MS = BIN_MS = 1000.0
+BIN_MS = 1000.0
 
 
 def main() -> None:
@@ -72,14 +71,9 @@ def films(folder: Path) -> Stimuli:
 
 
 def images(folder: Path, n: int) -> Stimuli:
-    """Seeded noise at a quarter of the size, enlarged: as many details as a photograph."""
-    from PIL import Image
-
-    paths = tuple(folder / f"{i:05d}.jpg" for i in range(n))
-    for i, path in enumerate(paths):
-        noise = np.random.default_rng(i).integers(0, 256, (IMAGE_SIZE[0] // 4, IMAGE_SIZE[1] // 4, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize(IMAGE_SIZE[::-1], Image.Resampling.BICUBIC).save(path, quality=90)
-    return Stimuli("images", tuple(path.stem for path in paths), paths, np.full(n, IMAGE_MS), ("image",) * n)
+    write_images(folder / "images", n)
+    paths = tuple(sorted((folder / "images").iterdir()))
+    return Stimuli("images", tuple(path.stem for path in paths), paths, np.full(n, BIN_MS), ("image",) * n)
 
 
 def compare(name: str, stimuli: Stimuli, bare: Callable, options) -> None:
