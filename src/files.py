@@ -210,7 +210,7 @@ def decode_json(data: bytes) -> dict:
     """Return the content of `encode_json`'s bytes; raise DamagedFile if they changed, NewerFormat for later formats."""
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFile("not readable as JSON") from error
     if not isinstance(content, dict) or "checksum" not in content:
         raise DamagedFile("no checksum inside")
@@ -276,8 +276,8 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 def unchecked_json(path: Path, default: dict | None = None) -> dict | None:
     """Return the content of a JSON file without a checksum, `default` where it is absent or not readable."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return json.loads(path.read_text()) if kind_of(path) == "file" else default
+    except (OSError, ValueError, RecursionError):
         return default
 
 
