@@ -72,6 +72,10 @@ def sbatch_text(
         "--ntasks=1",
         f"--chdir={Path.cwd()}",
     ]
+    notes = list(notes)
+    _require_printable([*options, *notes, grid.name, str(grid.logs), *command])
+    _require_printable(part for cell in cells for part in command_line(cell, step, command))
+    _require_printable(map(str, config.homes().values()))
     parts = [
         "#!/bin/bash",
         *(f"#SBATCH {_quoted(option)}" for option in options),
@@ -167,6 +171,17 @@ def _after(submission: Submission, step: str) -> str:
     return "" if step == first else "--dependency=aftercorr:JOB --kill-on-invalid-dep=yes "
 
 
+def _require_printable(texts: Iterable[str]) -> None:
+    """Raise BadInput for a control character or a quotation mark that would end a line or an option of the file."""
+    for text in texts:
+        if not text.isprintable():
+            raise BadInput(f"{text!r} would go into an sbatch file; expected printable characters only; leave them out")
+
+
 def _quoted(option: str) -> str:
     name, equals, value = option.partition("=")
+    if '"' in option and (" " in value or not equals):
+        raise BadInput(
+            f"{option!r} would go into an sbatch file; expected no quotation mark beside spaces; leave it out"
+        )
     return f'{name}="{value}"' if equals and " " in value else option

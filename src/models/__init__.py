@@ -60,6 +60,7 @@ __all__ = [
 
 PREFIXES = ("Random-", "NoDownsample-", "Finetune-", "BrainScore-")
 SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
+SCHEME_FORMS = {"hf:": "hf:owner/repository or hf:path/to/folder", "timm:": "timm:name"}
 EXTRA_OF = {"huggingface": "transformers", "timm": "timm"}
 
 
@@ -158,6 +159,8 @@ def _base_entry(base: str, prefix: str) -> ModelEntry:
     for scheme, source in SCHEMES.items():
         if base.startswith(scheme):
             argument = base.removeprefix(scheme)
+            if not argument or not argument.isprintable():
+                raise BadInput(f"model '{base}' names nothing behind {scheme}; expected {SCHEME_FORMS[scheme]}")
             listed = (entry for entry in MODELS.values() if (entry.source, entry.argument) == (source, argument))
             extra = EXTRA_OF[source]
             unlisted = ModelEntry(name=base, group="own", kind="?", source=source, argument=argument, extra=extra)
