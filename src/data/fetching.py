@@ -303,6 +303,7 @@ def _complete(remote: Remote, part: Path) -> None:
         except HTTPError as error:  # of urllib3, while the body is read
             if attempt == ATTEMPTS - 1:
                 raise OSError(_one_line(error)) from error
+    raise Refused(f"{ATTEMPTS} answers held no whole file")
 
 
 def _resumable(remote: Remote, part: Path) -> tuple[int, str | None]:

@@ -11,6 +11,7 @@ from ..config import Config
 from ..utils import BadInput
 from .cells import Cell
 from .folder import Grid, Submission
+from .resources import require_printable
 
 ARRAY_LIMIT = 1000
 MAX_RESTARTS = 50
@@ -73,9 +74,9 @@ def sbatch_text(
         f"--chdir={Path.cwd()}",
     ]
     notes = list(notes)
-    _require_printable([*options, *notes, grid.name, str(grid.logs), *command])
-    _require_printable(part for cell in cells for part in command_line(cell, step, command))
-    _require_printable(map(str, config.homes().values()))
+    require_printable([*options, *notes, grid.name, str(grid.logs), *command])
+    require_printable(part for cell in cells for part in command_line(cell, step, command))
+    require_printable(map(str, config.homes().values()))
     parts = [
         "#!/bin/bash",
         *(f"#SBATCH {_quoted(option)}" for option in options),
@@ -169,13 +170,6 @@ def _call(program: str, *arguments: str) -> str:
 def _after(submission: Submission, step: str) -> str:
     first = next(iter(submission.steps))
     return "" if step == first else "--dependency=aftercorr:JOB --kill-on-invalid-dep=yes "
-
-
-def _require_printable(texts: Iterable[str]) -> None:
-    """Raise BadInput for a control character or a quotation mark that would end a line or an option of the file."""
-    for text in texts:
-        if not text.isprintable():
-            raise BadInput(f"{text!r} would go into an sbatch file; expected printable characters only; leave them out")
 
 
 def _quoted(option: str) -> str:
