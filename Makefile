@@ -40,8 +40,9 @@ bench: $(READY)  ## the side-by-side measurements behind benchmarks/RESULTS.md
 	$(PY) -m benchmarks.cache
 	$(PY) -m benchmarks.leak
 
-faults: $(READY)  ## inject faults into the store, and count lost and wrong values
+faults: $(READY)  ## inject faults into the store and the inputs, and count lost and wrong values
 	$(PY) -m benchmarks.faults
+	$(PY) -m benchmarks.fault_inputs
 	$(PY) -m benchmarks.fault_runs
 
 # an environment without its .ready was not completed, and is installed again

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.cli import main as command
+from src.cli import run_score
 from src.data import fetching
 from src.data.films import write_lossless
 from src.data.fmri import unpickle
@@ -220,10 +220,13 @@ def hostile_files(count: int, rng: random.Random, home: Path) -> Iterator[Trial]
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + chunk + struct.pack(">I", _crc(b"IHDR" + chunk))
     yield "bomb.png", _writing(image_digest, "bomb.png", bomb), None
     for levels in (60, 200):
-        steps = b"".join(
-            b"]q" + bytes([k]) + b"(h" + bytes([k - 1]) + b"h" + bytes([k - 1]) + b"e" for k in range(1, levels)
+        pairs = (b"]q" + bytes([k]) + b"(" + 2 * (b"h" + bytes([k - 1])) + b"e" for k in range(1, levels))
+        content = b"\x80\x02]q\x00" + b"".join(pairs) + b"."
+        yield (
+            "references",
+            _writing(lambda p: bool(unpickle.read(p)), "x.pkl", content),
+            True,
         )
-        yield "references", _writing(lambda p: bool(unpickle.read(p)), "x.pkl", b"\x80\x02]q\x00" + steps + b"."), True
     text = b"X\x40\x42\x0f\x00" + b"a" * 1_000_000 + b"q\x00c_codecs\nencode\nq\x01("
     calls = b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R" * 100_000
     yield "memory", _writing(unpickle.read, "x.pkl", b"\x80\x02" + text + calls + b"t."), None
@@ -403,7 +406,7 @@ def _exit_code(folder: Path, arguments: list[str]) -> int:
     os.environ["DATA_HOME"] = str(folder.parent.parent / "data")
     os.chdir(folder)
     try:
-        return command("fmri", arguments)
+        return run_score("fmri", arguments)
     except SystemExit as error:  # argparse
         return int(error.code or 0)
 
