@@ -379,6 +379,8 @@ def _check_complete(path, container, stream, packets: _Packets) -> None:
         raise _truncated(path, complete, complete + round(missing))
     if name == "gif" and not _ends_as_gif(path):
         raise _truncated(path, complete, f"more than {complete}")
+    if name.startswith("matroska") and _is_cut_matroska(path):
+        raise _truncated(path, complete, f"more than {complete}")
     if name == "mpegts" and _is_cut_stream(path):
         raise _truncated(path, complete, f"more than {complete}")
 
@@ -397,6 +399,23 @@ def _is_whole_avi(path) -> bool:
                 break
             place += 8 + length + length % 2
     return 0 < place <= size + 1
+
+
+def _is_cut_matroska(path) -> bool:
+    """Return whether the segment of a Matroska or WebM file, if its length is stated, ends after the file."""
+    with open(path, "rb") as handle:
+        head = handle.read(4096)
+    place = 0
+    for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):  # EBML header, segment
+        if head[place : place + 4] != name or place + 5 > len(head):
+            return False
+        first = head[place + 4]
+        width = 9 - first.bit_length()  # of the length, which its leading zero bits state
+        stated = int.from_bytes(head[place + 4 : place + 4 + width], "big") - (1 << (7 * width))
+        if not first or stated == (1 << (7 * width)) - 1:  # not stated
+            return False
+        place += 4 + width + stated
+    return place > Path(path).stat().st_size
 
 
 def _is_cut_stream(path) -> bool:

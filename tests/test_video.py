@@ -435,6 +435,16 @@ def test_a_cut_or_joined_transport_stream_is_refused(tmp_path):
         probe(tmp_path / "joined.ts")
 
 
+def test_a_matroska_file_that_lacks_its_last_frame_is_refused(tmp_path):
+    path = write_film(tmp_path / "film.mkv", drifting_frames(12), codec="ffv1")
+    whole = path.read_bytes()
+    assert probe(path).n_frames == 12
+    for share in (0.5, 0.9, 0.95, 0.99):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(BadInput, match=r"film\.mkv: (the film ends after|cannot be read as a film|frame \d+ is)"):
+            probe(path)
+
+
 def test_a_raw_stream_is_named_as_one(tmp_path):
     with av.open(str(tmp_path / "film.h264"), "w", format="h264") as container:
         stream = container.add_stream("libx264", rate=25)
