@@ -8,11 +8,12 @@ from ..config import Config
 from ..files import write_atomic, writing
 from ..tables import write_rows
 from ..utils import BadInput
+from .charts import plot
 from .figures import pictures
 from .page import render
 from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
 from .scores import BenchmarkScores, collect, readable_scores
-from .theme import PRINT, figure_style, save
+from .theme import figure_style, save
 
 FIGURES = ("png", "svg", "pdf")
 TABLES = ("csv", "parquet", "json")
@@ -134,10 +135,10 @@ def write_figures(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: s
     for benchmark in benchmarks:
         shown, _ = readable_scores(benchmark, top)
         subfolder = folder / benchmark.slug
-        with writing(subfolder, "--output"), figure_style(PRINT):
+        with writing(subfolder, "--output"), figure_style():
             subfolder.mkdir(parents=True, exist_ok=True)
             for picture in pictures(benchmark, shown, pair_rows(benchmark, shown)):
-                save(picture.plot(PRINT), subfolder / f"{picture.name}.{suffix}")
+                save(plot(picture.spec), subfolder / f"{picture.name}.{suffix}")
                 n += 1
         for score in shown:
             score.release()

@@ -30,7 +30,7 @@ def test_figures_become_files(filled_store, tmp_path, suffix, start):
     assert main(["-q", "-o", str(tmp_path / "r"), "--format", suffix, "--models", "good"]) == 0
     files = sorted((tmp_path / "r" / "figures" / "films-4-splits").iterdir())
     assert [f.name for f in files] == [
-        f"{n}.{suffix}" for n in ("profile-good", "ranking", "regions-good", "units-good")
+        f"{name}.{suffix}" for name in ("profiles", "ranking", "region-layers", "regions-ratio", "units")
     ]
     assert all(f.read_bytes().startswith(start) for f in files)
 
