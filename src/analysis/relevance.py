@@ -243,21 +243,16 @@ def family_folds(families: Sequence[str]) -> list[np.ndarray]:
     return [np.isin(families, members) for members in folds]
 
 
-def chance_r2(
-    scores: np.ndarray,
-    alignment: np.ndarray,
-    families: Sequence[str],
-    n_permutations: int = N_PERMUTATIONS,
-    seed: int = 0,
+def permuted(
+    alignment: np.ndarray, families: Sequence[str], n_permutations: int = N_PERMUTATIONS, seed: int = 0
 ) -> np.ndarray:
-    """Return the shares of variance that a fit explains without a relation between alignment and tasks.
+    """Return alignments without a relation to the tasks.
 
     Family means of the alignment are permuted among families, and the deviations from them within each family, so that
     siblings stay alike.
 
     Parameters
     ----------
-    scores : array of shape (n_models, n_tasks)
     alignment : array of shape (n_models, n_targets)
         Targets from which the permutations are drawn in turn; without NaN.
     families : sequence of str, (n_models,)
@@ -268,22 +263,37 @@ def chance_r2(
 
     Returns
     -------
-    array of shape (n_permutations,)
+    array of shape (n_models, n_permutations)
     """
     rng = np.random.default_rng(seed_from("chance", seed))
     _, of_model = np.unique(np.asarray(families).astype(str), return_inverse=True)
     counts = np.bincount(of_model)
+    target = np.arange(n_permutations) % alignment.shape[1]
     means = np.stack([np.bincount(of_model, column) / counts for column in alignment.T], axis=1)
     deviations = alignment - means[of_model]
-    members = [np.flatnonzero(of_model == family) for family in range(len(counts))]
-    columns = np.empty((len(of_model), n_permutations))
-    for index in range(n_permutations):
-        target = index % alignment.shape[1]
-        columns[:, index] = means[rng.permutation(len(counts)), target][of_model]
-        for rows in members:
-            columns[rows, index] += deviations[rng.permutation(rows), target]
-    slopes, intercept = _solve(scores, columns)
-    return np.nan_to_num(_r2(columns, intercept + scores @ slopes))
+    among = rng.permuted(np.tile(np.arange(len(counts))[:, None], n_permutations), axis=0)
+    # models sorted by family, at random within it, take the places of models sorted by family
+    keys = of_model[:, None] + rng.uniform(0, 0.5, (len(of_model), n_permutations))
+    within = np.empty(keys.shape, int)
+    within[np.argsort(of_model, kind="stable")] = np.argsort(keys, axis=0)
+    return means[among, target][of_model] + np.take_along_axis(deviations[:, target], within, axis=0)
+
+
+def chance_r2(scores: np.ndarray, unrelated: np.ndarray) -> np.ndarray:
+    """Return the shares of variance that fits explain without a relation between alignment and tasks.
+
+    Parameters
+    ----------
+    scores : array of shape (n_models, n_tasks)
+    unrelated : array of shape (n_models, n_permutations)
+        See `permuted`.
+
+    Returns
+    -------
+    array of shape (n_permutations,)
+    """
+    slopes, intercept = _solve(scores, unrelated)
+    return np.nan_to_num(_r2(unrelated, intercept + scores @ slopes))
 
 
 def adjusted(r2: np.ndarray | float, chance: float) -> np.ndarray | float:
@@ -337,7 +347,7 @@ def relevance(
     alignment: np.ndarray,
     families: Sequence[str],
     n_samples: int = N_SAMPLES,
-    n_permutations: int = N_PERMUTATIONS,
+    unrelated: np.ndarray | None = None,
     seed: int = 0,
 ) -> Relevance:
     """Regress the alignment of models on their task scores, with intervals over families of models.
@@ -350,8 +360,8 @@ def relevance(
     families : sequence of str, (n_models,)
     n_samples : int
         Bootstrap samples of families; 0: no intervals (default: 1000).
-    n_permutations : int
-        Permutations for the adjustment of R², shared by all targets (default: 500).
+    unrelated : array of shape (n_models, n_permutations), optional
+        Permuted alignments for the adjustment of R², shared by all targets (default: 500 of `permuted`).
     seed : int
         Default: 0.
 
@@ -371,7 +381,8 @@ def relevance(
     if not defined.any():
         weights = np.full(found.weights.shape, np.nan)
         return Relevance(found, empty, empty, empty, empty, weights, weights)
-    chance = chance_r2(scores, alignment[:, defined], families, n_permutations, seed)
+    unrelated = permuted(alignment[:, defined], families, seed=seed) if unrelated is None else unrelated
+    chance = chance_r2(scores, unrelated)
     centre = float(chance.mean())
     p = (1 + (chance[:, None] >= found.r2 - 1e-12).sum(axis=0)) / (1 + len(chance))
     estimate = adjusted(found.r2, centre)
@@ -421,7 +432,8 @@ def family_samples(families: Sequence[str], n_samples: int, seed: int = 0) -> li
     rng = np.random.default_rng(seed_from("families", seed))
     names, of_model = np.unique(np.asarray(families).astype(str), return_inverse=True)
     members = [np.flatnonzero(of_model == family) for family in range(len(names))]
-    return [np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))]) for _ in range(n_samples)]
+    drawn = rng.integers(len(names), size=(n_samples, len(names))).tolist()
+    return [np.concatenate([members[i] for i in sample]) for sample in drawn]
 
 
 def _percentiles(samples: np.ndarray) -> np.ndarray:

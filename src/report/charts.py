@@ -63,6 +63,10 @@ def _dots(spec: Spec):
     n_rows = max(len(panel["rows"]) for panel in spec["panels"])
     figure, all_axes = _panels(len(spec["panels"]), WIDTH, 1.05 + ROW_HEIGHT * max(2, n_rows))
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
+        for row, points in enumerate(panel.get("points", ())):
+            spread = row + 0.6 * (0.618 * np.arange(len(points)) % 1 - 0.5)
+            style = {"color": PRINT.series[0], "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
+            axes.plot([value for _, value in points], spread, "o", **style)
         for i, series in enumerate(spec["series"]):
             _series(axes, panel, i, series)
         if panel.get("ring") is not None:

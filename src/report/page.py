@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ..models import membership
-from . import page_tables
+from . import page_tables, relevance_page
+from .against import Ranking
 from .figures import pictures
 from .overview import LABELS, overview
+from .relevance import BRAIN, across_models
 from .rows import layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
 from .scores import BenchmarkScores, StoredScore, public_name, readable_scores
 from .text import as_text, count, number, p_value
 from .viewer import PageFigures
 
 TEMPLATES = Path(__file__).parent / "templates"
+N_SAMPLES = 100  # samples of model families behind the intervals of the page; `report relevance` takes 1,000
 GROUPS = {
     "models": "Models",
     "layers": "Layers",
@@ -32,10 +35,12 @@ def render(
     problems: Sequence[str],
     top: int,
     log: Callable[[str], None] = lambda text: None,
+    ranking: Ranking | None = None,
 ) -> tuple[str, list[str]]:
     """Return the page as HTML, and `problems` with the scores whose arrays are damaged.
 
-    top: number of models per benchmark with figures of a single model; log: called with one line per benchmark.
+    top: number of models per benchmark with figures of a single model; log: called with one line per benchmark;
+    ranking: own scores among those of bundles.
     """
     figures, tables, sections, problems = PageFigures(), {}, [], list(problems)
     for i, benchmark in enumerate(benchmarks):
@@ -43,6 +48,7 @@ def render(
         section, damaged = _section(benchmark, f"b{i}-{benchmark.slug}", top, figures, tables)
         sections.append(section)
         problems += damaged
+    across = relevance_page.section_context(across_models(benchmarks, N_SAMPLES), figures, BRAIN)
     labels = {s.label: s.item.model for b in benchmarks for s in b.scores}
     groups = {label: membership(model).group for label, model in labels.items()}
     provenance, strings = page_tables.provenance(provenance_rows(benchmarks))
@@ -55,20 +61,22 @@ def render(
     }
     surface = figures.surface()
     html = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             sections=sections,
             leaderboard=leaderboard_rows(benchmarks),
             problems=problems,
-            data=_json(data),
-            surface=_json(surface) if surface else None,
+            data=as_json(data),
+            surface=as_json(surface) if surface else None,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             models=list(labels),
             groups=list(dict.fromkeys(groups.values())),
             n_scores=len(provenance["rows"]),
             top=top,
             titles=GROUPS,
+            ranking=ranking,
+            across=across,
         )
     )
     return html, problems
@@ -135,7 +143,8 @@ def _missing(benchmark: BenchmarkScores, shown: Sequence[StoredScore], drawn: Ma
 
 
 @cache
-def _environment():
+def environment():
+    """Return the environment of the page's templates."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -151,7 +160,7 @@ def _environment():
     return environment
 
 
-def _json(value: Any):
+def as_json(value: Any):
     """Return JSON that is safe inside a <script> element."""
     from markupsafe import Markup
 

@@ -81,17 +81,15 @@ class StoredScore:
 
         Missing entries are None, and so are those of a damaged file. The other arrays are not kept in memory.
         """
-        is_loaded, empty = "arrays" in self.__dict__, {"test": None, "normalised": None, "resampled": None}
+        empty = {"test": None, "normalised": None, "resampled": None}
         if not self.facts.get("interval"):
             return empty
         try:
-            arrays = self.arrays
+            arrays = self.item.read_arrays(("bootstrap", "bootstrap_normalised", "resampled"))
         except DamagedFile:
             return empty
         found = {"test": arrays.get("bootstrap"), "normalised": arrays.get("bootstrap_normalised")}
         found["resampled"] = tuple(np.asarray(arrays["resampled"]).tolist()) if "resampled" in arrays else None
-        if not is_loaded:
-            self.release()
         return found
 
     def release(self) -> None:

@@ -34,7 +34,7 @@ def test_two_causal_tasks_of_eleven_are_found(seed):
     scores, alignment, families = study(seed)
     truth = np.zeros(N_TASKS)
     truth[list(CAUSAL)] = list(CAUSAL.values())
-    found = r.relevance(scores, alignment[:, None], families, n_samples=200, n_permutations=100)
+    found = r.relevance(scores, alignment[:, None], families, n_samples=200)
     np.testing.assert_allclose(found.fit.slopes[:, 0], truth, atol=0.05)
     # the same in units of the spread over models
     spread = scores.std(axis=0) / alignment.std()
@@ -74,7 +74,7 @@ def test_unrelated_tasks_explain_nothing(siblings, alike):
         family = np.arange(N_MODELS) // siblings
         own = rng.standard_normal(N_MODELS)
         alignment = np.sqrt(alike) * rng.standard_normal(family.max() + 1)[family] + np.sqrt(1 - alike) * own
-        one = r.relevance(scores, alignment[:, None], families, n_samples=0, n_permutations=100, seed=seed)
+        one = r.relevance(scores, alignment[:, None], families, n_samples=0, seed=seed)
         found.append(one.adjusted_r2[0])
         usual.append(1 - (1 - one.fit.r2[0]) * (N_MODELS - 1) / (N_MODELS - 1 - (one.fit.slopes > 0).sum()))
         held_out.append(one.fit.held_out_r2[0])
@@ -90,8 +90,22 @@ def test_chance_is_that_of_ezekiel_for_a_regression_without_bounds():
     scores = np.linalg.qr(rng.standard_normal((N_MODELS, N_TASKS + 1)))[0]
     scores = scores[:, 1:] - scores[:, 1:].mean(axis=0)
     alone = [str(i) for i in range(N_MODELS)]
-    chance = r.chance_r2(scores, rng.standard_normal((N_MODELS, 1)), alone, 2000)
+    chance = r.chance_r2(scores, r.permuted(rng.standard_normal((N_MODELS, 1)), alone, 2000))
     assert chance.mean() == pytest.approx(N_TASKS / (N_MODELS - 1) / 2, rel=0.1)
+
+
+def test_permuted_alignment_keeps_the_families():
+    """Each permutation holds every family's mean once, and every deviation in its own family."""
+    families = ["a"] * 3 + ["b"] * 2 + ["c"]
+    values = np.array([1.0, 2, 6, 10, 30, 100])
+    found = r.permuted(values[:, None], families, 50)
+    means, deviations = np.array([3.0, 20, 100]), {"a": [-2, -1, 3], "b": [-10, 10], "c": [0]}
+    for column in found.T:
+        parts = {name: column[[family == name for family in families]] for name in "abc"}
+        assert sorted(round(part.mean(), 9) for part in parts.values()) == means.tolist()
+        for name, part in parts.items():
+            np.testing.assert_allclose(np.sort(part - part.mean()), deviations[name], atol=1e-9)
+    assert len(np.unique(found.round(9), axis=1).T) > 20
 
 
 def test_axes_of_units_are_the_planted_ones():
@@ -143,7 +157,7 @@ def test_a_unit_without_alignment_is_nan_and_leaves_the_others_unchanged():
     scores, alignment, families = study(6)
     two = np.column_stack([alignment, alignment])
     two[4, 1] = np.nan
-    found = r.relevance(scores, two, families, n_samples=20, n_permutations=20)
+    found = r.relevance(scores, two, families, n_samples=20)
     assert np.isnan([found.adjusted_r2[1], found.low[1], found.p[1], found.fit.residual[1]]).all()
     assert np.isnan(found.fit.weights[:, 1]).all()
     alone = r.fit(scores, alignment[:, None], families)
@@ -211,7 +225,7 @@ def test_models_and_tasks_with_missing_scores_are_left_out():
     assert 3 not in tasks
     assert len(tasks) == N_TASKS - 1
     assert sorted(set(range(N_MODELS)) - set(models)) == [5, 9]
-    with pytest.raises(BadInput, match="6 models of 6 families .* on 2 tasks; expected at least 8 models of 5"):
+    with pytest.raises(BadInput, match=r"6 models of 6 families .* on 2 tasks; expected at least 8 models of 5"):
         r.check_size(6, 2, list("abcdef"))
     with pytest.raises(BadInput, match="no task"):
         r.check_size(90, 0, list("abcdef"))

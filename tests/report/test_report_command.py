@@ -40,7 +40,14 @@ def test_tables_become_files_with_the_same_numbers(filled_store, tmp_path, suffi
     assert main(["-q", "-o", str(tmp_path / "r"), "--tables", suffix]) == 0
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}[suffix]
     folder = tmp_path / "r" / "tables"
-    assert {f.stem for f in folder.iterdir()} == {"scores", "layers", "regions", "pairs", "leaderboard", "provenance"}
+    assert {f.stem for f in folder.glob(f"*.{suffix}")} == {
+        "scores",
+        "layers",
+        "regions",
+        "pairs",
+        "leaderboard",
+        "provenance",
+    }
     scores, regions = read(folder / f"scores.{suffix}"), read(folder / f"regions.{suffix}")
     assert scores["model"].tolist() == ["good", "poor"]
     assert scores["low"].notna().tolist() == [True, False]

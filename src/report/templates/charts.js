@@ -105,6 +105,12 @@ const Charts = (() => {
         panel.rows.forEach((name, i) => {
           write(svg, left - 8, first + ROW * i + 4, fit(name, at.left - 10), { "text-anchor": "end", "font-weight": panel.strong && panel.strong[i] ? 700 : 400 });
         });
+        // the single values behind a row, spread over its height
+        panel.points?.forEach((found, i) => found.forEach(([name, value], k) => {
+          const y = first + ROW * i + (((k * 0.618) % 1) - 0.5) * 0.6 * ROW;
+          node("circle", { cx: scale(value).toFixed(1), cy: y.toFixed(1), r: 2.4, fill: "var(--series-0)", "fill-opacity": 0.6 }, svg);
+          marks.push({ x: scale(value), y, text: `${panel.rows[i]}, ${name}: ${show(value)}` });
+        }));
         spec.series.forEach((one, s) => {
           const colour = seriesColour(one.colour);
           if (one.line) {
@@ -128,6 +134,7 @@ const Charts = (() => {
     },
     rows: (spec) => [["panel", spec.ylabel || "name", "series", "value", "low", "high"], ...spec.panels.flatMap((panel) => spec.series.flatMap((one, s) =>
       panel.rows.map((name, i) => [panel.title, name, one.name, panel.x[s][i], panel.low?.[s]?.[i], panel.high?.[s]?.[i]]).filter((row) => row[3] !== null))),
+      ...spec.panels.flatMap((panel) => (panel.points || []).flatMap((found, i) => found.map(([name, value]) => [panel.title, panel.rows[i], name, value, null, null]))),
       ...spec.references.map((line) => ["", line.name, "reference", line.value, null, null])],
   };
 
