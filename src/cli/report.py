@@ -26,7 +26,7 @@ from .progress import Terminal
 EXAMPLES = (
     "--output report",
     "--models fake-net --datasets fake-fmri --output figures --format png --tables csv",
-    "--against baselines --output report",
+    "--against their-scores --output report",
     "relevance --output relevance --tables csv",
     "bundle --output my-scores",
 )
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="BUNDLE",
-        help="also rank your scores among those of bundles: folders, or `baselines` for the shipped one",
+        help="also rank your scores among those of bundles",
     )
     actions = add_actions(parser, required=False)
     relevance = add_action(

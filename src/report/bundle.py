@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 CARD, README = "card.json", "README.md"
 TABLES = ("scores", "regions", "layers", "replicates")
-BASELINES = Path(__file__).parent / "baselines"
 # largest difference of two computations of one score: solvers of classifiers end at a tolerance
 TOLERANCE = {"task": 0.01, "behaviour": 0.01}
 DEFAULT_TOLERANCE = 1e-4
@@ -297,7 +296,7 @@ def read_bundle(path: str | Path) -> Bundle:
     Parameters
     ----------
     path : str or Path
-        Folder of a bundle, "baselines" for the one that is shipped, or the file of a bundle's scores alone.
+        Folder of a bundle, or the file of a bundle's scores alone.
 
     Returns
     -------
@@ -308,7 +307,7 @@ def read_bundle(path: str | Path) -> Bundle:
     BadInput
         If there is no bundle, or a value differs from what was written: the message names row and field.
     """
-    folder = BASELINES if str(path) == "baselines" and not Path(path).exists() else Path(path).expanduser()
+    folder = Path(path).expanduser()
     alone = folder.is_file()
     if not alone and not (folder / CARD).is_file():
         raise BadInput(f"{path} holds no {CARD}; expected a folder that `dynamic-vision report bundle` wrote")
