@@ -97,7 +97,8 @@ def _weights(rows: Sequence[Row], label: str) -> Iterator[Picture]:
         values = plain([[cells[task, region] for region in regions] for task in tasks])
         panel = {"title": "", "rows": tasks, "columns": regions, "values": values, "framed": []}
         spec = heat([panel], f"weight ({label})", ("task", "region"))
-        yield Picture("weights-regions", "across", "Relevance of each task in each region", "As beside it.", spec)
+        caption = "Regression on all tasks, of each region: weight per standard deviation of the task score."
+        yield Picture("weights-regions", "across", "Relevance of each task in each region", caption, spec)
 
 
 def _axes(found: Regression) -> Iterator[Picture]:
@@ -133,10 +134,12 @@ def maps(found: Regression) -> Iterator[Picture]:
     yield _map(
         "map-task", "Cortex: most relevant task", "task", "Task with the largest weight.", [one], found, vertices
     )
-    panels = []
-    for axis, values in enumerate(found.axes.coordinates.T):
-        reach = float(np.nanpercentile(np.abs(values), 99)) or 1.0
-        panels.append(_panel(f"axis {axis + 1}", values, vertices, (-reach, reach), "score"))
+    reach = float(np.nanpercentile(np.abs(found.axes.coordinates), 99)) or 1.0
+    ends = (-reach, reach)
+    panels = [
+        _panel(f"axis {i}", values, vertices, ends, "score")
+        for i, values in enumerate(found.axes.coordinates.T, start=1)
+    ]
     caption = "Position of each vertex on the axes of task relevance."
     yield _map("map-axes", "Cortex: axes of task relevance", "position", caption, panels, found, vertices)
     shown = _shown_sets(found.units.residuals)
