@@ -1,5 +1,7 @@
 """Stored scores of many models whose alignment follows two of eleven tasks: the plant of a study across models."""
 
+from itertools import zip_longest
+
 import numpy as np
 
 from src.config import Config
@@ -24,9 +26,11 @@ CEILING = 0.8
 
 
 def model_names(n: int) -> list[str]:
-    """Return `n` names of the catalogue, then of untrained networks."""
-    known = [name for name in MODELS if MODELS[name].group != "control"]
-    return ["pixels", *known, *(f"Random-{name}" for name in known)][:n]
+    """Return `n` names of the catalogue, of single frames and of films in turn, then of untrained networks."""
+    trained = {name: entry.kind for name, entry in MODELS.items() if entry.group != "control"}
+    of_kind = [[name for name, kind in trained.items() if kind == one] for one in ("image", "video")]
+    known = [name for pair in zip_longest(*of_kind) for name in pair if name]
+    return ["pixels", *known[: n - 5], *(f"Random-{name}" for name in known)][:n]
 
 
 def task_scores(model: str, n_tasks: int = len(TASKS)) -> np.ndarray:

@@ -52,6 +52,8 @@ FAMILIES = (
     ("openclip", "CLIP"),
     ("i-jepa", "I-JEPA"),
     ("x3d", "X3D"),
+    ("slow", "SlowFast"),
+    ("c2d", "C2D"),
     ("videochat", "VideoChat"),
     ("video-llava", "Video-LLaVA"),
     ("selavi", "SeLaVi"),
