@@ -153,7 +153,7 @@ def test_the_first_screen_ranks_the_models_and_says_what_was_found(score_store):
     # the same order in the leaderboard, and a raw scale beside the headline
     films = next(view for view in overview["views"] if view["label"].startswith("films") and view["region"] == "MT")
     assert films["raw"] == "test Pearson r"
-    assert all(row[5] == pytest.approx(0.9 * row[1], rel=0.01) for row in films["rows"])
+    assert all(row[5] == pytest.approx(0.9 * row[1], abs=0.03) for row in films["rows"])
 
 
 def test_a_figure_that_cannot_be_drawn_is_a_sentence(score_store):

@@ -74,7 +74,7 @@ const Charts = (() => {
   const dots = {
     layout(spec, width) {
       const shape = grid(spec.panels.length, width, 260);
-      const longest = Math.max(...spec.panels.flatMap((panel) => panel.rows.map((name) => measure(name))));
+      const longest = Math.max(...spec.panels.flatMap((panel) => (panel.labels || panel.rows).map((name) => measure(name))));
       const left = Math.min(longest + 10, 0.42 * shape.width);
       const heights = [];
       for (let r = 0; r < shape.rows; r++) {
@@ -103,7 +103,7 @@ const Charts = (() => {
           if (line.value >= low && line.value <= high) node("line", { x1: scale(line.value), x2: scale(line.value), y1: top + head, y2: bottom, stroke: "var(--muted)", "stroke-width": 1.6, "stroke-dasharray": DASHES[i % 5] }, svg);
         });
         panel.rows.forEach((name, i) => {
-          write(svg, left - 8, first + ROW * i + 4, fit(name, at.left - 10), { "text-anchor": "end", "font-weight": panel.strong && panel.strong[i] ? 700 : 400 });
+          write(svg, left - 8, first + ROW * i + 4, fit(panel.labels?.[i] ?? name, at.left - 10), { "text-anchor": "end", "font-weight": panel.strong && panel.strong[i] ? 700 : 400 });
         });
         // the single values behind a row, spread over its height
         panel.points?.forEach((found, i) => found.forEach(([name, value], k) => {

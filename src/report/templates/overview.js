@@ -57,7 +57,7 @@
       kind: "dots", title: `${view.label}${view.region ? `, ${view.region}` : ""}: models by headline`, caption: view.words.join(" "), xlabel: raw ? view.raw : view.key, ylabel: "model",
       limits: [low < 0 ? low - margin : low, high + margin], references,
       series: kinds.map(([name, colour, hollow]) => ({ name, colour, hollow, line: false })),
-      panels: [{ title: "", rows: shown.map((one) => `${one.rank}  ${one.model}`), strong: shown.map(isTied), hrefs: shown.map(() => view.href),
+      panels: [{ title: "", rows: shown.map((one) => one.model), labels: shown.map((one) => `${one.rank}  ${one.model}`), strong: shown.map(isTied), hrefs: shown.map(() => view.href),
         x: kinds.map(([, , , test]) => pick(test, 0)), low: kinds.map(([, , , test]) => pick(test, 1)), high: kinds.map(([, , , test]) => pick(test, 2)) }],
     } };
   };
