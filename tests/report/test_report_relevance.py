@@ -16,6 +16,7 @@ from src.report.scores import collect
 
 main = partial(run_command, "report")
 N_MODELS = 30
+TASKS = [f"task-{i:02d}" for i in (0, 1, 2, 7)]
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +106,11 @@ def test_regions_and_groups_need_no_arrays(planted, monkeypatch):
     assert across_models(benchmarks, n_samples=10).studies
 
 
-def test_the_command_writes_page_tables_figures_and_maps(homes, tmp_path, capsys):
+@pytest.mark.slow
+def test_the_command_writes_page_tables_and_maps(homes, tmp_path, capsys):
     before = sorted((p, p.stat().st_mtime_ns) for p in homes.config.results_home.rglob("*"))
     out = tmp_path / "r"
-    assert main(["relevance", "-o", str(out), "--tables", "csv", "--format", "svg", "--maps"]) == 0
+    assert main(["relevance", "-o", str(out), "--tables", "csv", "--maps"]) == 0
     printed = capsys.readouterr().out
     assert "adjusted R²" in printed
     assert "all 4 tasks" in printed
@@ -117,10 +119,22 @@ def test_the_command_writes_page_tables_figures_and_maps(homes, tmp_path, capsys
     assert "Tang et al. 2025" in page
     assert not [tag for tag in ("<script src", "url(http") if tag in page]
     weights = pd.read_csv(out / "tables" / "relevance-weights.csv")
-    assert set(weights["task"]) == {title(f"task-{i:02d}") for i in (0, 1, 2, 7)}
-    assert (out / "figures" / "films-4-splits" / "relevance-tasks.svg").exists()
+    assert set(weights["task"]) == set(map(title, TASKS))
     assert len(list((out / "maps").rglob("*.gii"))) == 2 * 6
     assert before == sorted((p, p.stat().st_mtime_ns) for p in homes.config.results_home.rglob("*"))
+
+
+def test_figures_become_files(homes, tmp_path, capsys):
+    out = tmp_path / "r"
+    assert (
+        main(["relevance", "-q", "-o", str(out), "--no-units", "--format", "svg", "--datasets", "films", *TASKS]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "7 figures in" in printed
+    assert "all 4 tasks" in printed
+    names = {path.stem for path in (out / "figures" / "films-4-splits").iterdir()}
+    figures = ("groups", "tasks", "residuals", "weights", "weights-regions", "loadings", "axes")
+    assert names == {f"relevance-{name}" for name in figures}
 
 
 def test_maps_are_read_by_nilearn(homes, tmp_path, capsys):
