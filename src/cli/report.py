@@ -24,11 +24,8 @@ from ..utils import counted, size_text
 from .progress import Terminal
 
 EXAMPLES = (
-    "--output report",
     "--models fake-net --datasets fake-fmri --output figures --format png --tables csv",
-    "--against their-scores --output report",
     "relevance --output relevance --tables csv",
-    "bundle --output my-scores",
 )
 
 
