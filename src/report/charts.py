@@ -1,6 +1,6 @@
 """Figure files: the specifications of `figures` drawn with matplotlib. Called inside `theme.figure_style`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,28 @@ def shorten(name: str, limit: int = MAX_NAME) -> str:
     """Return a name with at most `limit` letters, the middle replaced by an ellipsis."""
     half = (limit - 1) // 2
     return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+
+
+def short_names(names: Sequence[str], limit: int = MAX_NAME) -> list[str]:
+    """Return the names shortened; what all of them begin or end with is left out first, so that they stay different.
+
+    >>> short_names(["blocks.10.attention.output", "blocks.11.attention.output"])
+    ['…0…', '…1…']
+    """
+    if max(map(len, names)) <= limit:
+        return list(names)
+    start, end = _shared(names), _shared([name[::-1] for name in names])
+    start, end = (n if len(names) > 1 and n >= 4 else 0 for n in (start, end))
+    middles = [name[start : max(len(name) - end, start)] for name in names]
+    if not (start or end) or not all(middles):
+        return [shorten(name, limit) for name in names]
+    return [shorten(f"{'…' * bool(start)}{middle}{'…' * bool(end)}", limit) for middle in middles]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """Return the number of letters with which all names begin."""
+    columns = zip(*names, strict=False)
+    return next((i for i, letters in enumerate(columns) if len(set(letters)) > 1), min(map(len, names)))
 
 
 def _panels(n: int, width: float, height: float, **options):
@@ -75,7 +97,7 @@ def _dots(spec: Spec):
             axes.plot(panel["x"][0][panel["ring"]], panel["ring"], "o", **style)
         axes.axvline(0, color=PRINT.grid, linewidth=1)
         _reference_lines(axes, spec)
-        axes.set_yticks(range(len(panel["rows"])), [shorten(name) for name in panel["rows"]])
+        axes.set_yticks(range(len(panel["rows"])), short_names(panel["rows"]))
         axes.set_ylim(max(n_rows, 2) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", linewidth=0.6)
@@ -115,6 +137,9 @@ def _scatter(spec: Spec):
     if cells is not None:
         bar = figure.colorbar(cells, ax=list(all_axes), location="top", fraction=0.04, aspect=30, shrink=0.6)
         bar.set_label(f"{spec['noun']}s per cell")
+        # powers of ten as plain numbers, because superscripts would overlap
+        bar.formatter = lambda value, _: f"{value:,.0f}"
+        bar.minorticks_off()
         bar.outline.set_visible(False)
     _legend(figure, all_axes[0])
     return figure
@@ -132,14 +157,15 @@ def _points(axes, panel: Spec, groups) -> None:
 
 def _cells(axes, cells, spec: Spec):
     """Plot the number of points in square cells."""
+    from matplotlib.colors import LogNorm
+
     n, (low, high) = spec["n_cells"], spec["limits"]
     counts = np.full((n, n), np.nan)
     for column, row, number in cells:
         counts[row, column] = number
     edges = np.linspace(low, high, n + 1)
-    return axes.pcolormesh(
-        edges, edges, counts, cmap=colour_map("score", 0, 1), vmin=0, vmax=spec["most"], rasterized=True
-    )
+    style = {"cmap": colour_map("score", 0.15, 1), "norm": LogNorm(1, max(spec["most"], 2)), "rasterized": True}
+    return axes.pcolormesh(edges, edges, counts, **style)
 
 
 def _bars(spec: Spec):
@@ -162,7 +188,7 @@ def _heat(spec: Spec):
     from matplotlib.colors import Normalize
 
     shape = [max(len(panel[part]) for panel in spec["panels"]) for part in ("rows", "columns")]
-    letters = [max(len(shorten(name)) for p in spec["panels"] for name in p[part]) for part in ("rows", "columns")]
+    letters = [max(len(n) for p in spec["panels"] for n in short_names(p[part])) for part in ("rows", "columns")]
     width = max(WIDTH, 1.0 + 0.07 * letters[0] + COLUMN_WIDTH * shape[1])
     height = 1.0 + ROW_HEIGHT * max(2, shape[0]) + 0.075 * letters[1]
     figure, all_axes = _panels(len(spec["panels"]), width, height)
@@ -182,8 +208,8 @@ def _cell_panel(axes, panel: Spec, spec: Spec, scale) -> None:
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xticks(np.arange(len(panel["columns"])) + 0.5, [shorten(c) for c in panel["columns"]], rotation=90)
-    axes.set_yticks(np.arange(len(panel["rows"])) + 0.5, [shorten(name) for name in panel["rows"]])
+    axes.set_xticks(np.arange(len(panel["columns"])) + 0.5, short_names(panel["columns"]), rotation=90)
+    axes.set_yticks(np.arange(len(panel["rows"])) + 0.5, short_names(panel["rows"]))
     axes.set(ylabel=spec["ylabel"], xlabel=spec["xlabel"])
     axes.set_title(shorten(panel["title"], 40))
     if values.shape[1] <= 8 and values.shape[0] <= 20:

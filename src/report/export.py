@@ -13,6 +13,7 @@ from .charts import plot
 from .dataset_card import write_dataset_card
 from .figures import pictures
 from .maps import write_maps
+from .overview import overview_picture
 from .page import render
 from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
 from .scores import BenchmarkScores, collect, readable_scores
@@ -149,8 +150,16 @@ def write_page(
 
 
 def write_figures(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP) -> int:
-    """Write every figure to FOLDER/BENCHMARK/NAME.SUFFIX and return the number of files."""
-    n = 0
+    """Write every figure to FOLDER/BENCHMARK/NAME.SUFFIX and return the number of files.
+
+    The ranking over benchmarks is FOLDER/overview.SUFFIX.
+    """
+    n, ranking = 0, overview_picture(benchmarks)
+    if ranking is not None:
+        with writing(folder, "--output"), figure_style():
+            folder.mkdir(parents=True, exist_ok=True)
+            save(plot(ranking.spec), folder / f"{ranking.name}.{suffix}")
+        n = 1
     for benchmark in benchmarks:
         shown, _ = readable_scores(benchmark, top)
         subfolder = folder / benchmark.slug

@@ -1,7 +1,7 @@
 """The report as one self-contained HTML file."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -20,14 +20,6 @@ from .viewer import PageFigures
 
 TEMPLATES = Path(__file__).parent / "templates"
 N_SAMPLES = 100  # samples of model families behind the intervals of the page; `report relevance` takes 1,000
-GROUPS = {
-    "models": "Models",
-    "layers": "Layers",
-    "units": "Units",
-    "pairs": "Model comparison",
-    "confusions": "Confusion matrices",
-    "surface": "Cortical surface",
-}
 
 
 def render(
@@ -60,12 +52,14 @@ def render(
         "strings": strings,
     }
     surface = figures.surface()
+    leaderboard = leaderboard_rows(benchmarks)
     html = (
         environment()
         .get_template("report.html")
         .render(
             sections=sections,
-            leaderboard=leaderboard_rows(benchmarks),
+            # of one benchmark, its own table is the leaderboard
+            leaderboard=leaderboard if leaderboard and len(leaderboard[0]["cells"]) > 1 else [],
             problems=problems,
             data=as_json(data),
             surface=as_json(surface) if surface else None,
@@ -74,7 +68,6 @@ def render(
             groups=list(dict.fromkeys(groups.values())),
             n_scores=len(provenance["rows"]),
             top=top,
-            titles=GROUPS,
             ranking=ranking,
             across=across,
         )
@@ -90,14 +83,14 @@ def _section(
     Its figures and tables are added to `figures` and `tables`. Only the arrays of one benchmark are in memory.
     """
     shown, damaged = readable_scores(benchmark, top)
-    pairs, drawn = pair_rows(benchmark, shown), {}
+    pairs, drawn, groups = pair_rows(benchmark, shown), [], set()
     for picture in pictures(benchmark, shown, pairs):
         html_id = f"{name}-{picture.name}"
         figures.add(html_id, picture, benchmark.title)
         spec = picture.spec
-        figure = {"id": html_id, "title": picture.title, "caption": picture.caption, "kind": spec["kind"]}
-        figure["wide"] = len(spec["panels"]) > 1 or spec["kind"] == "surface"
-        drawn.setdefault(picture.group, []).append(figure)
+        is_wide = len(spec["panels"]) > 1 or spec["kind"] == "surface"
+        drawn.append({"id": html_id, "title": picture.title, "caption": picture.caption, "wide": is_wide})
+        groups.add(picture.group)
     for score in shown:
         score.release()
     found = {"layers": layer_rows(benchmark), "regions": region_rows(benchmark), "pairs": pairs}
@@ -113,14 +106,15 @@ def _section(
         "target_noun": benchmark.target_noun,
         "facts": benchmark.facts,
         "data_notes": {public_name(name): notes for name, notes in (benchmark.facts.get("data") or {}).items()},
-        "figures": drawn,
-        "missing": _missing(benchmark, shown, drawn),
+        # narrow figures first, so that they fill lines
+        "figures": sorted(drawn, key=lambda figure: figure["wide"]),
+        "missing": _missing(benchmark, shown, groups),
         "scores": score_rows(benchmark),
         "tables": {kind: len(table["rows"]) for kind, table in made.items()},
     }, damaged
 
 
-def _missing(benchmark: BenchmarkScores, shown: Sequence[StoredScore], drawn: Mapping[str, Any]) -> list[str]:
+def _missing(benchmark: BenchmarkScores, shown: Sequence[StoredScore], groups: Set[str]) -> list[str]:
     """Return a sentence for each figure that a reader may look for and that cannot be drawn."""
     found = []
     if not shown:
@@ -130,12 +124,12 @@ def _missing(benchmark: BenchmarkScores, shown: Sequence[StoredScore], drawn: Ma
             found.append("No noise ceiling is stored, so that scores are raw and units are shown without a ceiling.")
         if not any(len(s.facts["regions"]) > 1 for s in benchmark.scores):
             found.append("The targets have no regions, or only one: there is no figure of regions.")
-        if benchmark.benchmark == "fmri" and "surface" not in drawn:
+        if benchmark.benchmark == "fmri" and "surface" not in groups:
             found.append("The targets are not vertices of fsaverage5: there is no cortical map.")
     without = [s.label for s in benchmark.scores if s.headline[benchmark.key] is None]
     if without and benchmark.key == "normalised":
         found.append(f"Without a test / ceiling, and therefore last: {', '.join(without)}.")
-    if "layers" not in drawn:
+    if "layers" not in groups:
         found.append("The models have one layer each: there is no layer profile.")
     if len(shown) < 2:
         found.append("There is one model: nothing to compare it with.")

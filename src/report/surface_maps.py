@@ -117,7 +117,8 @@ def _mask(score: StoredScore) -> np.ndarray:
 def _grey(score: StoredScore) -> str:
     """Return the meaning of grey in words."""
     n = int(_mask(score).sum())
-    return f"Grey: no value{f', or unreliable ({n:,} vertices)' if n else ''}."
+    text = f"{len(_mask(score)):,} of {surface_plot.N_VERTICES:,} vertices were recorded"
+    return f"{text}{f', {n:,} of them unreliable' if n else ''}; the others are grey."
 
 
 def _vertex_regions(score: StoredScore, vertices: np.ndarray) -> np.ndarray | None:

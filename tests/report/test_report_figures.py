@@ -172,3 +172,10 @@ def test_values_below_zero_have_colours_of_their_own():
 def test_names_are_shortened_in_the_middle(name, kept):
     assert charts.shorten(name) == kept
     assert len(charts.shorten(name)) <= charts.MAX_NAME
+
+
+def test_shortened_layer_names_stay_different():
+    names = [f"backbone.blocks.{i}.attention.output.dense" for i in range(12)]
+    assert len(set(charts.short_names(names))) == 12
+    assert charts.short_names(["a", "b"]) == ["a", "b"]
+    assert charts.short_names(["x" * 40]) == [charts.shorten("x" * 40)]

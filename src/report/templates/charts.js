@@ -3,6 +3,7 @@
 const Charts = (() => {
   const NS = "http://www.w3.org/2000/svg";
   const FONT = 12, ROW = 20, TITLE = 20, GAP = 18;
+  const rowOf = (spec) => spec.row || ROW;
   const pen = document.createElement("canvas").getContext("2d");
   const measure = (text, size = FONT, weight = 400) => {
     pen.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
@@ -14,6 +15,20 @@ const Charts = (() => {
     const short = () => `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
     while (kept > 2 && measure(short(), size, weight) > width) kept--;
     return short();
+  };
+  // names that differ stay different: what all of them begin or end with is left out first
+  const fitAll = (names, width, size = FONT, weight = 400) => {
+    if (names.every((name) => measure(name, size, weight) <= width)) return names;
+    const [first] = names, shared = (from) => {
+      let n = 0;
+      while (n < first.length && names.every((name) => n < name.length && name.at(from ? -1 - n : n) === first.at(from ? -1 - n : n))) n++;
+      return names.length > 1 && n >= 4 ? n : 0;
+    };
+    const start = shared(false), end = shared(true);
+    return names.map((name) => {
+      const middle = name.slice(start, Math.max(name.length - end, start));
+      return fit(middle && (start || end) ? `${start ? "…" : ""}${middle}${end ? "…" : ""}` : name, width, size, weight);
+    });
   };
   const node = (tag, attributes = {}, parent = null, text = null) => {
     const made = document.createElementNS(NS, tag);
@@ -74,12 +89,12 @@ const Charts = (() => {
   const dots = {
     layout(spec, width) {
       const shape = grid(spec.panels.length, width, 260);
-      const longest = Math.max(...spec.panels.flatMap((panel) => (panel.labels || panel.rows).map((name) => measure(name))));
+      const longest = Math.max(...spec.panels.flatMap((panel) => (panel.labels || panel.rows).map((name) => measure(name, FONT, panel.strong ? 700 : 400))));
       const left = Math.min(longest + 10, 0.42 * shape.width);
       const heights = [];
       for (let r = 0; r < shape.rows; r++) {
         const inRow = spec.panels.slice(r * shape.columns, (r + 1) * shape.columns);
-        heights.push((inRow.some((panel) => panel.title) ? TITLE : 4) + ROW * Math.max(...inRow.map((panel) => panel.rows.length)) + 44);
+        heights.push((inRow.some((panel) => panel.title) ? TITLE : 4) + rowOf(spec) * Math.max(...inRow.map((panel) => panel.rows.length)) + 44);
       }
       const entries = spec.series.length > 1 ? spec.series.map((one) => dotEntry(one.name, seriesColour(one.colour), one.hollow, one.line)) : [];
       if (spec.panels.some((panel) => panel.ring !== undefined && panel.ring !== null)) entries.push({ name: "most chosen layer", draw: (svg, x, y) => node("circle", { cx: x + 11, cy: y, r: 7, fill: "none", stroke: "var(--series-0)", "stroke-width": 1.5 }, svg) });
@@ -94,16 +109,17 @@ const Charts = (() => {
         if (column === 0) top = at.heights.slice(0, row).reduce((a, b) => a + b, 0);
         const x0 = column * (at.shape.width + GAP), left = x0 + at.left, right = x0 + at.shape.width - 8;
         const [low, high] = spec.limits, scale = (value) => left + ((value - low) / (high - low)) * (right - left);
-        const head = at.heights[row] - 44 - ROW * Math.max(...spec.panels.slice(row * at.shape.columns, (row + 1) * at.shape.columns).map((one) => one.rows.length));
-        const first = top + head + ROW / 2, bottom = top + at.heights[row] - 40;
+        const head = at.heights[row] - 44 - rowOf(spec) * Math.max(...spec.panels.slice(row * at.shape.columns, (row + 1) * at.shape.columns).map((one) => one.rows.length));
+        const first = top + head + rowOf(spec) / 2, bottom = top + at.heights[row] - 40;
         title(svg, panel.title, x0, top + 13, at.shape.width);
         for (const tick of ticks(low, high, Math.max(2, (right - left) / 70))) node("line", { x1: scale(tick), x2: scale(tick), y1: top + head, y2: bottom, stroke: "var(--grid)" }, svg);
         if (low < 0) node("line", { x1: scale(0), x2: scale(0), y1: top + head, y2: bottom, stroke: "var(--muted)", "stroke-width": 0.8 }, svg);
         spec.references.forEach((line, i) => {
           if (line.value >= low && line.value <= high) node("line", { x1: scale(line.value), x2: scale(line.value), y1: top + head, y2: bottom, stroke: "var(--muted)", "stroke-width": 1.6, "stroke-dasharray": DASHES[i % 5] }, svg);
         });
+        const names = fitAll(panel.labels || panel.rows, at.left - 10, FONT, panel.strong ? 700 : 400);
         panel.rows.forEach((name, i) => {
-          write(svg, left - 8, first + ROW * i + 4, fit(panel.labels?.[i] ?? name, at.left - 10), { "text-anchor": "end", "font-weight": panel.strong && panel.strong[i] ? 700 : 400 });
+          write(svg, left - 8, first + rowOf(spec) * i + 4, names[i], { "text-anchor": "end", "font-weight": panel.strong && panel.strong[i] ? 700 : 400 });
         });
         // the single values behind a row, spread over its height
         panel.points?.forEach((found, i) => found.forEach(([name, value], k) => {
@@ -114,11 +130,11 @@ const Charts = (() => {
         spec.series.forEach((one, s) => {
           const colour = seriesColour(one.colour);
           if (one.line) {
-            const points = panel.x[s].map((value, i) => (value === null ? null : `${scale(value).toFixed(1)},${first + ROW * i}`)).filter(Boolean);
+            const points = panel.x[s].map((value, i) => (value === null ? null : `${scale(value).toFixed(1)},${first + rowOf(spec) * i}`)).filter(Boolean);
             node("polyline", { points: points.join(" "), fill: "none", stroke: colour, "stroke-width": 1.2 }, svg);
           }
           panel.rows.forEach((name, i) => {
-            const value = panel.x[s][i], y = first + ROW * i;
+            const value = panel.x[s][i], y = first + rowOf(spec) * i;
             if (value === null) return;
             const ends = [panel.low?.[s]?.[i] ?? null, panel.high?.[s]?.[i] ?? null];
             if (ends[0] !== null && ends[1] !== null) node("line", { x1: scale(ends[0]), x2: scale(ends[1]), y1: y, y2: y, stroke: colour, "stroke-width": 2.4, "stroke-opacity": 0.55 }, svg);
@@ -127,7 +143,7 @@ const Charts = (() => {
             marks.push({ x: scale(value), y, href: panel.hrefs?.[i], text: `${panel.title ? panel.title + ", " : ""}${name}${spec.series.length > 1 ? ", " + one.name : ""}: ${show(value)}${interval}` });
           });
         });
-        if (panel.ring !== undefined && panel.ring !== null && panel.x[0][panel.ring] !== null) node("circle", { cx: scale(panel.x[0][panel.ring]), cy: first + ROW * panel.ring, r: 7.5, fill: "none", stroke: "var(--series-0)", "stroke-width": 1.5 }, svg);
+        if (panel.ring !== undefined && panel.ring !== null && panel.x[0][panel.ring] !== null) node("circle", { cx: scale(panel.x[0][panel.ring]), cy: first + rowOf(spec) * panel.ring, r: 7.5, fill: "none", stroke: "var(--series-0)", "stroke-width": 1.5 }, svg);
         xAxis(svg, spec, left, right, bottom, scale, spec.xlabel);
       });
       legend(svg, at.entries, width, at.body);
@@ -183,7 +199,7 @@ const Charts = (() => {
         (spec.references || []).forEach((line, i) => node("line", { x1: sx(line.value), x2: sx(line.value), y1: top, y2: bottom, stroke: "var(--muted)", "stroke-width": 1.4, "stroke-dasharray": DASHES[(i + 1) % 5] }, svg));
         node("line", { x1: left, x2: left, y1: top, y2: bottom, stroke: "var(--muted)" }, svg);
         xAxis(svg, spec, left, right, bottom, sx, spec.xlabel);
-        write(svg, 0, 0, fit(spec.ylabel, at.inner + 20), { "text-anchor": "middle", transform: `translate(${x0 + 10} ${top + at.inner / 2}) rotate(-90)` });
+        write(svg, 0, 0, fit(spec.ylabel, at.inner), { "text-anchor": "middle", transform: `translate(${x0 + 10} ${top + at.inner / 2}) rotate(-90)` });
       });
       legend(svg, at.entries, width, at.body);
     },
@@ -222,7 +238,10 @@ const Charts = (() => {
       const names = spec.panels.flatMap((panel) => panel.columns), widest = Math.max(...names.map((name) => measure(name, 11)));
       const isUpright = widest <= cell - 4, foot = (isUpright ? 18 : Math.min(widest, 130) + 10) + 18;
       const heights = [];
-      for (let r = 0; r < shape.rows; r++) heights.push(TITLE + ROW * Math.max(...spec.panels.slice(r * shape.columns, (r + 1) * shape.columns).map((panel) => panel.rows.length)) + foot + 10);
+      for (let r = 0; r < shape.rows; r++) {
+        const inRow = spec.panels.slice(r * shape.columns, (r + 1) * shape.columns);
+        heights.push((inRow.some((panel) => panel.title) ? TITLE : 4) + ROW * Math.max(...inRow.map((panel) => panel.rows.length)) + foot + 10);
+      }
       return { shape, left, isUpright, foot, heights, height: BAR + heights.reduce((a, b) => a + b, 0) };
     },
     draw(svg, spec, width, at, marks) {
@@ -233,9 +252,10 @@ const Charts = (() => {
         const top = BAR + at.heights.slice(0, row).reduce((a, b) => a + b, 0), first = top + (panel.title ? TITLE : 4), left = x0 + at.left;
         const cell = (at.shape.width - at.left) / panel.columns.length;
         title(svg, panel.title, x0, top + 12, at.shape.width);
+        const rowNames = fitAll(panel.rows, at.left - 22), columnNames = fitAll(panel.columns, at.isUpright ? 1e9 : 130, 11);
         panel.rows.forEach((name, i) => {
           const y = first + ROW * i;
-          write(svg, left - 6, y + 14, fit(name, at.left - 22), { "text-anchor": "end" });
+          write(svg, left - 6, y + 14, rowNames[i], { "text-anchor": "end" });
           panel.columns.forEach((column, j) => {
             const value = panel.values[i][j], x = left + cell * j;
             const colour = value === null ? null : rgb(table, (value - low) / (high - low || 1));
@@ -253,7 +273,7 @@ const Charts = (() => {
         panel.columns.forEach((name, j) => {
           const x = left + cell * (j + 0.5);
           if (at.isUpright) write(svg, x, below + 13, name, { "text-anchor": "middle", "font-size": 11 });
-          else if (cell >= 9 || j % Math.ceil(9 / cell) === 0) write(svg, 0, 0, fit(name, 130, 11), { "font-size": 11, "text-anchor": "end", transform: `translate(${x + 4} ${below + 6}) rotate(-90)` });
+          else if (cell >= 9 || j % Math.ceil(9 / cell) === 0) write(svg, 0, 0, columnNames[j], { "font-size": 11, "text-anchor": "end", transform: `translate(${x + 4} ${below + 6}) rotate(-90)` });
         });
         write(svg, left + (at.shape.width - at.left) / 2, below + at.foot, spec.xlabel, { "text-anchor": "middle", fill: "var(--muted)" });
         write(svg, 0, 0, fit(spec.ylabel, Math.max(40, ROW * panel.rows.length)), { "text-anchor": "middle", fill: "var(--muted)", transform: `translate(${x0 + 10} ${first + (ROW * panel.rows.length) / 2}) rotate(-90)` });
@@ -347,7 +367,7 @@ const Charts = (() => {
               for (const [region, rx, ry, area] of Report.surface.regions[map.region].labels[number]) {
                 const name = Report.surface.regions[map.region].names[region], [cx, cy] = [x + rx * at.scale, y + ry * at.scale], reach = measure(name, 10) / 2 + 2;
                 // a name must not hide the region that it names
-                if (area * at.scale ** 2 < 5 * reach * 12) continue;
+                if (area * at.scale ** 2 < 3 * reach * 10) continue;
                 if (used.some(([ux, uy, ur]) => Math.abs(ux - cx) < ur + reach && Math.abs(uy - cy) < 11)) continue;
                 used.push([cx, cy, reach]);
                 write(svg, cx, cy + 3.5, name, { "font-size": 10, "text-anchor": "middle", fill: "#000", stroke: "#fff", "stroke-width": 2.4, "paint-order": "stroke" });

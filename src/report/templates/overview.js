@@ -54,7 +54,7 @@
     const numbers = [...shown.flatMap((one) => value(one.row)), ...references.map((line) => line.value), 0].filter((one) => one !== null);
     const [low, high] = [Math.min(...numbers), Math.max(...numbers)], margin = 0.04 * (high - low || 1);
     return { view, kept: kept.length, of: ranked.length, spec: {
-      kind: "dots", title: `${view.label}${view.region ? `, ${view.region}` : ""}: models by headline`, caption: view.words.join(" "), xlabel: raw ? view.raw : view.key, ylabel: "model",
+      kind: "dots", row: Math.max(20, Math.min(44, 260 / shown.length)), title: `${view.label}${view.region ? `, ${view.region}` : ""}: models by headline`, caption: view.words.join(" "), xlabel: raw ? view.raw : view.key, ylabel: "model",
       limits: [low < 0 ? low - margin : low, high + margin], references,
       series: kinds.map(([name, colour, hollow]) => ({ name, colour, hollow, line: false })),
       panels: [{ title: "", rows: shown.map((one) => one.model), labels: shown.map((one) => `${one.rank}  ${one.model}`), strong: shown.map(isTied), hrefs: shown.map(() => view.href),
@@ -126,17 +126,19 @@
     for (const name of NAMES) if (state[name]) parts.set(name, state[name]);
     return parts.toString() ? `#?${parts}` : "#";
   };
+  // a page that is embedded in another one has no address of its own
+  const remember = () => { try { history.replaceState(null, "", address()); } catch { /* filters still work */ } };
   const change = (name, value) => {
     state[name] = value;
     if (name === "dataset") state.region = state.scale = "";
     apply();
-    history.replaceState(null, "", address());
+    remember();
   };
   for (const name of NAMES) $(`f-${name}`).addEventListener(name === "model" ? "input" : "change", (event) => change(name, event.target.value));
   $("reset").addEventListener("click", () => {
     for (const name of NAMES) state[name] = "";
     apply();
-    history.replaceState(null, "", address());
+    remember();
   });
   $("more").addEventListener("click", () => { state.all = !state.all; drawOverview(); });
   const read = () => {

@@ -120,7 +120,7 @@
     const row = context.createImageData(256, 1);
     for (let i = 0; i < 256; i++) row.data.set([table[3 * i], table[3 * i + 1], table[3 * i + 2], 255], 4 * i);
     context.putImageData(row, 0, 0);
-    const ends = map.ticks ? Object.values(map.ticks) : [map.low.toFixed(2), map.high.toFixed(2)];
+    const ends = map.ticks ? Object.values(map.ticks) : [map.low, map.high].map((value) => value.toFixed(2).replace("-", "−"));
     document.getElementById("low").textContent = ends[0];
     document.getElementById("high").textContent = ends[ends.length - 1];
     document.getElementById("map-label").textContent = map.label;
@@ -165,7 +165,7 @@
     if (at < 0) { vertexText.textContent = ""; return; }
     const level = levelsOf(state.map)[at], region = map.region !== null && regions[map.region].names[regions[map.region].of[at]];
     const value = level ? (map.low + (level - 1) / 254 * (map.high - map.low)) : null;
-    const text = value === null ? "no value" : map.ticks ? map.ticks[Math.round(value)] ?? `layer ${Math.round(value) + 1}` : value.toFixed(2);
+    const text = value === null ? "no value" : map.ticks ? map.ticks[Math.round(value)] ?? `layer ${Math.round(value) + 1}` : value.toFixed(2).replace("-", "−");
     vertexText.textContent = `${at < half ? "left" : "right"} vertex ${at % half}${region ? `, ${region}` : ""}: ${text}`;
   };
 
