@@ -82,7 +82,8 @@ INSPECT = """
   };
   choose("f-model", "poor");
   drawAll();
-  found.filtered = [...document.querySelectorAll("tr[data-model]")].filter((row) => !row.hidden).map((row) => row.dataset.model);
+  const rows = [...document.querySelectorAll("tr[data-model]")];
+  found.filtered = rows.filter((row) => !row.hidden).map((row) => row.dataset.model);
   found.shown = Object.values(Report.specs).flatMap((spec) => spec.panels.map((panel) => panel.model).filter(Boolean));
   choose("f-dataset", document.getElementById("f-dataset").options[1].value);
   found.sections = [...document.querySelectorAll("section[data-dataset]")].filter((one) => !one.hidden).length;
