@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "analysis": GROUND | {"ceiling", "evaluate"},
     "pipeline": GROUND | SCIENCE | {"store"},
     "grid": GROUND | {"data", "models", "pipeline", "store"},
-    "report": GROUND | {"analysis", "data", "evaluate", "pipeline", "store"},
+    "report": GROUND | {"analysis", "data", "evaluate", "models", "pipeline", "store"},
     "api": GROUND | SCIENCE | {"pipeline"},
     "cli": GROUND | SCIENCE | {"grid", "pipeline", "report", "store"},
     "__main__": {"cli"},

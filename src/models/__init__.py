@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from ..utils import BadInput, unknown_name
 from .catalogue import ALIASES, MODELS, PLUGIN, ModelEntry
 from .catalogue.entry import SOURCES
-from .groups import GROUPS
+from .groups import GROUP_NAMES, GROUPS, Membership, membership
 from .weights import SUFFIXES
 
 if TYPE_CHECKING:
@@ -41,15 +41,18 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIASES",
     "GROUPS",
+    "GROUP_NAMES",
     "MODELS",
     "PREFIXES",
     "SOURCES",
+    "Membership",
     "ModelEntry",
     "all_names",
     "grouped",
     "import_folder",
     "load",
     "load_watched",
+    "membership",
     "resolve",
     "resolved",
     "source_files",
