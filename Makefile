@@ -4,7 +4,7 @@ READY := .venv/.ready
 MINUTES ?= 60
 DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
 
-.PHONY: help demo test test-slow test-explore slurm-test lint format bench faults clean
+.PHONY: help demo baselines test test-slow test-explore slurm-test lint format bench faults clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -13,6 +13,16 @@ demo: $(READY)  ## set up, then score two embedded models on the embedded datase
 	$(DEMO) score_fmri.py --model fake-net --datasets fake-fmri
 	$(DEMO) score_fmri.py --model pixels --datasets fake-fmri
 	$(DEMO) -m src report --output .demo/report
+
+BASELINES := $(CURDIR)/.baselines
+baselines: $(READY)  ## score the models that need no download on the embedded datasets, and bundle the scores
+	for model in pixels motion-energy fake-net fake-image-net; do \
+		for pair in fmri/fake-fmri fmri/fake-clips-fmri electrodes/fake-electrodes electrodes/fake-mt \
+			task/fake-action task/fake-selfmotion task/digits behaviour/fake-behaviour behaviour/fake-behaviour-2afc; do \
+			DYNAMIC_VISION_HOME=$(BASELINES) RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= \
+			$(PY) score_$${pair%/*}.py --model $$model $$(case $$pair in fmri/*|electrodes/*) echo --datasets;; *) echo --tasks;; esac) $${pair#*/} || exit 1; \
+		done; done
+	DYNAMIC_VISION_HOME=$(BASELINES) RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY) -m src report bundle --output .baselines/bundle
 
 test: $(READY)  ## set up, then run the quick tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --dist loadfile --durations=10
@@ -40,8 +50,9 @@ bench: $(READY)  ## the side-by-side measurements behind benchmarks/RESULTS.md
 	$(PY) -m benchmarks.cache
 	$(PY) -m benchmarks.leak
 
-faults: $(READY)  ## inject faults into the store, and count lost and wrong values
+faults: $(READY)  ## inject faults into the store and the inputs, and count lost and wrong values
 	$(PY) -m benchmarks.faults
+	$(PY) -m benchmarks.fault_inputs
 	$(PY) -m benchmarks.fault_runs
 
 # an environment without its .ready was not completed, and is installed again
@@ -52,7 +63,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## remove what the demo wrote
-	rm -rf .demo
+	rm -rf .demo .baselines
 
 slurm-test: $(READY)  ## drive a grid through its accidents on a real one-node SLURM, with and without accounting
 	tests/slurm/install.sh

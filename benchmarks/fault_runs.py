@@ -38,9 +38,9 @@ class Homes:
         os.environ.pop("RESULTCACHING_HOME", None)
         for stream, name in ((1, "printed"), (2, "log")):
             os.dup2(os.open(self.home / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-        from src.cli import main
+        from src.cli import run_score
 
-        code = main("fmri", ARGUMENTS)
+        code = run_score("fmri", ARGUMENTS)
         sys.stdout.flush()
         os._exit(code)
 

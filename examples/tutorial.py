@@ -95,7 +95,7 @@ print(f"difference {difference['difference']:.3f}, 95 % {difference['low']:.3f} 
 
 # %%
 table = quadrants.to_dataframe()
-print(table.groupby("unit_id")["test"].mean().round(3))
+print(table.groupby("target_unit_id")["test"].mean().round(3))
 
 # %%
 arrays = quadrants.to_xarray()

@@ -99,7 +99,7 @@ def score(
     with _as_model(model, request) as prepared, tempfile.TemporaryDirectory(prefix="dynamic-vision-") as folder:
         config = replace(config, activations_home=Path(folder, "activations"), results_home=Path(folder, "results"))
         found = next(pipeline.score(request, config, report, Objects(prepared, declared)))
-        return Score(found.facts, dict(found.arrays))
+        return Score(found.facts, dict(found.arrays), provenance=found.provenance)
 
 
 def compare(first: Score, second: Score) -> dict[str, Any]:

@@ -27,9 +27,11 @@ def make_parser(prog: str, description: str, examples: Sequence[str] = ()) -> ar
     )
 
 
-def add_actions(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction":
-    """Add the place for the actions of a command, one of which is required."""
-    return parser.add_subparsers(dest="action", title="actions", metavar="ACTION", required=True)
+def add_actions(parser: argparse.ArgumentParser, required: bool = True) -> "argparse._SubParsersAction":
+    """Add the place for the actions of a command, one of which is required unless the command works without."""
+    return parser.add_subparsers(
+        dest="action", title="actions", metavar="ACTION" if required else "[ACTION]", required=required
+    )
 
 
 def add_action(

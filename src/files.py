@@ -8,6 +8,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -140,8 +141,51 @@ def remove_left_overs(folder: Path, start: str) -> None:
                 remove_folder(other) if other.is_dir() else other.unlink(missing_ok=True)
 
 
+def kind_of(path: str | Path) -> str:
+    """Return "file", or "nothing", "a folder", "a named pipe", "a device", "a socket" or "a loop of links"."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a loop of links"
+        raise
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "file")
+
+
+def require_regular(path: str | Path, expected: str) -> None:
+    """Raise BadInput unless `path` is a file that can be read to its end: a named pipe would wait for ever.
+
+    expected: name of the file's content in the message, such as "a film".
+    """
+    try:
+        kind = kind_of(path)
+        readable = kind != "file" or os.access(path, os.R_OK)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be reached ({error.strerror}); expected {expected}") from None
+    if kind == "nothing":
+        raise BadInput(f"{path}: no such file; expected {expected}")
+    if kind != "file":
+        raise BadInput(f"{path}: is {kind}; expected {expected}, in a file; put the file there")
+    if not readable:
+        raise BadInput(f"{path}: may not be read; expected {expected}; change its rights")
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
 def read_bytes(path: Path) -> bytes | None:
-    """Return the content of a file, None if there is none."""
+    """Return the content of a file, None if there is none; BadInput for a folder, pipe or loop of links there."""
+    if kind_of(path) == "nothing":
+        return None
+    require_regular(path, "a file of this program")
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -166,7 +210,7 @@ def decode_json(data: bytes) -> dict:
     """Return the content of `encode_json`'s bytes; raise DamagedFile if they changed, NewerFormat for later formats."""
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFile("not readable as JSON") from error
     if not isinstance(content, dict) or "checksum" not in content:
         raise DamagedFile("no checksum inside")
@@ -232,8 +276,8 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 def unchecked_json(path: Path, default: dict | None = None) -> dict | None:
     """Return the content of a JSON file without a checksum, `default` where it is absent or not readable."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return json.loads(path.read_text()) if kind_of(path) == "file" else default
+    except (OSError, ValueError, RecursionError):
         return default
 
 

@@ -16,6 +16,7 @@ from .utils import BadInput
 if TYPE_CHECKING:
     import pandas as pd
 
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # first characters of a cell that a spreadsheet evaluates
 SUFFIXES = (".csv", ".json", ".parquet")
 
 
@@ -95,7 +96,14 @@ def _cell(value: Any) -> Any:
 
 
 def _write_csv(rows, path: Path) -> None:
-    frame(rows).to_csv(path, index=False)
+    table = frame(rows)
+    table = table.assign(**{name: table[name].map(_as_text) for name in table.select_dtypes(exclude="number").columns})
+    table.rename(columns=_as_text).to_csv(path, index=False)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a text that a spreadsheet would take for a formula with an apostrophe before it, others as they are."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
 def _write_json(rows, path: Path) -> None:

@@ -17,11 +17,16 @@ class BadInput(ValueError):
     """Input that cannot be used; the message is one line: got, expected, what to do. Exit code 2."""
 
 
+NEAREST, FARTHEST, FARTHER = 0.6, 0.5, 0.25  # likeness of the first suggestion, of the others, and their distance
+
+
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
     """Return the error for a name that is not among `allowed`, with the nearest ones."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
-    if near:
+    near = difflib.get_close_matches(name, allowed, n=3, cutoff=FARTHEST)
+    likeness = [difflib.SequenceMatcher(None, other, name).ratio() for other in near]
+    near = [other for other, value in zip(near, likeness, strict=True) if value >= likeness[0] - FARTHER]
+    if near and likeness[0] >= NEAREST:
         return BadInput(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
     listed = ", ".join(allowed[:20]) + (f", ... ({len(allowed)} in all)" if len(allowed) > 20 else "")
     return BadInput(f"unknown {kind} '{name}'; expected one of: {listed}")

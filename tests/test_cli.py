@@ -69,6 +69,17 @@ FMRI = ("fmri", "-m", "fake-net", "-d", "fake-clips-fmri")
         ((*FMRI, "--output", "scores.xls"), r"--output scores.xls; expected a name that ends in .csv, .json"),
         ((*FMRI, "--output", "no/such/folder/x.csv"), r"there is no folder .*no/such/folder; create it first"),
         ((*FMRI, "--device", "cuda:7"), r"--device cuda:7, but .*; expected cpu"),
+        ((*FMRI, "--device", "CPU"), r"--device 'CPU'; expected cpu, cuda, cuda:1, .*, mps or auto"),
+        ((*FMRI, "--device", "opengl"), r"--device 'opengl'; expected cpu"),
+        (
+            ("fmri", "-m", "hf:", "-d", "fake-fmri"),
+            r"model 'hf:' names nothing behind hf:; expected hf:owner",
+        ),
+        (("fmri", "-m", "timm:", "-d", "fake-fmri"), r"model 'timm:' names nothing behind timm:; expected timm:name"),
+        (
+            ("fmri", "-m", "fake-net", "-d", "imagenet2012"),
+            r"imagenet2012 is no fmri dataset .*score_task",
+        ),
         ((*FMRI, "--splits", "0"), r"argument --splits: 0; expected a whole number above 0"),
         ((*FMRI, "--clip-duration", "-3"), r"argument --clip-duration: -3; expected a number above 0"),
         ((*FMRI, "--inference-mode", "blocks"), r"invalid choice: 'blocks'"),

@@ -18,6 +18,13 @@ def test_an_unknown_name_offers_the_nearest():
     assert "(30 in all)" in str(utils.unknown_name("layer", "zzzz", [f"a{i}" for i in range(30)]))
 
 
+def test_far_off_suggestions_are_left_out():
+    assert "did you mean" not in str(utils.unknown_name("model", "resnext", ["alexnet", "sample"]))
+    assert str(utils.unknown_name("layer", "motoin", ["motion", "motion.vote", "notional-net"])).endswith(
+        "did you mean motion or motion.vote?"
+    )
+
+
 def test_thinning_keeps_first_and_last_and_never_repeats():
     for n in range(1, 60):
         kept = utils.thin(range(n))

@@ -1,12 +1,19 @@
+import io
+import os
+import shutil
+import struct
+import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.utils import BadInput
-from src.video import decode, frames_at, piece, probe, read_frames, read_image, window_frames
+from src.video import check_film, decode, frames_at, piece, probe, read_frames, read_image, window_frames
 from tests.models.films import drifting_frames, write_film
 
 CLIPS = sorted((Path(__file__).resolve().parents[1] / "../shared/realdata/kinetics400/videos").glob("*.*"))
@@ -207,7 +214,6 @@ def test_times_must_not_decrease(tmp_path):
 
 
 def test_images(tmp_path):
-    from PIL import Image
 
     picture = drifting_frames(1)[0]
     Image.fromarray(picture).save(tmp_path / "picture.png")
@@ -219,3 +225,244 @@ def test_images(tmp_path):
         read_image(tmp_path / "broken.png")
     with pytest.raises(BadInput, match="no such file"):
         read_image(tmp_path / "missing.png")
+
+
+def save(array, path: Path, **options) -> Path:
+
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def quadrants(*values: float) -> np.ndarray:
+    return np.array(values).reshape(2, 2).repeat(16, 0).repeat(16, 1)
+
+
+def corners(picture: np.ndarray) -> list[int]:
+    return [int(picture[row, column, 0]) for row, column in ((2, 2), (2, -3), (-3, 2), (-3, -3))]
+
+
+def test_grey_of_16_bits_is_scaled(tmp_path):
+    levels = quadrants(0, 84 * 257, 168 * 257, 65535).astype(np.uint16)
+    for name in ("grey.png", "grey.tif"):
+        assert corners(read_image(save(levels, tmp_path / name))) == [0, 84, 168, 255]
+
+
+def test_transparent_pixels_are_shown_over_black(tmp_path):
+    alpha = quadrants(0, 84, 168, 255).astype(np.uint8)
+    white = np.full((*alpha.shape, 3), 255, np.uint8)
+    assert corners(read_image(save(np.dstack([white, alpha]), tmp_path / "a.png"))) == [0, 84, 168, 255]
+    assert corners(read_image(save(np.dstack([white[..., 0], alpha]), tmp_path / "la.png"))) == [0, 84, 168, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_upright_by_their_exif_orientation(tmp_path, orientation):
+    from PIL import ImageOps
+
+    levels = quadrants(0, 84, 168, 255).astype(np.uint8)[:24]
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = {
+        1: levels,
+        2: levels[:, ::-1],
+        3: levels[::-1, ::-1],
+        4: levels[::-1],
+        5: levels.T,
+        6: np.rot90(levels),
+        7: levels[::-1, ::-1].T,
+        8: np.rot90(levels, -1),
+    }[orientation]
+    path = save(np.ascontiguousarray(stored), tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_image(path)[..., 0], levels)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.array(ImageOps.exif_transpose(image)), levels)
+
+
+def test_images_of_unstated_range_or_of_other_formats_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(BadInput, match=r"real\.tif: has values of type 'F', whose range is not stated; expected grey"):
+        read_image(save(quadrants(0, 0.3, 0.6, 1).astype(np.float32), tmp_path / "real.tif"))
+    with pytest.raises(BadInput, match=r"long\.tif: has values of type 'I'"):
+        read_image(save(quadrants(0, 1, 2, 3).astype(np.int32), tmp_path / "long.tif"))
+    (tmp_path / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    with pytest.raises(BadInput, match=r"script\.png: cannot be read as an image .*; expected png, jpeg"):
+        read_image(tmp_path / "script.png")
+    monkeypatch.setattr("src.video.MAX_PIXELS", 500)
+    with pytest.raises(BadInput, match=r"big\.png: an image of 32 x 32 pixels; expected at most 500"):
+        read_image(save(np.zeros((32, 32), np.uint8), tmp_path / "big.png"))
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(BadInput, match=r"big\.png: an image of several times as many pixels; expected at most 500"):
+        read_image(tmp_path / "big.png")
+
+
+@pytest.mark.parametrize("read", [read_image, probe])
+def test_a_pipe_folder_or_loop_in_the_place_of_a_file_is_named(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a named pipe"), ("loop", "a loop of links"), ("folder", "a folder")):
+        with pytest.raises(BadInput, match=rf"{name}: is {kind}; expected an? (image|film), in a file"):
+            read(tmp_path / name)
+
+
+def turned_film(path: Path, frames: np.ndarray, degrees: int, hflip: bool = False) -> Path:
+    """Lossless film of full chroma with a display matrix."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "rgb24"
+        stream.set_display_rotation(degrees, hflip=hflip)
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def by_ffmpeg(path: Path, size: tuple[int, int], *options: str) -> np.ndarray:
+    """Frames as ffmpeg's command line shows them by default; skipped where it is not installed."""
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), *options, "-vsync", "passthrough"]
+    done = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, timeout=60)
+    return np.frombuffer(done.stdout, np.uint8).reshape(-1, *size, 3)
+
+
+def all_frames(path: Path) -> np.ndarray:
+    info = probe(path)
+    return np.stack([frame for _, frame in decode(path, range(info.n_frames), info)])
+
+
+@pytest.mark.parametrize("hflip", [False, True])
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
+def test_films_are_turned_as_their_display_matrix_says(tmp_path, degrees, turns, hflip):
+    frames = drifting_frames(3)
+    path = turned_film(tmp_path / "film.mp4", frames, degrees, hflip)
+    shown = all_frames(path)
+    if not hflip:
+        # the matrix states a turn against the clock
+        np.testing.assert_array_equal(shown, np.rot90(frames, turns, axes=(1, 2)))
+    np.testing.assert_array_equal(shown, by_ffmpeg(path, shown.shape[1:3]))
+
+
+def test_a_film_turned_by_another_angle_is_refused(tmp_path):
+    path = turned_film(tmp_path / "film.mp4", drifting_frames(2), 30)
+    with pytest.raises(BadInput, match=r"is turned by .* degrees; expected 0, 90, 180 or 270"):
+        all_frames(path)
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(Fraction(4, 3), 85), (Fraction(1, 2), 32), (Fraction(1), 64)])
+def test_pixels_that_are_not_square_widen_the_frame(tmp_path, aspect, width):
+    path = tmp_path / "film.mp4"
+    bars = np.zeros((48, 64, 3), np.uint8)
+    bars[:, 32:] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "rgb24"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(bars, format="rgb24")))
+        container.mux(stream.encode())
+    shown = all_frames(path)
+    assert shown.shape[1:] == (48, width, 3)
+    assert abs(int((shown[0, 20, :, 0] > 127).sum()) - width / 2) <= 1
+    scaled = by_ffmpeg(path, shown.shape[1:3], "-vf", f"scale={width}:48")
+    np.testing.assert_allclose(shown.astype(float), scaled, atol=2)
+
+
+def write_avi(path: Path, sizes_kept: list[bool]) -> Path:
+    """Motion JPEG in AVI by hand; a frame that is not kept is a chunk of length zero."""
+    jpeg = io.BytesIO()
+    chunks, index, at = b"", b"", 4
+    for number, kept in enumerate(sizes_kept):
+        jpeg = io.BytesIO()
+        Image.fromarray(np.full((16, 16, 3), 8 * number, np.uint8)).save(jpeg, format="JPEG", quality=95)
+        body = jpeg.getvalue() if kept else b""
+        index += b"00dc" + struct.pack("<III", 16, at, len(body))
+        chunk = b"00dc" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+        chunks, at = chunks + chunk, at + len(chunk)
+    n = len(sizes_kept)
+    header = struct.pack("<14I", 40000, 0, 0, 0x10, n, 0, 1, 0, 16, 16, 0, 0, 0, 0)
+    stream = b"vids" + b"MJPG" + struct.pack("<10I4H", 0, 0, 0, 1, 25, 0, n, 0, 0, 0, 0, 0, 16, 16)
+    picture = struct.pack("<IiiHHIIiiII", 40, 16, 16, 1, 24, 0x47504A4D, 768, 0, 0, 0, 0)
+
+    def chunk_of(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack("<I", len(body)) + body
+
+    lists = chunk_of(b"LIST", b"strl" + chunk_of(b"strh", stream) + chunk_of(b"strf", picture))
+    movie = chunk_of(b"LIST", b"movi" + chunks)
+    whole = b"AVI " + chunk_of(b"LIST", b"hdrl" + chunk_of(b"avih", header) + lists) + movie + chunk_of(b"idx1", index)
+    path.write_bytes(chunk_of(b"RIFF", whole))
+    return path
+
+
+@pytest.mark.parametrize("skipped", [(5, 6, 11), (18, 19), (3,)])
+def test_frames_skipped_in_an_avi_are_held_and_not_missing(tmp_path, skipped):
+    path = write_avi(tmp_path / "film.avi", [k not in skipped for k in range(20)])
+    info = probe(path)
+    assert (info.duration_ms, info.n_frames) == (800.0, 20 - len(skipped))
+    shown = [round(int(frame[8, 8, 0]) / 8) for frame in read_frames(path, np.arange(20) * 40.0 + 1)]
+    assert shown == [max(j for j in range(k + 1) if j not in skipped) for k in range(20)]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(BadInput, match=r"film\.avi: the film ends after"):
+        probe(path)
+
+
+def test_all_of_a_few_frames_are_shown_for_their_share(tmp_path):
+    path = write_film(tmp_path / "four.mp4", drifting_frames(4), fps=Fraction(4, 3))
+    info = probe(path)
+    assert info.duration_ms == pytest.approx(3000)
+    np.testing.assert_array_equal(np.bincount(window_frames(info, 0.0, 3000.0, 24.0)), [18] * 4)
+    np.testing.assert_array_equal(frames_at(info, np.array([0.0, 2200.0, 2300.0, 5000.0])), [0, 2, 3, 3])
+    ten = probe(write_film(tmp_path / "ten.mp4", drifting_frames(10)))
+    assert window_frames(ten, 0.0, 400.0, 25.0).max() == 8
+
+
+def test_the_frames_of_a_gif_last_what_they_say(tmp_path):
+    pictures = [Image.fromarray(image) for image in drifting_frames(3)]
+    pictures[0].save(tmp_path / "one.gif", duration=100)
+    assert probe(tmp_path / "one.gif").duration_ms == 100
+    pictures[0].save(tmp_path / "held.gif", save_all=True, append_images=pictures[1:], duration=[40, 40, 1000])
+    info = probe(tmp_path / "held.gif")
+    assert info.duration_ms == 1080
+    np.testing.assert_array_equal(frames_at(info, np.array([0.0, 45.0, 90.0, 1000.0])), [0, 1, 2, 2])
+
+
+def test_a_cut_or_joined_transport_stream_is_refused(tmp_path):
+    whole = write_film(tmp_path / "whole.ts", drifting_frames(30)).read_bytes()
+    assert probe(tmp_path / "whole.ts").n_frames == 30
+    (tmp_path / "cut.ts").write_bytes(whole[: len(whole) * 2 // 3 // 188 * 188 + 100])
+    with pytest.raises(BadInput, match=r"cut\.ts: the film ends after \d+ frames; expected more than"):
+        probe(tmp_path / "cut.ts")
+    (tmp_path / "joined.ts").write_bytes(whole + whole)
+    with pytest.raises(BadInput, match=r"joined\.ts: the time stamps start anew after \d+ frames; expected one film"):
+        probe(tmp_path / "joined.ts")
+
+
+def test_a_matroska_file_that_lacks_its_last_frame_is_refused(tmp_path):
+    path = write_film(tmp_path / "film.mkv", drifting_frames(12), codec="ffv1")
+    whole = path.read_bytes()
+    assert probe(path).n_frames == 12
+    for share in (0.5, 0.9, 0.95, 0.99):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(BadInput, match=r"film\.mkv: (the film ends after|cannot be read as a film|frame \d+ is)"):
+            probe(path)
+
+
+def test_a_raw_stream_is_named_as_one(tmp_path):
+    with av.open(str(tmp_path / "film.h264"), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for image in drifting_frames(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    with pytest.raises(BadInput, match=r"its 5 frames have no time stamps \(a raw stream\); expected a container"):
+        probe(tmp_path / "film.h264")
+
+
+def test_the_full_check_finds_a_damaged_middle(tmp_path):
+    path = write_film(tmp_path / "film.mp4", drifting_frames(60), faststart=True)
+    assert check_film(path) == probe(path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 600] = np.random.default_rng(1).bytes(600)
+    path.write_bytes(content)
+    assert probe(path).n_frames == 60
+    with pytest.raises(BadInput, match=r"cannot be read as a film|is damaged|can be decoded"):
+        check_film(path)

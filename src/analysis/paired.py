@@ -85,10 +85,15 @@ def _over_samples(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], pair
     # a random pairing makes unpaired draws independent
     difference = of_a[:n] - (of_b[:n] if paired else np.random.default_rng(0).permutation(of_b)[:n])
     low, high = interval(difference)
-    if not np.isfinite(difference).all():
-        return {"low": low, "high": high, "p": float("nan")}
-    beyond = min(int(np.sum(difference <= 0)), int(np.sum(difference >= 0)))
-    return {"low": low, "high": high, "p": min(1.0, 2 * (1 + beyond) / (1 + n))}
+    return {"low": low, "high": high, "p": two_sided_p(difference)}
+
+
+def two_sided_p(draws: np.ndarray) -> float:
+    """Return twice the share of draws (n_samples,) beyond 0, NaN if one is undefined."""
+    if not np.isfinite(draws).all():
+        return float("nan")
+    beyond = min(int(np.sum(draws <= 0)), int(np.sum(draws >= 0)))
+    return min(1.0, 2 * (1 + beyond) / (1 + len(draws)))
 
 
 def _over_splits(difference: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

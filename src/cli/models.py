@@ -15,7 +15,7 @@ from ..tables import aligned, markdown
 from . import PROGRAM
 from .progress import Terminal
 
-EXAMPLES = ("list", "show VideoMAE-V1-B", "check Random-resnet18 --device cuda")
+EXAMPLES = ("show VideoMAE-V1-B", "check Random-resnet18 --device cuda")
 COLUMNS = ("name", "group", "kind", "params", "fps", "frames", "layers", "source", "ready")
 LEFT = len(COLUMNS)
 

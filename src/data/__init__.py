@@ -98,6 +98,9 @@ def declaration(benchmark: str | None, name: str) -> Dataset:
     known = {n: d for registry in registries for n, d in registry.items()}
     if name not in known and Path(name).is_dir():
         raise BadInput(f"the folder {name} has no {custom.own.FILE}; make it with `data new {name} --kind KIND`")
+    other = next((other for other, registry in BY_BENCHMARK.items() if name in registry), None)
+    if name not in known and other is not None:
+        raise BadInput(f"{name} is no {benchmark} dataset but one of {other}; expected score_{other}.py for it")
     if name not in known:
         raise unknown_name("dataset" if benchmark is None else f"{benchmark} dataset", name, known)
     return known[name]

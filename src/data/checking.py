@@ -9,7 +9,7 @@ import numpy as np
 
 from ..records import Labels, Responses, Stimuli
 from ..utils import BadInput, array_digest, file_digest
-from ..video import piece, probe, read_image
+from ..video import check_film, piece, read_image
 from .declare import Dataset, Electrodes, Fmri, Task, counts
 from .notes import number_and_names
 
@@ -95,7 +95,7 @@ def _length_ms(stimuli: Stimuli, index: int) -> float:
     if stimuli.kind[index] == "image":
         read_image(stimuli.paths[index])
         return float(stimuli.duration_ms[index])
-    info, part = probe(stimuli.paths[index]), stimuli.piece_ms(index)
+    info, part = check_film(stimuli.paths[index]), stimuli.piece_ms(index)
     return (piece(info, *part) if part else info).duration_ms
 
 

@@ -3,15 +3,21 @@
 import hashlib
 import json
 import logging
+import re
 import shutil
-from collections.abc import Iterator
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from threading import Thread
+from typing import Any
 
-from ..files import unchecked_json, write_atomic
+from ..files import kind_of, require_regular, unchecked_json, write_atomic
 from ..locks import Held, locked
 from ..utils import BadInput, size_text
 from .brainio import from_brainscore
@@ -22,9 +28,13 @@ log = logging.getLogger(__name__)
 BUCKET = "openneuro.org"
 RECORD, LOCK = ".fetched.json", ".fetch.lock"
 CHUNK = 2**16  # bytes that a broken connection can lose
-PART_MIB = (5, 8, 16, 32, 64, 128)  # the part sizes that S3 clients upload with
+PART_MIB = (5, 8, 16, 32, 64, 128, 256, 512, 1024)  # part sizes of S3 clients; OpenNeuro's are of 1 GiB
 TIMEOUT_S = 60.0
 ATTEMPTS = 5
+SLOWEST_BYTES_S = 1024  # a server that sends less in TIMEOUT_S, in the mean, is given up
+UNSTATED_BYTES = 2**30  # largest file whose length the server does not state
+PAGE = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
+PAGES = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,10 @@ class Remote:
     url: str
     size: int | None
     checksum: str | None
+
+
+class Refused(Exception):
+    """Error of an answer that is not the file; the message says what came instead, in one line."""
 
 
 def fetch(declared: Dataset, folder: Path, *, jobs: int = 4, progress: Progress | None = None) -> list[str]:
@@ -136,12 +150,26 @@ def _listed(name: str, origin: OpenNeuro) -> Iterator[Remote]:
     found = 0
     for item in (item for page in pages for item in page.get("Contents", [])):
         path = item["Key"].removeprefix(prefix)
+        if path.endswith("/"):
+            continue
         if any(fnmatchcase(path, pattern) for pattern in origin.paths):
             found += 1
             url = client.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": item["Key"]})
-            yield Remote(path, url, item["Size"], "etag:" + item["ETag"].strip('"'))
+            _require_inside(name, path)
+            if item["Size"] < 0:
+                raise BadInput(f"{name}: the listing states {item['Size']} bytes for {path!r}; fetch again later")
+            yield Remote(path, url, item["Size"], "etag:" + item.get("ETag", "").strip('"'))
     if not found:
         raise BadInput(f"{name}: OpenNeuro {origin.accession} has no file that matches {', '.join(origin.paths)}")
+
+
+def _require_inside(name: str, path: str) -> None:
+    """Raise BadInput for a name in a listing or archive that leads out of the study's folder."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or not path.isprintable():
+        raise BadInput(
+            f"{name}: a file is called {path[:100]!r}; expected a path within the study's folder; tell its owners"
+        )
 
 
 def _length(name: str, url: str) -> int | None:
@@ -149,14 +177,57 @@ def _length(name: str, url: str) -> int | None:
     import requests
 
     try:
-        answer = requests.head(url, allow_redirects=True, timeout=TIMEOUT_S)
+        answer = _within(
+            2 * TIMEOUT_S,
+            lambda: requests.head(
+                url, allow_redirects=True, timeout=TIMEOUT_S, headers={"Accept-Encoding": "identity"}
+            ),
+        )
         if answer.status_code in (requests.codes.forbidden, requests.codes.not_allowed):
             return None  # some servers accept GET only
         answer.raise_for_status()
-    except requests.RequestException as error:
-        raise BadInput(f"{name}: {url} cannot be reached ({error}); connect to a network and fetch again") from error
+        return _stated_length(answer)
+    except (requests.RequestException, Refused, ValueError) as error:
+        raise BadInput(
+            f"{name}: {url} cannot be reached ({_one_line(error)}); connect to a network and fetch again"
+        ) from error
+
+
+def _stated_length(answer) -> int | None:
+    """Return the length in the header of an answer; None if it states none, or that of a compressed form."""
     length = answer.headers.get("Content-Length")
-    return int(length) if length and "Content-Encoding" not in answer.headers else None
+    if length is None or "Content-Encoding" in answer.headers:
+        return None
+    if not (length.isascii() and length.isdigit()):
+        raise Refused(f"the server states a length of '{length[:40]}'")
+    return int(length)
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """Return the result of `call`; Refused if it takes longer, as with a server that sends its header by the byte."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append((call(), None))
+        except BaseException as error:
+            found.append((None, error))
+
+    worker = Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if not found:
+        raise Refused(f"no whole answer within {seconds:g} s")
+    value, error = found[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def _one_line(error: BaseException) -> str:
+    """Return an error's text without line breaks and control characters, at most 300 of its characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]
 
 
 def _check_room(declared: Dataset, folder: Path, todo: list[Remote]) -> None:
@@ -173,7 +244,8 @@ def _check_room(declared: Dataset, folder: Path, todo: list[Remote]) -> None:
 def _download(remote: Remote, folder: Path) -> None:
     """Download a file, complete and checked; an interrupted download leaves a partial file to resume from."""
     target = folder / remote.path
-    if target.exists():
+    if kind_of(target) != "nothing":
+        require_regular(target, "the published file")
         if _is_published(target, remote):
             return
         raise BadInput(f"{target} is not the published file (size or checksum differ); move it away and fetch again")
@@ -181,38 +253,129 @@ def _download(remote: Remote, folder: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _complete(remote, part)
-    except OSError as error:
+    except Refused as error:
+        _discard(part)
+        raise BadInput(f"{remote.url}: {_one_line(error)}; expected {target.name}; fetch it again later") from error
+    except (OSError, ValueError) as error:
         raise BadInput(
-            f"{target} cannot be fetched ({type(error).__name__}: {error}); run the same fetch again to continue"
+            f"{target} cannot be fetched ({type(error).__name__}: {_one_line(error)}); run the same fetch again to "
+            f"continue"
         ) from error
     if not _is_published(part, remote):
-        part.unlink()
+        _discard(part)
         raise BadInput(f"{remote.url} came with a wrong size or checksum and was discarded; fetch it again")
     part.replace(target)
+    _discard(part)
+
+
+def _validators(part: Path) -> Path:
+    """Return the file beside a partial one that holds the server's ETag or date of it."""
+    return part.with_name(f"{part.name}.json")
+
+
+def _discard(part: Path) -> None:
+    for path in (part, _validators(part)):
+        path.unlink(missing_ok=True)
 
 
 def _complete(remote: Remote, part: Path) -> None:
-    """Append to `part` until it is complete, reconnecting after a broken connection."""
+    """Append to `part` until it is complete, reconnecting after a broken connection.
+
+    A partial file is continued only if the server confirms that its file is still the same one, or if the published
+    checksum will tell; else it is fetched anew.
+    """
     import requests
+    from urllib3.exceptions import HTTPError
 
     for attempt in range(ATTEMPTS):
-        have = part.stat().st_size if part.exists() and remote.size else 0
-        if remote.size is not None and have >= remote.size:
+        have, same = _resumable(remote, part)
+        if remote.size is not None and have == remote.size:
             return
         try:
-            ranged = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {}
-            with requests.get(remote.url, stream=True, timeout=TIMEOUT_S, headers=ranged) as answer:
-                answer.raise_for_status()
-                goes_on = answer.status_code == requests.codes.partial_content
-                with open(part, "ab" if goes_on else "wb") as handle:
-                    for chunk in answer.iter_content(CHUNK):
-                        handle.write(chunk)
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
+            headers = {"Accept-Encoding": "identity"}
+            if have:
+                headers |= {"Range": f"bytes={have}-", **({"If-Range": same} if same else {})}
+            if _receive(remote, part, headers, have):
+                return
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout) as error:
             if attempt == ATTEMPTS - 1:
-                raise
-            continue
-        if remote.size is None:
-            return
+                raise OSError(_one_line(error)) from error
+        except HTTPError as error:  # of urllib3, while the body is read
+            if attempt == ATTEMPTS - 1:
+                raise OSError(_one_line(error)) from error
+    raise Refused(f"{ATTEMPTS} answers held no whole file")
+
+
+def _resumable(remote: Remote, part: Path) -> tuple[int, str | None]:
+    """Return the bytes of a partial file that can be kept, and the ETag or date that the server's file must have."""
+    if not part.is_file() or not remote.size:
+        return 0, None
+    kept = unchecked_json(_validators(part), {})
+    same = kept.get("etag") or kept.get("modified") if isinstance(kept, dict) else None
+    have = part.stat().st_size
+    if have > remote.size or not (same or remote.checksum):
+        return 0, None
+    return have, same
+
+
+def _receive(remote: Remote, part: Path, headers: dict[str, str], have: int) -> bool:
+    """Write the body of one answer to `part`; return whether the file is complete, as far as its length tells."""
+    import requests
+
+    answer = _within(2 * TIMEOUT_S, lambda: requests.get(remote.url, stream=True, timeout=TIMEOUT_S, headers=headers))
+    with answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            _discard(part)
+            return False
+        answer.raise_for_status()
+        goes_on = have > 0 and answer.status_code == requests.codes.partial_content
+        if answer.status_code == requests.codes.partial_content and not _continues(answer, have, remote.size):
+            _discard(part)
+            return False
+        start = have if goes_on else 0
+        stated = _stated_length(answer)
+        if remote.size is not None and stated is not None and start + stated != remote.size:
+            raise Refused(f"{start + stated} bytes are sent, {remote.size} were promised")
+        if Path(remote.path).suffix not in PAGES and answer.headers.get("Content-Type", "").startswith("text/html"):
+            raise Refused("a web page came in place of the file")
+        etag = answer.headers.get("ETag", "")
+        strong = etag if not etag.startswith("W/") else ""
+        state = {"etag": strong, "modified": answer.headers.get("Last-Modified", "")}
+        write_atomic(_validators(part), json.dumps(state).encode())
+        with open(part, "ab" if goes_on else "wb") as handle:
+            got = _copy(answer, handle, remote, start)
+    if remote.size is None:
+        if stated is not None and got != stated:
+            raise requests.ConnectionError(f"the connection ended after {got} of {stated} bytes")
+        return True
+    return got == remote.size
+
+
+def _continues(answer, have: int, size: int | None) -> bool:
+    """Return whether a partial answer begins where the partial file ends, in a file of the same size."""
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    return found is not None and int(found[1]) == have > 0 and found[3] in ("*", str(size))
+
+
+def _copy(answer, handle, remote: Remote, start: int) -> int:
+    """Write an answer's body; return the bytes in the file. Refused for too many, too slow ones, or a web page."""
+    got, limit = start, UNSTATED_BYTES if remote.size is None else remote.size
+    since, then = time.monotonic(), got
+    # one receipt at a time, since a full chunk of a slow server may never come
+    read = getattr(answer.raw, "read1", answer.raw.read)
+    while piece := read(CHUNK, decode_content=True):
+        if got == 0 and PAGE.match(piece[:200]) and Path(remote.path).suffix not in PAGES:
+            raise Refused("a web page came in place of the file")
+        got += len(piece)
+        if got > limit:
+            raise Refused(f"more than the {limit} bytes that were promised are sent")
+        handle.write(piece)
+        seconds = time.monotonic() - since
+        if seconds >= TIMEOUT_S:
+            if got - then < SLOWEST_BYTES_S * seconds:
+                raise Refused(f"{got - then} bytes in {seconds:.0f} s; expected at least {SLOWEST_BYTES_S} a second")
+            since, then = time.monotonic(), got
+    return got
 
 
 def _is_published(path: Path, remote: Remote) -> bool:
@@ -231,12 +394,19 @@ def _is_published(path: Path, remote: Remote) -> bool:
 def _etag_fits(path: Path, etag: str) -> bool:
     """Return whether the file has this S3 ETag: its MD5 or, for a multipart upload, the MD5 of the parts' MD5s."""
     digest, _, n_parts = etag.partition("-")
+    if not etag:
+        log.warning("%s: the server states no checksum; accepted by its length alone", path)
+        return True
     if not n_parts:
         with open(path, "rb") as handle:
             return hashlib.file_digest(handle, "md5").hexdigest() == digest
+    if not n_parts.isdigit():
+        return False
     size = path.stat().st_size
     fitting = [mib for mib in PART_MIB if -(-size // (mib << 20)) == int(n_parts)]
     # parts of an unusual size cannot be reproduced; then the file's length, checked before, decides
+    if not fitting:
+        log.warning("%s: uploaded in parts of an unknown size; accepted by its length alone", path)
     return not fitting or any(_parts_digest(path, mib << 20) == digest for mib in fitting)
 
 
@@ -263,14 +433,42 @@ def _unpack(declared: Dataset, origin: Http, folder: Path) -> None:
         state = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
         if not lacking and noted.is_file() and noted.read_text() == state:
             continue
-        try:
-            options: dict = {} if archive.suffix == ".zip" else {"filter": "data"}
-            shutil.unpack_archive(archive, archive.parent, **options)
-        except (shutil.ReadError, OSError, EOFError, ValueError) as error:
-            raise BadInput(
-                f"{archive} cannot be unpacked ({error}); it is damaged: remove it and fetch again"
-            ) from error
+        _unpack_one(declared.name, archive)
         noted.write_text(state)
+
+
+def _unpack_one(name: str, archive: Path) -> None:
+    """Unpack an archive into its own folder; BadInput if it is damaged, leads out of the folder, or would fill it."""
+    room = shutil.disk_usage(archive.parent).free
+    try:
+        total = 0
+        for path, size in _members(archive):
+            _require_inside(f"{name}: {archive}", path.rstrip("/"))
+            total += size
+            if total > room or size < 0:
+                raise BadInput(
+                    f"{name}: {archive} unpacks to {size_text(total)} or more, {size_text(room)} are free; make room, "
+                    f"or remove it and fetch again"
+                )
+        options: dict = {} if archive.suffix == ".zip" else {"filter": "data"}
+        shutil.unpack_archive(archive, archive.parent, **options)
+    except BadInput:
+        raise
+    except Exception as error:  # readers of archives raise errors of many kinds on damaged ones
+        raise BadInput(
+            f"{archive} cannot be unpacked ({_one_line(error)}); it is damaged: remove it and fetch again"
+        ) from error
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int]]:
+    """Yield (path, size in bytes when unpacked) of the members of an archive, without folders "." and "./"."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as opened:
+            found = [(item.filename, item.file_size) for item in opened.infolist()]
+    else:
+        with tarfile.open(archive) as opened:
+            found = [(item.name, item.size) for item in opened]
+    yield from ((path, size) for path, size in found if path.strip("./") or ".." in path)
 
 
 class _Record:
@@ -278,7 +476,8 @@ class _Record:
 
     def __init__(self, folder: Path):
         self.folder, self.path = folder, folder / RECORD
-        self.known = unchecked_json(self.path, {})
+        known = unchecked_json(self.path, {})
+        self.known = known if isinstance(known, dict) else {}
 
     def _state(self, remote: Remote) -> list | None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import replacing_file
+from ..files import kind_of, replacing_file, require_regular
 from ..utils import BadInput, digest, first_names
 
 Progress = Callable[[float, float, str], None]
@@ -203,9 +203,14 @@ class Release:
         Raises
         ------
         BadInput
-            If files are missing; gives their number, the first ten names and the command that fetches them.
+            If files are missing; gives their number, the first ten names and the command that fetches them. If
+            something else, such as a folder or a named pipe, is in the place of one.
         """
-        missing = [str(path.relative_to(self.folder)) for path in paths if not path.is_file()]
+        absent = [path for path in paths if not path.is_file()]
+        for path in absent:
+            if kind_of(path) != "nothing":
+                require_regular(path, "a file of the release")
+        missing = [str(path.relative_to(self.folder)) for path in absent]
         if missing:
             raise BadInput(
                 f"{self.name}: {len(missing)} of {len(paths)} files are missing in {self.folder}: "

@@ -1,6 +1,6 @@
 """Cells: command lines of one benchmark, identified by their content."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -8,6 +8,7 @@ from .. import data, models
 from ..pipeline import Request
 from ..pipeline.flags import Flags, parse
 from ..utils import BadInput, digest
+from .resources import require_printable
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,14 @@ class Cell:
 
 
 def make_cells(
-    benchmark: str, names_of_models: Iterable[str], names: Sequence[str], flags: Sequence[str], *, each: bool
+    benchmark: str, names_of_models: Sequence[str], names: Sequence[str], flags: Sequence[str], *, each: bool
 ) -> list[Cell]:
     """Return the cells of models x datasets: one per model or, with `each`, one per model and dataset.
 
-    Unknown flags exit with argparse's code and message. Raises BadInput for unknown names, and for flags that do not
-    belong to the key of a score.
+    Unknown flags exit with argparse's code and message. Raises BadInput for unknown names, for flags that do not
+    belong to the key of a score, and for control characters.
     """
+    require_printable([*names_of_models, *names, *flags])
     _check_flags(_parsed(benchmark, tuple(flags)))
     known = parse(benchmark, ["--model", "any", "-d", *names]).request.datasets
     for name in known:

@@ -52,9 +52,9 @@ def start(
     for first in range(0, len(cells), slurm.ARRAY_LIMIT):
         chunk = cells[first : first + slurm.ARRAY_LIMIT]
         submission = grid.new_submission("slurm", chunk, plan.steps)
+        texts = {step: _text(grid, submission, step, command, config, notes) for step in submission.steps}
         # written before sbatch runs: if this process is killed before it writes the job id, the job name identifies it
         grid.put_submission(submission)
-        texts = {step: _text(grid, submission, step, command, config, notes) for step in submission.steps}
         started.append(_submit(grid, submission, texts, report))
     return started
 

@@ -1,6 +1,7 @@
 """Resources of a job on a SLURM cluster."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from ..utils import BadInput
@@ -27,6 +28,13 @@ class Resources:
     options: tuple[str, ...] = ()
 
     def __post_init__(self):
+        texts = [self.partition, self.account, self.gpus, self.mem, *self.options]
+        require_printable(text for text in texts if text)
+        for option in self.options:
+            if '"' in option and " " in option:
+                raise BadInput(
+                    f"{option!r} would go into an sbatch file; expected no quotation mark beside spaces; leave it out"
+                )
         notice = self.notice or NOTICE_S
         if self.time and seconds(self.time) < notice:
             raise BadInput(
@@ -52,6 +60,13 @@ class Resources:
             "cpus-per-task": self.cpus,
         }
         return [f"--{name}={value}" for name, value in values.items() if value is not None] + list(self.options)
+
+
+def require_printable(texts: Iterable[str]) -> None:
+    """Raise BadInput for a control character or a line break, which would end a line of an sbatch file."""
+    for text in texts:
+        if not text.isprintable():
+            raise BadInput(f"{text!r} would go into an sbatch file; expected printable characters only; leave them out")
 
 
 def seconds(time: str) -> int:

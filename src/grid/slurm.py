@@ -11,6 +11,7 @@ from ..config import Config
 from ..utils import BadInput
 from .cells import Cell
 from .folder import Grid, Submission
+from .resources import require_printable
 
 ARRAY_LIMIT = 1000
 MAX_RESTARTS = 50
@@ -72,6 +73,10 @@ def sbatch_text(
         "--ntasks=1",
         f"--chdir={Path.cwd()}",
     ]
+    notes = list(notes)
+    require_printable([*options, *notes, grid.name, str(grid.logs), *command])
+    require_printable(part for cell in cells for part in command_line(cell, step, command))
+    require_printable(map(str, config.homes().values()))
     parts = [
         "#!/bin/bash",
         *(f"#SBATCH {_quoted(option)}" for option in options),
@@ -169,4 +174,8 @@ def _after(submission: Submission, step: str) -> str:
 
 def _quoted(option: str) -> str:
     name, equals, value = option.partition("=")
+    if '"' in option and (" " in value or not equals):
+        raise BadInput(
+            f"{option!r} would go into an sbatch file; expected no quotation mark beside spaces; leave it out"
+        )
     return f'{name}="{value}"' if equals and " " in value else option

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from ..utils import BadInput, unknown_name
 from .catalogue import ALIASES, MODELS, PLUGIN, ModelEntry
 from .catalogue.entry import SOURCES
-from .groups import GROUPS
+from .groups import GROUP_NAMES, GROUPS, Membership, membership
 from .weights import SUFFIXES
 
 if TYPE_CHECKING:
@@ -41,15 +41,18 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIASES",
     "GROUPS",
+    "GROUP_NAMES",
     "MODELS",
     "PREFIXES",
     "SOURCES",
+    "Membership",
     "ModelEntry",
     "all_names",
     "grouped",
     "import_folder",
     "load",
     "load_watched",
+    "membership",
     "resolve",
     "resolved",
     "source_files",
@@ -60,6 +63,7 @@ __all__ = [
 
 PREFIXES = ("Random-", "NoDownsample-", "Finetune-", "BrainScore-")
 SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
+SCHEME_FORMS = {"hf:": "hf:owner/repository or hf:path/to/folder", "timm:": "timm:name"}
 EXTRA_OF = {"huggingface": "transformers", "timm": "timm"}
 
 
@@ -158,6 +162,8 @@ def _base_entry(base: str, prefix: str) -> ModelEntry:
     for scheme, source in SCHEMES.items():
         if base.startswith(scheme):
             argument = base.removeprefix(scheme)
+            if not argument or not argument.isprintable():
+                raise BadInput(f"model '{base}' names nothing behind {scheme}; expected {SCHEME_FORMS[scheme]}")
             listed = (entry for entry in MODELS.values() if (entry.source, entry.argument) == (source, argument))
             extra = EXTRA_OF[source]
             unlisted = ModelEntry(name=base, group="own", kind="?", source=source, argument=argument, extra=extra)

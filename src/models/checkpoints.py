@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
+from ..files import kind_of, require_regular
 from ..utils import BadInput, file_digest, first_names
 from .catalogue.entry import ModelEntry, Weights
 from .errors import error_line
@@ -39,7 +40,8 @@ def fetched(entry: ModelEntry) -> Path:
 
     weights = entry.weights
     path = checkpoint_path(weights)
-    if path.is_file():
+    if kind_of(path) != "nothing":
+        require_regular(path, f"the weights of {entry.name}")
         _check_digest(entry.name, path, weights)
         return path
     if not weights.url:

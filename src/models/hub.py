@@ -40,7 +40,16 @@ def hub_file(repository: str, names: tuple[str, ...]) -> Path:
     if Path(repository).is_dir():
         return _in_folder(Path(repository), names)
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise BadInput(
+            f"hf:{repository} is no folder here and no name of a repository ({error_line(error)}); expected "
+            f"hf:owner/repository or hf:path/to/folder"
+        ) from None
     for name in names:
         if isinstance(path := try_to_load_from_cache(repository, name, cache_dir=_hub_home()), str):
             return Path(path)

@@ -109,6 +109,6 @@ def load_score(name: str, config: Config) -> Score:
     if "benchmark" not in item.facts:
         raise BadInput(f"{item.name} was stored in an earlier format; score {item.model} again")
     try:
-        return Score(item.facts, item.read_arrays(), item.name)
+        return Score(item.facts, item.read_arrays(), item.name, item.manifest.get("provenance", {}))
     except DamagedFile as error:
         raise BadInput(f"the stored score {item.name} is damaged ({error}); compute it again") from error

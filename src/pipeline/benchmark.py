@@ -156,7 +156,7 @@ class Benchmark:
     def as_score(self, entry: Entry, key: ScoreKey) -> Score:
         """Return a stored entry as a score with the names of this request: an equal model may have another name."""
         names = {name: value for name, value in self._header().items() if name in ("model", "datasets", "data")}
-        return Score({**entry.facts, **names}, entry.arrays, key_name(key))
+        return Score({**entry.facts, **names}, entry.arrays, key_name(key), entry.provenance)
 
     def steps(self) -> list[dict[str, Any]]:
         """Return a row per step of the computation: its name, its key, whether it is stored, bytes to write."""

@@ -4,6 +4,7 @@ The facts about models and datasets that keys need are stored as metadata, so th
 nor xarray.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -495,13 +496,21 @@ class Run:
 
 
 def resolve_device(device: str) -> str:
-    """Return the device of a request or, for "auto", a GPU if there is one; BadInput for a GPU that torch lacks."""
+    """Return the device of a request or, for "auto", a GPU if there is one; BadInput for one that torch lacks."""
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,4})?", device):
+        raise BadInput(f"--device {device!r}; expected cpu, cuda, cuda:1, ..., mps or auto")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput(f"--device {device}, but torch sees no GPU; expected cpu, or a machine with a GPU")
+    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+        raise BadInput(
+            f"--device {device}, but torch sees {torch.cuda.device_count()} GPUs; expected cuda:0 or the like"
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise BadInput("--device mps, but torch sees no such GPU; expected cpu")
     return device
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..analysis.aggregate import regions
 from ..evaluate.layer_choice import stored_rule
 from ..files import replacing_file, writing
 from ..tables import SUFFIXES, check_output, write_rows
@@ -20,25 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-# columns of a score that a column of the unit table may not take the name of
-RESERVED = (
-    *("layer", "split", "valid", "test", "target", "metric", "model", "benchmark", "datasets", "ceiling"),
-    *("chosen", "reliability", "low", "high", "p", "q", "draw", "permutation"),
-    *("bootstrap", "bootstrap_normalised", "null"),
-    *("masked", "null_valid", "null_test", "ceiling_spread"),
-)
 CHOSEN_ONLY = ("low", "high", "p", "q")
 PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_ONLY)
 PER_TARGET_AND_SPLIT = ("valid", "test", "null_valid", "null_test")
 DIMENSIONS = {
     **dict.fromkeys(PER_TARGET_AND_SPLIT, ("layer", "target", "split")),
-    "confusion_human": ("shown", "chosen"),
-    "confusion_model": ("layer", "shown", "chosen"),
+    "confusion_human": ("shown", "answer"),
+    "confusion_model": ("layer", "shown", "answer"),
     "bootstrap": ("draw",),
     "bootstrap_normalised": ("draw",),
     "bootstrap_one_layer": ("draw",),
     "bootstrap_one_layer_normalised": ("draw",),
-    "bootstrap_regions": ("region_of_draws", "draw"),
+    "bootstrap_regions": ("region", "draw"),
     "null": ("permutation",),
 }
 
@@ -56,6 +50,8 @@ class Score:
         from the store when they are used.
     key : str
         Name of the score in the store; `load(key)` returns the same score. Empty for one that is not stored.
+    provenance : mapping
+        Commit, versions, device and time of the computation; empty for one that is not stored.
 
     Examples
     --------
@@ -67,6 +63,7 @@ class Score:
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(repr=False)
     key: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> str:
@@ -102,9 +99,10 @@ class Score:
         Returns
         -------
         pandas.DataFrame
-            Columns: benchmark, model, datasets, metric, layer; the columns of the target table; split, valid, test;
-            null_valid and null_test (null control); ceiling, reliability, masked; chosen, whether the headline counts
-            the row; low, high (95 % interval), p and q of the target in these rows, NaN elsewhere.
+            Columns: benchmark, model, datasets, metric, layer; the columns of the target table with the prefix
+            `target_`; split, valid, test; null_valid and null_test (null control); chosen, whether the headline counts
+            the row; ceiling, reliability, masked; low, high (95 % interval), p and q of the target in these rows, NaN
+            elsewhere; key, commit, and options as JSON. See docs/outputs.md.
         """
         import pandas as pd
 
@@ -126,7 +124,13 @@ class Score:
             if name in arrays:
                 values = np.asarray(arrays[name])[target]
                 table[name] = np.where(table["chosen"], values, np.nan) if name in CHOSEN_ONLY else values
-        return pd.DataFrame(table)
+        found = pd.DataFrame(table)
+        return found.assign(**{name: pd.Categorical([text] * len(found)) for name, text in self._origin().items()})
+
+    def _origin(self) -> dict[str, str]:
+        """Return what a file of the score says about its origin: key, commit and options (JSON)."""
+        options = json.dumps(self.facts.get("options", {}))
+        return {"key": self.key, "commit": self.provenance.get("commit") or "", "options": options}
 
     def to_xarray(self) -> "xr.Dataset":
         """Return the arrays with the coordinates layer, target and split.
@@ -134,8 +138,10 @@ class Score:
         Returns
         -------
         xarray.Dataset
-            `valid` and `test` (layer, target, split); the columns of the target table, `ceiling`, `reliability`, ...
-            are coordinates of the dimension target. The facts are the attribute `facts`, as JSON.
+            `valid` and `test` (layer, target, split). Coordinates: layer, target (identifier of the target), split,
+            draw, region, classes shown and answer; of the dimension target also the columns of the target table with
+            the prefix `target_`, `ceiling`, `reliability`, ... Attributes: key, commit, options and facts, as JSON.
+            See docs/outputs.md.
         """
         import xarray as xr
 
@@ -146,12 +152,18 @@ class Score:
             "target": np.asarray(arrays["target_target_id"]),
             "split": np.arange(np.shape(arrays["test"])[2]),
         }
+        if "bootstrap" in arrays:
+            coords["draw"] = np.arange(len(arrays["bootstrap"]))
+        if "bootstrap_regions" in arrays:
+            coords["region"] = list(regions(arrays))
+        if "classes" in arrays:
+            coords |= dict.fromkeys(("shown", "answer"), np.asarray(arrays["classes"]).astype(str))
         for name in arrays:
             if name in (*PER_TARGET, "ceiling_spread", "ceiling_error") or name.startswith("target_"):
                 values = np.asarray(arrays[name])
                 # netCDF has no truth values
                 coords[_column(name)] = ("target", values.astype(np.int8) if values.dtype == bool else values)
-        return xr.Dataset(variables, coords, {"facts": json.dumps(self.facts)})
+        return xr.Dataset(variables, coords, self._origin() | {"facts": json.dumps(self.facts)})
 
     def plot(self, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
         """Draw the score of every layer: median over targets, mean and standard deviation over splits.
@@ -202,8 +214,7 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
         return
     suffix = Path(path).suffix
     if suffix == ".json":
-        content = [dict(s.facts) | {"scores": json.loads(s.to_dataframe().to_json(orient="records"))} for s in scores]
-        write_rows(content, path)
+        write_rows([_as_json(score) for score in scores], path)
     elif suffix == ".nc":
         if len(scores) > 1:
             raise BadInput(f"{len(scores)} scores for one .nc file; expected 1: name one dataset, or write .parquet")
@@ -215,7 +226,13 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
         write_rows(pd.concat([score.to_dataframe() for score in scores], ignore_index=True), path)
 
 
+def _as_json(score: Score) -> dict[str, Any]:
+    """Return the facts of a score with its key, commit, and a row per layer, target and split."""
+    origin = {"key": score.key, "commit": score.provenance.get("commit") or ""}
+    table = score.to_dataframe().drop(columns=["key", "commit", "options"])
+    return origin | dict(score.facts) | {"scores": json.loads(table.to_json(orient="records"))}
+
+
 def _column(name: str) -> str:
-    """Name of the column of an array `target_...`."""
-    short = name.removeprefix("target_")
-    return name if short in RESERVED or name == "target_id" else short
+    """Name of the column of an array `target_...`: the identifier of the target is `target_id`."""
+    return {"target_target_id": "target_id", "target_id": "target_own_id"}.get(name, name)

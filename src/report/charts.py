@@ -1,16 +1,29 @@
-"""Charts of scores: arrays and rows in, matplotlib figures out. Called inside `theme.figure_style`."""
+"""Figure files: the specifications of `figures` drawn with matplotlib. Called inside `theme.figure_style`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from .theme import SCORE_COLOURS, Theme
+from .theme import MISSING, PRINT, colour_map
 
-WIDTH = 3.7  # inches: one column on a phone
+WIDTH = 3.7  # inches of a panel
 ROW_HEIGHT = 0.24  # inches per row of a chart with one row per name
-MAX_POINTS = 2000  # above it a scatter plot becomes a density plot
+COLUMN_WIDTH = 0.3  # inches per column of a heat map
+MAX_COLUMNS = 3  # of panels
 MARKERS = "os^DvP"
 MAX_NAME = 24  # letters of a name beside a chart
+DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1)))
+
+Spec = Mapping[str, Any]
+
+
+def plot(spec: Spec):
+    """Return the figure of a specification."""
+    from .surface_plot import surface_figure
+
+    kinds = {"dots": _dots, "scatter": _scatter, "heat": _heat, "bars": _bars, "surface": surface_figure}
+    return kinds[spec["kind"]](spec)
 
 
 def shorten(name: str, limit: int = MAX_NAME) -> str:
@@ -19,205 +32,207 @@ def shorten(name: str, limit: int = MAX_NAME) -> str:
     return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
 
 
-def _row_figure(n_rows: int, extra: float = 0.95):
-    """Return a figure and its axes with a height for `n_rows` rows."""
+def short_names(names: Sequence[str], limit: int = MAX_NAME) -> list[str]:
+    """Return the names shortened; what all of them begin or end with is left out first, so that they stay different.
+
+    >>> short_names(["blocks.10.attention.output", "blocks.11.attention.output"])
+    ['…0…', '…1…']
+    """
+    if max(map(len, names)) <= limit:
+        return list(names)
+    start, end = _shared(names), _shared([name[::-1] for name in names])
+    start, end = (n if len(names) > 1 and n >= 4 else 0 for n in (start, end))
+    middles = [name[start : max(len(name) - end, start)] for name in names]
+    if not (start or end) or not all(middles):
+        return [shorten(name, limit) for name in names]
+    return [shorten(f"{'…' * bool(start)}{middle}{'…' * bool(end)}", limit) for middle in middles]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """Return the number of letters with which all names begin."""
+    columns = zip(*names, strict=False)
+    return next((i for i, letters in enumerate(columns) if len(set(letters)) > 1), min(map(len, names)))
+
+
+def _panels(n: int, width: float, height: float, **options):
+    """Return a figure and its `n` axes, in at most MAX_COLUMNS columns of `width` and rows of `height` inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, extra + ROW_HEIGHT * max(2, n_rows)))
-    return figure, figure.add_subplot()
+    columns = min(n, MAX_COLUMNS)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(width * columns, height * rows + 0.35))
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for unused in axes[n:]:
+        unused.remove()
+    return figure, axes[:n]
 
 
-def _figure(height: float):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height))
-    return figure, figure.add_subplot()
-
-
-def _label_rows(axes, names: Sequence[str]) -> None:
-    """Write the names along the y-axis, the first at the top."""
-    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", linewidth=0.6)
-    axes.locator_params(axis="x", nbins=6)
-
-
-def _reference_lines(axes, values: Mapping[str, float | None], theme: Theme) -> None:
-    """Add a vertical line with a legend entry for each value {name: value}."""
-    for (name, value), style in zip(values.items(), ("--", ":", "-."), strict=False):
-        if value is not None:
-            axes.axvline(value, color=theme.muted, linestyle=style, linewidth=1, label=f"{name} {value:.2f}")
-
-
-def _legend_below(axes, n: int = 2) -> None:
-    handles, _ = axes.get_legend_handles_labels()
+def _legend(figure, axes) -> None:
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if handles:
-        axes.figure.legend(loc="outside lower left", ncols=n)
+        columns = max(1, int(figure.get_figwidth() / 1.85))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=columns)
 
 
-def ranking(
-    rows: Sequence[Mapping], metric: str, aggregation: str, references: Mapping[str, float | None], theme: Theme
-):
-    """Plot the test score of every model with its interval; references: {name: value} lines."""
-    figure, axes = _row_figure(len(rows), 1.3)
-    for i, row in enumerate(rows):
-        if row["test"] is None:
-            continue
-        if row["low"] is not None and row["high"] is not None:
-            axes.plot([row["low"], row["high"]], [i, i], color=theme.series[0], linewidth=2, alpha=0.55)
-        axes.plot(row["test"], i, "o", color=theme.series[0], markersize=5)
-    _reference_lines(axes, references, theme)
-    _label_rows(axes, [row["model"] for row in rows])
-    axes.set_xlabel(f"test {metric}\n{aggregation}")
-    _legend_below(axes)
+def _reference_lines(axes, spec: Spec) -> None:
+    for line, style in zip(spec.get("references", ()), DASHES, strict=False):
+        label = f"{line['name']} {line['value']:.2f}"
+        axes.axvline(line["value"], color=PRINT.muted, linestyle=style, linewidth=1, label=label)
+
+
+def _dots(spec: Spec):
+    """Plot one row per name, first on top, with intervals; all panels share the score axis."""
+    n_rows = max(len(panel["rows"]) for panel in spec["panels"])
+    figure, all_axes = _panels(len(spec["panels"]), WIDTH, 1.05 + ROW_HEIGHT * max(2, n_rows))
+    for axes, panel in zip(all_axes, spec["panels"], strict=True):
+        for row, points in enumerate(panel.get("points", ())):
+            spread = row + 0.6 * (0.618 * np.arange(len(points)) % 1 - 0.5)
+            style = {"color": PRINT.series[0], "markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
+            axes.plot([value for _, value in points], spread, "o", **style)
+        for i, series in enumerate(spec["series"]):
+            _series(axes, panel, i, series)
+        if panel.get("ring") is not None:
+            label = "most chosen layer"
+            style = {"color": PRINT.series[0], "markersize": 9, "fillstyle": "none", "label": label}
+            axes.plot(panel["x"][0][panel["ring"]], panel["ring"], "o", **style)
+        axes.axvline(0, color=PRINT.grid, linewidth=1)
+        _reference_lines(axes, spec)
+        axes.set_yticks(range(len(panel["rows"])), short_names(panel["rows"]))
+        axes.set_ylim(max(n_rows, 2) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", linewidth=0.6)
+        axes.locator_params(axis="x", nbins=6)
+        axes.set(xlim=spec["limits"], xlabel=spec["xlabel"], ylabel=spec["ylabel"])
+        axes.set_title(shorten(panel["title"], 40))
+    _legend(figure, all_axes[0])
     return figure
 
 
-def profile(layers: Sequence[Mapping], metric: str, aggregation: str, limits: tuple[float, float], theme: Theme):
-    """Plot test and validation score of every layer, first layer at the top; bars: standard deviation over splits."""
-    figure, axes = _row_figure(len(layers), 1.35)
-    y = np.arange(len(layers))
-    valid, test, test_sd = (np.array([row[k] for row in layers], dtype=float) for k in ("valid", "test", "test_sd"))
-    axes.plot(valid, y, "o", color=theme.series[1], markersize=4, fillstyle="none", label="validation")
-    axes.errorbar(
-        test, y, xerr=test_sd, fmt="-o", color=theme.series[0], markersize=4, linewidth=1, elinewidth=1, label="test"
-    )
-    chosen = next(i for i, row in enumerate(layers) if row["best"])
-    axes.plot(
-        test[chosen], chosen, "o", color=theme.series[0], markersize=9, fillstyle="none", label="most chosen layer"
-    )
-    axes.set_xlim(*limits)
-    _label_rows(axes, [row["layer"] for row in layers])
-    axes.set_xlabel(f"{metric}\n{aggregation}")
-    axes.set_ylabel("layer, first on top")
-    _legend_below(axes, 3)
+def _series(axes, panel: Spec, i: int, series: Spec) -> None:
+    colour = PRINT.muted if series["colour"] < 0 else PRINT.series[series["colour"]]
+    x, y = np.array(panel["x"][i], float), np.arange(len(panel["rows"]))
+    for low, high, row in zip(*(panel.get(end, [[]] * (i + 1))[i] for end in ("low", "high")), y, strict=False):
+        if low is not None and high is not None:
+            axes.plot([low, high], [row, row], color=colour, linewidth=2, alpha=0.55)
+    style = {"marker": "o", "markersize": 5, "linestyle": "-" if series["line"] else "", "linewidth": 1}
+    fill = "none" if series["hollow"] else "full"
+    axes.plot(x, y, color=colour, fillstyle=fill, label=series["name"], **style)
+
+
+def _scatter(spec: Spec):
+    """Plot points, or the number of points per cell, with one range for all panels."""
+    figure, all_axes = _panels(len(spec["panels"]), WIDTH, WIDTH)
+    x_limits, y_limits, cells = spec["limits"], spec.get("ylimits", spec["limits"]), None
+    for axes, panel in zip(all_axes, spec["panels"], strict=True):
+        if "equality" in spec:
+            axes.plot(x_limits, x_limits, color=PRINT.muted, linewidth=1, linestyle="--", label=spec["equality"])
+        if "cells" in panel:
+            cells = _cells(axes, panel["cells"], spec)
+        else:
+            _points(axes, panel, spec["groups"])
+        _reference_lines(axes, spec)
+        axes.set(xlim=x_limits, ylim=y_limits, xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
+        axes.set_title(shorten(panel["title"], 40))
+        axes.grid(linewidth=0.6)
+    if cells is not None:
+        bar = figure.colorbar(cells, ax=list(all_axes), location="top", fraction=0.04, aspect=30, shrink=0.6)
+        bar.set_label(f"{spec['noun']}s per cell")
+        # powers of ten as plain numbers, because superscripts would overlap
+        bar.formatter = lambda value, _: f"{value:,.0f}"
+        bar.minorticks_off()
+        bar.outline.set_visible(False)
+    _legend(figure, all_axes[0])
     return figure
 
 
-def profile_limits(scores: Sequence[Sequence[Mapping]]) -> tuple[float, float]:
-    """Return one range of the score axis for the layer profiles of several models."""
-    rows = [row for layers in scores for row in layers if row["test"] is not None]
-    low = [min(row["test"] - (row["test_sd"] or 0), row["valid"] or 0, 0) for row in rows]
-    high = [max(row["test"] + (row["test_sd"] or 0), row["valid"] or 0, 0) for row in rows]
-    margin = 0.05 * ((max(high) - min(low)) if rows else 1) or 0.05
-    return (min(low) - margin, max(high) + margin) if rows else (0.0, 1.0)
-
-
-def units(test: np.ndarray, ceiling: np.ndarray, groups: np.ndarray | None, metric: str, theme: Theme):
-    """Plot the test score of each unit against its noise ceiling, with the line of equality."""
-    figure, axes = _figure(WIDTH + 0.35)
-    finite = np.isfinite(test) & np.isfinite(ceiling)
-    low = min(0.0, float(test[finite].min())) - 0.03
-    high = max(1.0, float(max(test[finite].max(), ceiling[finite].max()))) + 0.03
-    axes.plot([low, high], [low, high], color=theme.muted, linewidth=1, linestyle="--", label="test = ceiling")
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel=f"noise ceiling ({metric})")
-    _scatter(axes, ceiling[finite], test[finite], None if groups is None else groups[finite], theme)
-    axes.set_ylabel(f"test {metric}, n = {finite.sum():,} units")
-    axes.grid(linewidth=0.6)
-    _legend_below(axes, 3)
-    return figure
-
-
-def histogram(test: np.ndarray, metric: str, theme: Theme):
-    """Plot the distribution of test scores over units."""
-    figure, axes = _figure(2.6)
-    finite = test[np.isfinite(test)]
-    axes.hist(finite, bins=min(40, max(5, len(finite) // 2)), color=theme.series[0], edgecolor=theme.background)
-    median = np.median(finite)
-    axes.axvline(median, color=theme.text, linewidth=1, linestyle="--", label=f"median {median:.2f}")
-    axes.set(xlabel=f"test {metric}", ylabel=f"units (of {len(finite):,})")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.grid(axis="y", linewidth=0.6)
-    _legend_below(axes)
-    return figure
-
-
-def _scatter(axes, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None, theme: Theme) -> None:
-    """Plot points with a colour and a marker per group, for up to six groups; a density plot above MAX_POINTS."""
-    if len(x) > MAX_POINTS:
-        _density(axes, x, y)
+def _points(axes, panel: Spec, groups) -> None:
+    x, y, style = np.array(panel["x"], float), np.array(panel["y"], float), {"s": 16, "alpha": 0.8, "linewidths": 0}
+    if "of" not in panel:
+        axes.scatter(x, y, color=PRINT.series[0], **style)
         return
-    style = {"s": 16, "alpha": 0.8, "linewidths": 0}
-    names = [] if groups is None else list(dict.fromkeys(np.asarray(groups).astype(str).tolist()))
-    if not 1 < len(names) <= len(theme.series):
-        axes.scatter(x, y, color=theme.series[0], **style)
-        return
-    for name, colour, marker in zip(names, theme.series, MARKERS, strict=False):
-        in_group = np.asarray(groups).astype(str) == name
-        axes.scatter(x[in_group], y[in_group], color=colour, marker=marker, label=name, **style)
+    of = np.array(panel["of"])
+    for i, name in enumerate(groups):
+        axes.scatter(x[of == i], y[of == i], color=PRINT.series[i], marker=MARKERS[i], label=name, **style)
 
 
-def _density(axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Plot the number of points per hexagonal cell."""
-    cells = axes.hexbin(
-        x,
-        y,
-        gridsize=48,
-        extent=(*axes.get_xlim(), *axes.get_ylim()),
-        mincnt=1,
-        bins="log",
-        cmap=SCORE_COLOURS,
-        linewidths=0.1,
-        rasterized=True,
-    )
-    bar = axes.figure.colorbar(cells, ax=axes, location="top", fraction=0.04, aspect=26, shrink=0.85, pad=0.02)
-    bar.set_label("units per cell")
-    # powers of ten as plain numbers, because superscripts would overlap
-    bar.formatter = lambda value, _: f"{value:,.0f}"
-    bar.minorticks_off()
+def _cells(axes, cells, spec: Spec):
+    """Plot the number of points in square cells."""
+    from matplotlib.colors import LogNorm
+
+    n, (low, high) = spec["n_cells"], spec["limits"]
+    counts = np.full((n, n), np.nan)
+    for column, row, number in cells:
+        counts[row, column] = number
+    edges = np.linspace(low, high, n + 1)
+    style = {"cmap": colour_map("score", 0.15, 1), "norm": LogNorm(1, max(spec["most"], 2)), "rasterized": True}
+    return axes.pcolormesh(edges, edges, counts, **style)
+
+
+def _bars(spec: Spec):
+    """Plot histograms with the same bins and axes."""
+    figure, all_axes = _panels(len(spec["panels"]), WIDTH, 2.6)
+    for axes, panel in zip(all_axes, spec["panels"], strict=True):
+        axes.stairs(panel["counts"], spec["edges"], fill=True, color=PRINT.series[0], edgecolor=PRINT.background)
+        axes.axvline(panel["median"], color=PRINT.text, linewidth=1, linestyle="--", label="median")
+        axes.set(xlabel=spec["xlabel"], ylabel=spec["ylabel"], ylim=(0, 1.05 * spec["top"]))
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_title(shorten(panel["title"], 40))
+        axes.grid(axis="y", linewidth=0.6)
+    _legend(figure, all_axes[0])
+    return figure
+
+
+def _heat(spec: Spec):
+    """Plot tables of coloured cells with one colour scale, NaN grey, with numbers in the cells of small tables."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    shape = [max(len(panel[part]) for panel in spec["panels"]) for part in ("rows", "columns")]
+    letters = [max(len(n) for p in spec["panels"] for n in short_names(p[part])) for part in ("rows", "columns")]
+    width = max(WIDTH, 1.0 + 0.07 * letters[0] + COLUMN_WIDTH * shape[1])
+    height = 1.0 + ROW_HEIGHT * max(2, shape[0]) + 0.075 * letters[1]
+    figure, all_axes = _panels(len(spec["panels"]), width, height)
+    scale = ScalarMappable(Normalize(*spec["limits"]), colour_map("score", *spec["limits"]))
+    for axes, panel in zip(all_axes, spec["panels"], strict=True):
+        _cell_panel(axes, panel, spec, scale)
+    bar = figure.colorbar(scale, ax=list(all_axes), location="top", fraction=0.05, aspect=40, shrink=0.6)
+    bar.set_label(spec["label"])
     bar.outline.set_visible(False)
-
-
-def model_pair(
-    x: np.ndarray, y: np.ndarray, names: tuple[str, str], groups: np.ndarray | None, metric: str, theme: Theme
-):
-    """Plot the test scores of two models on the same targets, with the line of equality."""
-    figure, axes = _figure(WIDTH + 0.35)
-    finite = np.isfinite(x) & np.isfinite(y)
-    both = np.concatenate([x[finite], y[finite]])
-    margin = 0.05 * (np.ptp(both) or 1.0)
-    limits = (both.min() - margin, both.max() + margin)
-    axes.plot(limits, limits, color=theme.muted, linewidth=1, linestyle="--", label="equal scores")
-    axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"{shorten(names[0], 30)}, test {metric}")
-    _scatter(axes, x[finite], y[finite], None if groups is None else groups[finite], theme)
-    axes.set_ylabel(f"{shorten(names[1], 30)}, test {metric}")
-    axes.grid(linewidth=0.6)
-    _legend_below(axes, 3)
     return figure
 
 
-def labels(values: np.ndarray, models: Sequence[str], names: Sequence[str], metric: str, theme: Theme):
-    """Plot the test score of every model for each label of a task: `values` (n_models, n_labels)."""
-    figure, axes = _row_figure(len(names), 1.35)
-    for i, (row, model) in enumerate(zip(values, models, strict=True)):
-        colour, marker = theme.series[i % len(theme.series)], MARKERS[i % len(MARKERS)]
-        axes.plot(row, np.arange(len(names)), marker, color=colour, markersize=5, alpha=0.85, label=shorten(model))
-    axes.axvline(0, color=theme.muted, linewidth=1)
-    _label_rows(axes, names)
-    axes.set_xlabel(f"test {metric}\nmean over splits")
-    _legend_below(axes)
-    return figure
+def _cell_panel(axes, panel: Spec, spec: Spec, scale) -> None:
+    values = np.array(panel["values"], float)
+    axes.set_facecolor(MISSING)
+    axes.pcolormesh(values, cmap=scale.cmap, norm=scale.norm, edgecolors=PRINT.background, linewidth=0.8)
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(np.arange(len(panel["columns"])) + 0.5, short_names(panel["columns"]), rotation=90)
+    axes.set_yticks(np.arange(len(panel["rows"])) + 0.5, short_names(panel["rows"]))
+    axes.set(ylabel=spec["ylabel"], xlabel=spec["xlabel"])
+    axes.set_title(shorten(panel["title"], 40))
+    if values.shape[1] <= 8 and values.shape[0] <= 20:
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                text = f"{value:.2f}".replace("-0.00", "0.00")
+                colour = _on(scale.to_rgba(value))
+                axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=6.5, color=colour)
+    for i, column in enumerate(panel["framed"]):
+        axes.add_patch(_frame(column, i))
 
 
-def accuracies(rows: Sequence[Mapping], metric: str, references: Mapping[str, float | None], theme: Theme):
-    """Plot the consistency with human choices against the accuracy of the read-out, one point per model and layer."""
-    figure, axes = _figure(WIDTH)
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    for i, model in enumerate(models):
-        of_model = [row for row in rows if row["model"] == model]
-        axes.plot(
-            [row["accuracy"] for row in of_model],
-            [row["test"] for row in of_model],
-            MARKERS[i % len(MARKERS)],
-            color=theme.series[i % len(theme.series)],
-            markersize=5,
-            alpha=0.85,
-            label=shorten(model),
-        )
-    _reference_lines(axes, references, theme)
-    axes.set_xlabel("accuracy of the read-out (proportion of stimuli)")
-    axes.set_ylabel(f"test {metric}")
-    axes.grid(linewidth=0.6)
-    _legend_below(axes)
-    return figure
+def _on(rgba) -> str:
+    """Return black for a light colour and white for a dark one."""
+    red, green, blue, _ = rgba
+    return "#000" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "#fff"
+
+
+def _frame(column: int, row: int):
+    """Return a frame that is visible on light and on dark cells."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import Normal, Stroke
+
+    frame = Rectangle((column + 0.09, row + 0.09), 0.82, 0.82, fill=False, edgecolor="#000", linewidth=1.3)
+    frame.set_path_effects([Stroke(linewidth=2.8, foreground="#fff"), Normal()])
+    return frame

@@ -8,11 +8,16 @@ from ..config import Config
 from ..files import write_atomic, writing
 from ..tables import write_rows
 from ..utils import BadInput
+from .against import Ranking, rank_against
+from .charts import plot
+from .dataset_card import write_dataset_card
 from .figures import pictures
+from .maps import write_maps
+from .overview import overview_picture
 from .page import render
 from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
 from .scores import BenchmarkScores, collect, readable_scores
-from .theme import PRINT, figure_style, save
+from .theme import figure_style, save
 
 FIGURES = ("png", "svg", "pdf")
 TABLES = ("csv", "parquet", "json")
@@ -33,18 +38,24 @@ class Report:
         Number of benchmarks.
     n_figures : int
         Number of figure files.
+    n_maps : int
+        Number of cortical maps, of two GIFTI files each.
     tables : tuple of Path
         The table files.
     problems : tuple of str
         One line for each score that was left out because it cannot be read.
+    ranking : Ranking or None
+        Own scores among those of bundles, if there were any.
     """
 
     page: Path
     n_scores: int
     n_benchmarks: int
     n_figures: int
+    n_maps: int
     tables: tuple[Path, ...]
     problems: tuple[str, ...]
+    ranking: Ranking | None = None
 
 
 def write_report(
@@ -55,7 +66,9 @@ def write_report(
     *,
     figures: str | None = None,
     tables: str | None = None,
+    maps: bool = False,
     top: int = TOP,
+    against: Sequence[str | Path] = (),
     log: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Write the stored scores as an HTML page and, on request, as figure and table files.
@@ -74,8 +87,12 @@ def write_report(
         Format of the figure files (default: none are written).
     tables : {"csv", "parquet", "json"}, optional
         Format of the table files (default: none are written).
+    maps : bool
+        Also write the cortical maps as GIFTI files to maps/BENCHMARK (default: False).
     top : int
         Number of models per benchmark, best first, with figures of a single model and paired comparisons (default: 6).
+    against : sequence of str or Path
+        Bundles among whose scores one's own are ranked (default: none).
     log : callable
         Called with one line of progress per benchmark (default: no output).
 
@@ -102,15 +119,18 @@ def write_report(
     if top < 1:
         raise BadInput(f"got top = {top}; expected 1 or more")
     benchmarks, problems = collect(config, models, datasets)
+    ranking = rank_against(benchmarks, against) if against else None
     page = folder / "index.html"
-    problems = write_page(benchmarks, problems, page, top, log)
+    problems = write_page(benchmarks, problems, page, top, log, ranking)
     return Report(
         page=page,
         n_scores=sum(len(b.scores) for b in benchmarks),
         n_benchmarks=len(benchmarks),
         n_figures=write_figures(benchmarks, folder / "figures", figures, top) if figures else 0,
-        tables=tuple(write_tables(benchmarks, folder / "tables", tables, top)) if tables else (),
+        n_maps=write_maps(benchmarks, folder / "maps", top) if maps else 0,
+        tables=tuple(write_tables(benchmarks, folder / "tables", tables, top, ranking)) if tables else (),
         problems=tuple(problems),
+        ranking=ranking,
     )
 
 
@@ -120,31 +140,42 @@ def write_page(
     path: Path,
     top: int = TOP,
     log: Callable[[str], None] = lambda text: None,
+    ranking: Ranking | None = None,
 ) -> list[str]:
     """Write the HTML page and return `problems` with the damaged scores found on the way."""
-    html, problems = render(benchmarks, problems, top, log)
+    html, problems = render(benchmarks, problems, top, log, ranking)
     with writing(path, "--output"):
         write_atomic(path, html.encode())
     return problems
 
 
 def write_figures(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP) -> int:
-    """Write every figure to FOLDER/BENCHMARK/NAME.SUFFIX and return the number of files."""
-    n = 0
+    """Write every figure to FOLDER/BENCHMARK/NAME.SUFFIX and return the number of files.
+
+    The ranking over benchmarks is FOLDER/overview.SUFFIX.
+    """
+    n, ranking = 0, overview_picture(benchmarks)
+    if ranking is not None:
+        with writing(folder, "--output"), figure_style():
+            folder.mkdir(parents=True, exist_ok=True)
+            save(plot(ranking.spec), folder / f"{ranking.name}.{suffix}")
+        n = 1
     for benchmark in benchmarks:
         shown, _ = readable_scores(benchmark, top)
         subfolder = folder / benchmark.slug
-        with writing(subfolder, "--output"), figure_style(PRINT):
+        with writing(subfolder, "--output"), figure_style():
             subfolder.mkdir(parents=True, exist_ok=True)
             for picture in pictures(benchmark, shown, pair_rows(benchmark, shown)):
-                save(picture.plot(PRINT), subfolder / f"{picture.name}.{suffix}")
+                save(plot(picture.spec), subfolder / f"{picture.name}.{suffix}")
                 n += 1
         for score in shown:
             score.release()
     return n
 
 
-def all_tables(benchmarks: Sequence[BenchmarkScores], top: int = TOP) -> dict[str, list[Row]]:
+def all_tables(
+    benchmarks: Sequence[BenchmarkScores], top: int = TOP, ranking: Ranking | None = None
+) -> dict[str, list[Row]]:
     """Return {name: rows} of all tables of the page; pairs are those of the first `top` models of a benchmark."""
     pairs = []
     for benchmark in benchmarks:
@@ -159,6 +190,7 @@ def all_tables(benchmarks: Sequence[BenchmarkScores], top: int = TOP) -> dict[st
         "pairs": pairs,
         "leaderboard": [_flat(row) for row in leaderboard_rows(benchmarks)],
         "provenance": provenance_rows(benchmarks),
+        "against": ranking.rows if ranking else [],
     }
 
 
@@ -168,13 +200,17 @@ def _flat(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "cells"} | cells
 
 
-def write_tables(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP) -> list[Path]:
-    """Write the tables that have rows to FOLDER/NAME.SUFFIX and return the files."""
+def write_tables(
+    benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP, ranking: Ranking | None = None
+) -> list[Path]:
+    """Write the tables that have rows to FOLDER/NAME.SUFFIX and return the files; Parquet with a dataset card."""
     paths = []
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in all_tables(benchmarks, top).items():
+    for name, rows in all_tables(benchmarks, top, ranking).items():
         if rows:
             paths.append(folder / f"{name}.{suffix}")
             write_rows(rows, paths[-1])
+    with writing(folder, "--output"):
+        write_dataset_card(paths)
     return paths

@@ -1,32 +1,31 @@
-"""Figures of a benchmark with titles and captions; each figure is plotted when `Picture.plot` is called."""
+"""Figures of a benchmark as plain data: kind, panels, axes, title and caption.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+The page draws them with templates/charts.js, and `charts.plot` draws them into files; both show the same numbers. The
+kinds are "dots" (one row per name), "scatter", "heat", "bars" and "surface".
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..pipeline import BEST_PER_UNIT
-from . import charts, grids, surface_maps, surface_plot
-from .rows import Row, score_rows
-from .scores import BenchmarkScores, StoredScore, file_name
+from . import surface_maps
+from .picture import Picture
+from .rows import Row, benchmark_rows
+from .scores import BenchmarkScores, StoredScore
 from .text import count, number, p_value
-from .theme import Theme
 
 MAX_REGIONS = 30  # in a heat map
+MAX_MODELS = 40  # in a heat map
+MAX_ROWS = 30  # of names in one panel
 MAX_PAIRS = 4
+MAX_POINTS = 1500  # of a scatter plot; more are counted in cells
+N_CELLS = 40
+MAX_GROUPS = 6  # of points with colours of their own
+BY_ROWS = {"by": "rows"}  # the rows of the figure are models; else its panels are, by their "model"
 
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure: name of its file, group on the page, title, caption, and the function that plots it in a theme."""
-
-    name: str
-    group: str
-    title: str
-    caption: str
-    plot: Callable[[Theme], Any]
+Panel = dict[str, Any]
 
 
 def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs: Sequence[Row]) -> Iterator[Picture]:
@@ -35,58 +34,205 @@ def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs: Se
     shown: the scores with figures of a single model; pairs: the rows of `rows.pair_rows` for these scores.
     """
     yield _ranking(benchmark)
+    yield from _regions(benchmark)
     yield from _labels(benchmark, shown)
     yield from _behaviour(benchmark, shown)
     yield from _profiles(benchmark, shown)
-    yield from _regions(benchmark, shown)
+    yield from _region_layers(benchmark, shown)
     yield from _units(benchmark, shown)
     yield from _model_pairs(benchmark, shown, pairs)
-    for one in surface_maps.surface_maps(benchmark, shown):
-        plot = partial(
-            surface_plot.surface_figure, one["values"], one["label"], one["limits"], one["colours"], one["ticks"]
-        )
-        yield Picture(one["file"], "surface", one["name"], one["caption"], lambda _, plot=plot: plot())
+    yield from surface_maps.pictures(benchmark, shown)
+
+
+def dots(
+    panels: Sequence[Panel],
+    series: Sequence[Mapping[str, Any]],
+    xlabel: str,
+    references: Mapping[str, float | None] | None = None,
+    ylabel: str = "",
+) -> dict[str, Any]:
+    """Return a figure with one row per name and one score axis for all panels.
+
+    panels: {"title", "rows": names, "x": per series (n_rows,), optionally "low", "high" (the same) and "ring": row};
+    series: {"name", "colour", "line", "hollow"}; references: {name: value} lines.
+    """
+    lines = [{"name": name, "value": value} for name, value in (references or {}).items() if value is not None]
+    values = [line["value"] for line in lines]
+    values += [v for p in panels for part in ("x", "low", "high") for one in p.get(part, ()) for v in one]
+    return {
+        "kind": "dots",
+        "panels": list(panels),
+        "series": [{"colour": 0, "line": False, "hollow": False} | dict(one) for one in series],
+        "xlabel": xlabel,
+        "ylabel": ylabel,
+        "limits": limits(values),
+        "references": lines,
+    }
+
+
+def limits(values: Sequence[float | None], origin: bool = True) -> list[float]:
+    """Return the range of an axis: of the finite values and, by default, of 0, with a margin."""
+    finite = [v for v in values if v is not None and np.isfinite(v)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    if origin:
+        low, high = min(low, 0.0), max(high, 0.0)
+    margin = 0.04 * ((high - low) or 1.0)
+    return plain([low - margin if low < 0 or not origin else low, high + margin])
+
+
+def plain(values) -> list:
+    """Return numbers as nested lists with five significant digits, None for NaN."""
+    if isinstance(values, np.ndarray | list | tuple):
+        return [plain(value) for value in values]
+    return None if values is None or not np.isfinite(values) else float(f"{values:.5g}")
 
 
 def _ranking(benchmark: BenchmarkScores) -> Picture:
     """Return the ranking of all models."""
-    rows = [row for row in score_rows(benchmark) if row["rank"]]
-    is_accuracy = benchmark.facts["metric"] == "accuracy"
-    chance = benchmark.facts.get("notes", {}).get("chance") if is_accuracy else None
-    references = {"noise ceiling": benchmark.facts["ceiling"], "chance": chance}
+    rows = benchmark_rows(benchmark)
+    is_scaled = benchmark.key == "normalised"
+    references = {"noise ceiling": 1.0 if is_scaled else benchmark.facts["ceiling"]}
+    if not is_scaled and benchmark.facts["metric"] == "accuracy":
+        references["chance"] = benchmark.facts.get("notes", {}).get("chance")
     has_interval = any(row["low"] is not None for row in rows)
-    per_unit = any(row["layer"] == BEST_PER_UNIT for row in rows)
-    what = BEST_PER_UNIT if per_unit else "chosen layer"
-    caption = f"Test score of the {what} of each model, {benchmark.aggregation}"
+    is_per_unit = any(s.headline["layer"] == BEST_PER_UNIT for s in benchmark.scores)
+    what = BEST_PER_UNIT if is_per_unit else "chosen layer"
+    caption = f"{_sentence(benchmark.key_name)} of the {what}, {benchmark.aggregation}"
     caption += "; bars: 95 % bootstrap interval, where stored." if has_interval else "; no interval is stored."
-    plot = partial(charts.ranking, rows, benchmark.metric, benchmark.aggregation, references)
-    return Picture("ranking", "models", f"Test score of the {what}", caption, lambda theme: plot(theme=theme))
+    spec = ranked_dots(rows, benchmark.key_name, references) | BY_ROWS
+    return Picture("ranking", "models", "Models by headline", caption + tied_text(rows), spec)
+
+
+def ranked_dots(rows: Sequence[Row], xlabel: str, references: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return models in order as dots with intervals; the set that cannot be told apart from the best has a colour."""
+    has_ties = any(row["tied"] for row in rows[1:])
+    panels = []
+    for start in range(0, len(rows), MAX_ROWS):
+        part = rows[start : start + MAX_ROWS]
+        panel = {"title": f"ranks {start + 1} to {start + len(part)}" if len(rows) > MAX_ROWS else ""}
+        panel["rows"] = [row["model"] for row in part]
+        for name, column in (("x", "mean"), ("low", "low"), ("high", "high")):
+            best = [row[column] if row["tied"] and has_ties else None for row in part]
+            other = [None if row["tied"] and has_ties else row[column] for row in part]
+            panel[name] = plain([best, other] if has_ties else [other])
+        panels.append(panel)
+    series = [{"name": "best, and not told apart from it", "colour": 1}] if has_ties else []
+    return dots(panels, [*series, {"name": "other models" if has_ties else "model", "colour": 0}], xlabel, references)
+
+
+def tied_text(rows: Sequence[Row]) -> str:
+    if len(rows) < 2:
+        return ""
+    if rows[0]["tied"] is None:
+        return " Without intervals, no model can be told apart from the best."
+    n = sum(bool(row["tied"]) for row in rows[1:])
+    text = f" {count(n)} of {count(len(rows) - 1)} other models cannot be told apart from the best"
+    return f"{text} (paired bootstrap, q ≥ 0.05)."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _profiles(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
-    """Yield a layer profile of every model with more than one layer."""
-    scores = [s for s in shown if len(s.facts["layers"]) > 1]
-    limits = charts.profile_limits([s.facts["layers"] for s in scores]) if scores else None
-    for score in scores:
-        plot = partial(charts.profile, score.facts["layers"], benchmark.metric, benchmark.aggregation, limits)
-        n_splits = score.facts["options"]["splits"]
-        caption = f"{benchmark.aggregation.capitalize()}; bars: standard deviation over {n_splits} splits."
-        yield _model_picture("profile", "layers", score, caption, plot)
+    """Yield the layer profiles of the models with more than one layer, with one score axis."""
+    panels = []
+    for score in (s for s in shown if len(s.facts["layers"]) > 1):
+        layers = score.facts["layers"]
+        test, spread, valid = (_column(layers, name) for name in ("test", "test_sd", "valid"))
+        none = [None] * len(layers)
+        panels.append(
+            {
+                "title": score.label,
+                "model": score.label,
+                "rows": [row["layer"] for row in layers],
+                "x": [plain(test), plain(valid)],
+                "low": [plain(test - spread), none],
+                "high": [plain(test + spread), none],
+                "ring": next(i for i, row in enumerate(layers) if row["best"]),
+            }
+        )
+    if not panels:
+        return
+    series = ({"name": "test", "line": True}, {"name": "validation", "colour": 1, "hollow": True})
+    n_splits = shown[0].facts["options"]["splits"]
+    caption = f"{benchmark.aggregation.capitalize()}; bars: standard deviation over {n_splits} splits; ring: the layer "
+    caption += f"that most splits choose for all {benchmark.target_noun}s. First layer on top."
+    spec = dots(panels, series, f"{benchmark.metric}", ylabel="layer")
+    yield Picture("profiles", "layers", "Layers", caption, spec)
 
 
-def _model_picture(prefix: str, group: str, score: StoredScore, caption: str, plot: Callable) -> Picture:
-    """Return a figure of a single model, with the model as its title."""
-    return Picture(f"{prefix}-{file_name(score.label)}", group, score.label, caption, lambda theme: plot(theme=theme))
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    return np.array([row[name] for row in rows], dtype=float)
 
 
-def _regions(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
+def _regions(benchmark: BenchmarkScores) -> Iterator[Picture]:
+    """Yield models by regions: test / ceiling where there is a ceiling, and the raw test score."""
+    scores = [s for s in benchmark.scores if len(s.facts["regions"]) > 1][:MAX_MODELS]
+    if not scores:
+        return
+    regions = {row["region"]: row for row in scores[0].facts["regions"]}
+    found = [{row["region"]: row for row in s.facts["regions"]} for s in scores]
+    best = {r: max((row[r]["test"] or -np.inf for row in found if r in row), default=-np.inf) for r in regions}
+    kept = sorted(regions, key=lambda r: -best[r])[:MAX_REGIONS]
+    names = [region for region in regions if region in kept]
+    left_out = f" The {len(names)} best predicted of {len(regions)} regions." if len(names) < len(regions) else ""
+    left_out += f" The {MAX_MODELS} best models." if len(scores) < len(benchmark.scores) else ""
+    columns = [f"{name} ({count(regions[name]['targets'])})" for name in names]
+    caption = f"Columns: regions with their number of {benchmark.target_noun}s. Grey: no value.{left_out}"
+    has_ceiling = any(row["ceiling"] is not None for row in regions.values())
+    for part, title in (("normalised", "test / ceiling"), ("test", f"test {benchmark.metric}")):
+        values = np.array([[_of(row.get(name, {}), part) for name in names] for row in found], float)
+        labels = [s.label for s in scores]
+        # one model's raw scores are in the figure of its layers
+        if not np.isfinite(values).any() or (part == "test" and len(scores) == 1 and has_ceiling):
+            continue
+        if part == "test" and has_ceiling:
+            values = np.vstack([[_of(regions[name], "ceiling") for name in names], values])
+            labels = ["noise ceiling", *labels]
+        panel = {"title": "", "rows": labels, "columns": columns, "values": plain(values), "framed": []}
+        spec = heat([panel], title, ("model", "region")) | BY_ROWS
+        yield Picture(
+            f"regions-{'ratio' if part == 'normalised' else 'raw'}", "models", f"Regions: {title}", caption, spec
+        )
+
+
+def _of(row: Mapping[str, Any], name: str) -> float:
+    value = row.get(name)
+    return np.nan if value is None else value
+
+
+def heat(panels: Sequence[Panel], label: str, axes: tuple[str, str]) -> dict[str, Any]:
+    """Return heat maps with one colour scale.
+
+    panels: {"title", "rows", "columns", "values": (n_rows, n_columns), "framed": column of each row, or empty}.
+    """
+    values = [v for panel in panels for row in panel["values"] for v in row if v is not None]
+    low, high = min([0.0, *values]), max([0.0, *values]) or 1.0
+    return {
+        "kind": "heat",
+        "panels": list(panels),
+        "label": label,
+        "ylabel": axes[0],
+        "xlabel": axes[1],
+        "limits": plain([low, high]),
+    }
+
+
+def _region_layers(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
     """Yield the test score of every layer in every region, for models with several of both."""
-    for score in shown:
-        if len(score.facts["regions"]) > 1 and len(score.facts["layers"]) > 1:
-            yield _region_map(benchmark, score)
+    panels = [_region_panel(s) for s in shown if len(s.facts["regions"]) > 1 and len(s.facts["layers"]) > 1]
+    if not panels:
+        return
+    n = max(len(s.facts["regions"]) for s in shown)
+    caption = f"Median over the {benchmark.target_noun}s of a region, mean over splits; framed: the layer that most "
+    caption += "splits choose for the region. One colour scale for all panels."
+    caption += f" The {MAX_REGIONS} best predicted of {n} regions; the table lists all." if n > MAX_REGIONS else ""
+    spec = heat(panels, f"test {benchmark.metric}", ("region (number of units)", "layer, first on the left"))
+    yield Picture("region-layers", "layers", "Layers in each region", caption, spec)
 
 
-def _region_map(benchmark: BenchmarkScores, score: StoredScore) -> Picture:
+def _region_panel(score: StoredScore) -> Panel:
     from ..analysis.profiles import layer_profiles
 
     profiles, rows = layer_profiles(score.arrays), {row["region"]: row for row in score.facts["regions"]}
@@ -94,41 +240,114 @@ def _region_map(benchmark: BenchmarkScores, score: StoredScore) -> Picture:
     best = sorted(rows, key=lambda region: -np.nan_to_num(means[region], nan=-np.inf).max())[:MAX_REGIONS]
     regions = [region for region in rows if region in best]
     layers = [row["layer"] for row in score.facts["layers"]]
-    caption = (
-        "Median over the units of a region, mean over splits; framed: layer that most splits choose for the region."
-    )
-    if len(regions) < len(rows):
-        caption += f" The {len(regions)} best predicted of {len(rows)} regions; the table lists all."
-    plot = partial(
-        grids.heat_map,
-        np.stack([means[region] for region in regions]),
-        [f"{charts.shorten(region, 12)} ({rows[region]['targets']:,})" for region in regions],
-        layers,
-        ("region (n units)", "layer, first on the left", f"test {benchmark.metric}"),
-        framed=[layers.index(rows[region]["layer"]) for region in regions],
-    )
-    return _model_picture("regions", "regions", score, caption, plot)
+    return {
+        "title": score.label,
+        "model": score.label,
+        "rows": [f"{region} ({count(rows[region]['targets'])})" for region in regions],
+        "columns": layers,
+        "values": plain(np.stack([means[region] for region in regions])),
+        "framed": [layers.index(rows[region]["layer"]) for region in regions],
+    }
 
 
 def _units(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
     """Yield the test score of every unit against its noise ceiling, a histogram of the scores without a ceiling."""
     if benchmark.benchmark not in ("fmri", "electrodes"):
         return
-    caption = "Layer chosen for each unit and split, mean over splits."
+    points, histograms = [], []
     for score in shown:
         test = score.best_per_unit["test"]
         ceiling = np.asarray(score.arrays.get("ceiling", np.full(len(test), np.nan)), float)
         if (np.isfinite(test) & np.isfinite(ceiling)).sum() >= 3:
-            plot = partial(charts.units, test, ceiling, _groups(score), benchmark.metric)
-            yield _model_picture("units", "units", score, caption, plot)
+            points.append((score.label, ceiling, test, _groups(score)))
         elif np.isfinite(test).sum() >= 3:
-            yield _model_picture("units", "units", score, caption, partial(charts.histogram, test, benchmark.metric))
+            histograms.append((score.label, test[np.isfinite(test)]))
+    if points:
+        spec = scatter(
+            points, f"noise ceiling ({benchmark.metric})", f"test {benchmark.metric}", "unit", "test = ceiling", True
+        )
+        caption = f"One point per unit, layer chosen for each unit and split, mean over splits.{_cells_text(spec)}"
+        yield Picture("units", "units", "Units against their noise ceiling", caption, spec)
+    if histograms:
+        caption = "Number of units by test score, layer chosen for each unit and split; line: median."
+        yield Picture("unit-scores", "units", "Units", caption, _bars(histograms, f"test {benchmark.metric}", "units"))
+
+
+def scatter(
+    points: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray | None]],
+    xlabel: str,
+    ylabel: str,
+    noun: str,
+    equality: str,
+    origin: bool,
+) -> dict[str, Any]:
+    """Return panels of points (title, x, y, group of each point) with one range for all axes and the line of equality.
+
+    Panels of more than MAX_POINTS points hold the number of points in square cells.
+    """
+    kept = [(title, x, y, groups, np.isfinite(x) & np.isfinite(y)) for title, x, y, groups in points]
+    both = [v for _, x, y, _, finite in kept for v in (x[finite], y[finite])]
+    low, high = limits(np.concatenate(both).tolist(), origin)
+    found = [groups for *_, groups, _ in kept if groups is not None]
+    names = list(dict.fromkeys(str(name) for groups in found for name in groups))
+    names = names if 1 < len(names) <= MAX_GROUPS else []
+    is_dense = any(finite.sum() > MAX_POINTS for *_, finite in kept)
+    panels = []
+    for title, x, y, groups, finite in kept:
+        panel: Panel = {"model": title, "title": f"{title}, n = {count(int(finite.sum()))} {noun}s"}
+        if is_dense:
+            panel["cells"] = _cells(x[finite], y[finite], low, high)
+        else:
+            panel |= {"x": plain(x[finite]), "y": plain(y[finite])}
+            if names and groups is not None:
+                panel["of"] = [names.index(str(name)) for name in groups[finite]]
+        panels.append(panel)
+    return {
+        "kind": "scatter",
+        "panels": panels,
+        "groups": [] if is_dense else names,
+        "xlabel": xlabel,
+        "ylabel": ylabel,
+        "limits": [low, high],
+        "equality": equality,
+        "noun": noun,
+        "n_cells": N_CELLS,
+        "most": max((c[2] for panel in panels for c in panel.get("cells", ())), default=0),
+    }
+
+
+def _cells(x: np.ndarray, y: np.ndarray, low: float, high: float) -> list[list[int]]:
+    """Return (column, row, number of points) of the cells with points."""
+    counts, _, _ = np.histogram2d(x, y, bins=N_CELLS, range=((low, high), (low, high)))
+    return [[int(i), int(j), int(counts[i, j])] for i, j in np.argwhere(counts)]
+
+
+def _cells_text(spec: Mapping[str, Any]) -> str:
+    return " Colour: number of units in a cell." if spec["most"] else ""
+
+
+def _bars(values: Sequence[tuple[str, np.ndarray]], xlabel: str, noun: str) -> dict[str, Any]:
+    """Return histograms (title, values) with the same bins and axes."""
+    low, high = limits(np.concatenate([v for _, v in values]).tolist())
+    n_bins = min(40, max(5, min(len(v) for _, v in values) // 2))
+    edges = np.linspace(low, high, n_bins + 1)
+    panels = [
+        {
+            "model": title,
+            "title": f"{title}, n = {count(len(v))} {noun}",
+            "counts": np.histogram(v, edges)[0].tolist(),
+            "median": plain(np.median(v)),
+        }
+        for title, v in values
+    ]
+    top = max(max(panel["counts"]) for panel in panels)
+    return {"kind": "bars", "panels": panels, "edges": plain(edges), "xlabel": xlabel, "ylabel": noun, "top": top}
 
 
 def _groups(score: StoredScore) -> np.ndarray | None:
     """Return the colour group of each unit: region, else animal, else hemisphere; None unless there are 2 to 6."""
     for column in ("target_region", "target_animal", "target_hemi"):
-        if column in score.arrays and 1 < len(np.unique(score.arrays[column])) <= 6:
+        if column in score.arrays and 1 < len(np.unique(score.arrays[column])) <= MAX_GROUPS:
             return np.asarray(score.arrays[column])
     return None
 
@@ -137,11 +356,13 @@ def _labels(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterato
     """Yield the test score of each model for each label of a task with several labels."""
     if benchmark.benchmark != "task" or benchmark.facts["targets"] < 2:
         return
-    values = np.stack([s.best_per_unit["test"] for s in shown])
     names = [str(name) for name in shown[0].arrays["target_target_id"]]
-    plot = partial(charts.labels, values, [s.label for s in shown], names, benchmark.metric)
+    values = np.stack([s.best_per_unit["test"] for s in shown])
+    panel = {"title": "", "rows": [s.label for s in shown], "columns": names, "values": plain(values), "framed": []}
     caption = "Layer chosen for each label and split, mean over splits."
-    yield Picture("labels", "models", "Test score of every label", caption, lambda theme: plot(theme=theme))
+    caption += f" The {len(shown)} best models." if len(shown) < len(benchmark.scores) else ""
+    spec = heat([panel], f"test {benchmark.metric}", ("model", "label")) | BY_ROWS
+    yield Picture("labels", "models", "Test score of every label", caption, spec)
 
 
 def _behaviour(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
@@ -149,13 +370,33 @@ def _behaviour(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iter
     if benchmark.benchmark != "behaviour":
         return
     notes = benchmark.facts["notes"]
-    rows = [{"model": s.label} | row for s in shown for row in s.facts["layers"] if row.get("accuracy") is not None]
-    if rows:
+    panels = []
+    for score in shown:
+        rows = [row for row in score.facts["layers"] if row.get("accuracy") is not None]
+        if rows:
+            x, y = plain(_column(rows, "accuracy")), plain(_column(rows, "test"))
+            panels.append(
+                {"title": score.label, "model": score.label, "x": x, "y": y, "names": [row["layer"] for row in rows]}
+            )
+    if panels:
         references = {"human accuracy": notes.get("human accuracy"), "chance": notes.get("chance")}
-        plot = partial(charts.accuracies, rows, benchmark.metric, references)
-        caption = f"One point per layer; human accuracy over {notes.get('trials', 0):,} trials."
-        title = "Consistency against accuracy"
-        yield Picture("accuracy", "models", title, caption, lambda theme: plot(theme=theme))
+        lines = [{"name": name, "value": value} for name, value in references.items() if value is not None]
+        spec = {
+            "kind": "scatter",
+            "panels": panels,
+            "groups": [],
+            "xlabel": "accuracy of the read-out",
+            "ylabel": f"test {benchmark.metric}",
+            "limits": limits([v for p in panels for v in p["x"]] + [line["value"] for line in lines]),
+            "ylimits": limits([v for p in panels for v in p["y"]]),
+            "references": lines,
+            "noun": "layer",
+            "most": 0,
+        }
+        trials = notes.get("trials")
+        caption = "One point per layer; accuracy as a proportion of stimuli."
+        caption += f" Human accuracy over {count(trials)} trials." if trials else ""
+        yield Picture("accuracy", "models", "Consistency against accuracy", caption, spec)
     yield from _confusions(shown)
 
 
@@ -165,16 +406,16 @@ def _confusions(shown: Sequence[StoredScore]) -> Iterator[Picture]:
         return
     classes = [str(name) for name in scores[0].arrays["classes"]]
     human = np.asarray(scores[0].arrays["confusion_human"])
-    models = [(s, np.asarray(s.arrays["confusion_model"])[s.chosen_index]) for s in scores]
-    finite = np.concatenate([m[np.isfinite(m)] for m in (human, *(m for _, m in models))])
-    limits = (0.0, float(finite.max()) if len(finite) else 1.0)
-    plot = partial(grids.confusion, human, classes, limits)
-    caption = "Proportion of choices of each class, by the class shown."
-    caption += " Grey: not evaluated." if not np.isfinite(human).all() else ""
-    yield Picture("confusion-human", "confusions", "Human subjects", caption, lambda theme: plot(theme=theme))
-    for score, matrix in models:
-        plot = partial(grids.confusion, matrix, classes, limits)
-        yield _model_picture("confusion", "confusions", score, caption, plot)
+    matrices = [(None, "human subjects", human)]
+    matrices += [(s.label, s.label, np.asarray(s.arrays["confusion_model"])[s.chosen_index]) for s in scores]
+    panels = [
+        {"title": title, "model": model, "rows": classes, "columns": classes, "values": plain(matrix), "framed": []}
+        for model, title, matrix in matrices
+    ]
+    caption = "Proportion of choices of each class, by the class shown. One colour scale for all panels."
+    caption += " Grey: not evaluated." if any(not np.isfinite(matrix).all() for *_, matrix in matrices) else ""
+    spec = heat(panels, "proportion of choices", ("class shown", "class chosen"))
+    yield Picture("confusions", "confusions", "Confusion matrices", caption, spec)
 
 
 def _model_pairs(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs: Sequence[Row]) -> Iterator[Picture]:
@@ -182,27 +423,26 @@ def _model_pairs(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs
     if not shown or benchmark.facts["targets"] < 3:
         return
     best, row_of = shown[0], {(row["model"], row["other"]): row for row in pairs}
+    noun, points, texts = benchmark.target_noun, [], []
     for other in shown[1 : MAX_PAIRS + 1]:
-        x, y = other.best_per_unit["test"], best.best_per_unit["test"]
-        n = int((np.isfinite(x) & np.isfinite(y)).sum())
-        if n < 3:
-            continue
-        noun = benchmark.target_noun
-        caption = f"n = {n:,} {noun}s, best layer per {noun}. "
-        caption += _difference_text(row_of.get((best.label, other.label)), noun)
-        title = f"{best.label} against {other.label}"
-        plot = partial(charts.model_pair, x, y, (other.label, best.label), _groups(best), benchmark.metric)
-        name = f"against-{file_name(best.label)}-{file_name(other.label)}"
-        yield Picture(name, "pairs", title, caption, lambda theme, plot=plot: plot(theme=theme))
+        x, y = (np.asarray(s.best_per_unit["test"], float) for s in (other, best))
+        if (np.isfinite(x) & np.isfinite(y)).sum() >= 3:
+            points.append((other.label, x, y, _groups(best)))
+            texts.append(_difference_text(other.label, row_of.get((best.label, other.label)), noun))
+    if points:
+        axis = f"test {benchmark.metric}"
+        spec = scatter(points, f"model of the panel, {axis}", f"{best.label}, {axis}", noun, "equal scores", False)
+        caption = f"Best layer of each {noun}. {' '.join(text for text in texts if text)}{_cells_text(spec)}".strip()
+        yield Picture("pairs", "pairs", f"{best.label} against the next best models", caption, spec)
 
 
-def _difference_text(row: Row | None, noun: str) -> str:
-    """Return the difference of the aggregate scores of a pair of models with its test."""
+def _difference_text(other: str, row: Row | None, noun: str) -> str:
+    """Return the difference of the aggregate test scores of a pair of models with its test."""
     if row is None:
         return ""
-    text = f"Difference of the aggregate scores {number(row['difference'])}"
+    text = f"Difference from {other}: {number(row['difference'])}"
     if row["low"] is not None:
         pairing, p = "paired" if row["paired"] else "unpaired", p_value(row["p"])
-        text += f", 95 % bootstrap interval [{number(row['low'])}, {number(row['high'])}], "
+        text += f" [{number(row['low'])}, {number(row['high'])}], "
         text += f"{pairing} p {p}" if p.startswith("<") else f"{pairing} p = {p}"
     return text + ("" if row["targets"] is None else f"; {count(row['targets'])} {noun}s with q < 0.05") + "."

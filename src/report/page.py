@@ -1,69 +1,25 @@
 """The report as one self-contained HTML file."""
 
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import surface_maps, viewer
-from .figures import Picture, pictures
-from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
-from .scores import BenchmarkScores, readable_scores
+from ..models import membership
+from . import page_tables, relevance_page
+from .against import Ranking
+from .figures import pictures
+from .overview import LABELS, overview
+from .relevance import BRAIN, across_models
+from .rows import layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
+from .scores import BenchmarkScores, StoredScore, public_name, readable_scores
 from .text import as_text, count, number, p_value
-from .theme import PAGE, figure_style, inline_svg
+from .viewer import PageFigures
 
 TEMPLATES = Path(__file__).parent / "templates"
-BENCHMARK_LABELS = {"fmri": "fMRI", "electrodes": "electrodes", "task": "task", "behaviour": "behaviour"}
-GROUPS = {
-    "models": "Models",
-    "confusions": "Confusion matrices",
-    "layers": "Layers",
-    "regions": "Regions and layers",
-    "units": "Units",
-    "pairs": "Model comparison",
-    "surface": "Cortical surface",
-}
-WIDE = 360  # points; a wider figure takes two columns
-
-
-@dataclass(frozen=True)
-class Section:
-    """Contents of the page for one benchmark: tables, figures, surface maps, and the scores that cannot be read."""
-
-    benchmark: BenchmarkScores
-    scores: list[Row]
-    layers: list[Row]
-    regions: list[Row]
-    pairs: list[Row]
-    pictures: list[Picture]
-    maps: list[dict[str, Any]]
-    problems: list[str]
-
-
-def sections(benchmarks: Sequence[BenchmarkScores], top: int) -> Iterator[Section]:
-    """Yield the sections one by one, so that only the arrays of one benchmark are in memory.
-
-    top: number of models per benchmark with figures of a single model.
-    """
-    for benchmark in benchmarks:
-        shown, problems = readable_scores(benchmark, top)
-        pairs = pair_rows(benchmark, shown)
-        yield Section(
-            benchmark,
-            score_rows(benchmark),
-            layer_rows(benchmark),
-            region_rows(benchmark),
-            pairs,
-            list(pictures(benchmark, shown, pairs)),
-            list(surface_maps.surface_maps(benchmark, shown)),
-            problems,
-        )
-        for score in shown:
-            score.release()
+N_SAMPLES = 100  # samples of model families behind the intervals of the page; `report relevance` takes 1,000
 
 
 def render(
@@ -71,69 +27,118 @@ def render(
     problems: Sequence[str],
     top: int,
     log: Callable[[str], None] = lambda text: None,
+    ranking: Ranking | None = None,
 ) -> tuple[str, list[str]]:
     """Return the page as HTML, and `problems` with the scores whose arrays are damaged.
 
-    log: called with one line per benchmark.
+    top: number of models per benchmark with figures of a single model; log: called with one line per benchmark;
+    ranking: own scores among those of bundles.
     """
-    rendered, maps, problems = [], [], list(problems)
-    for i, section in enumerate(sections(benchmarks, top)):
-        log(f"plotting {section.benchmark.title}")
-        rendered.append(_section_context(section, i))
-        maps += section.maps
-        problems += section.problems
+    figures, tables, sections, problems = PageFigures(), {}, [], list(problems)
+    for i, benchmark in enumerate(benchmarks):
+        log(f"plotting {benchmark.title}")
+        section, damaged = _section(benchmark, f"b{i}-{benchmark.slug}", top, figures, tables)
+        sections.append(section)
+        problems += damaged
+    across = relevance_page.section_context(across_models(benchmarks, N_SAMPLES), figures, BRAIN)
+    labels = {s.label: s.item.model for b in benchmarks for s in b.scores}
+    groups = {label: membership(model).group for label, model in labels.items()}
+    provenance, strings = page_tables.provenance(provenance_rows(benchmarks))
+    data = {
+        "overview": overview(benchmarks, [section["id"] for section in sections], groups),
+        "figures": figures.figures,
+        "colours": figures.colours,
+        "tables": tables | {"provenance": provenance},
+        "strings": strings,
+    }
+    surface = figures.surface()
+    leaderboard = leaderboard_rows(benchmarks)
     html = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
-            sections=rendered,
-            leaderboard=leaderboard_rows(benchmarks),
-            provenance=provenance_rows(benchmarks),
+            sections=sections,
+            # of one benchmark, its own table is the leaderboard
+            leaderboard=leaderboard if leaderboard and len(leaderboard[0]["cells"]) > 1 else [],
             problems=problems,
-            surface=_json(viewer.surface_data(maps)) if maps else None,
+            data=as_json(data),
+            surface=as_json(surface) if surface else None,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            models=sorted({s.item.model for b in benchmarks for s in b.scores}),
+            models=list(labels),
+            groups=list(dict.fromkeys(groups.values())),
+            n_scores=len(provenance["rows"]),
             top=top,
-            groups=GROUPS,
+            ranking=ranking,
+            across=across,
         )
     )
     return html, problems
 
 
-def _section_context(section: Section, number: int) -> dict[str, Any]:
-    """Return the template variables of a section, with its figures as inline SVG."""
-    figures: dict[str, list[dict[str, Any]]] = {}
-    with figure_style(PAGE):
-        for i, picture in enumerate(section.pictures):
-            svg = inline_svg(picture.plot(PAGE), f"{picture.title}: {picture.caption}", f"b{number}f{i}-")
-            figures.setdefault(picture.group, []).append(
-                {"title": picture.title, "caption": picture.caption, "svg": svg, "wide": _width(svg) > WIDE}
-            )
-    benchmark = section.benchmark
+def _section(
+    benchmark: BenchmarkScores, name: str, top: int, figures: PageFigures, tables: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the template variables of a benchmark and the lines on its damaged scores.
+
+    Its figures and tables are added to `figures` and `tables`. Only the arrays of one benchmark are in memory.
+    """
+    shown, damaged = readable_scores(benchmark, top)
+    pairs, drawn, groups = pair_rows(benchmark, shown), [], set()
+    for picture in pictures(benchmark, shown, pairs):
+        html_id = f"{name}-{picture.name}"
+        figures.add(html_id, picture, benchmark.title)
+        spec = picture.spec
+        is_wide = len(spec["panels"]) > 1 or spec["kind"] == "surface"
+        drawn.append({"id": html_id, "title": picture.title, "caption": picture.caption, "wide": is_wide})
+        groups.add(picture.group)
+    for score in shown:
+        score.release()
+    found = {"layers": layer_rows(benchmark), "regions": region_rows(benchmark), "pairs": pairs}
+    made = page_tables.tables(benchmark, found)
+    tables |= {f"{name}-{kind}": table for kind, table in made.items()}
     return {
-        "id": f"b{number}-{benchmark.slug}",
+        "id": name,
         "title": benchmark.title,
-        "benchmark": BENCHMARK_LABELS.get(benchmark.benchmark, benchmark.benchmark),
+        "benchmark": LABELS.get(benchmark.benchmark, benchmark.benchmark),
+        "key": benchmark.key,
         "metric": benchmark.metric,
         "aggregation": benchmark.aggregation,
         "target_noun": benchmark.target_noun,
         "facts": benchmark.facts,
-        "data_notes": benchmark.facts.get("data") or {},
-        "figures": figures,
-        "scores": section.scores,
-        "layers": section.layers,
-        "regions": section.regions,
-        "pairs": section.pairs,
-    }
+        "data_notes": {public_name(name): notes for name, notes in (benchmark.facts.get("data") or {}).items()},
+        # narrow figures first, so that they fill lines
+        "figures": sorted(drawn, key=lambda figure: figure["wide"]),
+        "missing": _missing(benchmark, shown, groups),
+        "scores": score_rows(benchmark),
+        "tables": {kind: len(table["rows"]) for kind, table in made.items()},
+    }, damaged
 
 
-def _width(svg: str) -> float:
-    """Return the width of a figure in points."""
-    return float(re.search(r'width="([0-9.]+)pt"', svg).group(1))
+def _missing(benchmark: BenchmarkScores, shown: Sequence[StoredScore], groups: Set[str]) -> list[str]:
+    """Return a sentence for each figure that a reader may look for and that cannot be drawn."""
+    found = []
+    if not shown:
+        return ["No score of this benchmark has readable arrays, so that it has no figures of single models."]
+    if benchmark.benchmark in ("fmri", "electrodes"):
+        if benchmark.facts["ceiling"] is None:
+            found.append("No noise ceiling is stored, so that scores are raw and units are shown without a ceiling.")
+        if not any(len(s.facts["regions"]) > 1 for s in benchmark.scores):
+            found.append("The targets have no regions, or only one: there is no figure of regions.")
+        if benchmark.benchmark == "fmri" and "surface" not in groups:
+            found.append("The targets are not vertices of fsaverage5: there is no cortical map.")
+    without = [s.label for s in benchmark.scores if s.headline[benchmark.key] is None]
+    if without and benchmark.key == "normalised":
+        found.append(f"Without a test / ceiling, and therefore last: {', '.join(without)}.")
+    if "layers" not in groups:
+        found.append("The models have one layer each: there is no layer profile.")
+    if len(shown) < 2:
+        found.append("There is one model: nothing to compare it with.")
+    return found
 
 
 @cache
-def _environment():
+def environment():
+    """Return the environment of the page's templates."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -149,7 +154,7 @@ def _environment():
     return environment
 
 
-def _json(value: Any):
+def as_json(value: Any):
     """Return JSON that is safe inside a <script> element."""
     from markupsafe import Markup
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ..files import DamagedFile
 from .scores import BenchmarkScores, StoredScore
 
 Row = dict[str, Any]
@@ -114,36 +113,33 @@ def leaderboard_rows(benchmarks: Iterable[BenchmarkScores]) -> list[Row]:
     """Return one row per model, by mean ceiling-normalised score; `cells` is {benchmark: score row or None}."""
     from ..analysis import leaderboard
 
-    rows = [row for b in benchmarks for row in score_rows(b) if row["rank"] and row["ceiling"] is not None]
-    if not rows:
+    scaled = [b for b in benchmarks if b.key == "normalised"]
+    if not scaled:
         return []
-    samples = {s.name: _bootstrap_samples(s) for b in benchmarks for s in b.scores if s.facts.get("interval")}
-    ranked = leaderboard.rank(
-        [
-            {
-                "model": row["model"],
-                "benchmark": row["benchmark"],
-                "normalised": row["normalised"],
-                "bootstrap_normalised": samples.get(row["score"]),
-            }
-            for row in rows
-        ]
-    )
-    cells = {(row["model"], row["benchmark"]): row for row in rows}
-    columns = list(dict.fromkeys(row["benchmark"] for row in rows))
-    return [row | {"cells": {name: cells.get((row["model"], name)) for name in columns}} for row in ranked]
+    ranked = leaderboard.rank([_ranked(b, score) for b in scaled for score in b.scores])
+    cells = {(row["model"], row["benchmark"]): row for b in scaled for row in score_rows(b) if row["rank"]}
+    return [row | {"cells": {b.title: cells.get((row["model"], b.title)) for b in scaled}} for row in ranked]
 
 
-def _bootstrap_samples(score: StoredScore) -> np.ndarray | None:
-    """Return the bootstrap samples of the ceiling-normalised aggregate score, None if they are missing or damaged."""
-    loaded = "arrays" in score.__dict__
-    try:
-        samples = score.arrays.get("bootstrap_normalised")
-    except DamagedFile:
-        return None
-    if not loaded:
-        score.release()
-    return samples
+def benchmark_rows(benchmark: BenchmarkScores) -> list[Row]:
+    """Return one row per model of a benchmark, by headline, with the comparison with the best one.
+
+    See `analysis.leaderboard.rank`; "mean" is the headline.
+    """
+    from ..analysis import leaderboard
+
+    return leaderboard.rank([_ranked(benchmark, score) for score in benchmark.scores])
+
+
+def _ranked(benchmark: BenchmarkScores, score: StoredScore) -> Row:
+    """Return a score as `leaderboard.rank` takes it."""
+    return {
+        "model": score.label,
+        "benchmark": benchmark.title,
+        "normalised": score.headline[benchmark.key],
+        "bootstrap_normalised": score.draws[benchmark.key],
+        "resampled": score.draws["resampled"],
+    }
 
 
 def provenance_rows(benchmarks: Iterable[BenchmarkScores]) -> list[Row]:

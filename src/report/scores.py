@@ -1,5 +1,6 @@
 """Stored scores, grouped into benchmarks. The store is read only and no score is computed."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -48,8 +49,9 @@ class StoredScore:
 
     @property
     def name(self) -> str:
-        """Name in the store."""
-        return self.item.name
+        """Name in the store; the digits at its end alone if it contains folders of an own model or dataset."""
+        names = (self.item.model, *self.item.datasets)
+        return self.item.name if all(public_name(name) == name for name in names) else self.item.name[-16:]
 
     @property
     def headline(self) -> Mapping[str, Any]:
@@ -73,6 +75,23 @@ class StoredScore:
 
         return chosen_layers(self.arrays)
 
+    @cached_property
+    def draws(self) -> Mapping[str, Any]:
+        """Bootstrap draws of the headline, "test" and "normalised" (n_samples,), and "resampled", their identity.
+
+        Missing entries are None, and so are those of a damaged file. The other arrays are not kept in memory.
+        """
+        empty = {"test": None, "normalised": None, "resampled": None}
+        if not self.facts.get("interval"):
+            return empty
+        try:
+            arrays = self.item.read_arrays(("bootstrap", "bootstrap_normalised", "resampled"))
+        except DamagedFile:
+            return empty
+        found = {"test": arrays.get("bootstrap"), "normalised": arrays.get("bootstrap_normalised")}
+        found["resampled"] = tuple(np.asarray(arrays["resampled"]).tolist()) if "resampled" in arrays else None
+        return found
+
     def release(self) -> None:
         """Drop the arrays from memory (50 MB for a whole cortex)."""
         for name in ("arrays", "best_per_unit"):
@@ -92,7 +111,7 @@ class BenchmarkScores:
     title : str
         The datasets and the options that differ from the defaults; unique within a report.
     scores : tuple of StoredScore
-        One per model and activations, best test score first.
+        One per model and activations, best headline first.
     superseded : tuple of StoredScore
         Less complete scores of the same models.
     """
@@ -112,6 +131,24 @@ class BenchmarkScores:
     def metric(self) -> str:
         """Name of the metric for axis labels and headings."""
         return METRICS.get(self.facts["metric"], self.facts["metric"])
+
+    @property
+    def key(self) -> str:
+        """Name of the headline that orders the models everywhere.
+
+        "normalised" (test / ceiling) if a score has it, and scores without it are last; else "test".
+        """
+        return _key(self.scores)
+
+    @property
+    def key_name(self) -> str:
+        """Name of the headline for axis labels and sentences."""
+        return "test / ceiling" if self.key == "normalised" else f"test {self.metric}"
+
+    def value(self, score: StoredScore) -> tuple[float | None, float | None, float | None]:
+        """Return the headline of a score and the ends of its 95 % interval, None where they are not stored."""
+        ends = ("low_normalised", "high_normalised") if self.key == "normalised" else ("low", "high")
+        return score.headline[self.key], *(score.headline.get(end) for end in ends)
 
     @property
     def slug(self) -> str:
@@ -202,9 +239,10 @@ def _label(item: StoredItem, activation_keys: Mapping[str, Mapping[str, Any]]) -
 
     activation_keys: {digest: key} of the stored activations.
     """
+    model = public_name(item.model)
     keys = [activation_keys[digest] for digest in item.key.get("activations", []) if digest in activation_keys]
     if not keys:
-        return item.model
+        return model
     key, options = keys[0], []
     if key["mode"] not in (DEFAULTS["mode"], "frames"):
         options.append(key["mode"])
@@ -212,7 +250,16 @@ def _label(item: StoredItem, activation_keys: Mapping[str, Mapping[str, Any]]) -
         options.append(f"{key['context_ms'] / 1000:g} s context")
     if key["precision"] != DEFAULTS["precision"]:
         options.append(key["precision"])
-    return f"{item.model} ({', '.join(options)})" if options else item.model
+    return f"{model} ({', '.join(options)})" if options else model
+
+
+def public_name(name: str) -> str:
+    """Return a name without the folders of an absolute path in it, which are nobody else's concern.
+
+    >>> public_name("/home/me/nets/net.py:make"), public_name("Finetune-r3d_18=~/runs/best.pt"), public_name("hf:a/b")
+    ('net.py:make', 'Finetune-r3d_18=best.pt', 'hf:a/b')
+    """
+    return re.sub(r"(^|=)(?:~|[A-Za-z]:)?[/\\\\](?:[^/\\\\]*[/\\\\])*", r"\1", name)
 
 
 def group_scores(scores: Iterable[StoredScore]) -> list[BenchmarkScores]:
@@ -236,11 +283,16 @@ def _protocol(score: StoredScore) -> tuple:
 def _benchmark_scores(group: list[StoredScore]) -> BenchmarkScores:
     facts = group[0].facts
     current, superseded = _split_superseded(group)
-    current.sort(key=lambda s: (-_sortable(s.headline["test"]), s.label))
-    title = " + ".join(facts["datasets"])
+    key = _key(current)
+    current.sort(key=lambda s: (-_sortable(s.headline[key]), s.label))
+    title = " + ".join(map(public_name, facts["datasets"]))
     options = _changed_options(facts)
     title = f"{title} ({', '.join(options)})" if options else title
     return BenchmarkScores(facts["benchmark"], tuple(facts["datasets"]), title, tuple(current), tuple(superseded))
+
+
+def _key(scores: Sequence[StoredScore]) -> str:
+    return "normalised" if any(s.headline["normalised"] is not None for s in scores) else "test"
 
 
 def _split_superseded(group: list[StoredScore]) -> tuple[list[StoredScore], list[StoredScore]]:

@@ -1,4 +1,4 @@
-"""Surface maps of a benchmark: noise ceiling, and for each model the test score and the best layer per vertex."""
+"""Surface maps of a benchmark: noise ceiling, test score, test / ceiling and best layer of each vertex."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,85 +6,99 @@ from typing import Any
 import numpy as np
 
 from . import surface_plot
-from .scores import BenchmarkScores, StoredScore, file_name
-from .theme import LAYER_COLOURS, SCORE_COLOURS
+from .picture import Picture
+from .scores import BenchmarkScores, StoredScore
 
 Placed = Sequence[tuple[StoredScore, np.ndarray]]
+MAX_TICKS = 8
 
 
-def surface_maps(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[dict[str, Any]]:
-    """Yield the maps of a benchmark: noise ceiling, then test score and best layer of each model.
+def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
+    """Yield the surface figures of a benchmark: raw scores below the noise ceiling, normalised scores, best layers.
 
-    A map has file, group, name, label, caption, values (20484,), limits, colours, ticks and region (20484,) or None.
+    Their specification has "kind", "label", "region" (20484,) or None, and "panels" with "title", "values" (20484,),
+    "limits", "colours" and "ticks" ({value: text} or None).
     """
     placed = [(s, vertices) for s in shown if (vertices := surface_plot.target_vertices(s.arrays)) is not None]
-    for i, (score, vertices) in enumerate(placed):
-        if i == 0 and "ceiling" in score.arrays:
-            yield _ceiling_map(benchmark, score, vertices)
-        yield _score_map(benchmark, score, vertices, _upper_limit(placed))
-        if len(score.facts["layers"]) > 1:
-            yield _layer_map(benchmark, score, vertices)
+    if not placed:
+        return
+    region = _vertex_regions(*placed[0])
+    has_ceiling = "ceiling" in placed[0][0].arrays
+    grey = f"Layer chosen for each vertex. {_grey(placed[0][0])}"
+    outlines = " Lines: borders of regions." if region is not None else ""
+
+    def picture(name: str, title: str, label: str, caption: str, panels: list[dict[str, Any]]) -> Picture:
+        spec = {"kind": "surface", "label": label, "region": region, "panels": panels}
+        return Picture(name, "surface", title, caption, spec)
+
+    tests = [(s.label, s, s.best_per_unit["test"]) for s, _ in placed]
+    if has_ceiling:
+        first = placed[0][0]
+        ratios = [(label, s, _ratio(s)) for label, s, _ in tests]
+        label = "test / ceiling"
+        yield picture("maps-ratio", f"Cortex: {label}", label, grey + outlines, _panels(placed, ratios))
+        tests = [("noise ceiling", first, np.asarray(first.arrays["ceiling"], float)), *tests]
+        placed = [placed[0], *placed]
+    label = f"test {benchmark.metric}"
+    yield picture("maps-raw", f"Cortex: {label}", label, grey + outlines, _panels(placed, tests))
+    layered = [(s, v) for s, v in placed[has_ceiling:] if len(s.facts["layers"]) > 1]
+    if layered:
+        caption = "Layer that most splits choose for each vertex, where the test score is above 0." + outlines
+        yield picture(
+            "maps-layer", "Cortex: best layer", "best layer", caption, [_layer_panel(*one) for one in layered]
+        )
 
 
-def _upper_limit(placed: Placed) -> float:
-    """Return the upper limit shared by the score maps: the 99th percentile, rounded up to a multiple of 0.05."""
-    values = np.concatenate([s.best_per_unit["test"] for s, _ in placed])
-    finite = values[np.isfinite(values)]
-    limit = float(np.percentile(finite, 99)) if len(finite) else 1.0
-    return max(0.05, np.ceil(limit * 20) / 20)
+def _panels(placed: Placed, maps: Sequence[tuple[str, StoredScore, np.ndarray]]) -> list[dict[str, Any]]:
+    """Return the panels of maps (title, score, values of the targets) with one colour scale."""
+    found = [
+        (title, *_masked(s, vertices, values)) for (title, s, values), (_, vertices) in zip(maps, placed, strict=True)
+    ]
+    limits = _limits(np.concatenate([values[np.isfinite(values)] for _, values, _ in found]))
+    return [
+        {
+            "title": _titled(title, n),
+            "model": title,
+            "values": values,
+            "limits": limits,
+            "colours": "score",
+            "ticks": None,
+        }
+        for title, values, n in found
+    ]
 
 
-def _ceiling_map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray) -> dict[str, Any]:
-    values, n = _masked(score, vertices, score.arrays["ceiling"])
-    return _map(benchmark, score, vertices, values) | {
-        "file": "ceiling",
-        "name": "Noise ceiling",
-        "label": f"noise ceiling (n = {n:,} vertices)",
-        "caption": _grey(score),
-        "limits": (0.0, 1.0),
-    }
+def _titled(title: str, n: int) -> str:
+    return f"{title}, n = {n:,} vertices"
 
 
-def _score_map(
-    benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray, upper_limit: float
-) -> dict[str, Any]:
-    values, n = _masked(score, vertices, score.best_per_unit["test"])
-    return _map(benchmark, score, vertices, values) | {
-        "file": f"score-{file_name(score.label)}",
-        "name": f"{score.label}: score",
-        "label": f"test {benchmark.metric} (n = {n:,} vertices)",
-        "caption": f"Best layer per vertex. {_grey(score)}",
-        "limits": (0.0, upper_limit),
-    }
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """Return the range of a colour scale: from the 1st to the 99th percentile and 0, in multiples of 0.05."""
+    low, high = np.percentile(values, [1, 99]) if len(values) else (0.0, 1.0)
+    return float(min(0.0, np.floor(low * 20) / 20)), float(max(0.05, np.ceil(high * 20) / 20))
 
 
-def _layer_map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray) -> dict[str, Any]:
+def _ratio(score: StoredScore) -> np.ndarray:
+    """Return test / ceiling of each target, NaN where the ceiling is not above 0."""
+    ceiling = np.asarray(score.arrays["ceiling"], float)
+    return score.best_per_unit["test"] / np.where(ceiling > 0, ceiling, np.nan)
+
+
+def _layer_panel(score: StoredScore, vertices: np.ndarray) -> dict[str, Any]:
     """Return the map of the best layer, for vertices with a test score above 0."""
     layers = [row["layer"] for row in score.facts["layers"]]
     index = {layer: float(i) for i, layer in enumerate(layers)}
     best = np.array([index.get(layer, np.nan) for layer in score.best_per_unit["targets"].tolist()])
     best[~(score.best_per_unit["test"] > 0)] = np.nan
     values, n = _masked(score, vertices, best)
-    return _map(benchmark, score, vertices, values) | {
-        "file": f"layer-{file_name(score.label)}",
-        "name": f"{score.label}: best layer",
-        "label": f"best layer of {len(layers)} (n = {n:,} vertices)",
-        "caption": f"Layer that most splits choose for each vertex, from {layers[0]} to {layers[-1]}, where the test "
-        "score is above 0.",
-        "limits": (0, len(layers) - 1),
-        "colours": LAYER_COLOURS,
-        "ticks": {0: "first", len(layers) - 1: "last"},
-    }
-
-
-def _map(benchmark: BenchmarkScores, score: StoredScore, vertices: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-    """Return the fields that are the same for all maps of a score."""
+    named = sorted({round(i) for i in np.linspace(0, len(layers) - 1, min(MAX_TICKS, len(layers)))})
     return {
-        "group": benchmark.title,
+        "title": _titled(score.label, n),
+        "model": score.label,
         "values": values,
-        "colours": SCORE_COLOURS,
-        "ticks": None,
-        "region": _vertex_regions(score, vertices),
+        "limits": (0.0, float(len(layers) - 1)),
+        "colours": "layer",
+        "ticks": {i: layers[i] for i in named},
     }
 
 
@@ -101,7 +115,10 @@ def _mask(score: StoredScore) -> np.ndarray:
 
 
 def _grey(score: StoredScore) -> str:
-    return f"Grey: not recorded or unreliable ({_mask(score).sum():,} vertices)."
+    """Return the meaning of grey in words."""
+    n = int(_mask(score).sum())
+    text = f"{len(_mask(score)):,} of {surface_plot.N_VERTICES:,} vertices were recorded"
+    return f"{text}{f', {n:,} of them unreliable' if n else ''}; the others are grey."
 
 
 def _vertex_regions(score: StoredScore, vertices: np.ndarray) -> np.ndarray | None:

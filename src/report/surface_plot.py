@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+
+from .theme import colour_map
 
 PER_HEMISPHERE = 10242
 N_VERTICES = 2 * PER_HEMISPHERE
@@ -13,19 +16,28 @@ HEMISPHERES = ("left", "right")
 VIEWS = {
     "lateral": ((0, -1, 0), (0, 0, 1), (-1, 0, 0)),
     "medial": ((0, 1, 0), (0, 0, 1), (1, 0, 0)),
-    "ventral": ((-1, 0, 0), (0, 1, 0), (0, 0, -1)),
+    "ventral": ((0, -1, 0), (-1, 0, 0), (0, 0, -1)),
+    "posterior": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
 }
+FLAT = "flat"
+ALL_VIEWS = (*VIEWS, FLAT)
+FLAT_SCALE = 0.62  # the flat map is that much smaller than the surface, so that it is about as high
+NO_REGION = ("", "none")
+MIN_LABEL_PIXELS = 260  # visible area of a region with a name
 MIRROR = np.array([-1.0, 1.0, 1.0])
 PIXELS_PER_MM = 1.8
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Inflated hemisphere: points (n_vertices, 3) in mm, faces (n_faces, 3), sulcal depth (n_vertices,)."""
+    """Inflated hemisphere: points (n_vertices, 3) in mm, faces (n_faces, 3), sulcal depth (n_vertices,); the same cut
+    and flattened: flat_points (n_vertices, 2), flat_faces (n_flat_faces, 3)."""
 
     points: np.ndarray
     faces: np.ndarray
     depth: np.ndarray
+    flat_points: np.ndarray
+    flat_faces: np.ndarray
 
 
 @cache
@@ -38,7 +50,10 @@ def meshes() -> dict[str, Mesh]:
     for hemisphere in HEMISPHERES:
         points, faces = surface.load_surf_mesh(files[f"infl_{hemisphere}"])
         depth = surface.load_surf_data(files[f"sulc_{hemisphere}"])
-        loaded[hemisphere] = Mesh(np.asarray(points, float), np.asarray(faces), np.asarray(depth, float))
+        flat_points, flat_faces = surface.load_surf_mesh(files[f"flat_{hemisphere}"])
+        flat = FLAT_SCALE * np.asarray(flat_points, float)[:, :2]
+        arrays = (np.asarray(points, float), np.asarray(faces), np.asarray(depth, float), flat, np.asarray(flat_faces))
+        loaded[hemisphere] = Mesh(*arrays)
     return loaded
 
 
@@ -69,33 +84,32 @@ def to_surface(values: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     return full
 
 
-def surface_figure(
-    values: np.ndarray,
-    label: str,
-    limits: tuple[float, float],
-    colours: str,
-    ticks: Mapping[float, str] | None = None,
-):
-    """Plot `values` (20484,) on both hemispheres in three views, NaN grey; ticks: {value: text} of the colour bar."""
+def surface_figure(spec: Mapping[str, Any]):
+    """Plot the maps of a specification of kind "surface", one row of views per map, NaN grey; see `surface_maps`."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.7, 2.75))
-    scale = ScalarMappable(Normalize(*limits), colours)
-    rgb = np.where(np.isfinite(values)[:, None], scale.to_rgba(values)[:, :3], sulcal_grey()[:, None])
-    axes = figure.subplots(2, 3, width_ratios=(1, 1, 0.55))
-    for row, hemisphere in zip(axes, HEMISPHERES, strict=True):
-        for panel, view in zip(row, VIEWS, strict=True):
-            _show_view(panel, hemisphere, view, rgb)
-        row[0].text(-0.06, 0.5, hemisphere, rotation=90, ha="center", va="center", transform=row[0].transAxes)
-    for panel, view in zip(axes[0], VIEWS, strict=True):
-        panel.text(0.5, 1.04, view, ha="center", va="bottom", transform=panel.transAxes)
-    bar = figure.colorbar(scale, ax=axes, orientation="horizontal", fraction=0.06, aspect=35, pad=0.03)
-    bar.set_label(label)
-    bar.outline.set_visible(False)
-    if ticks:
-        bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    shown = [(hemisphere, view) for hemisphere in HEMISPHERES for view in ALL_VIEWS]
+    widths = [np.shape(render(*one)[0])[1] for one in shown]
+    panels = spec["panels"]
+    figure = Figure(figsize=(11, 0.8 + 1.35 * len(panels)))
+    axes = figure.subplots(len(panels), len(shown), width_ratios=widths, squeeze=False)
+    for row, panel in zip(axes, panels, strict=True):
+        scale = ScalarMappable(Normalize(*panel["limits"]), colour_map(panel["colours"], *panel["limits"]))
+        values = panel["values"]
+        rgb = np.where(np.isfinite(values)[:, None], scale.to_rgba(values)[:, :3], sulcal_grey()[:, None])
+        for one, (hemisphere, view) in zip(row, shown, strict=True):
+            _show_view(one, hemisphere, view, rgb, spec["region"])
+        row[0].set_title(panel["title"], loc="left")
+        bar = figure.colorbar(scale, ax=list(row), fraction=0.02, aspect=12, pad=0.01)
+        bar.outline.set_visible(False)
+        if panel["ticks"]:
+            bar.set_ticks(list(panel["ticks"]), labels=list(panel["ticks"].values()))
+        else:
+            bar.set_label(spec["label"])
+    for one, (hemisphere, view) in zip(axes[-1], shown, strict=True):
+        one.text(0.5, -0.04, f"{hemisphere}\n{view}", ha="center", va="top", transform=one.transAxes, fontsize=6.5)
     return figure
 
 
@@ -104,44 +118,80 @@ def sulcal_grey() -> np.ndarray:
     return np.concatenate([np.where(mesh.depth > 0, 0.55, 0.68) for mesh in meshes().values()])
 
 
-def _show_view(axes, hemisphere: str, view: str, rgb: np.ndarray) -> None:
-    """Show one view of one hemisphere; rgb: (20484, 3) colours of all vertices."""
-    vertex, light = _render(hemisphere, view)
+def _show_view(axes, hemisphere: str, view: str, rgb: np.ndarray, region: np.ndarray | None) -> None:
+    """Show one view of one hemisphere; rgb: (20484, 3) colours of all vertices; region: (20484,) names or None."""
+    vertex, light = render(hemisphere, view)
     image = np.zeros((*vertex.shape, 4))
     inside = vertex >= 0
-    image[inside, :3] = rgb[vertex[inside] + PER_HEMISPHERE * HEMISPHERES.index(hemisphere)] * light[inside, None]
+    image[inside, :3] = rgb[vertex[inside]] * light[inside, None]
     image[inside, 3] = 1
+    if region is not None:
+        image[outline(vertex, region)] = (0, 0, 0, 1)
     axes.imshow(image, origin="lower", interpolation="antialiased")
+    for name, x, y, _ in region_labels(vertex, region):
+        axes.text(x, y, name, fontsize=4.5, ha="center", va="center", color="#000")
     axes.set_adjustable("datalim")
     axes.axis("off")
 
 
+def outline(vertex: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Return (height, width) bool, True where the region of a pixel differs from that of the next one."""
+    of = np.where(vertex >= 0, np.unique(region, return_inverse=True)[1][np.maximum(vertex, 0)], -1)
+    edge = np.zeros(of.shape, bool)
+    edge[:, :-1] |= (of[:, :-1] != of[:, 1:]) & (of[:, :-1] >= 0) & (of[:, 1:] >= 0)
+    edge[:-1] |= (of[:-1] != of[1:]) & (of[:-1] >= 0) & (of[1:] >= 0)
+    return edge
+
+
+def region_labels(vertex: np.ndarray, region: np.ndarray | None) -> list[tuple[str, int, int, int]]:
+    """Return (name, x, y, n_pixels) of the regions with a visible area; x, y: the pixel nearest to the centre."""
+    if region is None:
+        return []
+    ys, xs = np.nonzero(vertex >= 0)
+    names = region[vertex[ys, xs]]
+    found = []
+    for name in np.unique(names):
+        mine = np.flatnonzero(names == name)
+        if name not in NO_REGION and len(mine) >= MIN_LABEL_PIXELS:
+            distance = (xs[mine] - xs[mine].mean()) ** 2 + (ys[mine] - ys[mine].mean()) ** 2
+            at = mine[distance.argmin()]
+            found.append((str(name), int(xs[at]), int(ys[at]), len(mine)))
+    return found
+
+
 @cache
-def _render(hemisphere: str, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (height, width) images of the visible vertex, -1 outside the surface, and of its shading."""
-    mesh = meshes()[hemisphere]
-    right, up, to_viewer = _image_axes(hemisphere, view)
-    triangles = mesh.points[mesh.faces]
-    facing = _outward_normals(triangles) @ to_viewer
-    order = np.flatnonzero(facing > 0)
-    order = order[np.argsort(triangles[order].mean(axis=1) @ to_viewer)]
-    corners = PIXELS_PER_MM * np.stack([triangles[order] @ right, triangles[order] @ up], axis=2)
-    corners -= corners.min(axis=(0, 1)) - 1
+def render(hemisphere: str, view: str, pixels_per_mm: float = PIXELS_PER_MM) -> tuple[np.ndarray, np.ndarray]:
+    """Return (height, width) images of the visible vertex, -1 outside the surface, and of its shading; row 0 is below.
+
+    Vertices are numbered from 0 to 20,483, left hemisphere first.
+    """
+    mesh, first = meshes()[hemisphere], PER_HEMISPHERE * HEMISPHERES.index(hemisphere)
+    if view == FLAT:
+        faces, corners, shade = mesh.flat_faces, mesh.flat_points[mesh.flat_faces], np.ones(len(mesh.flat_faces))
+    else:
+        right, up, to_viewer = _image_axes(hemisphere, view)
+        triangles = mesh.points[mesh.faces]
+        facing = _outward_normals(triangles) @ to_viewer
+        order = np.flatnonzero(facing > 0)
+        order = order[np.argsort(triangles[order].mean(axis=1) @ to_viewer)]
+        faces, corners = mesh.faces[order], np.stack([triangles[order] @ right, triangles[order] @ up], axis=2)
+        shade = 0.62 + 0.38 * facing[order]
+    corners = pixels_per_mm * corners
+    corners = corners - (corners.min(axis=(0, 1)) - 1)
     width, height = np.ceil(corners.max(axis=(0, 1))).astype(int) + 2
     face, corner, pixels = _rasterise(corners)
     vertex, light = np.full((height, width), -1), np.zeros((height, width))
     # faces are sorted from far to near, so that the nearest face is written last
-    vertex[pixels[:, 1], pixels[:, 0]] = mesh.faces[order[face], corner]
-    light[pixels[:, 1], pixels[:, 0]] = 0.62 + 0.38 * facing[order[face]]
+    vertex[pixels[:, 1], pixels[:, 0]] = first + faces[face, corner]
+    light[pixels[:, 1], pixels[:, 0]] = shade[face]
     return vertex, light
 
 
 def _image_axes(hemisphere: str, view: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the directions image right, image up and towards the viewer for a hemisphere."""
     right, up, to_viewer = (np.array(axis, float) for axis in VIEWS[view])
-    if hemisphere == "right" and view != "ventral":
-        return -right, up, MIRROR * to_viewer
-    return right, up, to_viewer
+    # a mirrored hemisphere is seen in a mirror, whose image is turned back
+    return (right, up, to_viewer) if hemisphere == "left" else (-MIRROR * right, MIRROR * up, MIRROR * to_viewer)
 
 
 def _outward_normals(triangles: np.ndarray) -> np.ndarray:

@@ -1,12 +1,12 @@
-"""Appearance of the figures: colours by role, and figures as inline SVG or as files."""
+"""Appearance of the figures: colours by role, colour scales, and figure files."""
 
-import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,8 @@ class Theme:
 PRINT = Theme(
     "#1b2127", "#59636e", "#d8dee4", "#ffffff", ("#0072b2", "#d55e00", "#009e73", "#b4609a", "#a87a00", "#3d9fd6")
 )
-# placeholder colours, one per role and used nowhere else, which `inline_svg` replaces by CSS variables
-PAGE = Theme(
-    "#010a01", "#020b02", "#030c03", "#040d04", ("#050e05", "#060f06", "#071007", "#081108", "#091209", "#0a130a")
-)
-ROLES = {PAGE.text: "text", PAGE.muted: "muted", PAGE.grid: "grid", PAGE.background: "background"}
-ROLES |= {colour: f"series-{i}" for i, colour in enumerate(PAGE.series)}
-
-# colour maps of uniform lightness gradient, readable with colour vision deficiency
-SCORE_COLOURS, LAYER_COLOURS = "viridis", "plasma"
 MISSING = "#9aa0a6"
+N_COLOURS = 256
 DPI = 180  # of images inside a vector figure
 
 RC = {
@@ -61,37 +53,48 @@ RC = {
 
 
 @contextmanager
-def figure_style(theme: Theme) -> Iterator[None]:
-    """Set matplotlib's parameters to the theme; figures are made and saved inside the context."""
+def figure_style() -> Iterator[None]:
+    """Set matplotlib's parameters to the PRINT theme; figures are made and saved inside the context."""
     import matplotlib
 
     text = dict.fromkeys(
-        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "axes.titlecolor"), theme.text
+        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "axes.titlecolor"), PRINT.text
     )
-    muted = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), theme.muted)
-    with matplotlib.rc_context(RC | text | muted | {"grid.color": theme.grid}):
+    muted = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), PRINT.muted)
+    with matplotlib.rc_context(RC | text | muted | {"grid.color": PRINT.grid}):
         yield
 
 
-def inline_svg(figure, title: str, prefix: str) -> str:
-    """Return the figure as an <svg> in the colours and the font of the page.
+@cache
+def colours(name: str, low: float, high: float) -> np.ndarray:
+    """Return a colour scale from `low` to `high`, (N_COLOURS, 3) in [0, 1].
 
-    title: the text for screen readers; prefix: the start of all ids, unique within the page.
+    "score": light grey at 0, yellow to dark red above it and blue below it, with equal steps of colour on both sides;
+    "layer": plasma. Both have a uniform gradient of lightness and are readable with colour vision deficiency.
     """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    for colour, role in ROLES.items():
-        svg = svg.replace(colour, f"var(--{role})")
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", svg)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", svg)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    from matplotlib import colormaps
+
+    if name == "layer":
+        return colormaps["plasma"](np.linspace(0, 1, N_COLOURS))[:, :3]
+    values = np.linspace(low, high, N_COLOURS)
+    reach = max(abs(low), abs(high)) or 1.0
+    zero = np.array([0.93, 0.92, 0.9])
+    share = np.abs(values)[:, None] / reach
+    sides = np.where(
+        (values < 0)[:, None], colormaps["Blues"](share[:, 0])[:, :3], colormaps["YlOrRd"](share[:, 0])[:, :3]
+    )
+    blend = np.minimum(1, share / 0.12)
+    return (1 - blend) * zero + blend * sides
+
+
+def colour_map(name: str, low: float, high: float):
+    """Return the colour scale `colours` for matplotlib."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colours(name, float(low), float(high)))
 
 
 def save(figure, path: Path) -> None:
-    """Save a figure in the PRINT theme as a reproducible .png, .svg or .pdf file."""
+    """Save a figure as a reproducible .png, .svg or .pdf file."""
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
     figure.savefig(path, dpi=2 * DPI, facecolor=PRINT.background, metadata=dates)

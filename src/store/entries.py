@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +23,13 @@ class Entry:
         Arrays of bool, numbers or text by name.
     facts : dict
         JSON-able facts, read without the arrays.
+    provenance : dict
+        Commit, versions, device and time of the computation; empty for an entry that is not stored.
     """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
+    provenance: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,14 @@ def size_problem(path: Path, manifest: dict) -> str | None:
     return None if expected in (None, found) else f"its value has {found} bytes; expected {expected}"
 
 
-def read_arrays(path: Path, manifest: dict) -> dict[str, np.ndarray]:
-    """Return the arrays in the netCDF file `path`; raise DamagedFile unless its checksum is that of the manifest."""
+def read_arrays(path: Path, manifest: dict, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays, or those of `names`, in the netCDF file `path`.
+
+    Raises DamagedFile unless the checksum of the file is that of the manifest.
+    """
     from . import netcdf
 
-    return netcdf.decode(read_value(path, manifest))
+    return netcdf.decode(read_value(path, manifest), names)
 
 
 def read_value(path: Path, manifest: dict) -> bytes:
@@ -133,7 +139,7 @@ def write_entry(paths: EntryPaths, entry: Entry, seconds: float) -> Entry:
     }
     write_atomic(paths.value, data)
     write_atomic(paths.manifest, encode_json(manifest))
-    return Entry(netcdf.decode(data), facts)
+    return Entry(netcdf.decode(data), facts, manifest["provenance"])
 
 
 def rename_damaged_entry(paths: EntryPaths, reason: str) -> None:

@@ -3,7 +3,7 @@
 The classic 64-bit-data format is used because the HDF5-based one carries time stamps. xarray and ncdump read it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -26,14 +26,15 @@ def encode(arrays: Mapping[str, np.ndarray]) -> bytes:
     return bytes(dataset.close())
 
 
-def decode(data: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays in `encode`'s bytes with their types and shapes."""
+def decode(data: bytes, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays in `encode`'s bytes, or those of `names`, with their types and shapes."""
     from netCDF4 import Dataset
 
     with Dataset("arrays", memory=data) as dataset:
         dataset.set_auto_maskandscale(False)
         dataset.set_auto_chartostring(False)
-        return {name: _read(variable) for name, variable in dataset.variables.items()}
+        wanted = None if names is None else set(names)
+        return {n: _read(variable) for n, variable in dataset.variables.items() if wanted is None or n in wanted}
 
 
 def _write(dataset, name: str, array: np.ndarray) -> None:

@@ -78,7 +78,10 @@ def unused(items: Iterable[StoredItem]) -> Iterator[StoredItem]:
 
 def older_than(items: Iterable[StoredItem], days: float) -> Iterator[StoredItem]:
     """Yield the items created more than `days` days ago, by their provenance or else by the time of their file."""
-    limit = datetime.now(UTC) - timedelta(days=days)
+    try:
+        limit = datetime.now(UTC) - timedelta(days=days)
+    except OverflowError:  # before the first year, when nothing was made
+        return
     for item in items:
         created = datetime.fromisoformat(item.created) if item.created else _file_time(item.paths[0])
         if created < limit:

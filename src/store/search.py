@@ -76,15 +76,20 @@ class StoredItem:
         """Names of the datasets, () where the key has none."""
         return tuple(self.key.get("datasets", [self.key["dataset"]] if "dataset" in self.key else []))
 
-    def read_arrays(self) -> Mapping[str, np.ndarray]:
+    def read_arrays(self, names: Iterable[str] | None = None) -> Mapping[str, np.ndarray]:
         """Return the arrays of a score or a ceiling by name; nothing on the disk changes.
+
+        Parameters
+        ----------
+        names : iterable of str, optional
+            Only these, as far as they are stored (default: all).
 
         Raises
         ------
         DamagedFile
             If the netCDF file is missing or differs from what was written.
         """
-        return read_arrays(self.paths[1], self.manifest)
+        return read_arrays(self.paths[1], self.manifest, names)
 
     @cached_property
     def files(self) -> list[Path]:

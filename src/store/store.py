@@ -283,7 +283,8 @@ class Store:
     def _entry(self, paths: EntryPaths, manifest: dict | None, make: Callable[[], Entry] | None) -> Entry | None:
         if manifest is None:
             return None
-        return Entry(LazyArrays(partial(self._load_arrays, paths, manifest, make)), manifest["facts"])
+        arrays = LazyArrays(partial(self._load_arrays, paths, manifest, make))
+        return Entry(arrays, manifest["facts"], manifest.get("provenance", {}))
 
     def _compute(self, paths: EntryPaths, make: Callable[[], Entry]) -> Entry:
         start = time.monotonic()

@@ -147,3 +147,38 @@ def test_the_nested_choice_gains_nothing_from_noise():
     ]
     assert found[0] > 0.3
     assert abs(found[1]) < 0.03
+
+
+def board(levels, resampled=("segments", "one")):
+    """Rank models of known levels on two benchmarks; their draws share the deviations of the samples."""
+    shared = np.random.default_rng(0).normal(0, 0.1, (2, 400))
+    own = np.random.default_rng(1)
+    rows = [
+        {
+            "model": model,
+            "benchmark": benchmark,
+            "normalised": level,
+            "bootstrap_normalised": level + shared[benchmark] + own.normal(0, 0.005, 400),
+            "resampled": resampled,
+        }
+        for model, level in levels.items()
+        for benchmark in (0, 1)
+    ]
+    return {row["model"]: row for row in rank(rows)}
+
+
+def test_the_set_that_is_not_told_apart_from_the_best_uses_paired_draws():
+    levels = {"best": 0.6, "same": 0.599, "near": 0.55, "far": 0.2}
+    found = board(levels)
+    assert [row["tied"] for row in found.values()] == [True, True, False, False]
+    assert found["best"]["q"] is None
+    assert found["near"]["q"] < 0.05 < found["same"]["q"]
+    # samples that are not known to be the same are not paired, and the common part does not cancel
+    assert [row["tied"] for row in board(levels, None).values()] == [True, True, True, False]
+
+
+def test_without_draws_no_model_is_told_apart():
+    rows = [
+        {"model": m, "benchmark": "b", "normalised": r, "bootstrap_normalised": None} for m, r in (("a", 1), ("b", 0))
+    ]
+    assert [(row["q"], row["tied"]) for row in rank(rows)] == [(None, None)] * 2

@@ -118,3 +118,15 @@ def test_a_table_of_texts_is_named(table):
     table.write_text("a\tb\nx\ty\n")
     with pytest.raises(BadInput, match="no table of confounds"):
         confounds.clean(np.zeros((1, 2), np.float32), table, "pca95")
+
+
+def test_a_run_too_short_for_its_confounds_is_said(tmp_path, caplog):
+    path = tmp_path / "sub-1_task-film_desc-confounds_timeseries.tsv"
+    write_confounds(path, make_table(rng("short"), 30))
+    series = rng("series").normal(size=(30, 3)).astype(np.float32)
+    confounds.clean(series, path, "motion24")
+    assert "regressors of 'motion24' for 29 volumes leave 10 %" in caplog.text
+    assert "choose --confounds motion6 or none" in caplog.text
+    caplog.clear()
+    confounds.clean(series, path, "motion6")
+    assert not caplog.text

@@ -1,6 +1,8 @@
 import hashlib
 import io
 import os
+import tarfile
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import src.data as data
+from src.data import fetching
 from src.data.declare import Task
 from src.data.fetching import BUCKET, LOCK, fetch
 from src.data.release import ByHand, Http, Need, OpenNeuro
@@ -53,11 +56,200 @@ def test_a_broken_connection_is_resumed_where_it_ended(tmp_path):
 
 
 def test_an_interrupted_fetch_is_resumed(tmp_path):
+    checksum = {"a.bin": hashlib.sha256(BIG).hexdigest()}
     (tmp_path / ".a.bin.part").write_bytes(BIG[:100_000])
     with serving({"a.bin": BIG}) as server:
-        fetch(over_http(server), tmp_path)
+        fetch(over_http(server, sha256=checksum), tmp_path)
         assert server.log == [("a.bin", 100_000)]
     assert (tmp_path / "a.bin").read_bytes() == BIG
+    assert not list(tmp_path.glob(".a.bin*"))
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """Folder with a partial file, from a server whose connections broke until the fetch gave up."""
+    with serving({"a.bin": BIG}) as server:
+        server.breaks = 5
+        with pytest.raises(BadInput, match=r"a\.bin cannot be fetched .*run the same fetch again to continue"):
+            fetch(over_http(server), tmp_path)
+        server.log.clear()
+        yield tmp_path, server
+
+
+def test_a_fetch_that_gave_up_goes_on_where_it_was(stopped):
+    folder, server = stopped
+    have = (folder / ".a.bin.part").stat().st_size
+    assert fetch(over_http(server), folder) == []
+    assert server.log == [("a.bin", have)]
+    assert (folder / "a.bin").read_bytes() == BIG
+
+
+def test_a_file_that_changed_on_the_server_starts_anew(stopped):
+    folder, server = stopped
+    server.files["a.bin"] = BIG[::-1]
+    assert fetch(over_http(server), folder) == []
+    assert (folder / "a.bin").read_bytes() == BIG[::-1]
+
+
+@pytest.mark.parametrize("stated", [None, "bytes 0-299999/300000", "bytes 5-9/10", "nonsense"])
+def test_a_wrong_range_starts_anew(stopped, stated):
+    folder, server = stopped
+    server.headers = {"Content-Range": stated}
+    assert fetch(over_http(server), folder) == []
+    assert [start for _, start in server.log][-1] == 0
+    assert (folder / "a.bin").read_bytes() == BIG
+
+
+def test_a_partial_file_that_nothing_confirms_starts_anew(tmp_path):
+    (tmp_path / ".a.bin.part").write_bytes(b"?" * 1000)
+    with serving({"a.bin": BIG}) as server:
+        server.without_tag = True
+        assert fetch(over_http(server), tmp_path) == []
+        assert server.log == [("a.bin", 0)]
+    assert (tmp_path / "a.bin").read_bytes() == BIG
+
+
+PAGE = b"<!DOCTYPE html><html><body>log in first</body></html>"
+
+
+def drip(handler, content):
+    for k in range(200):
+        handler.wfile.write(content[k : k + 1])
+        handler.wfile.flush()
+        time.sleep(0.02)
+
+
+def longer(handler, content):
+    handler.wfile.write(b"%x\r\n" % (2 * len(content)) + content * 2 + b"\r\n0\r\n\r\n")
+
+
+CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+HOSTILE = [
+    ({"a.bin": PAGE}, {}, None, "a web page came in place of the file"),
+    ({"a.bin": BIG}, {"Content-Type": "text/html; charset=utf-8"}, None, "a web page came in place of the file"),
+    ({"a.bin": BIG}, {"Content-Length": "-5"}, None, "the server states a length of '-5'"),
+    ({"a.bin": BIG}, {"Content-Length": "many"}, None, "the server states a length of 'many'"),
+    ({"a.bin": BIG}, CHUNKED, longer, "more than the 400000 bytes that were promised are sent"),
+    ({"a.bin": BIG}, {}, drip, r"bytes in \d+ s; expected at least 1024 a second"),
+]
+
+
+@pytest.mark.parametrize(("files", "headers", "body", "message"), HOSTILE)
+def test_answers_that_are_not_the_file_are_refused_in_one_line(tmp_path, monkeypatch, files, headers, body, message):
+    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(fetching, "UNSTATED_BYTES", 400_000)
+    with serving(files) as server:
+        server.headers, server.body = headers, body
+        with pytest.raises(BadInput, match=message) as caught:
+            fetch(over_http(server), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in tmp_path.rglob("*") if "a.bin" in path.name]
+
+
+def test_another_length_than_promised_is_refused(tmp_path):
+    remote = fetching.Remote("a.bin", "", 1000, None)
+    for content in (BIG, BIG[:10]):
+        with (
+            serving({"a.bin": content}) as server,
+            pytest.raises(BadInput, match=r"bytes are sent, 1000 were promised"),
+        ):
+            fetching._download(replace(remote, url=server.url("a.bin")), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a\\..\\x", "a\nb", "", "a\0b"])
+def test_names_that_lead_out_of_the_folder_are_refused(path):
+    with pytest.raises(BadInput, match="expected a path within the study's folder") as caught:
+        fetching._require_inside("study-a", path)
+    assert "\n" not in str(caught.value)
+    fetching._require_inside("study-a", "sub-01/func/..a_events.tsv")
+
+
+def test_keys_of_a_bucket_are_confined_to_the_folder(tmp_path, bucket):
+    bucket.put_object(Bucket=BUCKET, Key="ds000003/../../escaped.tsv", Body=b"x")
+    wanted = declared(Need("x", "*.tsv", OpenNeuro("ds000003", ("*.tsv",), 0)))
+    with pytest.raises(BadInput, match=r"a file is called '\.\./\.\./escaped\.tsv'; expected a path within"):
+        fetch(wanted, tmp_path / "a" / "b")
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_parts_of_one_gibibyte_are_checked(tmp_path, monkeypatch):
+    path, asked = tmp_path / "big", []
+    with open(path, "wb") as handle:
+        handle.truncate((2 << 30) + 3)
+    monkeypatch.setattr(fetching, "_parts_digest", lambda path, n_bytes: asked.append(n_bytes) or "right")
+    assert fetching._etag_fits(path, "right-3")
+    assert not fetching._etag_fits(path, "wrong-3")
+    assert not fetching._etag_fits(path, "right-many")
+    assert set(asked) == {1 << 30}
+
+
+def archives():
+    def tar(*members):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as opened:
+            for info, content in members:
+                info.size = len(content)
+                opened.addfile(info, io.BytesIO(content))
+        return packed.getvalue()
+
+    def zipped(*members, **options):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as opened:
+            for name, content in members:
+                opened.writestr(name, content)
+        return packed.getvalue()
+
+    def special(name, kind, link=""):
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, link
+        return info, b""
+
+    encrypted = bytearray(zipped(("a", b"x" * 100)))
+    encrypted[6] |= 1
+    encrypted[encrypted.index(b"PK\1\2") + 8] |= 1
+    method = bytearray(zipped(("a", b"x" * 100)))
+    method[8] = 99
+    method[method.index(b"PK\1\2") + 10] = 99
+    huge = bytearray(zipped(("a", b"x" * 100)))
+    at = huge.index(b"PK\1\2") + 24
+    huge[at : at + 4] = b"\xfe\xff\xff\xff"
+    wrong = bytearray(zipped(("a", bytes(1000))))
+    wrong[33] ^= 255
+    whole = tar((tarfile.TarInfo("a"), BIG))
+    return {
+        "up.zip": zipped(("../x", b"")),
+        "root.zip": zipped(("/x", b"")),
+        "up.tar.gz": tar((tarfile.TarInfo("../x"), b"a")),
+        "link.tar.gz": tar(special("a", tarfile.SYMTYPE, "/etc")),
+        "hard.tar.gz": tar(special("a", tarfile.LNKTYPE, "../../etc/passwd")),
+        "device.tar.gz": tar(special("a", tarfile.CHRTYPE)),
+        "pipe.tar.gz": tar(special("a", tarfile.FIFOTYPE)),
+        "cut.tar.gz": whole[: len(whole) // 2],
+        "cut.zip": zipped(("a", BIG))[:100_000],
+        "encrypted.zip": bytes(encrypted),
+        "method.zip": bytes(method),
+        "wrong.zip": bytes(wrong),
+        "empty.zip": b"",
+        "empty.tar.gz": b"",
+        "text.tar.gz": b"no archive",
+        "page.zip": PAGE,
+        "huge.zip": bytes(huge),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(archives()))
+def test_a_hostile_or_damaged_archive_is_refused_in_one_line(tmp_path, monkeypatch, name):
+    folder = tmp_path / "home" / "study"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(archives()[name])
+    free = type("Usage", (), {"free": 2**30})
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: free)
+    with pytest.raises(BadInput) as caught:
+        fetching._unpack_one("study-a", folder / name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+    assert {p for p in tmp_path.rglob("*") if p.is_file() and p.parent != folder} == set()
 
 
 def test_other_content_is_discarded(tmp_path):

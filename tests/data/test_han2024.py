@@ -91,6 +91,26 @@ def test_a_name_with_two_codes_is_refused(release):
         han2024.read(release, "RGB")
 
 
+def test_films_in_folders_by_action_are_found(release):
+    plain = han2024.read(release, "RGB")
+    for folder in (release.folder / han2024.SHOWN / "RGB", release.folder / han2024.FITTING / "RGB"):
+        for path in sorted(folder.iterdir()):
+            place = folder / han2024.code_of(path.name)
+            place.mkdir(exist_ok=True)
+            path.rename(place / path.name)
+    nested = han2024.read(release, "RGB")
+    assert nested.stimuli.ids == plain.stimuli.ids
+    assert all(path.parent.name in han2024.ACTIONS for path in nested.stimuli.paths)
+    assert sorted(nested.fitting.stimuli.ids) == sorted(plain.fitting.stimuli.ids)
+    edit(release, lambda k, row: row | {"Video Path": f"{han2024.code_of(row['Video Path'])}/{row['Video Path']}"})
+    assert set(han2024.read(release, "RGB").stimuli.paths) == set(nested.stimuli.paths)
+    assert all(not need.missing(release.folder) for need in DATASETS["han2024-RGB"].needs)
+    twin = next((release.folder / han2024.FITTING / "RGB").rglob("*.mp4"))
+    shutil.copy(twin, twin.parents[1])
+    with pytest.raises(BadInput, match=rf"two films of bmp_dataset_fitting_mp4/RGB are called {twin.name}"):
+        han2024.read(release, "RGB")
+
+
 def test_missing_films_are_listed(release):
     for path in sorted((release.folder / han2024.SHOWN / "RGB").iterdir())[:12]:
         path.unlink()

@@ -79,7 +79,7 @@ def test_ratings_and_presentations_are_kept(record):
     assert {"indoor", "agent_distance", "valence"} <= set(record.stimuli.table)
     assert record.notes["times shown (train / test)"] == "sub-01 0 / 1"
     assert record.notes["left out"] == "1: sub-03 (no test odd and no test even)"
-    assert record.notes["order of betas"].startswith("as in train.csv and test.csv")
+    assert record.notes["order of betas"].startswith("by clip's name, as in train.csv and test.csv")
 
 
 def test_the_record_is_read_back_unchanged(record, tmp_path):
@@ -115,6 +115,22 @@ def test_an_older_list_and_duplicates_are_refused(broken):
     path.write_text("name\n")
     with pytest.raises(BadInput, match="begins with 'name'; expected video_name"):
         public_fmri.read(DECLARED, broken)
+
+
+def test_betas_in_native_space_are_answered_with_the_way_to_warp_them(broken):
+    for path in broken.rglob("*_data_MNI152NLin2009cAsym.nii.gz"):
+        path.rename(path.with_name(path.name.replace("_MNI152NLin2009cAsym", "")))
+    with pytest.raises(BadInput, match=r"native T1w space, first sub-\d+_.*: warp the files .*_from-T1w_to-MNI152"):
+        public_fmri.read(DECLARED, broken)
+
+
+def test_both_datasets_of_the_study_pin_one_list_of_clips():
+    from src.data.tasks import mcmahon2023_social
+
+    lists = {id(need.origin) for need in mcmahon2023_social.NEEDS if need.what.startswith("the ")}
+    assert lists == {id(need.origin) for need in DECLARED.needs if need.what == "lists of clips"}
+    [origin] = [need.origin for need in DECLARED.needs if need.what == "lists of clips"]
+    assert origin.sha256["train.csv"].startswith("c027e8ae")
 
 
 def test_missing_clips_are_counted_and_the_first_ten_named(broken):

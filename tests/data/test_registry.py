@@ -63,7 +63,7 @@ def test_traits_that_evaluation_reads():
 def test_an_unknown_name_is_refused_with_the_nearest_ones():
     with pytest.raises(BadInput, match="unknown dataset 'fake-fmry'; did you mean fake-fmri"):
         data.declaration(None, "fake-fmry")
-    with pytest.raises(BadInput, match="unknown task dataset 'fake-fmri'"):
+    with pytest.raises(BadInput, match="fake-fmri is no task dataset but one of fmri; expected score_fmri"):
         data.declaration("task", "fake-fmri")
 
 

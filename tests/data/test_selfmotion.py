@@ -109,3 +109,14 @@ def test_damaged_and_incomplete_files_are_refused(tmp_path):
     put(tmp_path / "c", table, (12, 10, 3, 16, 16), condition="videos")
     with pytest.raises(BadInput, match="no clip of a condition has labels"):
         read(tmp_path / "c")
+
+
+def test_the_released_folder_is_read_as_it_is(tmp_path):
+    miniature.write(tmp_path / "plain")
+    plain = read(tmp_path / "plain")
+    (tmp_path / "whole" / "airsim").mkdir(parents=True)
+    (tmp_path / "plain" / "batch2").rename(tmp_path / "whole" / "airsim" / "batch2")
+    whole = read(tmp_path / "whole")
+    assert whole.stimuli.ids == plain.stimuli.ids
+    np.testing.assert_array_equal(whole.values, plain.values)
+    assert not selfmotion.NEEDS[0].missing(tmp_path / "whole")

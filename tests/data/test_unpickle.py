@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,48 @@ def test_a_block_of_a_large_file_takes_little_memory(tmp_path):
     assert total == 4 * 163842
     assert path.stat().st_size > 200e6
     assert grown_kib < 20_000
+
+
+def doubled(levels: int) -> bytes:
+    """Pickle of a list of two references to a list of two references, and so on: 2**levels items when unfolded."""
+    start = b"\x80\x02" + b"]q\x00"
+    for k in range(1, levels + 1):
+        start += b"]q" + bytes([k]) + b"(h" + bytes([k - 1]) + b"h" + bytes([k - 1]) + b"e"
+    return start + b"."
+
+
+def test_an_object_is_converted_once_however_often_it_is_referred_to(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(doubled(60))
+    found = unpickle.read(path)
+    for _ in range(60):
+        assert found[0] is found[1]
+        found = found[0]
+    assert found == []
+
+
+def bomb_of_references(text_bytes: int, n: int) -> bytes:
+    text = b"X" + text_bytes.to_bytes(4, "little") + b"a" * text_bytes + b"q\x00"
+    encode = b"c_codecs\nencode\nq\x01"
+    call = b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R"
+    return b"\x80\x02" + text + encode + b"(" + call * n + b"t."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x02]q\x00h\x00a.", "a list that contains itself"),
+        (bomb_of_references(1_000_000, 1000), "texts and small values of more than"),
+        (b"\x80\x02" + b"N" * 5_000_000 + b".", "more than 4194304 instructions"),
+        (b"\x80\x02" + b"(" * 300_000 + b"t" * 300_000 + b".", "no sound pickle"),
+        (b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".", "no sound pickle"),
+        (b"\x80\x02t.", "no mark"),
+    ],
+)
+def test_a_pickle_made_to_exhaust_the_machine_is_refused_soon(tmp_path, content, message):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(content)
+    start = time.monotonic()
+    with pytest.raises(BadInput, match=message):
+        unpickle.read(path)
+    assert time.monotonic() - start < 20

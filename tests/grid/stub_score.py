@@ -41,6 +41,7 @@ class StubStore(Store):
                 "layers": {"conv": "CHW", "head": "C"},
                 "features": {"conv": 8000, "head": 10},
                 "left_out": {},
+                "notes": [],
             },
         }
         files = (Path(os.environ["STUB_PLAN"]).with_name("source.py"), *sorted(Path(np.__file__).parent.glob("*.py")))

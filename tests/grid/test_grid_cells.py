@@ -1,6 +1,7 @@
 """Cells of a command line, their identity, their sbatch files and states; no cell is run."""
 
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -97,6 +98,28 @@ def test_times_that_are_too_short_or_not_times_raise(bench):
         *DRY, "--time", "1", expect=2
     )
     assert "--time soon; expected minutes" in bench(*DRY, "--time", "soon", expect=2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--sbatch=--qos=long\n#SBATCH --account=other",),
+        ("--partition", "gpu\nrm x"),
+        ("--account", "a\x1b[2J"),
+        ("--sbatch=--comment=a\u2028b",),
+        ('--sbatch=--comment=a b" --wrap=x',),
+        ("--", "--layers", "a\nb"),
+    ],
+)
+def test_control_characters_in_an_sbatch_file_are_refused(bench, options):
+    before = sorted(bench.home.rglob("*"))
+    text = bench(*DRY, *options, expect=2)
+    assert re.search(r"would go into an sbatch file; expected (printable characters only|no quotation mark)", text)
+    assert len(text.splitlines()) == 1
+    submitted = [argument for argument in DRY if argument != "--dry-run"]
+    assert "would go into an sbatch file" in bench(*submitted, *options, expect=2)
+    kept = [path for path in bench.home.rglob("*") if path not in before and path.is_file() and "lock" not in path.name]
+    assert not [path for path in kept if path.suffix in (".sbatch", ".json")], kept
 
 
 def test_two_steps_are_two_files(bench):

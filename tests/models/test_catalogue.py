@@ -14,7 +14,7 @@ from src.models.catalogue import ALIASES, FAMILIES, MODELS
 from src.models.catalogue.entry import GROUP_ORDER
 from src.models.catalogue.huggingface import ARCHITECTURES
 from src.models.extras import EXTRAS, missing
-from src.models.groups import GROUPS
+from src.models.groups import GROUP_NAMES, GROUPS, Membership, membership
 from src.models.sources import huggingface, published, pytorchvideo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,3 +154,25 @@ def test_the_catalogue_loads_no_network_library():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout
     assert "transformers" not in done.stdout
+
+
+def test_every_model_has_a_group_and_a_family_and_siblings_share_it():
+    assert all(membership(name).group == entry.group for name, entry in MODELS.items())
+    families = {name: membership(name).family for name in MODELS}
+    assert len(set(families.values())) >= 35
+    for siblings in (
+        ("resnet18", "resnet50", "Random-resnet18", "NoDownsample-resnet50", "Finetune-resnet18=runs/best.pt"),
+        ("VideoMAE-V1-B", "VideoMAE-V2-G"),
+        ("DINOv2-B", "hf:facebook/dinov2-large", "DINOv3-L"),
+        ("swin3d_t", "VideoSwin-L"),
+    ):
+        assert len({membership(name).family for name in siblings}) == 1
+    assert families["resnet18"] != families["r3d_18"]
+
+
+def test_prefixes_and_unknown_names_have_groups():
+    assert membership("Random-resnet18") == Membership("untrained", "ResNet", False)
+    assert membership("Finetune-r3d_18=runs/best.pt") == Membership("action recognition", "R3D", True)
+    assert membership("own/net.py:make") == Membership("own", "own/net.py:make", None)
+    assert membership("timm:vit_base_patch16_224").group == "other"
+    assert {membership(name).group for name in ("a-plugin", "x:y", "Random-x")} <= set(GROUP_NAMES)

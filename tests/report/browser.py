@@ -17,31 +17,53 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
 )
 
-# overlapping texts and empty figures, the width of the page, the order of a sorted table, and a pixel of the surface
+# overlapping texts and empty figures, the width of the page, the order of a sorted table, a pixel of the surface, the
+# filters, the values for the keyboard, and the downloads
 INSPECT = """
-<script>addEventListener("load", () => setTimeout(() => {
+<script>addEventListener("load", () => setTimeout(async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  const found = { overlaps: [], empty: [], unlabelled: [], figures: 0, width: innerWidth,
-    needs: document.documentElement.scrollWidth,
-    theme: document.documentElement.dataset.theme };
+  await new Promise((done) => setTimeout(done, 100));
+  drawAll();
+  const found = { overlaps: [], empty: [], cut: [], unfilled: [], marks: [], figures: 0, width: innerWidth,
+    needs: document.documentElement.scrollWidth, theme: document.documentElement.dataset.theme };
   for (const svg of document.querySelectorAll("figure svg")) {
     found.figures++;
-    const size = svg.getBoundingClientRect();
-    const name = svg.getAttribute("aria-label"), marks = svg.querySelectorAll("path, use, image").length;
-    if (size.width < 100 || size.height < 60 || marks < 3) found.empty.push(name);
+    const size = svg.getBoundingClientRect(), card = svg.closest("figure").getBoundingClientRect();
+    const name = svg.getAttribute("aria-label"), shapes = svg.querySelectorAll("circle, rect, line, image").length;
+    if (size.width < 100 || size.height < 40 || shapes < 3 || !(svg.dataset.marks > 0)) found.empty.push(name);
+    if (Math.abs(size.width - card.width) > 2) found.unfilled.push([name, size.width, card.width]);
+    if (svg.getAttribute("tabindex") !== "0" || svg.getAttribute("role") !== "img") found.marks.push(name);
     const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
-    found.unlabelled.push(...(texts.length < 3 ? [name] : []));
+    for (const [text, box] of texts)
+      if (Math.min(box.left - size.left, size.right - box.right, size.bottom - box.bottom, box.top - size.top) < -3)
+        found.cut.push([text, name]);
     for (const [i, [a, one]] of texts.entries()) for (const [b, two] of texts.slice(i + 1)) {
       const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
       const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
-      if (across > 1.5 && down > 3) found.overlaps.push([a, b, name]);
+      if (across > 1.5 && down > 4) found.overlaps.push([a, b, name]);
     }
   }
-  const first = document.querySelector("table.sortable thead th:nth-child(5)");
-  if (first) {
-    first.click();
-    found.sorted = [...first.closest("table").tBodies[0].rows].map((row) => row.cells[4].dataset.value);
+  const sorted = [...document.querySelectorAll("#leaderboard thead th")][1];
+  if (sorted) {
+    sorted.querySelector("button").click();
+    found.sorted = [...sorted.closest("table").tBodies[0].rows].map((row) => row.cells[1].dataset.value);
   }
+  const tables = [...document.querySelectorAll("details[data-table]")];
+  found.tables = [tables.length, tables.filter((one) => one.querySelectorAll("tbody tr").length).length];
+  const first = document.querySelector("#overview-plot svg");
+  first.focus();
+  first.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown" }));
+  found.spoken = document.getElementById("say").textContent;
+  found.tip = document.getElementById("tip").textContent;
+  found.csv = Charts.csv(Report.specs.overview);
+  const alone = Charts.standalone(first, "title", "note").text;
+  const parsed = new DOMParser().parseFromString(alone, "image/svg+xml");
+  found.svg = [parsed.querySelectorAll("parsererror").length, alone.includes("var(")];
+  found.png = await new Promise((done) => {
+    const image = new Image();
+    image.onload = () => done(image.width); image.onerror = () => done(0);
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(alone)}`;
+  });
   document.getElementById("theme").click();
   found.other = document.documentElement.dataset.theme;
   const canvas = document.getElementById("surface");
@@ -53,8 +75,20 @@ INSPECT = """
     }
     found.maps = document.getElementById("maps").options.length;
   }
+  const choose = (id, value) => {
+    const it = document.getElementById(id);
+    it.value = value;
+    it.dispatchEvent(new Event(id === "f-model" ? "input" : "change"));
+  };
+  choose("f-model", "poor");
+  drawAll();
+  const rows = [...document.querySelectorAll("tr[data-model]")];
+  found.filtered = rows.filter((row) => !row.hidden).map((row) => row.dataset.model);
+  found.shown = Object.values(Report.specs).flatMap((spec) => spec.panels.map((panel) => panel.model).filter(Boolean));
+  choose("f-dataset", document.getElementById("f-dataset").options[1].value);
+  found.sections = [...document.querySelectorAll("section[data-dataset]")].filter((one) => !one.hidden).length;
   document.body.dataset.found = JSON.stringify(found);
-}, 50));</script>
+}, 100));</script>
 """
 
 

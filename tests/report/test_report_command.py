@@ -30,7 +30,7 @@ def test_figures_become_files(filled_store, tmp_path, suffix, start):
     assert main(["-q", "-o", str(tmp_path / "r"), "--format", suffix, "--models", "good"]) == 0
     files = sorted((tmp_path / "r" / "figures" / "films-4-splits").iterdir())
     assert [f.name for f in files] == [
-        f"{n}.{suffix}" for n in ("profile-good", "ranking", "regions-good", "units-good")
+        f"{name}.{suffix}" for name in ("profiles", "ranking", "region-layers", "regions-ratio", "units")
     ]
     assert all(f.read_bytes().startswith(start) for f in files)
 
@@ -40,7 +40,14 @@ def test_tables_become_files_with_the_same_numbers(filled_store, tmp_path, suffi
     assert main(["-q", "-o", str(tmp_path / "r"), "--tables", suffix]) == 0
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}[suffix]
     folder = tmp_path / "r" / "tables"
-    assert {f.stem for f in folder.iterdir()} == {"scores", "layers", "regions", "pairs", "leaderboard", "provenance"}
+    assert {f.stem for f in folder.glob(f"*.{suffix}")} == {
+        "scores",
+        "layers",
+        "regions",
+        "pairs",
+        "leaderboard",
+        "provenance",
+    }
     scores, regions = read(folder / f"scores.{suffix}"), read(folder / f"regions.{suffix}")
     assert scores["model"].tolist() == ["good", "poor"]
     assert scores["low"].notna().tolist() == [True, False]

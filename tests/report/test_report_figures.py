@@ -1,3 +1,4 @@
+import json
 from itertools import combinations
 
 import numpy as np
@@ -5,11 +6,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from src.report import charts, grids
-from src.report.figures import pictures
+from src.report import charts, figures
+from src.report.figures import pictures, ranked_dots
 from src.report.rows import pair_rows
 from src.report.scores import collect, readable_scores
-from src.report.theme import PAGE, PRINT, ROLES, figure_style, inline_svg
+from src.report.theme import colours, figure_style
 
 LONG = "a-model-with-a-very-long-name-that-does-not-fit-beside-a-chart"
 CASES = {
@@ -21,29 +22,33 @@ CASES = {
     "task": {"benchmark": "task", "ceiling": False, "n_targets": 1, "regions": ()},
     "labels": {"benchmark": "task", "ceiling": False, "n_targets": 7, "regions": ()},
     "behaviour": {"benchmark": "behaviour", "n_targets": 1, "regions": (), "confusions": True},
+    "negative": {"level": -0.2},
     "old": {"old": True},
 }
+FMRI = {"ranking", "regions-ratio", "regions-raw", "profiles", "region-layers", "units", "pairs"}
 EXPECTED = {
-    "fmri": {"models": 1, "layers": 2, "regions": 2, "units": 2, "pairs": 1},
-    "electrodes without ceiling": {"models": 1, "layers": 2, "units": 2, "pairs": 1},
-    "one layer, two units": {"models": 1},
-    "many layers and regions": {"models": 1, "layers": 2, "regions": 2, "units": 2, "pairs": 1},
-    "many units": {"models": 1, "layers": 2, "regions": 2, "units": 2, "pairs": 1},
-    "task": {"models": 1, "layers": 2},
-    "labels": {"models": 2, "layers": 2, "pairs": 1},
-    "behaviour": {"models": 2, "layers": 2, "confusions": 3},
-    "old": {"models": 1, "layers": 2, "regions": 2, "units": 2, "pairs": 1},
+    "fmri": FMRI,
+    "electrodes without ceiling": {"ranking", "profiles", "unit-scores", "pairs"},
+    "one layer, two units": {"ranking"},
+    "many layers and regions": FMRI,
+    "many units": FMRI,
+    "task": {"ranking", "profiles"},
+    "labels": {"ranking", "labels", "profiles", "pairs"},
+    "behaviour": {"ranking", "accuracy", "profiles", "confusions"},
+    "negative": FMRI,
+    "old": FMRI,
 }
 
 
-def plotted(score_store, **case):
-    """Return [(picture, figure)] of two models on one benchmark."""
+def made(score_store, **case):
+    """Return the figures of two models on one benchmark, by name."""
     score_store.add(**case)
-    score_store.add(model=LONG, level=0.4, **case)
+    score_store.add(model=LONG, **case | {"level": case.get("level", 0.6) - 0.2})
     (benchmark,), _ = collect(score_store.config)
     shown, _ = readable_scores(benchmark, 5)
-    with figure_style(PRINT):
-        return [(p, p.plot(PRINT)) for p in pictures(benchmark, shown, pair_rows(benchmark, shown))]
+    found = list(pictures(benchmark, shown, pair_rows(benchmark, shown)))
+    assert len({picture.name for picture in found}) == len(found)
+    return {picture.name: picture for picture in found}
 
 
 def visible_texts(figure):
@@ -64,50 +69,103 @@ def _within(axis, text):
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_texts_overlap_or_are_cut_off_and_every_axis_has_a_label(score_store, case):
-    found = plotted(score_store, **CASES[case])
-    groups = [picture.group for picture, _ in found]
-    assert {group: groups.count(group) for group in groups} == EXPECTED[case]
-    assert len({picture.name for picture, _ in found}) == len(found)
-    for picture, figure in found:
-        texts = visible_texts(figure)
+    found = made(score_store, **CASES[case])
+    assert set(found) == EXPECTED[case]
+    for name, picture in found.items():
+        with figure_style():
+            figure = charts.plot(picture.spec)
+            texts = visible_texts(figure)
         for (a, one), (b, two) in combinations(texts, 2):
             across, down = min(one.x1, two.x1) - max(one.x0, two.x0), min(one.y1, two.y1) - max(one.y0, two.y0)
-            assert across <= 1 or down <= 2, f"{picture.name}: '{a}' overlaps '{b}'"
+            assert across <= 1 or down <= 2, f"{name}: '{a}' overlaps '{b}'"
         for text, box in texts:
             ends = (-box.x0, -box.y0, box.x1 - figure.bbox.x1, box.y1 - figure.bbox.y1)
-            assert max(ends) <= 1, f"{picture.name}: '{text}' is cut off"
+            assert max(ends) <= 1, f"{name}: '{text}' is cut off"
         for axes in figure.axes:
-            assert axes.get_xlabel() or axes.get_ylabel(), f"{picture.name}: an axis without a label"
-            assert axes.has_data(), f"{picture.name}: an empty panel"
+            assert axes.get_xlabel() or axes.get_ylabel(), f"{name}: an axis without a label"
+            assert axes.has_data(), f"{name}: an empty panel"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_panels_of_a_figure_have_the_same_axes_and_every_value_is_inside(score_store, case):
+    for name, picture in made(score_store, **CASES[case]).items():
+        spec = picture.spec
+        json.dumps(spec, allow_nan=False)
+        low, high = spec.get("limits", (spec.get("edges", [0])[0], spec.get("edges", [0])[-1]))
+        values = [v for p in spec["panels"] for part in ("low", "high") for one in p.get(part, ()) for v in one]
+        values += [v for p in spec["panels"] for one in p.get("values", ()) for v in one]
+        if spec["kind"] == "dots":
+            values += [v for panel in spec["panels"] for one in panel["x"] for v in one]
+        if spec["kind"] == "scatter":
+            values += [v for panel in spec["panels"] for v in panel.get("x", ())]
+        assert all(low <= v <= high for v in values if v is not None), name
+        with figure_style():
+            figure = charts.plot(spec)
+        axes = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+        assert len(axes) == len(spec["panels"])
+        if spec["kind"] in ("dots", "scatter", "bars"):
+            assert len({one.get_xlim() for one in axes}) == 1
+        if spec["kind"] in ("scatter", "bars"):
+            assert len({one.get_ylim() for one in axes}) == 1
 
 
 def test_figures_and_captions_state_the_number_of_units(score_store):
-    figures = plotted(score_store)
-    texts = {p.group: p.caption + " ".join(t for t, _ in visible_texts(figure)) for p, figure in figures}
-    assert "median of 30 units" in texts["models"]
-    assert "n = 30 units" in texts["units"]
-    assert "n = 30 units" in texts["pairs"]
-    assert "V1 (10)" in texts["regions"]
-    assert "paired p" in texts["pairs"]
+    found = made(score_store)
+    assert "median of 30 units" in found["ranking"].caption
+    assert all("n = 30 units" in panel["title"] for panel in found["units"].spec["panels"])
+    assert all("n = 30 units" in panel["title"] for panel in found["pairs"].spec["panels"])
+    assert found["regions-ratio"].spec["panels"][0]["columns"] == ["V1 (10)", "V2 (10)", "MT (10)"]
+    assert "paired p" in found["pairs"].caption
 
 
-def test_the_ranking_shows_the_stored_interval(score_store):
-    row = {"model": "m", "test": 0.5, "low": 0.4, "high": 0.7}
-    with figure_style(PRINT):
-        figure = charts.ranking([row, row | {"low": None, "high": None}], "r", "n", {"ceiling": 0.9}, PRINT)
-    lines = [tuple(line.get_xdata()) for line in figure.axes[0].lines]
-    assert (0.4, 0.7) in lines
-    assert lines.count((0.5,)) == 2
+def test_models_have_the_same_order_in_all_figures(score_store):
+    """Test / ceiling orders the models, also where the raw test score has another order."""
+    low_ceiling = (("ceiling", np.full(30, 0.4)), ("bootstrap_normalised", np.linspace(0.9, 1, 50)))
+    score_store.add(model="raw first", level=0.6), score_store.add(model="ratio first", level=0.35, extra=low_ceiling)
+    (benchmark,), _ = collect(score_store.config)
+    found = {p.name: p.spec for p in pictures(benchmark, benchmark.scores, pair_rows(benchmark, benchmark.scores))}
+    order = ["ratio first", "raw first"]
+    assert [score.label for score in benchmark.scores] == order
+    assert found["ranking"]["panels"][0]["rows"] == found["regions-ratio"]["panels"][0]["rows"] == order
+    assert found["regions-raw"]["panels"][0]["rows"] == ["noise ceiling", *order]
+    assert [panel["model"] for panel in found["profiles"]["panels"]] == order
+
+
+def test_the_ranking_shows_intervals_lines_and_the_set_that_is_not_told_apart():
+    row = {"model": "m", "mean": 0.5, "low": 0.4, "high": 0.7, "tied": True}
+    spec = ranked_dots([row, row | {"low": None, "high": None}, row | {"mean": 0.1, "tied": False}], "r", {"top": 0.9})
+    with figure_style():
+        axes = charts.plot(spec).axes[0]
+    lines = [tuple(line.get_xdata()) for line in axes.lines]
+    assert lines.count((0.4, 0.7)) == 2
     assert (0.9, 0.9) in lines
+    assert spec["panels"][0]["x"] == [[0.5, 0.5, None], [None, None, 0.1]]
+    assert spec["series"][0]["name"].endswith("not told apart from it")
 
 
-def test_missing_cells_of_a_heat_map_are_grey(score_store):
-    values = np.array([[0.1, np.nan], [0.3, 0.4]])
-    with figure_style(PRINT):
-        figure = grids.heat_map(values, ["a", "b"], ["c", "d"], ("row", "column", "r"), PRINT)
-    cells = figure.axes[0].collections[0].get_array()
-    assert np.ma.getmaskarray(cells).sum() == 1
-    assert sorted(t.get_text() for t in figure.axes[0].texts) == ["0.10", "0.30", "0.40"]
+def test_many_models_are_small_multiples():
+    rows = [{"model": f"m{i}", "mean": -i / 90, "low": None, "high": None, "tied": None} for i in range(90)]
+    spec = ranked_dots(rows, "r", {})
+    assert [len(panel["rows"]) for panel in spec["panels"]] == [30, 30, 30]
+    assert spec["panels"][1]["title"] == "ranks 31 to 60"
+
+
+def test_missing_cells_of_a_heat_map_are_grey():
+    panel = {"title": "", "rows": ["a", "b"], "columns": ["c", "d"], "values": [[0.1, None], [0.3, 0.4]], "framed": []}
+    with figure_style():
+        axes = charts.plot(figures.heat([panel], "r", ("row", "column"))).axes[0]
+    assert np.ma.getmaskarray(axes.collections[0].get_array()).sum() == 1
+    assert sorted(t.get_text() for t in axes.texts) == ["0.10", "0.30", "0.40"]
+
+
+def test_values_below_zero_have_colours_of_their_own():
+    table = colours("score", -0.5, 1.0)
+    values = np.linspace(-0.5, 1, len(table))
+    red, blue = table[:, 0], table[:, 2]
+    assert (blue[values < -0.1] > red[values < -0.1]).all()
+    assert (red[values > 0.1] > blue[values > 0.1]).all()
+    assert np.ptp(table[np.abs(values).argmin()]) < 0.05
+    assert (colours("score", 0, 1)[-1] == table[-1]).all()
 
 
 @pytest.mark.parametrize(("name", "kept"), [("short", "short"), ("a" * 30, "a" * 12 + "…" + "a" * 11)])
@@ -116,13 +174,8 @@ def test_names_are_shortened_in_the_middle(name, kept):
     assert len(charts.shorten(name)) <= charts.MAX_NAME
 
 
-def test_inline_figures_have_the_colours_and_the_font_of_the_page(score_store):
-    row = {"model": "m & <b>", "test": 0.5, "low": 0.4, "high": 0.7}
-    with figure_style(PAGE):
-        svg = inline_svg(charts.ranking([row], "r", "n", {}, PAGE), 'a "title" & <more>', "f1-")
-    assert not any(colour in svg for colour in ROLES)
-    assert all(f"var(--{role})" in svg for role in ("text", "series-0", "sans"))
-    assert 'aria-label="a &quot;title&quot; &amp; &lt;more&gt;"' in svg
-    assert "m &amp; &lt;b&gt;" in svg
-    assert all(part.startswith('"f1-') for part in svg.split(" id=")[1:])
-    assert "DejaVu" not in svg
+def test_shortened_layer_names_stay_different():
+    names = [f"backbone.blocks.{i}.attention.output.dense" for i in range(12)]
+    assert len(set(charts.short_names(names))) == 12
+    assert charts.short_names(["a", "b"]) == ["a", "b"]
+    assert charts.short_names(["x" * 40]) == [charts.shorten("x" * 40)]

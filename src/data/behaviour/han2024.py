@@ -6,10 +6,12 @@ request, academic use), the others were made from them. Six of the 24 conditions
 each whole, in four frames (-4F) and with its frames shuffled (-S).
 
 Layout: <DATA_HOME>/han2024/qualified_human_data.csv with the columns BMP Condition, Video Path, ID, Ground Truth and
-Human Response; bmp_dataset_mp4/<condition>/<Video Path>; the read-out is fitted on every film of
-bmp_dataset_fitting_mp4/<RGB or J-6P>. The action of a film is the NTU code in its name. The name in an answer is mapped
-to the code that films of that name have in these six conditions, else to the code in NTU's list; a name in neither is
-an error. A fitting film of a recording that is also shown is left out and counted, since the protocol separates them.
+Human Response; bmp_dataset_mp4/<condition>/<Video Path>, in folders by action as the authors' code has them
+(<condition>/<A0xx>/<file>.mp4) or without; the read-out is fitted on every film of bmp_dataset_fitting_mp4/<RGB or
+J-6P>, in such folders too. The four frames of a -4F film last a quarter of it each, and all are shown. The action of a
+film is the NTU code in its name. The name in an answer is mapped to the code that films of that name have in these six
+conditions, else to the code in NTU's list; a name in neither is an error. A fitting film of a recording that is also
+shown is left out and counted, since the protocol separates them.
 """
 
 import re
@@ -103,7 +105,7 @@ def read(release: Release, condition: str) -> Choices:
         "subject": np.array([row["ID"] for row in answered]),
     }
     files = sorted(set(trials["stimulus_id"].tolist()))
-    paths = release.require([release.folder / SHOWN / condition / file for file in files])
+    paths = release.require([_place(release.folder / SHOWN / condition, file) for file in files])
     lengths = film_lengths(release, paths, "shown films")
     require_readable(release, paths, lengths)
     fitting, notes = _fitting(release, condition, files)
@@ -111,10 +113,22 @@ def read(release: Release, condition: str) -> Choices:
     return Choices(_stimuli(release.name, files, paths, lengths), trials, tuple(ACTIONS), fitting, notes)
 
 
+def _place(folder: Path, file: str) -> Path:
+    """Return the film's path, in the folder of its action or not; the path as listed if it is in neither."""
+    listed, name = folder / file, Path(file).name
+    known = (listed, folder / code_of(file) / name, folder / name)
+    return next((path for path in known if path.is_file()), listed)
+
+
 def _fitting(release: Release, condition: str, shown: list[str]) -> tuple[Labels, dict[str, object]]:
     """Return the labelled films for fitting the read-out, and notes on those left out."""
     folder = f"{FITTING}/{family(condition)}"
-    found = [path for path in release.files(f"{folder}/*") if path.suffix.lower() in FILMS]
+    inside = [*release.files(f"{folder}/*", 0), *release.files(f"{folder}/A[0-9][0-9][0-9]/*", 0)]
+    found = sorted(path for path in inside if path.suffix.lower() in FILMS)
+    names = [path.name for path in found]
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise BadInput(f"{release.name}: two films of {folder} are called {doubled}; expected one; remove the other")
     seen = {recording_of(file) for file in shown}
     unseen = [path for path in found if recording_of(path.name) not in seen]
     lengths = film_lengths(release, unseen, "fitting films")
@@ -151,12 +165,12 @@ DATASETS = [
             Need("people's answers", TRIALS, ByHand(f"{_BY_HAND} han2024/{TRIALS}"), count=1),
             Need(
                 f"{condition} films",
-                f"{SHOWN}/{condition}/*",
+                f"{SHOWN}/{condition}/**/*.*",
                 ByHand(f"NTU RGB+D 120 from the ROSE Lab (request, academic use); {_BY_HAND} han2024/{SHOWN}"),
             ),
             Need(
                 "fitting films",
-                f"{FITTING}/{family(condition)}/*",
+                f"{FITTING}/{family(condition)}/**/*.*",
                 ByHand(f"the films of the training protocol; {_BY_HAND} han2024/{FITTING}"),
             ),
         ),

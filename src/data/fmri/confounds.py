@@ -7,12 +7,15 @@ the variance (about a hundred, which include the global signal), fitted without 
 mean of a vertex.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from ...utils import BadInput
 
+log = logging.getLogger(__name__)
+FEWEST_LEFT = 0.25  # share of the degrees of freedom below which a run is said to keep little of its variance
 PRESETS = ("motion24+acompcor", "motion24", "motion6", "none", "pca95")
 SHARE = 0.95
 _COMPCOR = {"compcor": "anat_separated", "n_compcor": 5}
@@ -34,6 +37,14 @@ def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
     if preset == "pca95":
         return regress_components(series, components(_columns(table, len(series))))
     regressors, steady = _regressors(table, preset, len(series))
+    left = 1 - (regressors.shape[1] + 1) / max(int(steady.sum()), 1)
+    if left < FEWEST_LEFT:
+        log.warning(
+            "%s: %d regressors of '%s' for %d volumes leave %d %% of the variance of noise%s; choose --confounds "
+            "motion6 or none",
+            *(table, regressors.shape[1], preset, steady.sum(), round(100 * max(left, 0))),
+            *("" if left > 0 else ", nothing of the responses",),
+        )
     from nilearn.signal import clean as regress
 
     # nilearn subtracts the fit of centred regressors, which preserves the mean

@@ -11,9 +11,10 @@ lists' order. Values: (250 clips, 8 = 4 subjects x odd and even runs, 1 bin of 3
 
 The published loader joins train and test volumes in the order in which the file system lists them. Here each file is
 identified by the subject, part and half in its name. Odd and even runs are repetitions with the name of their subject,
-so that the halves of the ceiling never share a subject. That the volumes follow the lists is assumed, as in the
-published loader: the files cannot confirm it, and only their number is checked. The betas of all runs together are not
-read. (The lists' checksums are pinned: an older version of train.csv has "#NAME?" in place of its first clip.)
+so that the halves of the ceiling never share a subject. The volumes follow the clips' names in their sorted order, in
+the authors' code as in train.csv and test.csv, which are sorted; their number is checked. The betas of all runs
+together are not read. (The lists' checksums are pinned: an older version of train.csv has "#NAME?" in place of its
+first clip.)
 """
 
 import csv
@@ -41,6 +42,11 @@ HALVES = ("odd", "even")
 CATCH = "crowd"
 CLIPS, RATINGS = "dyad_videos_3000ms", "annotations.csv"
 _FILE = re.compile(r"sub-(\d+)_space-T1w_desc-(train|test)-fracridge-(odd|even)_data_MNI152NLin2009cAsym\.nii\.gz")
+_NATIVE = "**/sub-*_desc-t*-fracridge-*_data.nii.gz"
+_WARP = (
+    "warp the files in T1w space with fMRIPrep's sub-<NN>_from-T1w_to-MNI152NLin2009cAsym_mode-image_xfm.h5 "
+    "(antsApplyTransforms -e 3 -n Linear) and add _MNI152NLin2009cAsym to their names"
+)
 _URL = "https://raw.githubusercontent.com/Isik-lab/SIdyads_presentation/HEAD"
 LISTS = Http(
     {f"{part}.csv": f"{_URL}/{part}.csv" for part in PARTS},
@@ -56,7 +62,7 @@ NEEDS = (
     Need(
         "betas of odd and even runs",
         "**/sub-*_desc-t*-fracridge-*_data_MNI152NLin2009cAsym.nii.gz",
-        ByHand(f"get the fracridge betas {_ASK}, and put them anywhere below the study's folder", gigabytes=5),
+        ByHand(f"get the fracridge betas {_ASK}; {_WARP}; put them anywhere below the study's folder", gigabytes=5),
         16,
     ),
     Need("clips", f"{CLIPS}/*.mp4", ByHand(f"get {CLIPS} {_ASK}; put the folder into the study's", gigabytes=0.2), 250),
@@ -82,7 +88,7 @@ def read(release: Release) -> Responses:
     units, notes = atlas.units(release)
     values = np.stack(parts, axis=1)[:, :, None]
     notes |= {"sampling": release.options.get("sampling", surface.SAMPLING[0])}
-    notes |= {"order of betas": "as in train.csv and test.csv; the files cannot confirm it"} | shown
+    notes |= {"order of betas": "by clip's name, as in train.csv and test.csv (verified in the authors' code)"} | shown
     notes |= fill_empty(values) | left_out_note(left_out)
     subjects = tuple(f"sub-{subject}" for subject in files for _ in HALVES)
     return Responses(stimuli, values, regular_bins(CLIP_MS, CLIP_MS), units, subjects, notes)
@@ -132,7 +138,14 @@ def _finite(text: str) -> bool:
 def betas(release: Release) -> tuple[Files, dict[str, str]]:
     """Return ({subject: {(part, half): volumes}} of the subjects with all four, {subject: missing parts})."""
     found: Files = {}
-    for path in release.files("**/sub-*_desc-t*-fracridge-*_data_MNI152NLin2009cAsym.nii.gz"):
+    native = release.files(_NATIVE, 0)
+    pattern = "**/sub-*_desc-t*-fracridge-*_data_MNI152NLin2009cAsym.nii.gz"
+    if native and not release.files(pattern, 0):
+        raise BadInput(
+            f"{release.name}: {len(native)} files of betas are in the subjects' native T1w space, first "
+            f"{native[0].name}; expected MNI152NLin2009cAsym: {_WARP}"
+        )
+    for path in release.files(pattern):
         match = _FILE.fullmatch(path.name)
         if match is None:
             continue

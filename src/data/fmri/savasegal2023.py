@@ -5,8 +5,9 @@ experiences. Cereb Cortex 33:8164-8178. Not public: the preprocessed volumes com
 
 Layout below DATA_HOME/savasegal2023: `sub-NSD<digits>_task-<film>_nocensor.nii.gz` (anywhere; 4-D, denoised, MNI space;
 film in lower case) and the films `Defeat.mp4, Growth.mp4, Iteration.mp4, Lemonade.mp4`. The first 2 volumes of a run
-precede the film, its last 12 (Defeat) or 11 (the others) follow it. Values: (1 film, n subjects, n seconds, 20484
-vertices), one dataset per film, with the subjects who saw it.
+precede the film, its last 12 (Defeat) or 11 (the others) follow it; the films last 476, 503, 746 and 449 volumes, and
+42, 43, 43 and 42 of the 43 subjects recalled them (verified in the authors' public repository). Values: (1 film, n
+subjects, n seconds, 20484 vertices), one dataset per film, with the subjects who saw it.
 
 Unlike the published loader, a film is identified by the task field of the file's name (there, a folder called "defeat"
 changes the cropping of all films). Subjects whose run has another length than most are left out by name. Volumes are
@@ -32,6 +33,7 @@ from .subjects import fill_empty
 
 TR_MS = 1000.0
 BEFORE = 2
+FILM_TRS = {"defeat": 476, "growth": 503, "iteration": 746, "lemonade": 449}
 AFTER = {"defeat": 12, "growth": 11, "iteration": 11, "lemonade": 11}
 _NAME = re.compile(r"sub-(NSD\d+)_task-([A-Za-z0-9]+)_nocensor\.nii\.gz")
 _ASK = "not public: ask the authors of the paper (doi:10.1093/cercor/bhad106) for"
@@ -121,7 +123,7 @@ def _declare(film: str) -> Fmri:
         ),
         options={"sampling": surface.SAMPLING},
         note="the number of subjects differs between the films and is not published; their names are in the record",
-        expected={"stimuli": 1, "units": atlas.N_VERTICES},
+        expected={"stimuli": 1, "bins": FILM_TRS[film], "units": atlas.N_VERTICES},
     )
 
 

@@ -15,10 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from ...files import require_regular
 from ...utils import BadInput
 
 DTYPE_KINDS = "biufSU"
-SMALL_BYTES = 2**26  # largest text that is decoded in memory
+SMALL_BYTES = 2**26  # budget of a pickle for what is held in memory: texts, copies and the upkeep of arrays
+ARRAY_BYTES = 2**12  # of the budget, for each array
+MAX_STEPS = 2**22  # instructions; those of a real file are counted in thousands
+MAX_AXES = 32
 _MARK = object()
 
 
@@ -51,8 +55,11 @@ class _Array:
 def read(path: Path) -> Any:
     """Return the content of a pickle of lists, tuples, texts, numbers and numeric arrays, large ones memory-mapped.
 
-    Reads protocols 2 to 5. Raises BadInput for any other global, which it names, and for a truncated file.
+    Reads protocols 2 to 5. Raises BadInput for any other global, which it names, for a truncated file, and for one that
+    would take more than 64 MiB of memory besides the mapped arrays, whose lists contain themselves, or whose
+    instructions are more than a file of data has.
     """
+    require_regular(path, "a pickle")
     with open(path, "rb") as handle:
         try:
             content = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
@@ -69,6 +76,9 @@ class _Machine:
         self.path, self.content, self.at = path, content, 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.spent, self.steps = 0, 0
+        # an object is converted once, however often it is referred to; None while it is being converted
+        self.done: dict[int, tuple[Any, Any] | None] = {}
 
     def run(self) -> Any:
         try:
@@ -76,16 +86,25 @@ class _Machine:
                 step = _STEPS.get(code)
                 if step is None:
                     raise self.refusal(f"pickle instruction {code!r} at byte {self.at - 1}")
+                self.steps += 1
+                if self.steps > MAX_STEPS:
+                    raise self.refusal(f"more than {MAX_STEPS} instructions")
                 step(self)
             return self.finished(self.stack.pop())
         except BadInput:
             raise
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, OSError) as error:
             raise BadInput(f"{self.path}: no sound pickle at byte {self.at} ({error}); fetch it again") from error
 
     def take(self, n: int) -> bytes:
         self.skip(n)
         return self.content[self.at - n : self.at]
+
+    def spend(self, n: int) -> None:
+        """Take n bytes of the budget of memory; BadInput if it is used up."""
+        self.spent += n
+        if self.spent > SMALL_BYTES:
+            raise self.refusal(f"texts and small values of more than {SMALL_BYTES} bytes")
 
     def skip(self, n: int) -> int:
         """Advance by n bytes; return their start."""
@@ -115,7 +134,11 @@ class _Machine:
         self.stack.append(value)
 
     def above_mark(self) -> list[Any]:
-        place = max(k for k, item in enumerate(self.stack) if item is _MARK)
+        place = len(self.stack) - 1
+        while place >= 0 and self.stack[place] is not _MARK:
+            place -= 1
+        if place < 0:
+            raise IndexError("no mark")
         items = self.stack[place + 1 :]
         del self.stack[place:]
         return items
@@ -126,15 +149,13 @@ class _Machine:
 
     def text(self, form: str) -> None:
         n = self.number(form)
-        if n > SMALL_BYTES:
-            raise self.refusal(f"a text of {n} bytes")
+        self.spend(n)
         self.push(self.take(n).decode("utf-8", "surrogatepass"))
 
     def raw(self, value: Any) -> bytes:
         if isinstance(value, bytes):
             return value
-        if value.length > SMALL_BYTES:
-            raise self.refusal(f"a text of {value.length} bytes")
+        self.spend(value.length)
         return self.content[value.start : value.start + value.length]
 
     def found(self, module: str, name: str) -> None:
@@ -167,6 +188,9 @@ class _Machine:
     def array(self, data: Any, kind: Any, shape: tuple, order: str) -> np.ndarray:
         if not isinstance(kind, _Type) or not isinstance(data, (bytes, _Bytes)):
             raise self.refusal("an array of objects")
+        self.spend(ARRAY_BYTES)
+        if len(shape) > MAX_AXES:
+            raise self.refusal(f"an array of {len(shape)} axes")
         made, shape = kind.made(), tuple(map(int, shape))
         n_bytes = made.itemsize * int(np.prod(shape, dtype=object))
         have = len(data) if isinstance(data, bytes) else data.length
@@ -178,6 +202,19 @@ class _Machine:
 
     def finished(self, value: Any) -> Any:
         """Return `value` with finished arrays and texts in place of those under construction."""
+        if value is None or isinstance(value, (str, int, float, np.ndarray)):
+            return value
+        if id(value) in self.done:
+            known = self.done[id(value)]
+            if known is None:
+                raise self.refusal("a list that contains itself")
+            return known[1]
+        self.done[id(value)] = None
+        made = self._converted(value)
+        self.done[id(value)] = value, made  # with the value, so that its id stays its own
+        return made
+
+    def _converted(self, value: Any) -> Any:
         if isinstance(value, _Array):
             if value.value is None:
                 raise BadInput(f"{self.path}: an array without content; it is damaged: fetch it again")
@@ -185,9 +222,8 @@ class _Machine:
         if isinstance(value, _Bytes):
             return self.raw(value).decode("latin-1")
         if isinstance(value, (list, tuple)):
+            self.spend(8 * len(value))
             return type(value)(self.finished(item) for item in value)
-        if value is None or isinstance(value, (str, int, float, np.ndarray)):
-            return value
         raise self.refusal(f"a bare {getattr(value, '__name__', type(value).__name__)}")
 
 
@@ -219,6 +255,7 @@ def _scalar(machine: _Machine, kind: Any, data: Any) -> Any:
 def _encode(machine: _Machine, text: str, coding: str = "latin1") -> bytes:
     if coding not in ("latin1", "latin-1"):
         raise machine.refusal(f"a text encoded as {coding}")
+    machine.spend(len(text))
     return text.encode("latin-1")
 
 

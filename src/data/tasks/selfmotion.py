@@ -3,8 +3,8 @@
 Mineault PJ, Bakhtiari S, Richards BA, Pack CC (2021). Your head is there to move you around: goal-driven models of the
 primate dorsal pathway. NeurIPS, bioRxiv 2021.07.09.451701. The authors' AirSim flights, "batch2", by way of
 github.com/patrickmineault/your-head-is-there-to-move-you-around (MIT); the data state no licence. Layout:
-<DATA_HOME>/selfmotion/batch2/<condition>/<batch>/output.h5 with `labels`, a table of angles in radians and of speed,
-and `short_videos` (clips, 10 frames, 3 colours, 112, 112).
+<DATA_HOME>/selfmotion/airsim/batch2/<condition>/<batch>/output.h5 (or without `airsim`) with `labels`, a table of
+angles in radians and of speed, and `short_videos` (clips, 10 frames, 3 colours, 112, 112).
 
 The first batch by name of every condition and its first 500 clips, shown at 10 frames per second as published; frames
 are stored without loss and in colour. By default an angle gives two targets, its sine and its cosine, which are
@@ -27,10 +27,11 @@ N_CLIPS, N_FRAMES, FPS, LIMIT_MS = 500, 10, 10.0, 1000.0
 ANGLES = ("rotation_pitch", "rotation_yaw", "heading_pitch", "heading_yaw", "pitch", "yaw")
 SPEED = "speed"
 FRAMES = "short_videos"
+FLIGHTS = "batch2/*/*/output.h5"
 NEEDS = (
     Need(
         "flights",
-        "batch2/*/*/output.h5",
+        f"**/{FLIGHTS}",
         ByHand("follow the README of github.com/patrickmineault/your-head-is-there-to-move-you-around (AirSim batch2)"),
     ),
 )
@@ -39,7 +40,7 @@ NEEDS = (
 def first_batches(release: Release) -> dict[str, Path]:
     """Return {condition: file} of the first batch by name of each condition."""
     found: dict[str, Path] = {}
-    for path in release.files("batch2/*/*/output.h5"):
+    for path in release.files(f"**/{FLIGHTS}"):
         condition = path.parent.parent.name
         if condition != "videos":
             found.setdefault(condition, path)

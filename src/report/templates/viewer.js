@@ -1,21 +1,20 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("surface-data").textContent);
+  const data = Report.surface;
   const canvas = document.getElementById("surface");
   const vertexText = document.getElementById("vertex");
   const gl = canvas.getContext("webgl", { antialias: true, preserveDrawingBuffer: true });
   if (!gl) { canvas.hidden = true; vertexText.textContent = "WebGL is not available in this browser; the figures above show the same maps."; return; }
 
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const { bytes } = Charts;
   const points = new Int16Array(bytes(data.points).buffer);
   const faces = new Uint16Array(bytes(data.faces).buffer);
   const grey = bytes(data.grey);
   const half = data.perHemisphere, n = 2 * half;
   const position = Float32Array.from(points, (value) => value / 100);
-  const tables = Object.fromEntries(Object.entries(data.colours).map(([name, text]) => [name, bytes(text)]));
-  const maps = data.maps.map((map) => ({ ...map, values: bytes(map.values) }));
-  const regions = Object.fromEntries(
-    Object.entries(data.regions).map(([group, it]) => [group, { names: it.names, of: new Uint16Array(bytes(it.of).buffer) }]));
+  const maps = data.maps;
+  const levelsOf = (index) => (Report.levels[index] ??= bytes(maps[index].values));
+  const regions = data.regions.map((one) => ({ names: one.names, of: new Uint16Array(bytes(one.of).buffer) }));
 
   const normal = (() => {
     const sum = new Float32Array(3 * n);
@@ -71,6 +70,7 @@
     "left lateral": [[1, 0], [0, -1, 0], [0, 0, 1]], "left medial": [[1, 0], [0, 1, 0], [0, 0, 1]],
     "right lateral": [[0, 1], [0, 1, 0], [0, 0, 1]], "right medial": [[0, 1], [0, -1, 0], [0, 0, 1]],
     ventral: [[1, 1], [-1, 0, 0], [0, 1, 0]], dorsal: [[1, 1], [1, 0, 0], [0, 1, 0]],
+    posterior: [[1, 1], [1, 0, 0], [0, 0, 1]],
   };
   const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
   const state = { map: 0, visible: [1, 1], rotation: null, zoom: 1, view: "left lateral" };
@@ -105,9 +105,9 @@
     return { scale, shift: [-at[0] * scale[0], -at[1] * scale[1]] };
   };
   const paint = () => {
-    const map = maps[state.map], table = tables[map.colours];
+    const map = maps[state.map], table = Charts.colourTable(map.colours), levels = levelsOf(state.map);
     for (let i = 0; i < n; i++) {
-      const level = map.values[i];
+      const level = levels[i];
       for (let k = 0; k < 3; k++) colour[3 * i + k] = level ? table[3 * level + k] : grey[i];
     }
     for (const side of sides) { gl.bindBuffer(gl.ARRAY_BUFFER, side.colour); gl.bufferData(gl.ARRAY_BUFFER, side.part(colour), gl.DYNAMIC_DRAW); }
@@ -120,7 +120,7 @@
     const row = context.createImageData(256, 1);
     for (let i = 0; i < 256; i++) row.data.set([table[3 * i], table[3 * i + 1], table[3 * i + 2], 255], 4 * i);
     context.putImageData(row, 0, 0);
-    const ends = map.ticks ? Object.values(map.ticks) : [map.low.toFixed(2), map.high.toFixed(2)];
+    const ends = map.ticks ? Object.values(map.ticks) : [map.low, map.high].map((value) => value.toFixed(2).replace("-", "−"));
     document.getElementById("low").textContent = ends[0];
     document.getElementById("high").textContent = ends[ends.length - 1];
     document.getElementById("map-label").textContent = map.label;
@@ -163,9 +163,9 @@
   const showVertex = (event) => {
     const at = nearest(event), map = maps[state.map];
     if (at < 0) { vertexText.textContent = ""; return; }
-    const level = map.values[at], region = regions[map.group] && regions[map.group].names[regions[map.group].of[at]];
+    const level = levelsOf(state.map)[at], region = map.region !== null && regions[map.region].names[regions[map.region].of[at]];
     const value = level ? (map.low + (level - 1) / 254 * (map.high - map.low)) : null;
-    const text = value === null ? "no value" : map.ticks ? `layer ${Math.round(value) + 1}` : value.toFixed(2);
+    const text = value === null ? "no value" : map.ticks ? map.ticks[Math.round(value)] ?? `layer ${Math.round(value) + 1}` : value.toFixed(2).replace("-", "−");
     vertexText.textContent = `${at < half ? "left" : "right"} vertex ${at % half}${region ? `, ${region}` : ""}: ${text}`;
   };
 
@@ -173,11 +173,10 @@
   for (const group of new Set(maps.map((map) => map.group))) {
     const box = document.createElement("optgroup");
     box.label = group;
-    maps.forEach((map, i) => { if (map.group === group) box.append(new Option(map.name, i)); });
+    maps.forEach((map, i) => { if (map.group === group) box.append(new Option(`${map.label}: ${map.name}`, i)); });
     chooser.append(box);
   }
-  const start = maps.findIndex((map) => map.name !== "Noise ceiling");
-  state.map = Math.max(start, 0); chooser.value = state.map;
+  chooser.value = state.map;
   chooser.addEventListener("change", () => { state.map = Number(chooser.value); paint(); });
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => look(button.dataset.view));
   const pointers = new Map();

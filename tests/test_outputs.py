@@ -1,0 +1,153 @@
+"""docs/outputs.md names every column of every file, and nothing else."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from benchmarks.planted_scores import fill
+from src.config import Config
+from src.grid.collect import COLUMNS
+from src.pipeline.score import Score, write_scores
+from src.pipeline.summary import summarise
+from src.report.against import rank_against
+from src.report.bundle import write_bundle
+from src.report.export import all_tables
+from src.report.relevance import TABLES, across_models
+from src.report.scores import collect
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "outputs.md").read_text()
+
+
+def documented(title):
+    """Columns in the table below a heading of the page."""
+    part = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
+    rows = re.findall(r"^\| (\S+) \| (.+) \|$", part, re.MULTILINE)
+    assert all(meaning.strip() for _, meaning in rows)
+    return [column for column, _ in rows if column not in ("column", "---")]
+
+
+@pytest.fixture(scope="module")
+def score():
+    """Score with every array that a computation can store."""
+    rng = np.random.default_rng(0)
+    test = rng.uniform(0.3, 0.6, (2, 6, 3))
+    arrays = {"layers": np.array(["early", "late"]), "test": test, "valid": test - 0.01, "null_valid": 0 * test}
+    arrays |= {"null_test": 0 * test, "layer_choice": np.array(["nested", "per target"])}
+    arrays |= {"target_target_id": np.array([f"unit-{i}" for i in range(6)]), "target_region": np.array(list("AAABBB"))}
+    arrays |= {"ceiling": np.full(6, 0.9), "reliability": np.full(6, 0.8), "masked": np.arange(6) == 5}
+    arrays |= {"ceiling_spread": np.full(6, 0.1), "ceiling_error": np.full(6, 0.1)}
+    arrays |= {name: rng.uniform(0.3, 0.6, 6) for name in ("low", "high", "p", "q")}
+    names = ("", "_normalised", "_one_layer", "_one_layer_normalised")
+    arrays |= {f"bootstrap{name}": rng.uniform(0.3, 0.6, 50) for name in names}
+    arrays |= {"bootstrap_regions": rng.uniform(0.3, 0.6, (2, 50)), "resampled": np.array(["segments", "0"])}
+    arrays |= {"null": rng.normal(0, 0.1, 20), "classes": np.array(["dog", "cat"])}
+    arrays |= {"confusion_human": np.eye(2), "confusion_model": np.stack([np.eye(2)] * 2)}
+    facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
+    facts |= {"options": {"protocol": "default 2", "splits": 3}} | summarise(arrays, {})
+    return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
+
+
+def without_own_columns(columns):
+    """The columns with those of the target table as one."""
+    named = ["target_*" if name.startswith("target_") and name != "target_id" else name for name in columns]
+    return list(dict.fromkeys(named))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_score_tables(score, suffix, tmp_path):
+    write_scores([score, score], tmp_path / f"s.{suffix}")
+    table = (pd.read_csv if suffix == "csv" else pd.read_parquet)(tmp_path / f"s.{suffix}")
+    assert sorted(without_own_columns(table.columns)) == sorted(documented("Score tables"))
+    assert set(table["key"].astype(str)) == {"fmri-net-films-0"}
+    assert set(table["commit"].astype(str)) == {"abc123"}
+    assert json.loads(str(table["options"].iloc[0])) == score.facts["options"]
+    assert set(table["target_region"]) == {"A", "B"}
+
+
+def test_score_json(score, tmp_path):
+    score.write(tmp_path / "s.json")
+    (content,) = json.loads((tmp_path / "s.json").read_text())
+    assert sorted(content) == sorted(documented("Score JSON"))
+    assert (content["key"], content["commit"]) == ("fmri-net-films-0", "abc123")
+    rows = set(documented("Score tables")) - {"key", "commit", "options"}
+    assert set(without_own_columns(content["scores"][0])) == rows
+
+
+def test_score_netcdf(score, tmp_path):
+    score.write(tmp_path / "s.nc")
+    with xr.open_dataset(tmp_path / "s.nc") as data:
+        names = [*data.data_vars, *data.coords, *data.attrs]
+        assert sorted(without_own_columns(names)) == sorted(documented("Score netCDF"))
+        chosen = data["test"].sel(layer="late", target="unit-3", split=1)
+        assert float(chosen) == score.arrays["test"][1, 3, 1]
+        assert str(chosen["target_region"].values) == "B"
+        draws = data["bootstrap_regions"].sel(region="B", draw=4)
+        assert float(draws) == score.arrays["bootstrap_regions"][1, 4]
+        assert float(data["confusion_model"].sel(layer="early", shown="cat", answer="cat")) == 1
+        assert data.attrs["key"] == "fmri-net-films-0"
+        assert json.loads(data.attrs["options"]) == score.facts["options"]
+
+
+def test_own_columns_of_any_name_are_kept(score):
+    named = {f"target_{name}": np.arange(6) for name in ("id", "test", "layer", "masked")}
+    found = Score(score.facts, score.arrays | named, score.key)
+    table, arrays = found.to_dataframe(), found.to_xarray()
+    for name in ("target_own_id", "target_test", "target_layer", "target_masked"):
+        assert sorted(set(table[name])) == list(range(6))
+        assert arrays[name].values.tolist() == list(range(6))
+    np.testing.assert_array_equal(table["test"], score.arrays["test"].ravel())
+
+
+def test_grid_collect():
+    assert documented("Grid collect") == list(COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    home = tmp_path_factory.mktemp("planted")
+    config = Config(home, home / "activations", home / "results", home, cores=1)
+    fill(config, 20, n_tasks=2)
+    write_bundle(config, home / "bundle")
+    return config, home / "bundle"
+
+
+@pytest.fixture(scope="module")
+def tables(planted):
+    config, bundle = planted
+    benchmarks, _ = collect(config)
+    found = all_tables(benchmarks, 2, rank_against(benchmarks, [bundle]))
+    across = across_models(benchmarks, n_samples=10).tables
+    return found, across, [b.title for b in benchmarks]
+
+
+def columns_of(rows):
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+@pytest.mark.parametrize("name", ["scores", "layers", "regions", "pairs", "leaderboard", "provenance", "against"])
+def test_report_tables(tables, name):
+    found, _, titles = tables
+    columns = ["(title)" if column in titles else column for column in columns_of(found[name])]
+    assert list(dict.fromkeys(columns)) == documented(f"Report: {name}")
+    assert set(found) == {"scores", "layers", "regions", "pairs", "leaderboard", "provenance", "against"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_relevance_tables(tables, name):
+    assert columns_of(tables[1][name]) == documented(f"Relevance: {name}")
+
+
+@pytest.mark.parametrize("name", ["scores", "regions", "layers", "replicates"])
+def test_bundle_tables(planted, name):
+    table = pd.read_parquet(planted[1] / f"{name}.parquet")
+    assert list(table.columns) == documented(f"Bundle: {name}")
+
+
+def test_bundle_card(planted):
+    card = json.loads((planted[1] / "card.json").read_text())
+    assert list(card) == documented("Bundle: card.json")
