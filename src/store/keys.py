@@ -93,7 +93,7 @@ class ActivationKey(Key):
     precision: str
     n_components: int | None
     fps: float
-    version: int = 2
+    version: int = 3
 
     def label(self) -> str:
         """Return the readable start of the file name."""
