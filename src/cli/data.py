@@ -1,6 +1,7 @@
 """List, fetch, prepare and check datasets, and make the folder of one of your own."""
 
 import argparse
+import shlex
 from pathlib import Path
 from textwrap import shorten
 
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "compare a dataset with its declaration, and read all of its films; list all faults of one of your own"
     checking = add_action(actions, "check", _check, text)
     for one in (fetching, preparing, checking):
-        own_too = ", a folder with dataset.toml, or path/to/file.py:function" if one is checking else ""
+        own_too = ", folders, bids:, nwb: and brainio: files, or path/to/file.py:function" if one is checking else ""
         one.add_argument("names", nargs="+", metavar="NAME", help=f"datasets{own_too}")
         one.add_argument("--quiet", "-q", action="store_true", help="no progress")
     fetching.add_argument("--jobs", type=count, default=4, metavar="N", help="number of parallel downloads")
@@ -135,7 +136,7 @@ def _document() -> str:
 
 def _described(name: str, config: Config) -> str:
     declared = data.declaration(None, name)
-    folder = own.place(name) if own.is_folder(name) else _folder(declared, config)
+    folder = data.custom.place(name) if data.custom.is_custom(name) else _folder(declared, config)
     state, next_step = _state(declared, folder)
     facts = [
         ("state", f"{state}; next: {next_step}"),
@@ -228,7 +229,7 @@ def _check_own(name: str, config: Config) -> bool:
     declared, record, faults, said = data.examine(name, config)
     findings = [] if record is None else check(declared, record)
     faults = faults or [f"{f.what}: {f.found}; expected {f.expected}" for f in findings if not f.fine]
-    title = Path(name).name if declared is None else declared.name
+    title = data.custom.title(name) if declared is None else declared.name
     if faults:
         print("\n".join([*faults, f"{title}: {counted(len(faults), 'fault')}"]))
         return False
@@ -237,7 +238,7 @@ def _check_own(name: str, config: Config) -> bool:
     rows += [(f.what, f.found) for f in findings if f.what not in told and f.found not in ("none", "0")]
     rows += [("inferred", text) for text in said]
     print(f"{title}\n" + "\n".join(f"  {what:<28} {text}" for what, text in rows))
-    print(f"{title}: no faults; score it with: {PROGRAM} score {_kind(declared)} --model NAME -d {name}")
+    print(f"{title}: no faults; score it with: {PROGRAM} score {_kind(declared)} --model NAME -d {shlex.quote(name)}")
     return True
 
 

@@ -67,7 +67,7 @@ def declaration(benchmark: str | None, name: str) -> Dataset:
         Benchmark to which the dataset must belong; None for any.
     name : str
         Name in a registry, `path/to/file.py:function` for a custom dataset, where the function returns the
-        declaration, or the path of a folder with `dataset.toml`.
+        declaration, the path of a folder with `dataset.toml`, or `bids:`, `nwb:` or `brainio:` with files.
 
     Returns
     -------
@@ -158,7 +158,8 @@ def examine(
     Parameters
     ----------
     name : str
-        `path/to/file.py:function`, or the path of a folder with `dataset.toml`.
+        `path/to/file.py:function`, the path of a folder with `dataset.toml`, or `bids:`, `nwb:` or `brainio:` with
+        files.
     config : Config
         Names DATA_HOME.
 
@@ -172,8 +173,11 @@ def examine(
     assumptions : list of str
         Facts of the files that were inferred.
     """
-    if custom.own.is_folder(name):
+    form = custom.form_of(name)
+    if form in ("folder", "standard"):
         try:
+            if form == "standard":
+                return custom.forms.examine(name, config.data_home)
             return custom.own.examine(custom.own.place(name))
         except BadInput as error:
             return None, None, [str(error)], []

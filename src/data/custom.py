@@ -1,4 +1,7 @@
-"""Custom datasets: `path/to/file.py:function`, where the function returns a declaration with a `load`, or a folder."""
+"""Custom datasets: a Python function that returns a declaration with a `load`, a folder, or files of a standard.
+
+`form_of` is the one place that tells the forms of references apart.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,45 +9,79 @@ from typing import Any
 
 from ..utils import BadInput, unknown_name
 from ..watch import executed, importable, include, unchanged, watching
-from . import own
+from . import forms, own
 from .declare import Dataset
 
 
+def form_of(name: str) -> str | None:
+    """Return the form of a reference, None for the name of a known dataset.
+
+    "standard": `bids:`, `nwb:` or `brainio:`; "python": `path/to/file.py:function`; "folder": the path of a folder.
+    """
+    if forms.is_form(name):
+        return "standard"
+    if name.rpartition(":")[0].endswith(".py"):
+        return "python"
+    return "folder" if own.is_folder(name) else None
+
+
 def is_custom(name: str) -> bool:
-    """Return whether a name has the form `path/to/file.py:function`, or is the path of a folder."""
-    return name.rpartition(":")[0].endswith(".py") or own.is_folder(name)
+    """Return whether a name is a reference to data of the user's."""
+    return form_of(name) is not None
 
 
-def custom_file(reference: str) -> Path:
-    """Return the file of a reference, of a folder its `dataset.toml`; BadInput if there is none."""
-    if own.is_folder(reference):
-        return own.place(reference) / own.FILE
-    path = Path(reference.rpartition(":")[0]).expanduser().absolute()
-    if not path.is_file():
-        raise BadInput(f"no file {path} for the dataset '{reference}'; expected path/to/file.py:function")
-    return path
+def resolved(reference: str) -> str:
+    """Return a reference with absolute paths, the same from every folder; BadInput if there is no such file."""
+    form = form_of(reference)
+    if form == "standard":
+        return forms.resolved(reference)
+    return str(own.place(reference) / own.FILE if form == "folder" else _file(reference))
+
+
+def place(reference: str) -> Path:
+    """Return the file or folder that holds a dataset; BadInput if there is none."""
+    form = form_of(reference)
+    if form == "standard":
+        return forms.place(reference)
+    return own.place(reference) if form == "folder" else _file(reference)
+
+
+def title(reference: str) -> str:
+    """Return the name of a reference before its declaration is known: without its folder."""
+    return forms.title(reference) if form_of(reference) == "standard" else Path(reference).name
 
 
 def custom_declaration(reference: str) -> Dataset:
-    """Return the declaration of a folder, or the one that the referenced function returns.
+    """Return the declaration of a reference.
 
     A Python file is executed again if it, or something that it read, changed.
     Raises BadInput if the folder, file or function does not exist, or if the function returns something else.
     """
-    if own.is_folder(reference):
+    form = form_of(reference)
+    if form == "standard":
+        return forms.declare(reference)
+    if form == "folder":
         return own.declare(own.place(reference))
     return _declared(reference).declaration
 
 
 def custom_record(reference: str, data_home: Path) -> Any:
     """Return the record of a custom dataset; everything that its code keeps in memory is made anew for each call."""
-    if own.is_folder(reference):
-        declared = own.declare(own.place(reference))
+    if form_of(reference) != "python":
+        declared = custom_declaration(reference)
         return declared.load(data_home / declared.study)
     found = _declared(reference, used=True)
     found.used = True
-    with importable(custom_file(reference).parent, again=True):
+    with importable(_file(reference).parent, again=True):
         return found.declaration.load(data_home / found.declaration.study)
+
+
+def _file(reference: str) -> Path:
+    """Return the file of `path/to/file.py:function`; BadInput if there is none."""
+    path = Path(reference.rpartition(":")[0]).expanduser().absolute()
+    if not path.is_file():
+        raise BadInput(f"no file {path} for the dataset '{reference}'; expected path/to/file.py:function")
+    return path
 
 
 @dataclass
@@ -61,7 +98,7 @@ _known: dict[tuple[Path, str], _Declared] = {}
 
 def _declared(reference: str, used: bool = False) -> _Declared:
     """Return the declaration of a reference; used: one whose `load` has not been called."""
-    path, function = custom_file(reference), reference.rpartition(":")[2]
+    path, function = _file(reference), reference.rpartition(":")[2]
     found = _known.get((path, function))
     if found is None or (used and found.used) or not unchanged(found.inputs):
         with watching() as seen:

@@ -85,7 +85,7 @@ def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help="names of --list, a folder with dataset.toml, or path/to/file.py:function; all: every dataset that is not "
+        help="names of --list, a folder, bids:, nwb: or brainio: files, or path/to/file.py:function; all: every dataset that is not "
         "embedded",
     )
     parser.add_argument(

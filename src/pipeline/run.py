@@ -19,7 +19,7 @@ import numpy as np
 from .. import data, models
 from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
-from ..data.custom import custom_file, is_custom
+from ..data.custom import is_custom, resolved, title
 from ..data.declare import Dataset, as_json, from_json
 from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
@@ -108,7 +108,7 @@ class Run:
             with suppress(NotStored):
                 # a read-only store computes nothing: it calls no function for what it lacks
                 store = Store(self.config, read_only=True)
-                stored = store.metadata("data", Path(name).name, Metadata, inputs=self._data_inputs(name))
+                stored = store.metadata("data", title(name), Metadata, inputs=self._data_inputs(name))
                 found = from_json(stored["declaration"])
                 if isinstance(found, data.TYPES[self.request.benchmark]) and not stored["unwatched"]:
                     return found
@@ -130,7 +130,7 @@ class Run:
     def _own(self, name: str) -> "OwnRecord":
         """Return the record of a custom dataset, loaded once while all that its code reads is watched."""
         if name not in self._own_records:
-            self.report.say(f"loading {Path(name).name}")
+            self.report.say(f"loading {title(name)}")
             with watching() as seen:
                 declared = data.declaration(self.request.benchmark, name)
                 record = data.load(name, self.config)
@@ -153,12 +153,12 @@ class Run:
         others = []
         for name in filter(self._is_own, names):
             stored, found = self.data_metadata(name)["digest"], self._own(name)
-            title = found.declared.name
+            declared = found.declared.name
             if stored != found.digest:
-                self.store.forget_metadata("data", Path(name).name, inputs=self._data_inputs(name))
+                self.store.forget_metadata("data", title(name), inputs=self._data_inputs(name))
                 self._data_metadata.pop(name)
                 self.report.say(
-                    f"{title}: `load` returns other values than before, although all that it reads is as before"
+                    f"{declared}: `load` returns other values than before, although all that it reads is as before"
                 )
                 others.append(name)
         return bool(others)
@@ -241,11 +241,11 @@ class Run:
 
         if not self._is_own(name):
             return self.store.metadata("data", name, make)
-        return self.store.metadata("data", Path(name).name, make_own, inputs=self._data_inputs(name))
+        return self.store.metadata("data", title(name), make_own, inputs=self._data_inputs(name))
 
     def _data_inputs(self, name: str) -> dict[str, str]:
-        """Return the inputs of a custom dataset's metadata besides its name: its file, which must exist, and folder."""
-        return {"file": str(custom_file(name)), "data_home": str(self.config.data_home)}
+        """Return the inputs of a custom dataset's metadata besides its name: its files, and the folder of data."""
+        return {"file": resolved(name), "data_home": str(self.config.data_home)}
 
     @cached_property
     def model_metadata(self) -> dict[str, Any]:
@@ -471,7 +471,7 @@ class Run:
         )
 
         def entry() -> Entry:
-            self.report.say(f"computing the ceiling of {' + '.join(names)}")
+            self.report.say(f"computing the ceiling of {' + '.join(key.datasets)}")
             found = make()
             arrays = {"raw": found.raw, "n_independent": found.n_independent}
             arrays |= {} if found.windows is None else {"windows": found.windows}

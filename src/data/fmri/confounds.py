@@ -4,10 +4,12 @@ Presets: "motion24+acompcor" (six motion parameters, their derivatives and all s
 matter and CSF, Behzadi et al. 2007, NeuroImage 37:90), "motion24", "motion6", each with fMRIPrep's cosines for slow
 drift; "none"; and "pca95", the published one: all columns of the table, whitened to the components that explain 95 % of
 the variance (about a hundred, which include the global signal), fitted without intercept. Every preset preserves the
-mean of a vertex.
+mean of a vertex. Tables of fMRIPrep before 1.4 have other names, no derivatives and no description of their components:
+derivatives and squares are computed, and aCompCor is their combined components.
 """
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,11 @@ _STRATEGIES = {
     "motion24": {"strategy": ("motion", "high_pass"), "motion": "full"},
     "motion24+acompcor": {"strategy": ("motion", "high_pass", "compcor"), "motion": "full", **_COMPCOR},
 }
+_AXES = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
+# names before version 1.2 of fMRIPrep
+_FIRST_NAMES = dict(zip(("X", "Y", "Z", "RotX", "RotY", "RotZ"), _AXES, strict=True))
+_FIRST_NAME = re.compile(r"(aCompCor|Cosine|NonSteadyStateOutlier)(\d+)")
+_PREFIXES = {"aCompCor": "a_comp_cor_", "Cosine": "cosine", "NonSteadyStateOutlier": "non_steady_state_outlier"}
 
 
 def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
@@ -36,7 +43,8 @@ def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
         return series
     if preset == "pca95":
         return regress_components(series, components(_columns(table, len(series))))
-    regressors, steady = _regressors(table, preset, len(series))
+    older = _is_older(table, preset)
+    regressors, steady = (_older_regressors if older else _regressors)(table, preset, len(series))
     left = 1 - (regressors.shape[1] + 1) / max(int(steady.sum()), 1)
     if left < FEWEST_LEFT:
         log.warning(
@@ -109,6 +117,44 @@ def _regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, n
     if kept is not None:
         steady = np.isin(np.arange(n_volumes), kept)
     return found.to_numpy(dtype=np.float64), steady
+
+
+def _is_older(table: Path, preset: str) -> bool:
+    """Return whether a table is of a version of fMRIPrep before 1.4, which nilearn does not read."""
+    header = _header(table)
+    return "RotX" in header or ("trans_x" in header and "trans_x_derivative1" not in header)
+
+
+def _header(table: Path) -> list[str]:
+    with table.open(encoding="utf-8-sig") as lines:
+        return lines.readline().rstrip("\n").split("\t")
+
+
+def _older_regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `_regressors` returns, of a table of a version of fMRIPrep before 1.4."""
+    columns = dict(zip(map(_present_name, _header(table)), _columns(table, n_volumes).T, strict=True))
+    absent = [axis for axis in _AXES if axis not in columns]
+    components = [name for name in columns if name.startswith("a_comp_cor_")]
+    if absent or ("compcor" in preset and not components):
+        lacking = absent or ["a_comp_cor_00"]
+        raise BadInput(
+            f"{table}: confounds '{preset}' cannot be read (no column {', '.join(lacking)}); expected fMRIPrep's table; "
+            f"or choose --confounds none"
+        )
+    chosen = [columns[axis] for axis in _AXES]
+    if preset != "motion6":
+        chosen += [np.diff(values, prepend=values[:1]) for values in chosen]
+        chosen += [values**2 for values in chosen]
+    chosen += [columns[name] for name in columns if name.startswith("cosine")]
+    chosen += [columns[name] for name in components] if "compcor" in preset else []
+    early = [columns[name] > 0 for name in columns if name.startswith("non_steady_state_outlier")]
+    return np.nan_to_num(np.stack(chosen, axis=1)), ~np.any([np.zeros(n_volumes, dtype=bool), *early], axis=0)
+
+
+def _present_name(name: str) -> str:
+    """Return the present name of a column of any version of fMRIPrep."""
+    found = _FIRST_NAME.fullmatch(name)
+    return f"{_PREFIXES[found[1]]}{found[2]}" if found else _FIRST_NAMES.get(name, name)
 
 
 def _check_length(table: Path, n_rows: int, n_volumes: int) -> None:

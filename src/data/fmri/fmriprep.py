@@ -128,13 +128,19 @@ def to_seconds(series: np.ndarray, tr_ms: float, onset_ms: float, n_bins: int) -
 
     A second is NaN if it overlaps a volume of NaN only (before the steady state), or if the run does not cover it.
     """
-    weights = overlap_weights(
-        regular_bins(len(series) * tr_ms, tr_ms), onset_ms + regular_bins(n_bins * BIN_MS, BIN_MS)
-    )
+    return to_bins(series, tr_ms, onset_ms + regular_bins(n_bins * BIN_MS, BIN_MS))
+
+
+def to_bins(series: np.ndarray, tr_ms: float, bins_ms: np.ndarray) -> np.ndarray:
+    """Return volumes (n_volumes, n_units) averaged by overlap into bins since the first volume: (n_bins, n_units).
+
+    A bin is NaN if it overlaps a volume of NaN, or if the run does not cover it.
+    """
+    weights = overlap_weights(regular_bins(len(series) * tr_ms, tr_ms), bins_ms)
     absent = np.isnan(series).all(axis=1)
-    seconds = weights.astype(np.float32) @ np.where(absent[:, None], 0, series)
-    seconds[(weights[:, absent] > 0).any(axis=1) | ~weights.any(axis=1)] = np.nan
-    return seconds
+    binned = weights.astype(np.float32) @ np.where(absent[:, None], 0, series)
+    binned[(weights[:, absent] > 0).any(axis=1) | ~weights.any(axis=1)] = np.nan
+    return binned
 
 
 def raw_file(release: Release, run: Run, what: str) -> Path:
