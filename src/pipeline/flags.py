@@ -85,8 +85,8 @@ def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help="names of --list, a folder, bids:, nwb: or brainio: files, or path/to/file.py:function; all: every dataset that is not "
-        "embedded",
+        help="names of --list, a folder, bids:, nwb: or brainio: files, or path/to/file.py:function; all: every "
+        "dataset that is not embedded",
     )
     parser.add_argument(
         "--layers",

@@ -138,8 +138,8 @@ def _older_regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndar
     if absent or ("compcor" in preset and not components):
         lacking = absent or ["a_comp_cor_00"]
         raise BadInput(
-            f"{table}: confounds '{preset}' cannot be read (no column {', '.join(lacking)}); expected fMRIPrep's table; "
-            f"or choose --confounds none"
+            f"{table}: confounds '{preset}' cannot be read (no column {', '.join(lacking)}); expected fMRIPrep's "
+            f"table; or choose --confounds none"
         )
     chosen = [columns[axis] for axis in _AXES]
     if preset != "motion6":

@@ -3,8 +3,8 @@
 The names of BIDS are read here: the libraries for it index whole trees in a database (pybids) or in Arrow tables
 (bids2table), for which a dataset of one task is too small, and neither reads the names before version 1.2 of fMRIPrep.
 
-A run's series is cleaned by its confounds and averaged by overlap into bins since the onset of each film. Nothing is left
-out that is not stated: a run that cannot be used is a fault, and `exclude=` leaves it out.
+A run's series is cleaned by its confounds and averaged by overlap into bins since the onset of each film. Nothing is
+left out that is not stated: a run that cannot be used is a fault, and `exclude=` leaves it out.
 """
 
 from collections.abc import Callable, Mapping, Sequence

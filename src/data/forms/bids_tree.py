@@ -1,7 +1,8 @@
 """Names of files in BIDS trees and in the derivatives of fMRIPrep, of all its versions.
 
 A name is read as entities, a suffix and an extension. Names before version 1.2 of fMRIPrep are brought to the present
-ones: `_bold_space-X_preproc.nii.gz`, `_bold_confounds.tsv`, `_bold_space-X_brainmask.nii.gz`, `_bold_space-X.L.func.gii`.
+ones: `_bold_space-X_preproc.nii.gz`, `_bold_confounds.tsv`, `_bold_space-X_brainmask.nii.gz` and
+`_bold_space-X.L.func.gii`.
 """
 
 import json

@@ -1,7 +1,8 @@
 """`nwb:FILE` and `nwb:FOLDER`: spikes or rates of units in NWB files, and presentations of films and images.
 
 Spikes are counted in time bins since the onset of each presentation, in Hz; rates are averaged by overlap. The files of
-a folder are sessions, whose units are put side by side. Embedded images (`IndexSeries`) are not read: stimuli are files.
+a folder are sessions, whose units are put side by side. Stimuli are files: images that are embedded in the file
+(`IndexSeries`) are not read.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -241,6 +241,8 @@ def _files(
     wanted = {one: name for one, name in zip(ids, rows["filename"], strict=True) if one in shown}
     lines = dict(zip(ids, rows.lines, strict=True))
     places = _places(reference, folder, wanted, problems)
+    if len(problems) > before:
+        return None
     for one, name in wanted.items():
         if not any((place / name).is_file() for place in places):
             remedy = f"put it beside {table.name}, in {table.stem}/ or {table.stem}.zip, or state stimuli=FOLDER"

@@ -17,10 +17,10 @@ def best(printed: str) -> tuple[str, float]:
     return row.split()[1], float(re.findall(r"(-?\d\.\d+) ±", row)[1])
 
 
-def score(kind: str, name: str, capsys, model: str = "fake-net") -> str:
+def score(kind: str, name: str, capsys, *flags: str, model: str = "fake-net") -> str:
     """Score a dataset and return what is printed."""
-    command = ["score", kind, "-m", model, "-d", name, "-q", "--splits", "3", "--bootstrap", "0", "--no-ceiling"]
-    assert main(command) == 0
+    command = ["score", kind, "-m", model, "-d", name, "-q", "--splits", "3", "--bootstrap", "0"]
+    assert main([*command, *flags]) == 0
     return capsys.readouterr().out
 
 
