@@ -53,8 +53,8 @@ def score(
         and the layers of a network. A network takes images (batch, 3, 224, 224) or clips (batch, 3, T, 224, 224);
         the options `input_size` and `fps` change its size and its 25 frames per second.
     dataset : str, sequence of str, Dataset, Responses or Labels
-        A name of `datasets()`, the path of a folder with `dataset.toml`, or "path/to/file.py:function"; several fMRI
-        names for a joint score; a declaration
+        A name of `datasets()`, the path of a folder with `dataset.toml`, a reference `bids:`, `nwb:` or `brainio:`, or
+        "path/to/file.py:function"; several fMRI names for a joint score; a declaration
         (`Fmri`, `Electrodes`, `Task`, `Behaviour`); or a record (`responses(...)`, `labels(...)`).
     benchmark : {"fmri", "electrodes", "task", "behaviour"}, optional
         Required for `Responses`: "electrodes", or "fmri" for responses that follow the stimulus by a haemodynamic

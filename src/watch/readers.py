@@ -18,6 +18,7 @@ READERS = {
     "cv2": ("imread*", "VideoCapture", "FileStorage"),
     "decord": ("VideoReader.__init__", "AudioReader.__init__"),
     "h5py": ("File.__init__",),
+    "indexed_gzip": ("IndexedGzipFile.__init__",),
     "netCDF4": ("Dataset", "MFDataset"),
     "polars": ("read_*", "scan_*"),
     "pyarrow": ("memory_map", "OSFile", "input_stream"),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import netCDF4
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,6 +159,14 @@ def test_a_file_is_seen_whatever_reads_it(tmp_path, reader):
     assert checked(inputs)[0] == f"{path} changed"
     path.unlink()
     assert checked(inputs)[0] == f"{path} is gone"
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_volumes_are_seen_where_indexed_gzip_reads_them_too(tmp_path, suffix):
+    path = tmp_path / f"bold{suffix}"
+    nibabel.save(nibabel.Nifti1Image(np.ones((2, 2, 2, 2), dtype=np.int16), np.eye(4)), path)
+    for _ in range(2):
+        assert str(path) in seen_by(lambda: nibabel.load(path, keep_file_open=True).get_fdata())["files"]
 
 
 def test_files_that_an_hdf5_file_refers_to(tmp_path):

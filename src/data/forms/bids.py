@@ -250,8 +250,8 @@ def _repetition_times(tree: Tree, problems: Problems) -> dict[str, float] | None
             got = "states no RepetitionTime" if tr_ms is None else f"states a RepetitionTime of {tr_ms / 1000:g} s"
             problems.add(f"{run.name}_bold.json", got, "write it in s into the sidecar, or state tr=1.5s")
         elif sidecar and header_ms and abs(header_ms - tr_ms) > TR_TOLERANCE * tr_ms:
-            got = f"states a TR of {tr_ms / 1000:g} s, but the header of {run.first.name} {header_ms / 1000:g} s"
-            problems.add(sidecar[1].name, got, "correct one of them, or state tr=1.5s")
+            got = f"states a TR of {tr_ms / 1000:g} s, but the headers of the series {header_ms / 1000:g} s"
+            _once(problems, sidecar[1].name, got, "correct one of them, or state tr=1.5s")
         else:
             found[run.name] = tr_ms
     return None if len(problems) else found
@@ -280,7 +280,13 @@ def _add(problems: Problems, run: Run, message: str) -> None:
     if not colon or " " in file:
         file, rest = run.name, message
     found, _, remedy = rest.partition("; ")
-    problems.add(file, found, remedy or f"correct it, or state exclude={run.name}")
+    _once(problems, file, found, remedy or f"correct it, or state exclude={run.name}")
+
+
+def _once(problems: Problems, file: str, found: str, remedy: str, line: int | None = None) -> None:
+    """Add a fault of a file that may describe several runs, once."""
+    if not any((known.file, known.found) == (file, found) for known in problems.found):
+        problems.add(file, found, remedy, line)
 
 
 def _shown(tree: Tree, onset_ms: float | None, said: list[str], problems: Problems) -> list[Shown] | None:
@@ -317,16 +323,16 @@ def _events(tree: Tree, run: Run, problems: Problems) -> dict[str, list[str]] | 
     try:
         lines = [line.split("\t") for line in paths[0].read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
-        problems.add(paths[0].name, "is not UTF-8 text", "save it as UTF-8, separated by tabs")
+        _once(problems, paths[0].name, "is not UTF-8 text", "save it as UTF-8, separated by tabs")
         return {}
     if not lines or not {"onset", "duration"} <= set(lines[0]):
         got = f"has the columns {', '.join(lines[0])}" if lines else "is empty"
-        problems.add(paths[0].name, got, "write onset and duration in s, separated by tabs")
+        _once(problems, paths[0].name, got, "write onset and duration in s, separated by tabs")
         return {}
     uneven = next((k for k, line in enumerate(lines) if len(line) != len(lines[0])), None)
     if uneven is not None:
         got = f"{len(lines[uneven])} cells, but the header has {len(lines[0])}"
-        problems.add(paths[0].name, got, "write one cell per column, separated by tabs", uneven + 1)
+        _once(problems, paths[0].name, got, "write one cell per column, separated by tabs", uneven + 1)
         return {}
     return {name: [line[k] for line in lines[1:]] for k, name in enumerate(lines[0])} | {"file": [paths[0].name]}
 
@@ -344,11 +350,11 @@ def _of_events(
         rows = [k for k in rows if types and types[k] == event]
         if not rows:
             known = first_names(dict.fromkeys(types)) or "none"
-            problems.add(file, f"has no trial_type {event}, only {known}", "correct the option event")
+            _once(problems, file, f"has no trial_type {event}, only {known}", "correct the option event")
             return []
     names = events.get("stim_file")
     if stated is None and names is None:
-        problems.add(file, "has no column stim_file, which names films", "state film=FILE, or add the column")
+        _once(problems, file, "has no column stim_file, which names films", "state film=FILE, or add the column")
         return []
     if stated is None:
         rows = [k for k in rows if names[k] not in ("n/a", "")]
@@ -358,18 +364,18 @@ def _of_events(
     if stated is not None and len(rows) != 1:
         types = first_names(dict.fromkeys(events.get("trial_type", []))) or "no trial_type"
         got = f"has {len(rows)} events for the film {Path(stated).name} ({types})"
-        problems.add(file, got, "state event=TRIAL_TYPE of the film, or onset=0s")
+        _once(problems, file, got, "state event=TRIAL_TYPE of the film, or onset=0s")
         return []
     found = []
     for k in rows:
         onset, length = number(events["onset"][k]), number(events["duration"][k])
         if onset is None:
-            problems.add(file, f"onset is '{events['onset'][k]}'", "write a number of seconds", k + 2)
+            _once(problems, file, f"onset is '{events['onset'][k]}'", "write a number of seconds", k + 2)
             continue
         length_ms = 1000 * length if length else None
         found.append(Shown(run, stated or names[k], 1000 * onset, length_ms))
     if not rows:
-        problems.add(file, "names no film", "state film=FILE, or name the films in the column stim_file")
+        _once(problems, file, "names no film", "state film=FILE, or name the films in the column stim_file")
     return found
 
 
@@ -533,7 +539,8 @@ def _cleaned(tree: Tree, run: Run, values: np.ndarray, preset: str) -> np.ndarra
     try:
         found = confounds.clean(finite, table, preset)
     except BadInput as error:
-        raise BadInput(str(error).replace(str(table), table.name).replace("--confounds ", "confounds=")) from error
+        message = str(error).replace(f"{table.parent}/", "")
+        raise BadInput(message.replace("--confounds ", "confounds=")) from error
     return np.where(np.isfinite(values).all(axis=0), found, np.nan)
 
 

@@ -30,6 +30,7 @@ def fault(kind: str, name: str, capsys, home) -> str:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2, lines
     assert lines[1].endswith(": 1 fault")
+    assert str(home.parent) not in lines[0]
     assert main(["score", kind, "-m", "pixels", "-d", name, "-q"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error

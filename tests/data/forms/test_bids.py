@@ -82,13 +82,14 @@ def test_every_era_and_format_gives_the_planted_responses(place, era, kind, sess
 @pytest.mark.parametrize("era", ["1.0", "1.5", "24"])
 def test_presets_of_all_eras_remove_motion(place, era, preset):
     study(place / "mine", era, "nifti", n_films=1)
-    preset = preset.replace("+", "%2B")
     assert min(recovered(load(f"{BIDS}?confounds={preset}"))) > (0.7 if preset == "pca95" else 0.9)
 
 
-@pytest.mark.parametrize("era", ["1.0", "1.5", "24"])
+@pytest.mark.parametrize(
+    "era", ["24", pytest.param("1.0", marks=pytest.mark.slow), pytest.param("1.5", marks=pytest.mark.slow)]
+)
 def test_a_tree_is_scored_by_its_name(place, era, capsys):
-    study(place / "private" / "mine", era, "nifti", sessions=era != "24")
+    study(place / "private" / "mine", era, "nifti", sessions=era != "24", n_films=1 if era == "24" else 2)
     name = f"bids:private/mine/derivatives/fmriprep?task=movie&space={MNI}&desc=preproc"
     printed = score("fmri", name, capsys)
     layer, value = best(printed)
@@ -112,12 +113,12 @@ def test_parcels_and_masks(root):
     (root / "atlas.tsv").write_text("index\tname\n1\tA\n2\tB\n3\tC\n4\tD\n")
     record = load(f"{BIDS}?parcels=mine/atlas.nii.gz")
     assert list(record.units["region"]) == list("ABCD")
-    assert min(recovered(record)) > 0.95
+    assert min(recovered(record)) > 0.9
     mask = (labels == 2).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(mask, AFFINE), root / "mask.nii.gz")
     record = load(f"{BIDS}?mask=mine/mask.nii.gz")
     assert record.values.shape[3] == 12
-    assert recovered(record)[1] > 0.95
+    assert recovered(record)[1] > 0.9
 
 
 def test_parcels_of_grayordinates(place):
