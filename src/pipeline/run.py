@@ -375,7 +375,7 @@ class Run:
         # the digest that the key knows is that of the files from here on, except where nothing watches them
         watched = name not in self.objects.datasets and not known.get("unwatched")
         if watched and self._read_data_metadata(name)["digest"] != known["digest"]:
-            raise BadInput(f"{Path(name).name} changed during this run; run again when nothing changes it")
+            raise BadInput(f"{title(name)} changed during this run; run again when nothing changes it")
 
         def confirm(indices: Sequence[int]) -> None:
             for i in indices:

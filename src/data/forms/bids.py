@@ -119,7 +119,7 @@ def read(
     if stimuli is None:
         return declared, None, said
     record = _record(tree, stimuli, shown, trs, width_ms, preset, folder, problems)
-    return declared, record, [*said, f"confounds are {preset}"]
+    return declared, record, said
 
 
 def _tree(reference: Reference, problems: Problems) -> Tree | None:

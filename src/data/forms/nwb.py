@@ -1,8 +1,8 @@
 """`nwb:FILE` and `nwb:FOLDER`: spikes or rates of units in NWB files, and presentations of films and images.
 
 Spikes are counted in time bins since the onset of each presentation, in Hz; rates are averaged by overlap. The files of
-a folder are sessions, whose units are put side by side. Stimuli are files: images that are embedded in the file
-(`IndexSeries`) are not read.
+a folder are sessions, whose units are put side by side. Stimuli are files, or images in the NWB file
+(`IndexSeries`), which are written into the folder of the dataset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...files import safe_name
+from ...files import safe_name, writing
 from ...records import Responses, Stimuli
 from ...utils import regular_bins
 from ..declare import Dataset, Electrodes
+from ..films import write_png
 from ..own.problems import Problems
 from . import nwb_file
 from .nwb_file import Presentations
@@ -52,7 +53,7 @@ def read(
     sessions = [_session(path, reference, problems) for path in files]
     if len(problems):
         return declared, None, []
-    stimuli = _stimuli(reference, name, sessions, problems)
+    stimuli = _stimuli(reference, name, sessions, folder, problems)
     if stimuli is None:
         return declared, None, []
     bins_ms = _bins(stimuli, width_ms, window_ms)
@@ -181,8 +182,13 @@ def _integral(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
 
 
-def _stimuli(reference: Reference, name: str, sessions: Sequence[Session], problems: Problems) -> Stimuli | None:
-    """Return the stimuli that any session presented; None, with the faults added, otherwise."""
+def _stimuli(
+    reference: Reference, name: str, sessions: Sequence[Session], made: Path, problems: Problems
+) -> Stimuli | None:
+    """Return the stimuli that any session presented; None, with the faults added, otherwise.
+
+    made: folder into which images of the file itself are written.
+    """
     place = reference.paths[0]
     default = place.parent if place.is_file() else place
     folder = reference.path("stimuli", default) or default
@@ -190,13 +196,27 @@ def _stimuli(reference: Reference, name: str, sessions: Sequence[Session], probl
     if not folder.is_dir():
         problems.add(place.name, f"stimuli={reference.get('stimuli')} is no folder", "name the folder of the stimuli")
         return None
+    files = _written(sessions, made / "images", problems)
     remedy = "state the folder with the films or images, as stimuli=FOLDER"
-    files = find_files(sorted(names), folder, problems, place.name, remedy)
+    wanted = sorted(one for one in names if one not in files)
+    files |= find_files(wanted, folder, problems, place.name, remedy) if wanted else {}
     if len(problems):
         return None
     lasts = np.concatenate([session.shown.stop_s - session.shown.start_s for session in sessions])
     image_ms = round(1000 * float(np.nanmedian(lasts)), 3) if np.isfinite(lasts).any() else BIN_MS
     return read_stimuli(name, files, image_ms, problems)
+
+
+def _written(sessions: Sequence[Session], folder: Path, problems: Problems) -> dict[str, Path]:
+    """Write the images of the files themselves and return {name: file}; sessions have equal ones under one name."""
+    found: dict[str, np.ndarray] = {}
+    for session in sessions:
+        for name, picture in session.shown.pictures.items():
+            if not np.array_equal(found.setdefault(name, picture), picture):
+                problems.add(session.file, f"its image {name} is another one than in the other files", "score it alone")
+                return {}
+    with writing(folder, "DATA_HOME"):
+        return {name: write_png(folder / f"{name}.png", picture) for name, picture in found.items()}
 
 
 def _lasts_ms(stimuli: Stimuli) -> float:

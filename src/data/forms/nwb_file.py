@@ -5,7 +5,7 @@ column has an index of its ends, NAME_index.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,12 +27,16 @@ TIMES = ("start_time", "stop_time")
 
 @dataclass(frozen=True)
 class Presentations:
-    """Presentations of stimuli: names (n,), start and stop in s (n,); source: their table."""
+    """Presentations of stimuli: names (n,), start and stop in s (n,); source: their table.
+
+    pictures: images in the file itself, {name: rows x columns, x 3 of colours, uint8}.
+    """
 
     source: str
     names: list[str]
     start_s: np.ndarray
     stop_s: np.ndarray
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,13 @@ def presentations(
     films = [item for _, item in _groups(opened, SHOWN) if "external_file" in item]
     if films:
         return _of_films(films, label, problems)
+    shown = [(key, item) for key, item in _groups(opened, SHOWN) if "data" in item and _templates(item) is not None]
+    if len(shown) > 1:
+        got = f"has several series of embedded images: {', '.join(key for key, _ in shown)}"
+        problems.add(label, got, "write a table of presentations, and state table= and column=")
+        return None
+    if shown:
+        return _of_pictures(shown[0][1], label, f"{SHOWN}/{shown[0][0]}", problems)
     columns = sorted({key for item in tables.values() for key in item} - {*TIMES, "id"})
     wanted = f" with a column {name}" if name else ""
     got = f"has no presentations of stimuli{wanted}; its tables of intervals are {', '.join(tables) or 'none'}"
@@ -165,6 +176,56 @@ def _of_films(films: Sequence["h5py.Group"], label: str, problems: Problems) -> 
             # the film itself says how long it lasts
             stops.append(np.nan)
     return _checked(Presentations(SHOWN, names, np.array(starts), np.array(stops)), label, problems)
+
+
+def _templates(item: "h5py.Group") -> list[Any] | None:
+    """Return the images that a series of indices refers to, as arrays or datasets; None where there are none."""
+    if "indexed_images" in item:
+        images = item["indexed_images"]
+        if "order_of_images" in images:
+            return [images.file[reference] for reference in images["order_of_images"][()]]
+        return [images[name] for name in sorted(images)]
+    if "indexed_timeseries" in item and "data" in item["indexed_timeseries"]:
+        return list(item["indexed_timeseries"]["data"])
+    return None
+
+
+def _of_pictures(item: "h5py.Group", label: str, source: str, problems: Problems) -> Presentations | None:
+    """Return the presentations of images in the file, each up to the next one."""
+    index, templates = np.asarray(item["data"][()]).reshape(-1).astype(int), _templates(item)
+    edges = _edges(item, len(index))
+    if edges is None or len(edges) != len(index) + 1 or (np.diff(edges) <= 0).any():
+        problems.add(label, f"{source} has no increasing time for each of its {len(index)} images", "write it again")
+        return None
+    if len(index) and not 0 <= index.min() <= index.max() < len(templates):
+        got = f"{source} refers to the images {index.min()} to {index.max()}, but there are {len(templates)}"
+        problems.add(label, got, "write indices from 0 on")
+        return None
+    pictures = {f"{k:04d}": _picture(templates[k]) for k in np.unique(index)}
+    wrong = next((name for name, picture in pictures.items() if picture is None), None)
+    if wrong is not None:
+        got = f"image {wrong} of {source} is no image of grey values or colours"
+        problems.add(label, got, "write uint8, or numbers from 0 to 1, rows x columns")
+        return None
+    # the pause after an image belongs to no other one
+    stop = np.minimum(edges[1:], edges[:-1] + np.median(np.diff(edges)))
+    found = Presentations(source, [f"{k:04d}" for k in index], edges[:-1], stop)
+    checked = _checked(found, label, problems)
+    return None if checked is None else replace(checked, pictures=pictures)
+
+
+def _picture(stored: Any) -> np.ndarray | None:
+    """Return an image as uint8, rows x columns x 3; None for other values."""
+    values = np.asarray(stored[()])
+    grey = values.ndim == 2
+    if not grey and not (values.ndim == 3 and values.shape[2] in (3, 4)):
+        return None
+    if values.dtype.kind == "f" and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1:
+        values = np.round(255 * values)
+    elif values.dtype.kind not in "iuf" or not (np.isfinite(values).all() and 0 <= values.min() <= values.max() <= 255):
+        return None
+    values = values.astype(np.uint8)
+    return np.repeat(values[..., None], 3, axis=2) if grey else np.ascontiguousarray(values[..., :3])
 
 
 def _checked(found: Presentations, label: str, problems: Problems) -> Presentations | None:

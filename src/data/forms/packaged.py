@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files import safe_name, writing
+from ...files import safe_name, write_atomic, writing
 from ...utils import BadInput, first_names
 from ..declare import Behaviour, Dataset, Electrodes, Fmri, Task
 from ..own.problems import Problems
@@ -277,8 +277,7 @@ def _unpacked(archive: Path, folder: Path, names: set[str], problems: Problems) 
                     continue
                 if target.is_file() and zlib.crc32(target.read_bytes()) == item.CRC:
                     continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(opened.read(item))
+                write_atomic(target, opened.read(item))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         problems.add(archive.name, f"cannot be unpacked ({error})", "get it again")
     return folder

@@ -104,3 +104,40 @@ def write_pynwb(path: Path, content: dict, rate: float = 20.0) -> None:
     module.add(TimeSeries("rates", data=series(content, rate), unit="1", rate=rate, starting_time=0.0, conversion=2.0))
     with NWBHDF5IO(path, "w") as opened:
         opened.write(file)
+
+
+def write_pictures(path: Path, content: dict, pictures: np.ndarray) -> None:
+    """Write a session whose stimuli are images in the file, shown by an IndexSeries."""
+    write_h5py(path, content)
+    with h5py.File(path, "a") as file:
+        del file["intervals"]
+        templates = file.create_group("stimulus/templates/pictures")
+        for k, picture in enumerate(pictures):
+            templates[f"picture-{k}"] = picture
+        order = [templates[f"picture-{k}"].ref for k in range(len(pictures))]
+        templates.create_dataset("order_of_images", data=order, dtype=h5py.ref_dtype)
+        shown = file.create_group("stimulus/presentation/shown")
+        shown["data"], shown["timestamps"] = content["shown"], content["start"]
+        shown["indexed_images"] = h5py.SoftLink("/stimulus/templates/pictures")
+
+
+def write_pictures_pynwb(path: Path, content: dict, pictures: np.ndarray) -> None:
+    """Write the images and their presentations of the same session with pynwb, without units."""
+    from datetime import UTC, datetime
+
+    from pynwb import NWBHDF5IO, NWBFile
+    from pynwb.base import ImageReferences, Images
+    from pynwb.image import IndexSeries, RGBImage
+
+    file = NWBFile("images", "session-1", datetime(2026, 1, 1, tzinfo=UTC))
+    images = [RGBImage(name=f"picture-{k}", data=picture) for k, picture in enumerate(pictures)]
+    templates = Images(
+        "pictures", images=images, description="-", order_of_images=ImageReferences("order_of_images", images)
+    )
+    file.add_stimulus_template(templates)
+    times = {"timestamps": content["start"], "indexed_images": templates, "unit": "N/A"}
+    file.add_stimulus(IndexSeries("shown", data=content["shown"], **times))
+    for times in content["spikes"]:
+        file.add_unit(spike_times=times)
+    with NWBHDF5IO(path, "w") as opened:
+        opened.write(file)

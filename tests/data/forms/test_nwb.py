@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from src.cli import main
-from tests.data.forms.nwb_files import REGIONS, recording, write_h5py, write_pynwb
+from src.video import read_image
+from tests.data.forms.nwb_files import (
+    REGIONS,
+    recording,
+    write_h5py,
+    write_pictures,
+    write_pictures_pynwb,
+    write_pynwb,
+)
 from tests.data.forms.printed import best, fault, load, score
-from tests.data.own_folders import images
+from tests.data.own_folders import images, quadrants
 
 NWB = "nwb:mine/session.nwb"
 
@@ -135,6 +143,34 @@ def test_films_in_the_file_of_presentations_and_images(folder, written):
     record = load(f"{NWB}?column=frame&bin=500ms")
     assert record.stimuli.ids == tuple(map(str, range(6)))
     assert set(record.stimuli.duration_ms) == {1000.0}
+
+
+def test_images_in_the_file_are_stimuli(folder, written, capsys):
+    pictures = quadrants(np.random.default_rng(0).uniform(size=(6, 4)))
+    write_pictures(folder / "session.nwb", written[1], pictures)
+    record = load(f"{NWB}?bin=100ms&window=0-1s")
+    assert record.stimuli.ids == tuple(f"{k:04d}" for k in range(6))
+    assert set(record.stimuli.duration_ms) == {1050.0}
+    np.testing.assert_array_equal(read_image(record.stimuli.paths[3]), pictures[3])
+    assert min(agree(record, written[1])) > 0.4
+    # in the files of another session the same image has another content
+    write_pictures(folder / "second.nwb", written[1], pictures[::-1])
+    assert main(["data", "check", "nwb:mine"]) == 2
+    assert "its image 0000 is another one than in the other files" in capsys.readouterr().out
+    write_pictures(folder / "session.nwb", written[1], pictures[:5])
+    assert main(["data", "check", NWB]) == 2
+    assert "refers to the images 0 to 5, but there are 5" in capsys.readouterr().out
+
+
+def test_images_of_pynwb_are_the_same(folder, written):
+    pytest.importorskip("pynwb")
+    pictures = quadrants(np.random.default_rng(0).uniform(size=(6, 4)))
+    write_pictures(folder / "session.nwb", written[1], pictures)
+    expected = load(NWB)
+    write_pictures_pynwb(folder / "session.nwb", written[1], pictures)
+    found = load(NWB)
+    assert found.stimuli.digest == expected.stimuli.digest
+    np.testing.assert_array_equal(found.values, expected.values)
 
 
 def edit(place, value):

@@ -228,3 +228,16 @@ def test_a_fault_is_one_line(folder, capsys, change, options, text):
 def test_a_reference_has_two_files(folder, capsys, name):
     found = fault("electrodes", name, capsys, folder.parent / "home")
     assert "expected brainio:STIMULI.csv+ASSEMBLY.nc" in found
+
+
+def test_a_changed_assembly_and_a_changed_table_are_noticed(folder, capsys):
+    def scored():
+        return score("electrodes", NAME, capsys, model="pixels")
+
+    before = scored()
+    assert scored() == before
+    edit_array(lambda a: a.isel(neuroid=[0, 1]))(folder)
+    changed = scored()
+    assert changed != before
+    edit("film-1.mkv", "film-0.mkv")(folder)
+    assert best(scored()) != best(changed)
