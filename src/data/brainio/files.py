@@ -58,7 +58,7 @@ def read_array(path: Path) -> "DataArray":
     try:
         with xarray.open_dataarray(path, engine="netcdf4") as stored:
             plain = stored.load()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise BadInput(f"{path}: cannot be read ({reason}); expected a whole netCDF array; get it again") from error
     return plain.reset_index(list(plain.indexes)) if plain.indexes else plain

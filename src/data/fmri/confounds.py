@@ -106,7 +106,7 @@ def _regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, n
     image = image.replace("_desc-confounds_regressors.tsv", "_hemi-L_bold.func.gii")
     try:
         found, kept = load_confounds(image, **_STRATEGIES[preset])
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(
             f"{table}: confounds '{preset}' cannot be read ({reason}); expected fMRIPrep's table and its .json beside "
@@ -126,8 +126,11 @@ def _is_older(table: Path, preset: str) -> bool:
 
 
 def _header(table: Path) -> list[str]:
-    with table.open(encoding="utf-8-sig") as lines:
-        return lines.readline().rstrip("\n").split("\t")
+    try:
+        with table.open(encoding="utf-8-sig") as lines:
+            return lines.readline().rstrip("\n").split("\t")
+    except (UnicodeDecodeError, OSError) as error:
+        raise BadInput(f"{table}: is no table of text ({error}); expected fMRIPrep's; run fMRIPrep again") from error
 
 
 def _older_regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -322,8 +322,8 @@ def _events(tree: Tree, run: Run, problems: Problems) -> dict[str, list[str]] | 
         return None
     try:
         lines = [line.split("\t") for line in paths[0].read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        _once(problems, paths[0].name, "is not UTF-8 text", "save it as UTF-8, separated by tabs")
+    except (UnicodeDecodeError, OSError):
+        _once(problems, paths[0].name, "is no UTF-8 text", "save it as UTF-8, separated by tabs")
         return {}
     if not lines or not {"onset", "duration"} <= set(lines[0]):
         got = f"has the columns {', '.join(lines[0])}" if lines else "is empty"

@@ -109,7 +109,8 @@ class Inheritance:
             try:
                 value = json.loads(path.read_text(encoding="utf-8-sig")).get(key)
             except (ValueError, AttributeError, OSError) as error:
-                raise ValueError(f"{path.name}: is no JSON of a BIDS sidecar ({error})") from error
+                reason = str(error).replace(str(path), path.name)
+                raise ValueError(f"{path.name}: is no JSON of a BIDS sidecar ({reason})") from error
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return float(value), path
         return None

@@ -36,7 +36,7 @@ def opened(path: Path) -> Any:
 
     try:
         return nibabel.load(path)
-    except (*READ_ERRORS, nibabel.filebasedimages.ImageFileError) as error:
+    except (*READ_ERRORS, nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
         raise _damaged(path, error) from error
 
 

@@ -26,6 +26,8 @@ from .shown import find_files, read_stimuli
 OPTIONS = ("stimuli", "table", "column", "rates", "bin", "window", "quality")
 SUFFIX = ".nwb"
 BIN_MS = 100.0
+# errors of groups in place of datasets, of other types and of other shapes
+MALFORMED = (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, AttributeError, OverflowError)
 
 
 def parsed(name: str) -> Reference:
@@ -108,9 +110,10 @@ def _session(path: Path, reference: Reference, problems: Problems) -> Session | 
             return None
         try:
             return _content(opened, path.name, reference, problems)
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            problems.add(path.name, f"cannot be read ({reason})", "validate it with pynwb, and write it again")
+        except MALFORMED as error:
+            reason = " ".join(str(error).split())[:160]
+            got = f"is not laid out as NWB 2 ({type(error).__name__}: {reason})"
+            problems.add(path.name, got, "validate it with pynwb, and write it again")
             return None
 
 

@@ -61,8 +61,16 @@ def column(table: "h5py.Group", name: str) -> Any:
     values = table[name][()]
     if f"{name}_index" not in table:
         return values
-    ends = table[f"{name}_index"][()].astype(np.int64)
+    ends = _whole(table[f"{name}_index"][()])
     return [values[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _whole(values: Any) -> np.ndarray:
+    """Return whole numbers (n,); ValueError for other values."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu" or found.ndim != 1:
+        raise ValueError(f"indices of type {found.dtype} and shape {found.shape}")
+    return found.astype(np.int64)
 
 
 def n_rows(table: "h5py.Group") -> int:
@@ -192,7 +200,7 @@ def _templates(item: "h5py.Group") -> list[Any] | None:
 
 def _of_pictures(item: "h5py.Group", label: str, source: str, problems: Problems) -> Presentations | None:
     """Return the presentations of images in the file, each up to the next one."""
-    index, templates = np.asarray(item["data"][()]).reshape(-1).astype(int), _templates(item)
+    index, templates = _whole(item["data"][()]), _templates(item)
     edges = _edges(item, len(index))
     if edges is None or len(edges) != len(index) + 1 or (np.diff(edges) <= 0).any():
         problems.add(label, f"{source} has no increasing time for each of its {len(index)} images", "write it again")
@@ -254,7 +262,7 @@ def spikes(opened: "h5py.File", label: str, problems: Problems) -> list[np.ndarr
     if len(found) != n_rows(table):
         problems.add(label, f"has spike times of {len(found)} units, but {n_rows(table)} units", "write the file again")
         return None
-    if any(not np.isfinite(times).all() for times in found):
+    if any(times.ndim != 1 or times.dtype.kind not in "iuf" or not np.isfinite(times).all() for times in found):
         problems.add(label, "has spike times that are no numbers", "write the file again without them")
         return None
     return [np.sort(np.asarray(times, dtype=np.float64)) for times in found]
@@ -265,7 +273,10 @@ def observed(opened: "h5py.File") -> list[np.ndarray] | None:
     table = opened.get(UNITS)
     if table is None or "obs_intervals_index" not in table:
         return None
-    return [np.asarray(intervals, dtype=np.float64).reshape(-1, 2) for intervals in column(table, "obs_intervals")]
+    found = column(table, "obs_intervals")
+    if len(found) != n_rows(table):
+        raise ValueError(f"{len(found)} obs_intervals for {n_rows(table)} units")
+    return [np.asarray(intervals, dtype=np.float64).reshape(-1, 2) for intervals in found]
 
 
 def rates(opened: "h5py.File", label: str, place: str, problems: Problems) -> Rates | None:

@@ -137,8 +137,10 @@ def _selected(
             problems.add(file, "has no time bins", remedy)
             return assembly, said
         return _with_bin(assembly, *window), said
-    if not {"time_bin_start", "time_bin_end"} <= set(assembly.coords):
-        problems.add(file, "its time bins have no time_bin_start and time_bin_end", "package the assembly again")
+    edges = [assembly.coords.get(f"time_bin_{end}") for end in ("start", "end")]
+    if any(edge is None or edge.dims != ("time_bin",) or edge.dtype.kind not in "iuf" for edge in edges):
+        got = "its time bins have no time_bin_start and time_bin_end in ms"
+        problems.add(file, got, "package the assembly again")
         return assembly, said
     if window is not None:
         from ..brainio.from_brainscore import averaged
