@@ -10,6 +10,7 @@ derivatives and squares are computed, and aCompCor is their combined components.
 
 import logging
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,8 @@ def clean(series: np.ndarray, table: Path, preset: str) -> np.ndarray:
         return regress_components(series, components(_columns(table, len(series))))
     older = _is_older(table, preset)
     regressors, steady = (_older_regressors if older else _regressors)(table, preset, len(series))
+    if not steady.any():
+        raise BadInput(f"{table}: leaves no volume in the steady state; expected fMRIPrep's; run fMRIPrep again")
     left = 1 - (regressors.shape[1] + 1) / max(int(steady.sum()), 1)
     if left < FEWEST_LEFT:
         log.warning(
@@ -105,7 +108,10 @@ def _regressors(table: Path, preset: str, n_volumes: int) -> tuple[np.ndarray, n
     image = str(table).replace("_desc-confounds_timeseries.tsv", "_hemi-L_bold.func.gii")
     image = image.replace("_desc-confounds_regressors.tsv", "_hemi-L_bold.func.gii")
     try:
-        found, kept = load_confounds(image, **_STRATEGIES[preset])
+        with warnings.catch_warnings():
+            # a table without any volume in the steady state is an error later
+            warnings.filterwarnings("ignore", "All volumes were marked", RuntimeWarning)
+            found, kept = load_confounds(image, **_STRATEGIES[preset])
     except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(

@@ -184,6 +184,14 @@ def half(file):
     return lambda root: (root / file).write_bytes((root / file).read_bytes()[: (root / file).stat().st_size // 2])
 
 
+def never_steady(root):
+    lines = (root / TABLE).read_text().splitlines()
+    early = lines[0].split("\t").index("non_steady_state_outlier00")
+    rows = [line.split("\t") for line in lines[1:]]
+    text = ["\t".join([*row[:early], "1", *row[early + 1 :]]) for row in rows]
+    (root / TABLE).write_text("\n".join([lines[0], *text]) + "\n")
+
+
 def shorter(root):
     values = np.asarray(nibabel.load(root / BOLD).dataobj)[..., :60]
     volumes(root / BOLD, values)
@@ -240,6 +248,7 @@ FAULTS = {
     "parcels=": (half(MASK), f"?sub=02&parcels=mine/{MASK}", "brain_mask.nii.gz: cannot be read"),
     "no confounds": (remove(TABLE), "", "sub-01_task-movie_run-1: has no table of confounds; get it, or state"),
     "confounds": (text(TABLE, "trans_x", "x"), "", "timeseries.tsv: confounds 'motion24.acompcor' cannot be read"),
+    "never steady": (never_steady, "", "timeseries.tsv: leaves no volume in the steady state"),
     "a row": (lambda root: text(TABLE, "\n", "")(root), "", "desc-confounds_timeseries.tsv: "),
     "components": (remove(TABLE.replace("tsv", "json")), "", "timeseries.tsv: confounds 'motion24.acompcor' cannot be"),
     "confounds=": (None, "?confounds=all", "confounds=all; expected one of motion24.acompcor, motion24"),
