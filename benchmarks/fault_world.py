@@ -17,8 +17,9 @@ import numpy as np
 import src.store
 from src import files, locks
 from src.config import Config
-from src.store import ActivationKey, CeilingKey, Entry, Metadata, Store
+from src.store import ActivationKey, CeilingKey, Entry, Metadata, Store, metadata
 from src.utils import array_digest, digest
+from src.watch import states
 
 IDS = tuple(f"film-{i}" for i in range(7))
 SIZES = {"conv.1": 5, "head/2": 3}
@@ -138,6 +139,8 @@ def collect(child: tuple[int, int]) -> Outcome:
 
 
 def _run_child(work: Callable[[], object], before: Callable[[], None] | None, writing: int) -> None:
+    # the weights of a world are new: as new files they would be read twice
+    metadata.LAG_NS = states.RECENT_NS = 0
     # a fork of a process with threads may stop at a lock that one of them held: it ends and prints its stack
     faulthandler.dump_traceback_later(CHILD_SECONDS, exit=True, file=2)
     records: list[str] = []

@@ -37,10 +37,10 @@ def units(table):
 def test_the_planted_layer_reaches_the_closed_form_best_in_every_region(planted):
     table, _ = planted
     facts, test = units(table), per_unit(table)
-    for region, members in facts[facts["planted_layer"] != ""].groupby("region"):
-        right = members["planted_layer"].iloc[0]
+    for region, members in facts[facts["target_planted_layer"] != ""].groupby("target_region"):
+        right = members["target_planted_layer"].iloc[0]
         reached = test.loc[members.index]
-        gap = (members["best_r"] - reached[right]).median()
+        gap = (members["target_best_r"] - reached[right]).median()
         assert abs(gap) < 0.05, f"{region}: {right} misses the best possible r by {gap:.3f}"
         wrong = reached.drop(columns=right).median()
         assert wrong.max() < reached[right].median() - 0.1, f"{region}: {wrong.idxmax()} reaches {wrong.max():.3f}"
@@ -63,7 +63,7 @@ def test_the_planted_model_reaches_the_ceiling_and_leads_pixels(cli):
 def test_units_without_signal_and_parted_responses_score_zero(planted):
     table, _ = planted
     facts = units(table)
-    silent = facts.index[facts["best_r"] == 0]
+    silent = facts.index[facts["target_best_r"] == 0]
     assert len(silent) >= 5
     assert per_unit(table).loc[silent].median().abs().max() < 0.06
     assert per_unit(table, "null_test").median().abs().max() < 0.06
@@ -71,16 +71,18 @@ def test_units_without_signal_and_parted_responses_score_zero(planted):
 
 def test_the_ceiling_is_the_closed_form_one(planted):
     facts = units(planted[0])
-    heard = facts[facts["best_r"] > 0.5]
-    np.testing.assert_allclose(heard["ceiling"], heard["best_r"], atol=0.06)
-    assert facts.loc[facts["best_r"] == 0, "masked"].mean() > 0.8
+    heard = facts[facts["target_best_r"] > 0.5]
+    np.testing.assert_allclose(heard["ceiling"], heard["target_best_r"], atol=0.06)
+    assert facts.loc[facts["target_best_r"] == 0, "masked"].mean() > 0.8
     assert not heard["masked"].any()
 
 
 def test_the_printed_table_names_the_planted_layer_of_each_region(planted):
     table, printed = planted
     facts = units(table)
-    for region, layer in facts.loc[facts["best_r"] > 0, ["region", "planted_layer"]].drop_duplicates().values:
+    for region, layer in (
+        facts.loc[facts["target_best_r"] > 0, ["target_region", "target_planted_layer"]].drop_duplicates().values
+    ):
         assert re.search(rf"^{re.escape(region)}\s+{re.escape(layer)}\s", printed, re.M), printed
 
 
@@ -108,7 +110,7 @@ def test_films_and_clips_are_scored_in_one_regression(cli):
     table, printed = scores(cli, "fmri", "-m", "fake-net", "-d", "fake-fmri", "fake-clips-fmri", "--layers", "motion")
     assert "fake-clips-fmri + fake-fmri" in printed
     facts = units(table)
-    motion = facts.index[facts["planted_layer"] == "motion"]
+    motion = facts.index[facts["target_planted_layer"] == "motion"]
     reached = per_unit(table).loc[motion, "motion"]
     assert np.median(facts.loc[motion, "ceiling"] - reached) < 0.12
 
@@ -126,4 +128,4 @@ def test_every_output_format_holds_the_same_scores(cli, tmp_path):
     assert written[0]["model"] == "fake-net"
     with xr.open_dataset(tmp_path / "scores.nc") as stored:
         np.testing.assert_allclose(stored["test"].values.ravel(), table["test"])
-        assert list(stored["region"].values[:1]) == [table["region"].iloc[0]]
+        assert list(stored["target_region"].values[:1]) == [table["target_region"].iloc[0]]

@@ -13,18 +13,18 @@ def best_layer(table, column="test"):
 def test_electrodes_reach_the_best_possible_r_of_every_unit(cli):
     table, printed = scores(cli, "electrodes", "-m", "fake-net", "-d", "fake-electrodes")
     facts, test = units(table), per_unit(table)
-    for layer, members in facts.groupby("planted_layer"):
+    for layer, members in facts.groupby("target_planted_layer"):
         reached = test.loc[members.index]
-        assert abs((members["best_r"] - reached[layer]).median()) < 0.08, layer
+        assert abs((members["target_best_r"] - reached[layer]).median()) < 0.08, layer
         assert reached.drop(columns=layer).median().max() < reached[layer].median() - 0.2, layer
-    np.testing.assert_allclose(facts["ceiling"], facts["best_r"], atol=0.08)
+    np.testing.assert_allclose(facts["ceiling"], facts["target_best_r"], atol=0.08)
     assert "1600" in printed
 
 
 def test_a_film_per_unit_is_fitted_unit_by_unit(cli):
     table, printed = scores(cli, "electrodes", "-m", "fake-net", "-d", "fake-mt", "--audit")
     facts = units(table)
-    assert abs((facts["best_r"] - per_unit(table)["motion"]).median()) < 0.08
+    assert abs((facts["target_best_r"] - per_unit(table)["motion"]).median()) < 0.08
     assert best_layer(table) == "motion"
     assert abs(per_unit(table, "null_test")["motion"].median()) < 0.12
     assert "ceiling" not in printed

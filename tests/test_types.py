@@ -67,7 +67,7 @@ def in_every_format(score, config, folder):
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "score.parquet"), table)
     rows = json.loads((folder / "score.json").read_text())[0]["scores"]
     assert len(rows) == len(table) == len(pd.read_csv(folder / "score.csv"))
-    assert set(rows[0]) == set(table.columns)
+    assert set(rows[0]) | {"key", "commit", "options"} == set(table.columns)
     with xr.open_dataset(folder / "score.nc") as opened:
         np.testing.assert_allclose(opened["test"].values.ravel(), table["test"])
     return table
@@ -105,7 +105,7 @@ def test_columns_of_units(stimuli, values, config, tmp_path):
     table = in_every_format(score(record, config), config, tmp_path)
     of_units = table.iloc[:: table["split"].max() + 1]
     for name, (_, expected) in COLUMNS.items():
-        np.testing.assert_array_equal(of_units[name].tolist(), expected, err_msg=name)
+        np.testing.assert_array_equal(of_units[f"target_{name}"].tolist(), expected, err_msg=name)
     # made once, a record stays as it is
     again = replace(record)
     assert again.digest == record.digest
@@ -122,7 +122,7 @@ def test_names_of_columns(stimuli, values, config, tmp_path):
         "a\nb": [1, 2, 3, 4],
     }
     table = in_every_format(score(responses(stimuli, values, columns), config), config, tmp_path)
-    assert {"x_y", "7", "peak (ms)", "a_b", "masked", "target_masked"} <= set(table.columns)
+    assert {f"target_{name}" for name in ("x_y", "7", "peak (ms)", "a_b", "masked")} <= set(table.columns)
     with pytest.raises(BadInput, match=r"the unit table has two columns called 'x_y'; expected names that differ"):
         responses(stimuli, values, {"x/y": [1] * 4, "x_y": [1] * 4})
     with pytest.raises(BadInput, match=r"the unit table has a column without a name"):

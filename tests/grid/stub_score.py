@@ -33,6 +33,7 @@ class StubStore(Store):
                 "digest": f"data of {name}",
                 "stimuli": {"shown": {"digest": f"films of {name}", "ids": ["a", "b"]}},
                 "time_ms": [[0.0, 1000.0], [1000.0, 2000.0]],
+                "notes": {},
             },
             "model": {
                 "digest": f"weights of {name}",
