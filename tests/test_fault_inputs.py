@@ -1,20 +1,24 @@
 """A few of the trials of `make faults` on inputs, each in a fork."""
 
-import random
+import re
+import subprocess
+import sys
 
 import pytest
 
 from benchmarks import fault_inputs
+from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("group", [fault_inputs.displayed, fault_inputs.servers], ids=lambda group: group.__name__)
-def test_every_trial_ends_in_the_right_value_or_one_line(tmp_path, group):
-    ended = {}
-    for number, (name, work, right) in enumerate(group(2, random.Random(1), tmp_path)):
-        folder = tmp_path / str(number) / "inside"
-        folder.mkdir(parents=True)
-        ended[name] = fault_inputs.outcome(lambda w=work, f=folder: w(f), right)
-    assert set(ended.values()) == {"fine"}, ended
+@pytest.mark.parametrize("group", ["displayed", "servers"])
+def test_every_trial_ends_in_the_right_value_or_one_line(group):
+    # in a process of its own: a fork of one with many threads may hang
+    arguments = ["--only", group, "--count", "2", "--seed", "1", "--verbose"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fault_inputs", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.search(r"(\d+) tried", done.stdout)[1]) >= 8
 
 
 def test_each_bad_ending_is_recognized():

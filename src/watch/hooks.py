@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
-from .origin import asks_for_times, called_by_user, is_import_system, is_users, serves_package_search
+from .origin import asks_for_times, called_by_user, is_import_system, is_users, serves_python
 from .readers import READERS, Wrapped
 from .seen import Seen, active, records, unwatched
 
@@ -75,7 +75,7 @@ def _audited(event: str, arguments: tuple) -> None:
 def _opened(seen: Seen, arguments: tuple, frame: FrameType) -> None:
     """Record a file that is opened: path, mode of `open` or None, flags of `os.open`."""
     path, mode, flags = arguments
-    if isinstance(path, int) or serves_package_search(frame):
+    if isinstance(path, int) or serves_python(frame):
         return
     flags = flags or 0
     if isinstance(mode, str):

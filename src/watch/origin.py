@@ -1,5 +1,6 @@
 """Origin of code: a user's own, or that of Python, of installed packages and of this program."""
 
+import linecache
 import os
 import site
 import sys
@@ -53,9 +54,12 @@ def _is_package_search(frame: FrameType) -> bool:
     return "importlib/metadata" in file or "importlib_metadata" in file
 
 
-def serves_package_search(frame: FrameType | None) -> bool:
-    """Return True if a call serves the search for installed packages, which Python repeats or not as it likes."""
-    while frame is not None and not _is_package_search(frame):
+def serves_python(frame: FrameType | None) -> bool:
+    """Return True if a call serves the search for installed packages, or source lines that a warning quotes.
+
+    Python keeps both in memory, so that the same code reads these files or not.
+    """
+    while frame is not None and not (_is_package_search(frame) or frame.f_code.co_filename == linecache.__file__):
         frame = frame.f_back if is_standard(frame.f_code.co_filename) else None
     return frame is not None
 

@@ -1,6 +1,7 @@
 """Every kind of access is seen: a change of what was read is a difference, anything else is none."""
 
 import json
+import linecache
 import mmap
 import os
 import pickle
@@ -255,6 +256,20 @@ def test_size_and_time_count_where_they_are_asked_for(tmp_path, question):
     assert unchanged(inputs)
     os.utime(path, (5, 5))
     assert checked(inputs)[0] == f"the size or the time of {path} changed"
+
+
+def test_a_line_that_a_warning_quotes_is_no_input(tmp_path, recwarn):
+    path = tmp_path / "users.py"
+    path.write_text("import warnings\ndef load():\n    warnings.warn('old')\n")
+    with importable(tmp_path):
+        load = executed(path).load
+    linecache.clearcache()
+
+    def quoted():
+        load()
+        linecache.getline(str(path), 3)
+
+    assert seen_by(quoted)["files"] == {}
 
 
 def test_the_search_for_packages_reads_nothing(tmp_path, monkeypatch):
