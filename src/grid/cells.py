@@ -30,8 +30,9 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """Readable name of the cell."""
-        return " ".join([self.model, "on", " + ".join(self.names), *self.flags])
+        """Readable name of the cell, without the folders of a user's files."""
+        names = " + ".join(map(data.custom.title, self.names))
+        return " ".join([models.title(self.model), "on", names, *self.flags])
 
     def arguments(self) -> list[str]:
         """Return the arguments of the score command."""
