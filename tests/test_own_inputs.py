@@ -74,7 +74,7 @@ def score(tmp_path):
         options = ("--bootstrap", "0", "--splits", "3", *options)
         done = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("net.py:net on rec.py:data")
+        assert done.stdout.startswith("net.py:net on own: ")
         return done.stdout, done.stderr
 
     return run
@@ -131,7 +131,7 @@ def test_what_cannot_be_watched_is_said_and_loaded_again(score, tmp_path):
     printed, _ = score(project)
     again, messages = score(project)
     assert again == printed
-    line = "rec.py:data runs the program true, which cannot be watched: it is loaded on each run"
+    line = "own runs the program true, which cannot be watched: it is loaded on each run"
     assert messages.count(line) == 1
     assert "computing" not in messages
 
