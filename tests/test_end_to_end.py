@@ -95,6 +95,7 @@ def test_a_second_run_computes_nothing_prints_the_same_and_imports_nothing_heavy
         assert not re.search(rf"\| +{package}$", imports, re.M), f"a cached run imports {package}"
 
 
+@pytest.mark.slow
 def test_processes_with_other_hash_seeds_give_identical_scores(cli, tmp_path):
     from tests.conftest import Cli
 

@@ -11,6 +11,7 @@ from .align import Aligned, align, codes, content_codes, regions
 from .cross_validate import Problem, Result, cross_validate_each, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
+from .finite import usual_rows
 from .layer_choice import Rule
 from .protocol import Protocol
 from .splits import item_splits, left_out_blocks, left_out_groups, segment_splits, segments
@@ -56,19 +57,19 @@ def problem(
     rows = aligned.rows
     names = tuple(activations.layers)
     layers = {name: lambda name=name: rows.take(aligned.layer(name)) for name in names}
-    tied = tied_stimuli(responses, protocol)[rows.stimulus]
+    tied, targets = tied_stimuli(responses, protocol)[rows.stimulus], rows.take(aligned.targets)
     if splits is None:
         splits = item_splits(
             len(rows),
             groups=tied,
             layout=protocol.item_layout,
             validate=validate,
-            n_splits=protocol.splits_of(len(rows)),
+            n_splits=protocol.splits_of(usual_rows(targets)),
             seed=protocol.seed,
         )
     made = Problem(
         layers,
-        rows.take(aligned.targets),
+        targets,
         splits,
         blocks=codes(tied)[0],
         block_name="stimuli",

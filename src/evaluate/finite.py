@@ -16,6 +16,14 @@ def finite_rows(values: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def usual_rows(targets: np.ndarray) -> int:
+    """Return the median over targets (n_rows, n_targets) of their finite rows, of those that have any."""
+    step = max(1, BLOCK_VALUES // max(1, targets.shape[1]))
+    parts = [np.isfinite(targets[start : start + step]).sum(axis=0) for start in range(0, len(targets), step)]
+    count = np.sum(parts, axis=0)
+    return int(np.median(count[count > 0])) if count.any() else 0
+
+
 def finite_targets(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the targets with 0 in unusable entries, and a mask of the usable rows (n_rows,).
 

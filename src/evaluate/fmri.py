@@ -13,6 +13,7 @@ from .align import Aligned, align, content_codes, regions
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
+from .finite import usual_rows
 from .layer_choice import Rule
 from .protocol import DELAY_MS, TOLERANCE_MS, Protocol
 from .runs import standardised
@@ -100,7 +101,7 @@ def problem(
     weights = np.concatenate([np.full(len(p.stimulus), part.row_weight) for p, part in zip(pieces, parts, strict=True)])
     targets = np.concatenate([p.targets for p in pieces])
     if splits is None:
-        splits = _splits(tied, time_ms, protocol, weights=weights, validate=validate)
+        splits = _splits(tied, time_ms, protocol, usual_rows(targets), weights=weights, validate=validate)
     names = tuple(parts[0].activations.layers)
     layers = {name: lambda name=name: np.concatenate([p.layer(name) for p in pieces]) for name in names}
     made = Problem(
@@ -138,15 +139,15 @@ def _tied(datasets: Sequence[Responses], protocol: Protocol) -> np.ndarray:
     return content_codes([responses.stimuli for responses in datasets])
 
 
-def _splits(tied: np.ndarray, time_ms: np.ndarray, protocol: Protocol, **options) -> list[Split]:
-    """Return the splits of the protocol of rows with their stimuli and times."""
+def _splits(tied: np.ndarray, time_ms: np.ndarray, protocol: Protocol, n_rows: int, **options) -> list[Split]:
+    """Return the splits of the protocol of rows with their stimuli and times, of which most units have `n_rows`."""
     return segment_splits(
         tied,
         time_ms,
         segment_ms=protocol.segment_ms,
         gap_ms=protocol.gap_ms,
         layout=protocol.layout,
-        n_splits=protocol.splits_of(len(tied)),
+        n_splits=protocol.splits_of(n_rows),
         seed=protocol.seed,
         **options,
     )
@@ -232,4 +233,4 @@ def check(datasets: Sequence[Responses], protocol: Protocol, *, validate: bool =
     offsets = np.cumsum([0] + [len(responses.stimuli) for responses in datasets])
     stimulus = np.concatenate([s + start for (s, _), start in zip(rows, offsets[:-1], strict=True)])
     time_ms = np.concatenate([r.time_ms[time_bin] for r, (_, time_bin) in zip(datasets, rows, strict=True)])
-    _splits(_tied(datasets, protocol)[stimulus], time_ms, protocol, validate=validate)
+    _splits(_tied(datasets, protocol)[stimulus], time_ms, protocol, len(time_ms), validate=validate)

@@ -9,7 +9,7 @@ from .figures import dots, heat, limits, plain, scatter
 from .picture import Picture
 from .relevance import Across, Regression, Study, set_name
 from .rows import Row
-from .scores import StoredScore
+from .surface_maps import vertex_regions
 from .text import count
 
 MIN_SHOWN = 5  # models of a benchmark with figures across models
@@ -155,18 +155,8 @@ def _panel(title: str, values: np.ndarray, vertices: np.ndarray, ends, colours: 
 
 
 def _map(name, title, label, caption, panels, found: Regression, vertices: np.ndarray) -> Picture:
-    spec = {"kind": "surface", "label": label, "region": _regions(found.units.score, vertices), "panels": panels}
+    spec = {"kind": "surface", "label": label, "region": vertex_regions(found.units.score, vertices), "panels": panels}
     return Picture(name, "across", title, f"{caption} Grey: no value.", spec)
-
-
-def _regions(score: StoredScore, vertices: np.ndarray) -> np.ndarray | None:
-    """Return the region of each vertex, (20484,), "" without one; None if the targets have no regions."""
-    if "target_region" not in score.arrays:
-        return None
-    of_target = np.asarray(score.arrays["target_region"]).astype(str)
-    regions = np.full(surface_plot.N_VERTICES, "", dtype=of_target.dtype)
-    regions[vertices] = of_target
-    return regions
 
 
 def _shown_sets(residuals: dict[tuple[str, ...], np.ndarray]) -> dict[str, np.ndarray]:

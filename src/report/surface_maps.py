@@ -22,7 +22,7 @@ def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterat
     placed = [(s, vertices) for s in shown if (vertices := surface_plot.target_vertices(s.arrays)) is not None]
     if not placed:
         return
-    region = _vertex_regions(*placed[0])
+    region = vertex_regions(*placed[0])
     has_ceiling = "ceiling" in placed[0][0].arrays
     grey = f"Layer chosen for each vertex. {_grey(placed[0][0])}"
     outlines = " Lines: borders of regions." if region is not None else ""
@@ -121,7 +121,7 @@ def _grey(score: StoredScore) -> str:
     return f"{text}{f', {n:,} of them unreliable' if n else ''}; the others are grey."
 
 
-def _vertex_regions(score: StoredScore, vertices: np.ndarray) -> np.ndarray | None:
+def vertex_regions(score: StoredScore, vertices: np.ndarray) -> np.ndarray | None:
     """Return the region of each vertex, (20484,), "" without one; None if the targets have no regions."""
     if "target_region" not in score.arrays:
         return None

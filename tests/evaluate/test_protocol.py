@@ -65,6 +65,21 @@ def test_disjoint_sessions_and_silent_units_are_scored_and_counted(stimuli):
     assert score.notes["test parts with fewer than 10 rows"] == 10
 
 
+@pytest.mark.parametrize("missing", ["a tenth", "other sessions"])
+def test_few_stimuli_are_split_by_the_rows_that_a_unit_has(stimuli, missing):
+    """60 images, of which each unit saw 54 or 30: no test part of 10 rows would be left in six splits."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 4))
+    Y = X + 0.1 * rng.standard_normal((60, 4))
+    gone = rng.random((60, 4)) < 0.1
+    if missing == "other sessions":
+        gone = (np.arange(60)[:, None] + np.arange(4)) % 2 == 0
+    data = clips(stimuli("x", [str(i) for i in range(60)]), X, np.where(gone, np.nan, Y))
+    score = electrodes.score(*data, RIDGE, Protocol())
+    assert score.test.shape[2] == {"a tenth": 5, "other sessions": 3}[missing]
+    assert np.nanmean(score.test[0], axis=1).min() > 0.95
+
+
 def test_a_layer_that_is_not_finite_is_left_out_and_named(stimuli):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((100, 5))

@@ -161,7 +161,7 @@ def test_closing_ends_busy_and_waiting_processes():
 
 
 PARENT = """
-import sys, time, numpy as np
+import signal, sys, time, numpy as np
 from src.extraction.workers import Processes
 
 def task(number, new):
@@ -173,6 +173,8 @@ def task(number, new):
         pass
     yield "", None
 
+# a job in the background inherits that it ignores SIGINT
+signal.signal(signal.SIGINT, signal.default_int_handler)
 workers = Processes(task, 2, 2, 1 << 16)
 next(workers.items(lambda: None))
 print(*[process.pid for process in workers._workers], flush=True)

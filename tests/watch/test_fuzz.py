@@ -249,7 +249,13 @@ def surroundings(monkeypatch):
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("part", "changes"), [("data", DATA_CHANGES), ("model", MODEL_CHANGES)], ids=["data", "model"])
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        pytest.param("data", DATA_CHANGES, id="data", marks=pytest.mark.slow),
+        pytest.param("model", MODEL_CHANGES, id="model"),
+    ],
+)
 def test_single_changes(tmp_path, surroundings, part, changes):
     project = Project(make_project(tmp_path / "project"), tmp_path / "home", part, {"input_size": (32, 32)})
     before, _ = project.decide()
