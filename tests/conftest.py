@@ -14,7 +14,18 @@ ROOT = Path(__file__).resolve().parents[1]
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("same")
+RESULTS_HOME = os.environ.get("RESULTCACHING_HOME")
 RENDERERS = [*(ROOT / "src" / "data").rglob("*.py"), *(ROOT / "src" / "fakenet").glob("*.py")]
+
+
+@pytest.fixture(autouse=True)
+def results_home_of_the_session():
+    """Undo what commands export for Brain-Score: a later test of the process would use the scores of an earlier one."""
+    yield
+    if RESULTS_HOME is None:
+        os.environ.pop("RESULTCACHING_HOME", None)
+    else:
+        os.environ["RESULTCACHING_HOME"] = RESULTS_HOME
 
 
 @dataclass(frozen=True)
