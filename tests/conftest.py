@@ -1,4 +1,5 @@
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -19,9 +20,10 @@ RENDERERS = [*(ROOT / "src" / "data").rglob("*.py"), *(ROOT / "src" / "fakenet")
 
 
 @pytest.fixture(autouse=True)
-def results_home_of_the_session():
-    """Undo what commands export for Brain-Score: a later test of the process would use the scores of an earlier one."""
+def state_of_the_session():
+    """Undo what commands set in the process: a later test would use the scores of an earlier one, or log nothing."""
     yield
+    logging.getLogger("src").setLevel(logging.NOTSET)
     if RESULTS_HOME is None:
         os.environ.pop("RESULTCACHING_HOME", None)
     else:

@@ -117,6 +117,9 @@ class Benchmark:
 
     def activation_keys(self) -> dict[tuple[str, str], ActivationKey]:
         """Return the keys of all activations behind the score: {(dataset, "shown" or "fitting"): key}."""
+        if self.run.is_users_model:
+            # an error in a user's network is told before a dataset is loaded and anything is written
+            _ = self.run.model_metadata
         return {
             (name, role): self.run.activation_key(stimuli, self.bins_ms(name), self.partial_bins)
             for name in self.names

@@ -97,6 +97,11 @@ class Run:
             if entry.source != "own":
                 check_input(entry, self.request.input_size, self.request.fps)
 
+    @property
+    def is_users_model(self) -> bool:
+        """True for a model outside the catalogue: of a file of the user's, or of a name of a hub."""
+        return self.objects.model is None and models.resolve(self.request.model).group == "own"
+
     def declaration(self, name: str) -> Dataset:
         """Return the declaration of a dataset of the request; raises BadInput where there is none.
 
@@ -181,7 +186,7 @@ class Run:
             return LoadedModel(self.objects.model, self.objects.model.digest)
         request = self.request
         self.report.say(f"loading {models.title(request.model)}")
-        if models.resolve(request.model).group == "own":
+        if self.is_users_model:
             return self._loaded_own()
         model, files = models.load_watched(request.model, self.device, **request.of_model)
         return LoadedModel(model, model.digest, files)
