@@ -197,6 +197,9 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             "runs",
             "each run is high-passed and z-scored before repetitions are averaged, or their mean afterwards",
         )
+        _add_choice(
+            group, "subjects", "ridge: score each subject of a dataset besides their mean (both), or the mean alone"
+        )
         group.add_argument(
             "--high-pass",
             type=number_or_zero,

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.aggregate import headline_test, normalised, regions, usable_ceiling
+from ..analysis import crossed
 from ..analysis.bootstrap import bootstrap, interval
 from ..analysis.fdr import p_values, q_values, significant
+from ..analysis.paired import subject_factor
 from ..evaluate.layer_choice import PER_TARGET, stored_rule
 from ..utils import nan_mean, nan_median
 
@@ -66,6 +68,29 @@ def facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "interval_one_layer": _interval(arrays, "bootstrap_one_layer"),
         "permutation": _permutation(arrays),
     }
+
+
+def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return the scores of single subjects and their mean with two intervals; None where none is scored.
+
+    "rows": {"subject", "test", "ceiling", "ceiling_kind"}, medians over targets; "score", "films", "people", "weak",
+    "p", "n_subjects": see `analysis.crossed.intervals`; "n_films", "n_clips", "minutes": shown.
+    """
+    if "subjects" not in arrays:
+        return None
+    test, table = np.asarray(arrays["subject_test"], dtype=np.float64), np.asarray(arrays["subject_segments"])
+    scores = nan_mean(nan_median(test, axis=1), axis=1)
+    kinds = np.asarray(arrays["subject_ceiling_kind"]).tolist() if "subject_ceiling_kind" in arrays else None
+    rows = []
+    for k, name in enumerate(np.asarray(arrays["subjects"]).tolist()):
+        row = {"subject": name, "test": float(scores[k])}
+        if kinds is not None:
+            ceiling = float(nan_median(np.asarray(arrays["subject_ceiling"], dtype=np.float64)[k]))
+            row |= {"ceiling": ceiling, "ceiling_kind": kinds[k]}
+        rows.append(row)
+    n_films, n_clips, minutes = np.asarray(arrays["subject_shown"]).tolist()
+    found = crossed.intervals(table, subject_factor(arrays)) if np.isfinite(table).any(axis=0).sum() > 1 else {}
+    return {"rows": rows, "n_films": int(n_films), "n_clips": int(n_clips), "minutes": minutes} | found
 
 
 def region_intervals(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
