@@ -105,19 +105,19 @@ def score(
     )
 
 
-def _people(
-    parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol
-) -> subjects.People | None:
+def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:
     """Return the subjects behind the rows of `problem`; None for fewer than two."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.people))
     if len(names) < 2:
         return None
 
     def targets(subject: int, units: slice | np.ndarray) -> np.ndarray:
-        return np.concatenate([
-            _of_subject(part, of_part, names[subject], units, protocol)
-            for part, of_part in zip(parts, rows, strict=True)
-        ])
+        return np.concatenate(
+            [
+                _of_subject(part, of_part, names[subject], units, protocol)
+                for part, of_part in zip(parts, rows, strict=True)
+            ]
+        )
 
     return subjects.People(names, targets)
 

@@ -9,7 +9,8 @@ SEED = 0
 VALID_SHARE = TEST_SHARE = 0.1
 SEGMENT_MS = 15_000.0
 GAP_MS = 10_000.0
-LAYOUTS = ("tiled", "runs", "scattered")  # of the held-out segments of films
+ONE_FILM = "leave-one-film-out"
+LAYOUTS = ("tiled", "runs", "scattered", ONE_FILM)  # of the held-out segments of films
 ITEM_LAYOUTS = ("tiled", "sampled")  # of the held-out stimuli, where these are the units of a split
 DELAY_MS = 5_000.0  # shift of the features that replaces the haemodynamic response function
 SAMPLED_HRF = "spm-sampled"  # SPM's response sampled once per bin, of the published protocol
@@ -45,9 +46,10 @@ class Protocol:
         fMRI: length of the segments of films that are the units of a split.
     gap_ms : float
         Films: training rows nearer than this to a held-out row are dropped.
-    layout : {"tiled", "runs", "scattered"}
+    layout : {"tiled", "runs", "scattered", "leave-one-film-out"}
         Held-out data: contiguous runs that tile the films, each row tested once; runs at random places; or scattered
-        segments. Stimuli without time series form folds ("tiled") or are sampled.
+        segments; or one whole film a split. Stimuli without time series form folds ("tiled", "leave-one-film-out") or
+        are sampled.
     layer_choice : {"nested", "over splits"}
         Layers are chosen inside the training rows of each split, or by validation scores averaged over splits.
     headline : {"per target", "one layer"}
@@ -103,11 +105,11 @@ class Protocol:
     @property
     def item_layout(self) -> str:
         """Layout of splits whose units are stimuli."""
-        return "tiled" if self.layout == "tiled" else "sampled"
+        return "tiled" if self.layout in ("tiled", ONE_FILM) else "sampled"
 
     def splits_of(self, n_rows: int) -> int:
         """Return the number of splits of a correlation over `n_rows`: tiled test parts have at least 10 rows each."""
-        return self.n_splits if self.layout != "tiled" else min(self.n_splits, max(2, n_rows // LEAST_TEST_ROWS))
+        return self.n_splits if self.item_layout != "tiled" else min(self.n_splits, max(2, n_rows // LEAST_TEST_ROWS))
 
 
 PUBLISHED = Protocol(

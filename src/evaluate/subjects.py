@@ -235,7 +235,8 @@ class _Adding:
 
     def pseudo_values(self) -> np.ndarray:
         """Return the pseudo-values of the subjects' scores: (n_subjects, n_blocks)."""
-        of_splits = nan_median(self.test.astype(np.float64), axis=1)
+        # one subject at a time: no float64 copy of all of them
+        of_splits = np.stack([nan_median(one.astype(np.float64), axis=0) for one in self.test])
         scores = nan_mean(of_splits, axis=1)
         share = self.tested / np.maximum(self.tested.sum(axis=2, keepdims=True), 1e-300)
         influence = self.influence / np.maximum(self.n_middle, 1)[:, :, None]
@@ -252,12 +253,15 @@ def _correlate(
 
     predicted, truth: (n_targets, n_rows); share: (n_rows,) of sum 1; middle: mask of the targets in the sum.
     """
-    raw = [(x * x) @ share for x in (predicted, truth)]
-    x, y = (part - (part @ share)[:, None] for part in (predicted, truth))
-    xx, yy, xy = x * x, y * y, x * y
+    means = [values @ share for values in (predicted, truth)]
+    x, y = (values - mean[:, None] for values, mean in zip((predicted, truth), means, strict=True))
+    xy = x * y
+    xx, yy = x.square_(), y.square_()
     of_x, of_y = xx @ share, yy @ share
     r = (xy @ share) / (of_x * of_y).sqrt()
-    usable = (of_x > CONSTANT * raw[0]) & (of_y > CONSTANT * raw[1]) & torch.isfinite(r)
+    usable = torch.isfinite(r)
+    for variance, mean in zip((of_x, of_y), means, strict=True):
+        usable &= variance > CONSTANT * (variance + mean**2)
     inside = usable & torch.as_tensor(middle, device=r.device)
     of = lambda values: torch.where(inside, values, torch.zeros_like(values))  # noqa: E731
     rows = of(1 / (of_x * of_y).sqrt()) @ xy - 0.5 * (of(r / of_x) @ xx + of(r / of_y) @ yy)

@@ -171,7 +171,8 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         _add_choice(
             group,
             "layout",
-            "held-out data: contiguous runs that tile the films, runs at random places, or scattered segments",
+            "held-out data: contiguous runs that tile the films, runs at random places, scattered segments, or one "
+            "film a split",
             "--split",
         )
         _add_choice(

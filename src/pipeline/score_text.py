@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..evaluate.protocol import ONE_FILM
 from ..tables import aligned
 from ..utils import counted
 from .request import changed_options, option_text
@@ -196,7 +197,7 @@ def _notes(facts: Facts) -> list[str]:
     if facts["undefined"]:
         lines.append(f"{facts['undefined']} targets have no score: constant, never recorded or recorded too briefly")
     asked = facts["options"]["splits"]
-    if facts["splits"] < asked:
+    if facts["splits"] < asked and facts["options"].get("layout") != ONE_FILM:
         lines.append(f"{facts['splits']} splits instead of {asked}: a test part has at least 10 rows and one segment")
     lines += _penalty_warning(facts["notes"])
     for name, notes in (facts.get("data") or {}).items():

@@ -78,8 +78,9 @@ def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     """
     if "subjects" not in arrays:
         return None
-    test, table = np.asarray(arrays["subject_test"], dtype=np.float64), np.asarray(arrays["subject_segments"])
-    scores = nan_mean(nan_median(test, axis=1), axis=1)
+    table = np.asarray(arrays["subject_segments"])
+    of_splits = [nan_median(one.astype(np.float64), axis=0) for one in np.asarray(arrays["subject_test"])]
+    scores = nan_mean(np.stack(of_splits), axis=1)
     kinds = np.asarray(arrays["subject_ceiling_kind"]).tolist() if "subject_ceiling_kind" in arrays else None
     rows = []
     for k, name in enumerate(np.asarray(arrays["subjects"]).tolist()):

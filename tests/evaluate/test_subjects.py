@@ -18,7 +18,9 @@ from src.records import Activations, Responses, Stimuli
 N, UNITS, PEOPLE = 240, 12, 4
 RNG = np.random.default_rng(3)
 X = {name: RNG.standard_normal((N, 8)).astype(np.float32) for name in ("a", "b")}
-SIGNAL = np.where(np.arange(UNITS) < 6, X["a"] @ RNG.standard_normal((8, UNITS)), X["b"] @ RNG.standard_normal((8, UNITS)))
+SIGNAL = np.where(
+    np.arange(UNITS) < 6, X["a"] @ RNG.standard_normal((8, UNITS)), X["b"] @ RNG.standard_normal((8, UNITS))
+)
 Y = (SIGNAL + 2 * RNG.standard_normal((PEOPLE, N, UNITS))).astype(np.float32)
 TIME_MS = 1000.0 * np.arange(N)[:, None] + [0, 1000.0]
 FILM = np.repeat([0, 1], N // 2)
