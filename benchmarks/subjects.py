@@ -5,8 +5,8 @@
 Two models with different features predict six units of 20 people who watch three films (300, 240 and 180 s). The
 features enter each person's responses with weights 1 + d and 1 - d: d is the sum of an effect of the person (deviation
 0.35) and of an effect of each segment of 15 s (deviation 0.35), both new in each world. Noise is shared by all people
-in part. The models are equal in the population of people and films, and differ for these people. Pseudo-values
-are those of `evaluate.subjects`, vectorised over people; the first 5 and 10 people of a world are scored by themselves too.
+in part. The models are equal in the population of people and films, and differ for these people. Pseudo-values are
+those of `evaluate.subjects`, vectorised over people; the first 5 and 10 people of a world are scored too.
 
 Printed: share of worlds with p < .05 for the difference of the equal models, by segments alone (new films, these
 people) and by people and segments (new films, new people); coverage of the two 95 % intervals of a model's score, the

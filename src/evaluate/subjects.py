@@ -222,7 +222,7 @@ class _Adding:
         """Add r, and the influence of each block, of one split."""
         # large weights are float64
         predicted = (y.to(fit.weights.dtype) @ fit.weights.T).to(y.dtype)
-        truth = y[:, torch.as_tensor(fit.test, device=y.device)]
+        truth = _rows(y, fit.test)
         share = torch.as_tensor(self.weights[fit.test] / self.weights[fit.test].sum(), device=y.device).to(y.dtype)
         r, of_rows, n_middle = _correlate(predicted, truth, share, self.middle[columns, k])
         self.test[subject, columns, k] = r
@@ -244,6 +244,14 @@ class _Adding:
         seen = (self.tested > 0).any(axis=1)
         total = nan_mean(np.where(np.isfinite(of_splits)[:, :, None], influence, np.nan), axis=1)
         return np.where(seen, scores[:, None] + seen.sum(axis=1, keepdims=True) * total, np.nan)
+
+
+def _rows(values: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+    """Return some of the rows (last axis) of values; contiguous ones are no copy."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first == len(rows) - 1 and (np.diff(rows) == 1).all():
+        return values[:, first : last + 1]
+    return values[:, torch.as_tensor(rows, device=values.device)]
 
 
 def _correlate(

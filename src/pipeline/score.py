@@ -105,7 +105,8 @@ class Score:
             Columns: benchmark, model, datasets, metric, layer; the columns of the target table with the prefix
             `target_`; split, valid, test; null_valid and null_test (null control); chosen, whether the headline counts
             the row; ceiling, reliability, masked; low, high (95 % interval), p and q of the target in these rows, NaN
-            elsewhere, and so subject_NAME, the test score of each single subject; key, commit, and options as JSON. See docs/outputs.md.
+            elsewhere, and so subject_NAME, the test score of each single subject; key, commit, and options as JSON.
+            See docs/outputs.md.
         """
         import pandas as pd
 
@@ -146,9 +147,9 @@ class Score:
         -------
         xarray.Dataset
             `valid` and `test` (layer, target, split). Coordinates: layer, target (identifier of the target), split,
-            draw, region, subject, classes shown and answer; of the dimension target also the columns of the target table with
-            the prefix `target_`, `ceiling`, `reliability`, ... Attributes: key, commit, options and facts, as JSON.
-            See docs/outputs.md.
+            draw, region, subject, classes shown and answer; of the dimension target also the columns of the target
+            table with the prefix `target_`, `ceiling`, `reliability`, ... Attributes: key, commit, options and facts, as
+            JSON. See docs/outputs.md.
         """
         import xarray as xr
 

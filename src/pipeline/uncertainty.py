@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.aggregate import headline_test, normalised, regions, usable_ceiling
 from ..analysis import crossed
+from ..analysis.aggregate import headline_test, normalised, regions, usable_ceiling
 from ..analysis.bootstrap import bootstrap, interval
 from ..analysis.fdr import p_values, q_values, significant
 from ..analysis.paired import subject_factor
