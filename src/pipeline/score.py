@@ -148,7 +148,7 @@ class Score:
         xarray.Dataset
             `valid` and `test` (layer, target, split). Coordinates: layer, target (identifier of the target), split,
             draw, region, subject, classes shown and answer; of the dimension target also the columns of the target
-            table with the prefix `target_`, `ceiling`, `reliability`, ... Attributes: key, commit, options and facts (JSON).
+            table with the prefix `target_`, `ceiling`, ... Attributes: key, commit, options and facts, as JSON.
             See docs/outputs.md.
         """
         import xarray as xr
