@@ -44,6 +44,14 @@ def test_few_people_and_ceilings_by_others_are_said():
     assert "inter-subject ceiling: r of a subject with the mean of the others, which a model may exceed" in text
 
 
+def test_scores_that_are_undefined_are_counted():
+    score = score_of(7)
+    assert "undefined" not in score_text(score.facts)
+    score.arrays["subject_test"][2, :4] = np.nan
+    facts = score.facts | summarise(score.arrays, {})
+    assert "4 of 42 scores of single subjects are undefined" in score_text(facts)
+
+
 def test_many_people_have_no_row_each():
     text = score_text(score_of(20).facts)
     assert "20 people, 2 films" in text

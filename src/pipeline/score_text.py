@@ -170,6 +170,8 @@ def _subject_notes(facts: Facts) -> list[str]:
     ends += [f"new films, new people {_interval(*people['people'])}"] if people["people"] else []
     ends[-1:] = [f"{ends[-1]} (p {people['p']:.3g})"] if people["people"] and people["p"] is not None else ends[-1:]
     lines += [f"95 % of this mean: {'; '.join(ends)}"] if ends else []
+    if people["undefined"]:
+        lines.append(f"{people['undefined']} of {n * facts['targets']} scores of single subjects are undefined")
     if any(row.get("ceiling_kind") == "inter-subject" for row in people["rows"]):
         lines.append("inter-subject ceiling: r of a subject with the mean of the others, which a model may exceed")
     if people["weak"]:

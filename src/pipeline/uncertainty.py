@@ -74,7 +74,8 @@ def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     """Return the scores of single subjects and their mean with two intervals; None where none is scored.
 
     "rows": {"subject", "test", "ceiling", "ceiling_kind"}, medians over targets; "score", "films", "people", "weak",
-    "p", "n_subjects": see `analysis.crossed.intervals`; "n_films", "n_clips", "minutes": shown.
+    "p", "n_subjects": see `analysis.crossed.intervals`; "undefined": number of targets without a score, over all subjects; "n_films",
+    "n_clips", "minutes": shown.
     """
     if "subjects" not in arrays:
         return None
@@ -89,9 +90,16 @@ def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
             ceiling = float(nan_median(np.asarray(arrays["subject_ceiling"], dtype=np.float64)[k]))
             row |= {"ceiling": ceiling, "ceiling_kind": kinds[k]}
         rows.append(row)
+    undefined = int(np.isnan(np.asarray(arrays["subject_test"])).all(axis=2).sum())
     n_films, n_clips, minutes = np.asarray(arrays["subject_shown"]).tolist()
     found = crossed.intervals(table, subject_factor(arrays)) if np.isfinite(table).any(axis=0).sum() > 1 else {}
-    return {"rows": rows, "n_films": int(n_films), "n_clips": int(n_clips), "minutes": minutes} | found
+    return {
+        "rows": rows,
+        "undefined": undefined,
+        "n_films": int(n_films),
+        "n_clips": int(n_clips),
+        "minutes": minutes,
+    } | found
 
 
 def region_intervals(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
