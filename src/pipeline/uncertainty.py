@@ -74,8 +74,8 @@ def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     """Return the scores of single subjects and their mean with two intervals; None where none is scored.
 
     "rows": {"subject", "test", "ceiling", "ceiling_kind"}, medians over targets; "score", "films", "people", "weak",
-    "p", "n_subjects": see `analysis.crossed.intervals`; "undefined": number of targets without a score, over all subjects; "n_films",
-    "n_clips", "minutes": shown.
+    "p", "n_subjects": see `analysis.crossed.intervals`; "undefined": number of targets without a score,
+    over all subjects; "n_films", "n_clips", "minutes": shown.
     """
     if "subjects" not in arrays:
         return None
