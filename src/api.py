@@ -115,7 +115,9 @@ def compare(first: Score, second: Score) -> dict[str, Any]:
     dict
         "difference" of the test scores, first minus second; "low", "high" its 95 % interval and "p" two-sided, from
         the bootstrap samples, None where a score has none; "paired"; "targets_difference", "targets_p" and
-        "targets_q" (n_targets,), see `analysis.paired.compare`.
+        "targets_q" (n_targets,), see `analysis.paired.compare`; "subjects", the comparison over people and segments of
+        film for new films with these people and for new films with new people, see `analysis.crossed.compare`, None
+        where single subjects were not scored.
 
     Raises
     ------

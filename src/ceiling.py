@@ -1,6 +1,6 @@
 """Noise ceiling: split-half reliability of the recordings, one value per unit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Literal
@@ -330,10 +330,15 @@ def repetition_mean(values: np.ndarray) -> np.ndarray:
     >>> repetition_mean(np.array([1.0, 3.0, np.nan]).reshape(1, 3, 1, 1)).ravel()
     array([2.])
     """
-    recorded = np.isfinite(values)
-    count = recorded.sum(axis=1)
-    total = np.where(recorded, values, 0).sum(axis=1, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    shape = (values.shape[0], *values.shape[2:])
+    total, count = np.zeros(shape), np.zeros(shape, dtype=np.int32)
+    # one repetition at a time: no copy of all of them
+    for repetition in range(values.shape[1]):
+        one = values[:, repetition]
+        recorded = np.isfinite(one)
+        np.add(total, one, out=total, where=recorded)
+        count += recorded
+    return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
 
 
 def _correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -467,6 +472,58 @@ def window_split_half(
         length,
         nan_mean(r, axis=0),
     )
+
+
+def inter_subject(
+    targets: Callable[[slice], np.ndarray],
+    n_units: int,
+    windows: Sequence[np.ndarray],
+    *,
+    weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlate each subject with the mean of the others within each test window, as a score does.
+
+    A lower bound of the ceiling of a subject: the mean of the others is noisy, and people differ.
+
+    Parameters
+    ----------
+    targets : function
+        From units to responses (n_subjects, n_rows, n_units of the slice), NaN = not recorded.
+    n_units : int
+        Number of all units.
+    windows : sequence of int arrays
+        Test rows of each split.
+    weights : array of shape (n_rows,), optional
+        Row weights of the score.
+
+    Returns
+    -------
+    r, error : arrays of shape (n_subjects, n_units)
+        Mean over the windows, and its standard error; NaN where no other subject was recorded.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> values = rng.standard_normal((1, 3000, 1)) + rng.standard_normal((4, 3000, 1))  # r = 1 / sqrt(2 (1 + 1 / 3))
+    >>> r, _ = inter_subject(lambda units: values[..., units], 1, np.split(np.arange(3000), 10))
+    >>> r.shape, np.abs(r - 0.61).max() < 0.03
+    ((4, 1), True)
+    """
+    first = targets(slice(0, 1))
+    share = np.ones(first.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+    chunk = int(np.clip(_CHUNK_VALUES // first.size, 1, _CHUNK))
+    found = []
+    for start in range(0, n_units, chunk):
+        values = targets(slice(start, start + chunk)).transpose(1, 0, 2)
+        recorded = np.isfinite(values)
+        known = np.where(recorded, values, 0)
+        total = known.sum(axis=1, keepdims=True, dtype=np.float64)
+        n_others = recorded.sum(axis=1, keepdims=True) - recorded
+        others = np.where(n_others > 0, (total - known) / np.maximum(n_others, 1), np.nan).astype(np.float32)
+        found.append([_weighted_r(values[window], others[window], share[window]) for window in windows])
+    r = np.concatenate([np.stack(of_chunk) for of_chunk in found], axis=-1)
+    mean, n_windows = nan_mean(r, axis=0), np.isfinite(r).sum(axis=0)
+    return mean, np.sqrt(nan_mean((r - mean) ** 2, axis=0) / np.where(n_windows > 1, n_windows - 1, np.nan))
 
 
 def _subject_of(subjects: Sequence[str]) -> np.ndarray:

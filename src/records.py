@@ -236,7 +236,8 @@ class Responses:
         _check(self.values.shape == shape, f"{name}: responses of shape {self.values.shape}; expected {shape}")
         _check_bins(name, self.time_ms)
         self._set_units(name, shape[3])
-        empty = np.isnan(self.values).all(axis=(0, 1, 2))
+        # one repetition at a time: no mask of all of them
+        empty = np.all([np.isnan(self.values[:, k]).all(axis=(0, 1)) for k in range(shape[1])], axis=0)
         units = first_names(np.asarray(self.units["unit_id"])[empty])
         _check(
             not empty.any(), f"{name}: {empty.sum()} units were never recorded ({units}); remove them from the dataset"

@@ -47,6 +47,10 @@ def score():
     arrays |= {"bootstrap_regions": rng.uniform(0.3, 0.6, (2, 50)), "resampled": np.array(["segments", "0"])}
     arrays |= {"null": rng.normal(0, 0.1, 20), "classes": np.array(["dog", "cat"])}
     arrays |= {"confusion_human": np.eye(2), "confusion_model": np.stack([np.eye(2)] * 2)}
+    arrays |= {"subjects": np.array(["p", "q"]), "subject_test": rng.uniform(0.1, 0.3, (2, 6, 3))}
+    arrays |= {"subject_segments": rng.uniform(0.1, 0.3, (2, 8)), "subject_shown": np.array([2, 0, 4.0])}
+    arrays |= {"subject_ceiling": np.full((2, 6), 0.5), "subject_ceiling_error": np.full((2, 6), 0.1)}
+    arrays |= {"subject_ceiling_kind": np.array(["split-half", "inter-subject"]), "widening": np.array(1.4)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
     facts |= {"options": {"protocol": "default 2", "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
@@ -55,7 +59,7 @@ def score():
 def without_own_columns(columns):
     """The columns with those of the target table as one."""
     named = ["target_*" if name.startswith("target_") and name != "target_id" else name for name in columns]
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys("subject_*" if name in ("subject_p", "subject_q") else name for name in named))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

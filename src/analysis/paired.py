@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..utils import BadInput, nan_mean
+from . import crossed
 from .aggregate import aggregate, headline_test
-from .bootstrap import interval
+from .bootstrap import interval, training_factor
 from .fdr import q_values
 
 
@@ -32,7 +33,9 @@ def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[st
         bootstrap draws, None if a score has none. "paired": whether the bootstrap samples are the same; otherwise the
         scores count as independent. "targets_difference": (n_targets,) of the split-mean test scores.
         "targets_p", "targets_q": (n_targets,), corrected resampled t test over splits and its q values; None unless
-        paired, with at least three splits.
+        paired, with at least three splits. "subjects": comparison over subjects and segments, see `crossed.compare`;
+        None unless both score the same subjects on the same rows ("subjects", "subject_segments", "subject_rows",
+        "widening" of the arrays).
 
     Raises
     ------
@@ -63,7 +66,24 @@ def compare(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[st
     found["targets_difference"] = nan_mean(test_a - test_b, axis=1)
     found["targets_p"] = _over_splits(test_a - test_b, a) if paired and test_a.shape[1] > 2 else None
     found["targets_q"] = None if found["targets_p"] is None else q_values(found["targets_p"])
+    found["subjects"] = over_subjects(a, b)
     return found
+
+
+def over_subjects(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return the comparison over subjects and segments of two stored scores, None unless they have the same ones."""
+    if not all("subject_segments" in arrays for arrays in (a, b)):
+        return None
+    if not all(np.array_equal(a[name], b[name]) for name in ("subjects", "subject_rows")):
+        return None
+    tables = [np.asarray(arrays["subject_segments"], dtype=np.float64) for arrays in (a, b)]
+    return crossed.compare(*tables, (subject_factor(a), subject_factor(b)))
+
+
+def subject_factor(arrays: Mapping[str, np.ndarray]) -> float:
+    """Return the factor on the error over films of a stored score of single subjects, see `crossed.errors`."""
+    score = float(nan_mean(np.asarray(arrays["subject_segments"], dtype=np.float64)))
+    return float(training_factor(score, float(arrays["widening"])))
 
 
 def _same_samples(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> tuple[bool, bool]:

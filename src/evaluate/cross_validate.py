@@ -11,7 +11,7 @@ import numpy as np
 
 from ..utils import BadInput, first_names, granted_cores, unknown_name
 from .bootstrap_statistics import AllLayers, BlockSums, ChosenLayers, Resampling, identity, join, widening
-from .decoders.base import Decoder, LeftOut, Refit, Session, Split
+from .decoders.base import Decoder, LeftOut, OtherFit, Refit, Session, Split
 from .finite import Pattern, finite_rows, patterns
 from .layer_choice import Rule
 from .metrics import METRICS
@@ -56,6 +56,8 @@ class Problem:
     shifted : bool array of shape (n_rows,), optional
         True: a permutation shifts the row circularly in time within its stimulus; False: it shuffles the row's stimulus
         among others with equally many rows.
+    other : array of shape (n_rows, n), optional
+        Finite targets besides, e.g. of single subjects: the weights of fits to them are kept, see `Result.other`.
     """
 
     layers: Layers
@@ -67,6 +69,7 @@ class Problem:
     left_out: Sequence[LeftOut] | None = None
     stimulus: np.ndarray | None = None
     shifted: np.ndarray | None = None
+    other: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,9 @@ class Result:
         Input of a bootstrap; None for a problem without blocks.
     grid : tuple of float
         Penalties that the decoder chose from.
+    other : mapping of (int, int) to OtherFit
+        {(layer, split): fit to the problem's other targets}, with one penalty for all of them; empty without such
+        targets, for another decoder than ridge regression, and where no target is recorded in all rows.
     """
 
     valid: np.ndarray
@@ -106,6 +112,7 @@ class Result:
     left_out_layers: tuple[str, ...] = ()
     n_short: int = 0
     test_to_train: float = np.nan
+    other: Mapping[tuple[int, int], OtherFit] = field(default_factory=dict)
 
     @property
     def extra(self) -> dict[str, np.ndarray]:
@@ -310,7 +317,8 @@ class _Fit:
         """Return the fit of a pattern; nested: the decoder predicts training rows too, if it can."""
         if getattr(decoder, "leaves_out", False):
             splits = [split.restricted(pattern.rows) for split in problem.splits]
-            session = decoder.session(pattern.targets, weights, splits, problem.left_out, nested)
+            other = {"other": problem.other} if problem.other is not None and pattern.rows.all() else {}
+            session = decoder.session(pattern.targets, weights, splits, problem.left_out, nested, **other)
         elif hasattr(decoder, "session"):
             session = decoder.session(pattern.targets, weights, problem.splits)
         else:
@@ -342,7 +350,7 @@ def _score_problem(
     scoring = _Scoring(METRICS[metric], weights, sums, least)
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
     valid, test, short = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape[1:], dtype=bool)
-    alphas, dropped, total = {}, {}, shape[0] * shape[2]
+    alphas, dropped, other, total = {}, {}, {}, shape[0] * shape[2]
     unused = ~np.any([fit.pattern.rows for fit in fits], axis=0)
     dropped_rows = unused
     left_out_layers = []
@@ -361,10 +369,12 @@ def _score_problem(
             groups = [trained[start : start + size] for start in range(0, len(trained), size)]
             tasks = [lambda g=g, f=fit, x=features, s=splits: scoring(f, x, s, g) for g in groups]
             for group, scores in zip(groups, run(tasks), strict=True):
-                for k, columns, on_valid, on_test, alpha, few, batch in scores:
+                for k, columns, on_valid, on_test, alpha, few, batch, of_other in scores:
                     valid[i, columns, k], test[i, columns, k], short[columns, k] = on_valid, on_test, few
                     alphas.setdefault((i, k), []).append((columns, alpha))
                     batches[k].append(batch)
+                    if of_other is not None:
+                        other[i, k] = OtherFit.of(of_other, splits[k], len(targets))
                 if progress:
                     done = i * shape[2] + (part * shape[2] + group[-1] + 1) / len(fits)
                     progress(done, total, f"{name}, split {group[-1] + 1} of {shape[2]}")
@@ -383,6 +393,7 @@ def _score_problem(
         tuple(left_out_layers),
         int(short.sum()),
         float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
+        other,
     )
 
 
@@ -406,7 +417,7 @@ class _Scoring:
     least: int
 
     def __call__(self, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
-        """Return (split, columns, valid, test, alpha, too few test rows, block sums) of each split and batch."""
+        """Return (split, columns, valid, test, alpha, too few test rows, block sums, other) per split and batch."""
         scores = []
         for prediction in fit.session.predict(features, [splits[k] for k in group]):
             k, local = group[prediction.split], prediction.columns
@@ -424,7 +435,7 @@ class _Scoring:
             if self.sums is not None:
                 some = slice(0, 0) if few else slice(None)
                 batch = self.sums.batch(k, split.test[some], columns, of_test[some], truth[some])
-            scores.append((k, columns, on_valid, on_test, prediction.alpha, few, batch))
+            scores.append((k, columns, on_valid, on_test, prediction.alpha, few, batch, prediction.other))
         return scores
 
     def _score(self, predicted, truth, rows: np.ndarray) -> np.ndarray:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..ceiling import Recording
+from ..ceiling import Recording, inter_subject, repetition_mean, window_split_half
 from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput
-from . import hrf
+from . import hrf, subjects
 from .align import Aligned, align, content_codes, regions
+from .bootstrap_statistics import identity, widening
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
@@ -25,13 +26,20 @@ class Part:
     """One dataset of a joint regression.
 
     responses: as `prepared` returns them; lag: True if the responses follow the stimulus by a haemodynamic response
-    (films), False for one beta per clip; row_weight: number of bins of a film that one row counts as.
+    (films), False for one beta per clip; row_weight: number of bins of a film that one row counts as; subjects: names
+    of the subjects of all repetitions among those of all datasets, by default those of the responses.
     """
 
     activations: Activations
     responses: Responses
     lag: bool = True
     row_weight: float = 1.0
+    subjects: tuple[str, ...] | None = None
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Subject of each repetition."""
+        return self.responses.subjects if self.subjects is None else self.subjects
 
 
 def prepared(responses: Responses, protocol: Protocol, lag: bool, high_passed: bool = False) -> Responses:
@@ -52,27 +60,40 @@ def score(
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
+    each_subject: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Evaluation:
     """Return validation and test r of every layer, target and split; the datasets must pass `check`.
 
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
-    over segments.
+    over segments. each_subject: score each of several subjects besides their mean, see `subject_arrays`; for ridge
+    regression.
     """
-    made, notes = problem(parts, protocol, splits=splits, validate=not getattr(decoder, "leaves_out", False))
+    pieces = [_PartRows.of(part, protocol) for part in parts]
+    made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
+    blocks, people = made.blocks, _people(parts, pieces, protocol) if each_subject else None
+    if people is not None:
+        other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
+        made = replace(made, other=other if other.shape[1] else None)
     made = made if resample else replace(made, blocks=None)
-    units = parts[0].responses.units
+    units, rule = parts[0].responses.units, Rule(protocol.nested, protocol.headline)
     result = cross_validate_problem(
         made,
         decoder,
         "pearson",
         groups=regions(units),
-        rule=Rule(protocol.nested, protocol.headline),
+        rule=rule,
         missing=protocol.missing,
         jobs=jobs,
         progress=progress,
     )
+    extra = dict(result.extra)
+    if people is not None:
+        layers = rule.layers(result.valid)
+        scores = {"valid": result.valid, "test": result.test}
+        found = subjects.score(made, decoder, people, result.other, layers, rule.test(scores), blocks, progress)
+        extra |= subject_arrays(found, people, made, blocks, parts)
     return Evaluation(
         tuple(made.layers),
         {"target_id": units["unit_id"], **units},
@@ -81,8 +102,66 @@ def score(
         "pearson",
         notes={**notes, **result.notes},
         resampling=result.resampling,
-        extra=result.extra,
+        extra=extra,
     )
+
+
+def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:
+    """Return the subjects behind the rows of `problem`; None for fewer than two."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.people))
+    if len(names) < 2:
+        return None
+
+    def targets(subject: int, units: slice | np.ndarray) -> np.ndarray:
+        return np.concatenate(
+            [
+                _of_subject(part, of_part, names[subject], units, protocol)
+                for part, of_part in zip(parts, rows, strict=True)
+            ]
+        )
+
+    return subjects.People(names, targets)
+
+
+def _of_subject(part: Part, rows: "_PartRows", name: str, units: slice | np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Return a subject's mean over repetitions in the rows of one dataset: (n_rows, n_units), NaN = not recorded."""
+    own = [k for k, subject in enumerate(part.people) if subject == name]
+    values = part.responses.values[..., units]
+    if not own:
+        return np.full((len(rows.stimulus), values.shape[-1]), np.nan, dtype=np.float32)
+    if len(own) == 1:
+        found = values[rows.stimulus, own[0], rows.bin].astype(np.float32)
+    else:
+        found = repetition_mean(values[:, own])[rows.stimulus, rows.bin].astype(np.float32)
+    if protocol.runs == "averaged":
+        recorded = np.isfinite(found).any(axis=0)
+        found[:, recorded] = zscore(found[:, recorded])
+    return found
+
+
+def subject_arrays(
+    found: subjects.SubjectScores, people: subjects.People, made: Problem, blocks: np.ndarray, parts: Sequence[Part]
+) -> dict[str, np.ndarray]:
+    """Return the scores of subjects as arrays to store.
+
+    subjects: (n_subjects,) names; subject_test: (n_subjects, n_targets, n_splits) and subject_segments: (n_subjects,
+    n_segments), see `subjects.SubjectScores`; subject_rows: identity of segments and test rows, equal for paired
+    scores; subject_shown: number of films, of clips, and minutes; widening: see `bootstrap_statistics.widening`.
+    """
+    weights = np.ones(len(blocks)) if made.weights is None else made.weights
+    edges = np.cumsum([0] + [len(part.responses.stimuli) for part in parts])
+    of_part = np.searchsorted(edges, made.stimulus, side="right") - 1
+    lag = np.array([part.lag for part in parts])[of_part]
+    shown = [len(np.unique(made.stimulus[of_kind])) for of_kind in (lag, ~lag)]
+    width_ms = np.array([np.ptp(part.responses.time_ms[0]) for part in parts])
+    return {
+        "subjects": np.array(people.names),
+        "subject_test": found.test,
+        "subject_segments": found.segments,
+        "subject_rows": np.array(identity(blocks, made.splits)),
+        "subject_shown": np.array([*shown, width_ms[of_part].sum() / 60_000]),
+        "widening": np.array(widening(made.splits, weights)),
+    }
 
 
 def problem(
@@ -93,7 +172,18 @@ def problem(
     A bootstrap resamples segments; a permutation shifts films circularly in time and shuffles clips. validate: tiled
     splits have validation rows.
     """
-    pieces = [_PartRows.of(part, protocol) for part in parts]
+    return _joined(parts, [_PartRows.of(part, protocol) for part in parts], protocol, splits, validate=validate)
+
+
+def _joined(
+    parts: Sequence[Part],
+    pieces: Sequence["_PartRows"],
+    protocol: Protocol,
+    splits: Sequence[Split] | None,
+    *,
+    validate: bool,
+) -> tuple[Problem, dict[str, float]]:
+    """Return `problem` from the rows of each dataset."""
     offsets = np.cumsum([0] + [len(part.responses.stimuli) for part in parts])
     stimulus = np.concatenate([p.stimulus + start for p, start in zip(pieces, offsets[:-1], strict=True)])
     tied = _tied([part.responses for part in parts], protocol)[stimulus]
@@ -121,6 +211,52 @@ def problem(
         "training share": float(np.mean([weights[s.train].sum() for s in splits]) / weights.sum()),
     }
     return made, notes
+
+
+def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: bool = False) -> dict[str, np.ndarray]:
+    """Return a noise ceiling of each subject over the test rows of the splits, as arrays to store.
+
+    subject_ceiling, subject_ceiling_error: (n_subjects, n_targets), NaN = undefined; subject_ceiling_kind:
+    (n_subjects,), "split-half" (square root of the reliability of the subject's own mean) where the subject has
+    repetitions in at least half of the rows, else "inter-subject" (r with the mean of the others). Empty for fewer
+    than two subjects.
+    """
+    pieces = [_PartRows.of(part, protocol) for part in parts]
+    people = _people(parts, pieces, protocol)
+    if people is None:
+        return {}
+    made, _ = _joined(parts, pieces, protocol, None, validate=validate)
+    windows = [split.test for split in made.splits]
+
+    def targets(units: slice) -> np.ndarray:
+        return np.stack([people.targets(subject, units) for subject in range(len(people))])
+
+    found, error = inter_subject(targets, made.targets.shape[1], windows, weights=made.weights)
+    kind = np.full(len(people), "inter-subject")
+    for k, name in enumerate(people.names):
+        own = [_own_recording(part, rows, name) for part, rows in zip(parts, pieces, strict=True)]
+        if sum(_repeated(one) for one in own) >= len(made.stimulus) / 2:
+            ceiling = window_split_half(own, windows, weights=made.weights, seed=protocol.seed)
+            found[k], error[k], kind[k] = ceiling.best_r, ceiling.best_r_error, "split-half"
+    return {
+        "subject_ceiling": found.astype(np.float32),
+        "subject_ceiling_error": error.astype(np.float32),
+        "subject_ceiling_kind": kind,
+    }
+
+
+def _own_recording(part: Part, rows: "_PartRows", name: str) -> Recording:
+    """Return the runs of one subject; none of another dataset's subject."""
+    own = [k for k, subject in enumerate(part.people) if subject == name]
+    return Recording(part.responses.values[:, own], [name] * len(own), rows.stimulus, rows.bin)
+
+
+def _repeated(recording: Recording) -> int:
+    """Return the number of rows with two repetitions."""
+    if len(recording.subjects) < 2:
+        return 0
+    present = np.stack([np.isfinite(recording.values[:, k]).any(axis=2) for k in range(len(recording.subjects))])
+    return int((present[:, recording.stimulus, recording.time_bin].sum(axis=0) > 1).sum())
 
 
 def recordings(parts: Sequence[Part], protocol: Protocol) -> list[Recording]:

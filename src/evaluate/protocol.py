@@ -9,7 +9,8 @@ SEED = 0
 VALID_SHARE = TEST_SHARE = 0.1
 SEGMENT_MS = 15_000.0
 GAP_MS = 10_000.0
-LAYOUTS = ("tiled", "runs", "scattered")  # of the held-out segments of films
+ONE_FILM = "leave-one-film-out"
+LAYOUTS = ("tiled", "runs", "scattered", ONE_FILM)  # of the held-out segments of films
 ITEM_LAYOUTS = ("tiled", "sampled")  # of the held-out stimuli, where these are the units of a split
 DELAY_MS = 5_000.0  # shift of the features that replaces the haemodynamic response function
 SAMPLED_HRF = "spm-sampled"  # SPM's response sampled once per bin, of the published protocol
@@ -24,6 +25,7 @@ LAYER_CHOICES = ("nested", "over splits")  # inside the training rows of each sp
 HEADLINES = ("per target", "one layer")
 ALPHA_SCALES = ("kernel", "absolute")  # alphas are multiplied by trace(K) / n of the kernel, or used as they are
 RUNS = ("standardised", "averaged")  # before repetitions are averaged, each run is z-scored; or the mean is, afterwards
+SUBJECTS = ("both", "mean")  # fMRI: single subjects are scored beside their mean, or the mean alone
 CEILING_ROWS = ("windows", "all")  # split-half agreement within the test parts, or over all rows
 ALPHAS = tuple(np.logspace(-4, 4, 9).tolist())
 N_BOOTSTRAP = 1000  # bootstrap samples of an interval
@@ -44,9 +46,10 @@ class Protocol:
         fMRI: length of the segments of films that are the units of a split.
     gap_ms : float
         Films: training rows nearer than this to a held-out row are dropped.
-    layout : {"tiled", "runs", "scattered"}
+    layout : {"tiled", "runs", "scattered", "leave-one-film-out"}
         Held-out data: contiguous runs that tile the films, each row tested once; runs at random places; or scattered
-        segments. Stimuli without time series form folds ("tiled") or are sampled.
+        segments; or one whole film a split. Stimuli without time series form folds ("tiled", "leave-one-film-out") or
+        are sampled.
     layer_choice : {"nested", "over splits"}
         Layers are chosen inside the training rows of each split, or by validation scores averaged over splits.
     headline : {"per target", "one layer"}
@@ -70,6 +73,8 @@ class Protocol:
         or neither; "spm-sampled": SPM's function sampled once per bin.
     ceiling_rows : {"windows", "all"}
         Noise ceiling over the test parts of the splits, or over all rows.
+    subjects : {"both", "mean"}
+        fMRI, ridge regression: each subject is scored besides their mean, or the mean alone.
     """
 
     name: str = "default"
@@ -90,6 +95,7 @@ class Protocol:
     high_pass_s: float = HIGH_PASS_S
     hrf: str = "spm"
     ceiling_rows: str = "windows"
+    subjects: str = "both"
 
     @property
     def nested(self) -> bool:
@@ -99,11 +105,11 @@ class Protocol:
     @property
     def item_layout(self) -> str:
         """Layout of splits whose units are stimuli."""
-        return "tiled" if self.layout == "tiled" else "sampled"
+        return "tiled" if self.layout in ("tiled", ONE_FILM) else "sampled"
 
     def splits_of(self, n_rows: int) -> int:
         """Return the number of splits of a correlation over `n_rows`: tiled test parts have at least 10 rows each."""
-        return self.n_splits if self.layout != "tiled" else min(self.n_splits, max(2, n_rows // LEAST_TEST_ROWS))
+        return self.n_splits if self.item_layout != "tiled" else min(self.n_splits, max(2, n_rows // LEAST_TEST_ROWS))
 
 
 PUBLISHED = Protocol(
@@ -121,5 +127,6 @@ PUBLISHED = Protocol(
     high_pass_s=0.0,
     hrf=SAMPLED_HRF,
     ceiling_rows="all",
+    subjects="mean",
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (Protocol(), PUBLISHED)}

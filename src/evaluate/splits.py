@@ -16,7 +16,9 @@ from .decoders.base import LeftOut, Split
 from .protocol import (
     ITEM_LAYOUTS,
     LAYOUTS,
+    LEAST_TEST_ROWS,
     N_SPLITS,
+    ONE_FILM,
     SEED,
     TEST_SHARE,
     TOLERANCE_MS,
@@ -79,13 +81,14 @@ def segment_splits(
         Duration of a segment.
     gap_ms : float
         Least time between a training row and a held-out row of one stimulus.
-    layout : {"tiled", "runs", "scattered"}, default "runs"
+    layout : {"tiled", "runs", "scattered", "leave-one-film-out"}, default "runs"
         "tiled": the stimuli are shuffled and joined to a ring, which is cut from a random segment on into `n_splits`
         runs of about equal weight; each is tested once. "runs": a tenth of the weight from a random segment of such a
         ring on is for validation, the next tenth for test. "scattered": single segments are sampled at random, a tenth
-        of the weight each.
+        of the weight each. "leave-one-film-out": each stimulus is the test part of one split, whatever `n_splits`.
     validate : bool, default False
-        "tiled": the run after the one for test is for validation; otherwise no row is.
+        "tiled": the run after the one for test is for validation, "leave-one-film-out": the next stimulus; otherwise
+        no row is.
     n_splits : int, default 10
         Number of splits; "tiled": at most the number of segments. A split alone, or two with validation, test the first
         of two (three) folds.
@@ -118,6 +121,9 @@ def segment_splits(
     size = np.bincount(segment, weights=weights)
     stimulus_of_segment = np.zeros(len(size), dtype=int)
     stimulus_of_segment[segment] = stimulus
+    if layout == ONE_FILM:
+        parts = _one_film(stimulus, validate)
+        return [_gapped(part, stimulus, time_ms, gap_ms) for part in parts]
     least = 3 if validate or layout != "tiled" else 2
     if len(size) < least:
         raise BadInput(
@@ -131,16 +137,32 @@ def segment_splits(
         parts = islice(_rotated(fold, validate), n_splits)
     else:
         parts = _sampled(stimulus_of_segment, size, layout == "runs", n_splits, seed)
-    splits = []
-    for part in parts:
-        held = part[segment] > 0
-        train = np.flatnonzero(~held & ~_within_gap(stimulus, time_ms, held, gap_ms))
-        if not len(train):
-            raise BadInput(
-                f"no training rows are left {gap_ms / 1000:g} s away from the held-out ones; choose a smaller --gap"
-            )
-        splits.append(Split(train, np.flatnonzero(part[segment] == 1), np.flatnonzero(part[segment] == 2)))
-    return splits
+    return [_gapped(part[segment], stimulus, time_ms, gap_ms) for part in parts]
+
+
+def _one_film(stimulus: np.ndarray, validate: bool) -> list[np.ndarray]:
+    """Return 0 (train), 1 (valid) or 2 (test) for each row, with each stimulus tested once."""
+    films, film = np.unique(stimulus, return_inverse=True)
+    shortest, least = int(np.bincount(film).min()), 3 if validate else 2
+    if len(films) < least:
+        raise BadInput(f"{len(films)} films for --split {ONE_FILM}; {_expected(least)}: name more datasets")
+    if shortest < LEAST_TEST_ROWS:
+        raise BadInput(
+            f"a stimulus of {shortest} rows; expected films of at least {LEAST_TEST_ROWS} for --split {ONE_FILM}: "
+            "choose --split tiled"
+        )
+    return [part[film] for part in _rotated(np.arange(len(films)), validate)]
+
+
+def _gapped(part: np.ndarray, stimulus: np.ndarray, time_ms: np.ndarray, gap_ms: float) -> Split:
+    """Return the split of rows that are 0 (train), 1 (valid) or 2 (test), without the training rows in the gap."""
+    held = part > 0
+    train = np.flatnonzero(~held & ~_within_gap(stimulus, time_ms, held, gap_ms))
+    if not len(train):
+        raise BadInput(
+            f"no training rows are left {gap_ms / 1000:g} s away from the held-out ones; choose a smaller --gap"
+        )
+    return Split(train, np.flatnonzero(part == 1), np.flatnonzero(part == 2))
 
 
 def _expected(least: int) -> str:

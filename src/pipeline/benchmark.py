@@ -115,6 +115,10 @@ class Benchmark:
         """Return the split-half noise ceiling of the recordings; None where the evaluation brings its own."""
         return None
 
+    def subject_ceilings(self) -> dict[str, np.ndarray]:
+        """Return the noise ceilings of single subjects as arrays to store; empty where none is scored."""
+        return {}
+
     def activation_keys(self) -> dict[tuple[str, str], ActivationKey]:
         """Return the keys of all activations behind the score: {(dataset, "shown" or "fitting"): key}."""
         if self.run.is_users_model:
@@ -187,6 +191,7 @@ class Benchmark:
             arrays |= {"ceiling": ceiling.best_r, "ceiling_spread": ceiling.spread, "crossed": ceiling.crossed}
             arrays |= {"ceiling_error": ceiling.best_r_error, "ceiling_interval": ceiling.median_interval()}
             arrays |= {"reliability": ceiling.reliability, "masked": ceiling.masked}
+            arrays |= self.subject_ceilings() if "subjects" in arrays else {}
         if kept is None and evaluation.resampling is not None:
             self.run.report.say(f"bootstrap: {self.request.bootstrap} samples")
             size, seed = self.request.bootstrap, self.request.seed

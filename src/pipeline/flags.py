@@ -171,7 +171,8 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         _add_choice(
             group,
             "layout",
-            "held-out data: contiguous runs that tile the films, runs at random places, or scattered segments",
+            "held-out data: contiguous runs that tile the films, runs at random places, scattered segments, or one "
+            "film a split",
             "--split",
         )
         _add_choice(
@@ -196,6 +197,9 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             group,
             "runs",
             "each run is high-passed and z-scored before repetitions are averaged, or their mean afterwards",
+        )
+        _add_choice(
+            group, "subjects", "ridge: score each subject of a dataset besides their mean (both), or the mean alone"
         )
         group.add_argument(
             "--high-pass",

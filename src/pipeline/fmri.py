@@ -1,8 +1,10 @@
 """fMRI benchmark: all named datasets in one joint regression."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
@@ -21,7 +23,7 @@ class FmriBenchmark(Benchmark):
         return Rule(self.protocol.nested, self.protocol.headline)
 
     def options(self) -> dict[str, Any]:
-        own = self.chosen("clip_ms", "gap_ms", "hrf", "runs", "high_pass_s")
+        own = self.chosen("clip_ms", "gap_ms", "hrf", "runs", "high_pass_s", "subjects")
         return super().options() | self.regression_options() | own
 
     def check(self) -> None:
@@ -40,9 +42,15 @@ class FmriBenchmark(Benchmark):
             self.decoder(),
             self.protocol,
             resample=self.request.bootstrap > 0 and not null,
+            each_subject=self._each_subject and not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )
+
+    @property
+    def _each_subject(self) -> bool:
+        """True if single subjects are scored; their weights are those of ridge regression."""
+        return self.protocol.subjects == "both" and self.decoder_name() == "ridge"
 
     def problems(self) -> list[Callable[[], "Problem"]]:
         return [self._problem]
@@ -57,6 +65,14 @@ class FmriBenchmark(Benchmark):
         made = self._problem()
         recordings = fmri.recordings(self._parts(null=False), protocol)
         return self.run.window_ceiling(self.names, recordings, made.splits, made.weights, self._runs)
+
+    def subject_ceilings(self) -> dict[str, np.ndarray]:
+        if not self._each_subject:
+            return {}
+        from ..evaluate import fmri
+
+        self.run.report.say("computing the ceilings of single subjects")
+        return fmri.subject_ceilings(self._parts(null=False), self.protocol, validate=self.validate)
 
     @property
     def _runs(self) -> str:
@@ -86,5 +102,11 @@ class FmriBenchmark(Benchmark):
             responses = self._prepared[name]
             if null:
                 responses = (nulls.circular_shift if declared.lag else nulls.shuffle)(responses, self.request.seed)
-            parts.append(fmri.Part(self.activations(name), responses, declared.lag, declared.row_weight))
+            people = self._people(declared.study, responses.subjects)
+            parts.append(fmri.Part(self.activations(name), responses, declared.lag, declared.row_weight, people))
         return parts
+
+    def _people(self, study: str, subjects: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of subjects among those of all datasets: another study has other people."""
+        several = len({declared.study for declared in self.declared}) > 1
+        return tuple(f"{study} {subject}" if several else subject for subject in subjects)

@@ -26,6 +26,7 @@ CHOICES = {
     "runs": protocols.RUNS,
     "hrf": protocols.HRFS,
     "ceiling_rows": protocols.CEILING_ROWS,
+    "subjects": protocols.SUBJECTS,
 }
 OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
 OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
@@ -68,6 +69,8 @@ class Request:
         Films: training rows nearer than this to a held-out row are dropped, in ms.
     layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
+    subjects : {"both", "mean"}, optional
+        fMRI, ridge regression: score each subject besides their mean, or the mean alone.
     decoder : {"ridge", "pls"}
         fMRI and electrodes: the linear decoder.
     alpha_per_target : bool
@@ -122,6 +125,7 @@ class Request:
     high_pass_s: float | None = None
     hrf: str | None = None
     ceiling_rows: str | None = None
+    subjects: str | None = None
     decoder: str = "ridge"
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS

@@ -34,6 +34,9 @@ DIMENSIONS = {
     "bootstrap_one_layer_normalised": ("draw",),
     "bootstrap_regions": ("region", "draw"),
     "null": ("permutation",),
+    "subject_test": ("subject", "target", "split"),
+    "subject_segments": ("subject", "segment"),
+    **dict.fromkeys(("subject_ceiling", "subject_ceiling_error"), ("subject", "target")),
 }
 
 
@@ -102,7 +105,8 @@ class Score:
             Columns: benchmark, model, datasets, metric, layer; the columns of the target table with the prefix
             `target_`; split, valid, test; null_valid and null_test (null control); chosen, whether the headline counts
             the row; ceiling, reliability, masked; low, high (95 % interval), p and q of the target in these rows, NaN
-            elsewhere; key, commit, and options as JSON. See docs/outputs.md.
+            elsewhere, and so subject_NAME, the test score of each single subject; key, commit, and options as JSON.
+            See docs/outputs.md.
         """
         import pandas as pd
 
@@ -124,6 +128,10 @@ class Score:
             if name in arrays:
                 values = np.asarray(arrays[name])[target]
                 table[name] = np.where(table["chosen"], values, np.nan) if name in CHOSEN_ONLY else values
+        for k, subject in enumerate(np.asarray(arrays.get("subjects", ())).tolist()):
+            # the layers of subjects are those that the headline counts
+            values = np.asarray(arrays["subject_test"])[k][target, split]
+            table[f"subject_{subject}"] = np.where(table["chosen"], values, np.nan).astype(np.float32)
         found = pd.DataFrame(table)
         return found.assign(**{name: pd.Categorical([text] * len(found)) for name, text in self._origin().items()})
 
@@ -139,8 +147,8 @@ class Score:
         -------
         xarray.Dataset
             `valid` and `test` (layer, target, split). Coordinates: layer, target (identifier of the target), split,
-            draw, region, classes shown and answer; of the dimension target also the columns of the target table with
-            the prefix `target_`, `ceiling`, `reliability`, ... Attributes: key, commit, options and facts, as JSON.
+            draw, region, subject, classes shown and answer; of the dimension target also the columns of the target
+            table with the prefix `target_`, `ceiling`, ... Attributes: key, commit, options and facts, as JSON.
             See docs/outputs.md.
         """
         import xarray as xr
@@ -152,6 +160,10 @@ class Score:
             "target": np.asarray(arrays["target_target_id"]),
             "split": np.arange(np.shape(arrays["test"])[2]),
         }
+        if "subjects" in arrays:
+            coords["subject"] = np.asarray(arrays["subjects"]).astype(str)
+        if "subject_ceiling_kind" in arrays:
+            coords["subject_ceiling_kind"] = ("subject", np.asarray(arrays["subject_ceiling_kind"]).astype(str))
         if "bootstrap" in arrays:
             coords["draw"] = np.arange(len(arrays["bootstrap"]))
         if "bootstrap_regions" in arrays:

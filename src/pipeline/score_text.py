@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..evaluate.protocol import ONE_FILM
 from ..tables import aligned
+from ..utils import counted
 from .request import changed_options, option_text
 from .summary import BEST_PER_UNIT
 
 METRIC_LABELS = {"pearson": "r", "accuracy": "accuracy", "I2n": "I2n", "O2": "O2"}
 
 HEADLINE = ">"
+MAX_SUBJECTS = 12  # that have a row of their own
 
 Facts = Mapping[str, Any]
 
@@ -53,7 +56,10 @@ def _html_row(tag: str, cells: Sequence[str], styles: Sequence[str]) -> str:
 
 
 def _tables(facts: Facts) -> list[Table]:
-    return [_layer_table(facts), *([_region_table(facts)] if facts["regions"] else [])]
+    regions = [_region_table(facts)] if facts["regions"] else []
+    people = facts.get("subjects")
+    few = people is not None and len(people["rows"]) <= MAX_SUBJECTS
+    return [_layer_table(facts), *regions, *([_subject_table(facts)] if few else [])]
 
 
 def _target(facts: Facts) -> str:
@@ -140,6 +146,39 @@ def _region_table(facts: Facts) -> Table:
     return Table(["region", "most chosen layer", "units", *titles], rows, left=2)
 
 
+def _subject_table(facts: Facts) -> Table:
+    label, rows = METRIC_LABELS[facts["metric"]], facts["subjects"]["rows"]
+    if "ceiling" not in rows[0]:
+        return Table(["subject", f"test {label}"], [[row["subject"], *_cells(row, [("", "test")])] for row in rows])
+    columns = [("", "test"), ("", "ceiling")]
+    cells = [[row["subject"], *_cells(row, columns), row["ceiling_kind"]] for row in rows]
+    return Table(["subject", f"test {label}", "ceiling", "kind of ceiling"], cells)
+
+
+def _subject_notes(facts: Facts) -> list[str]:
+    """Return the mean over subjects with its two intervals, and the numbers of people, films and minutes."""
+    people = facts.get("subjects")
+    if people is None:
+        return []
+    n, scores = len(people["rows"]), [row["test"] for row in people["rows"] if row["test"] is not None]
+    kinds = [counted(people[f"n_{kind}s"], kind) for kind in ("film", "clip") if people[f"n_{kind}s"]]
+    shown = ", ".join([f"{n} people", *kinds, f"{people['minutes']:.1f} minutes"])
+    if not scores or people.get("score") is None:
+        return [f"{shown}: no score of single subjects"]
+    lines = [f"{shown}: mean of single subjects {people['score']:.3f}, from {min(scores):.3f} to {max(scores):.3f}"]
+    ends = [f"new films, these people {_interval(*people['films'])}"] if people["films"] else []
+    ends += [f"new films, new people {_interval(*people['people'])}"] if people["people"] else []
+    ends[-1:] = [f"{ends[-1]} (p {people['p']:.3g})"] if people["people"] and people["p"] is not None else ends[-1:]
+    lines += [f"95 % of this mean: {'; '.join(ends)}"] if ends else []
+    if people["undefined"]:
+        lines.append(f"{people['undefined']} of {n * facts['targets']} scores of single subjects are undefined")
+    if any(row.get("ceiling_kind") == "inter-subject" for row in people["rows"]):
+        lines.append("inter-subject ceiling: r of a subject with the mean of the others, which a model may exceed")
+    if people["weak"]:
+        lines.append(f"{n} people: the interval for new people is weak; expected six or more")
+    return lines
+
+
 def _notes(facts: Facts) -> list[str]:
     choice, one = _choice(facts), facts["one_layer"]
     of_all = f" for all {_target(facts)}s" if facts["targets"] > 1 else ""
@@ -151,7 +190,7 @@ def _notes(facts: Facts) -> list[str]:
         ends = facts.get("ceiling_interval")
         spread = f" (95 %: {_interval(*ends)})" if ends is not None and None not in ends else ""
         lines.append(f"ceiling {facts['ceiling']:.3f}{spread}: {_ceiling_source(facts)}")
-    lines += _uncertainty_notes(facts)
+    lines += _uncertainty_notes(facts) + _subject_notes(facts)
     if facts["masked"]:
         lines.append(
             f"{facts['masked']} of {facts['targets']} units are left out of test/ceiling: "
@@ -160,7 +199,7 @@ def _notes(facts: Facts) -> list[str]:
     if facts["undefined"]:
         lines.append(f"{facts['undefined']} targets have no score: constant, never recorded or recorded too briefly")
     asked = facts["options"]["splits"]
-    if facts["splits"] < asked:
+    if facts["splits"] < asked and facts["options"].get("layout") != ONE_FILM:
         lines.append(f"{facts['splits']} splits instead of {asked}: a test part has at least 10 rows and one segment")
     lines += _penalty_warning(facts["notes"])
     for name, notes in (facts.get("data") or {}).items():

@@ -62,6 +62,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "ceiling": _median(arrays, "ceiling", everywhere),
         "ceiling_interval": _ceiling_interval(arrays),
         "reliability": _median(arrays, "reliability", everywhere),
+        "subjects": uncertainty.subject_facts(arrays),
         "notes": notes,
     }
     return _plain(facts | found)

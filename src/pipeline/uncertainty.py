@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..analysis import crossed
 from ..analysis.aggregate import headline_test, normalised, regions, usable_ceiling
 from ..analysis.bootstrap import bootstrap, interval
 from ..analysis.fdr import p_values, q_values, significant
+from ..analysis.paired import subject_factor
 from ..evaluate.layer_choice import PER_TARGET, stored_rule
 from ..utils import nan_mean, nan_median
 
@@ -66,6 +68,38 @@ def facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "interval_one_layer": _interval(arrays, "bootstrap_one_layer"),
         "permutation": _permutation(arrays),
     }
+
+
+def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return the scores of single subjects and their mean with two intervals; None where none is scored.
+
+    "rows": {"subject", "test", "ceiling", "ceiling_kind"}, medians over targets; "score", "films", "people", "weak",
+    "p", "n_subjects": see `analysis.crossed.intervals`; "undefined": number of targets without a score,
+    over all subjects; "n_films", "n_clips", "minutes": shown.
+    """
+    if "subjects" not in arrays:
+        return None
+    table = np.asarray(arrays["subject_segments"])
+    of_splits = [nan_median(one.astype(np.float64), axis=0) for one in np.asarray(arrays["subject_test"])]
+    scores = nan_mean(np.stack(of_splits), axis=1)
+    kinds = np.asarray(arrays["subject_ceiling_kind"]).tolist() if "subject_ceiling_kind" in arrays else None
+    rows = []
+    for k, name in enumerate(np.asarray(arrays["subjects"]).tolist()):
+        row = {"subject": name, "test": float(scores[k])}
+        if kinds is not None:
+            ceiling = float(nan_median(np.asarray(arrays["subject_ceiling"], dtype=np.float64)[k]))
+            row |= {"ceiling": ceiling, "ceiling_kind": kinds[k]}
+        rows.append(row)
+    undefined = int(np.isnan(np.asarray(arrays["subject_test"])).all(axis=2).sum())
+    n_films, n_clips, minutes = np.asarray(arrays["subject_shown"]).tolist()
+    found = crossed.intervals(table, subject_factor(arrays)) if np.isfinite(table).any(axis=0).sum() > 1 else {}
+    return {
+        "rows": rows,
+        "undefined": undefined,
+        "n_films": int(n_films),
+        "n_clips": int(n_clips),
+        "minutes": minutes,
+    } | found
 
 
 def region_intervals(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

@@ -215,3 +215,21 @@ def test_too_few_items_are_refused_and_fewer_folds_are_made():
     assert [(len(split.train), len(split.valid), len(split.test)) for split in two] == [(4, 4, 4)] * 2
     with pytest.raises(BadInput, match="layout 'folds'; expected one of tiled, sampled"):
         item_splits(12, layout="folds")
+
+
+def test_each_film_is_left_out_once_whole():
+    stimulus = np.repeat([0, 1, 2], [30, 20, 25])
+    time_ms = 1000.0 * np.concatenate([np.arange(n) for n in (30, 20, 25)])[:, None] + [0, 1000.0]
+    options = {"segment_ms": 15_000.0, "gap_ms": 10_000.0, "layout": "leave-one-film-out"}
+    for validate in (False, True):
+        splits = segment_splits(stimulus, time_ms, **options, validate=validate, n_splits=10)
+        assert len(splits) == 3
+        for k, split in enumerate(splits):
+            assert set(stimulus[split.test]) == {k}
+            assert len(split.test) == (stimulus == k).sum()
+            assert set(stimulus[split.valid]) == ({(k + 1) % 3} if validate else set())
+            assert len(split.train) + len(split.held) == len(stimulus)
+    with pytest.raises(BadInput, match="1 films for --split leave-one-film-out; expected at least 2"):
+        segment_splits(stimulus[:30], time_ms[:30], **options)
+    with pytest.raises(BadInput, match="a stimulus of 5 rows; expected films of at least 10"):
+        segment_splits(stimulus[:35], time_ms[:35], **options)

@@ -126,6 +126,31 @@ class Prediction:
     values: Any
     alpha: float | np.ndarray | None = None
     inside: Any = None
+    other: Any = None
+
+
+@dataclass(frozen=True)
+class OtherFit:
+    """Weights of a fit to targets other than those of the session.
+
+    Parameters
+    ----------
+    weights : tensor of shape (n_test, n_rows)
+        Weights of all rows in the predictions of the test rows, up to a constant; 0 outside the training rows.
+    test : int array of shape (n_test,)
+        Test rows.
+    """
+
+    weights: Any
+    test: np.ndarray
+
+    @classmethod
+    def of(cls, held: Any, split: Split, n_rows: int) -> "OtherFit":
+        """Return the fit of a split from the weights (n_held, n_train) of its held-out rows, validation rows first."""
+        of_test = held[len(split.valid) :]
+        weights = of_test.new_zeros(len(of_test), n_rows)
+        weights[:, split.train] = of_test
+        return cls(weights, np.asarray(split.test))
 
 
 class Session(Protocol):

@@ -13,6 +13,7 @@ from .ridge_solver import (
     best_alpha_per_target,
     best_shared_alpha,
     check_alphas,
+    compact,
     kernel_scale,
     reconstruct,
     smoother,
@@ -97,15 +98,18 @@ class Ridge:
         splits: Sequence[Split],
         left_out: Sequence[LeftOut] | None = None,
         inside: bool = False,
+        other: np.ndarray | None = None,
     ) -> Session:
         """Return a session that shares the work on targets (n_rows, n_targets) between layers and splits.
 
         left_out: blocks of rows, restricted to the training rows of a split; without them each row is a block. inside:
-        predict also the training rows, each by the fit without its block.
+        predict also the training rows, each by the fit without its block. other: further targets (n_rows, n), whose
+        weights are kept of each fit, with one penalty chosen for all of them.
         """
         used = np.unique(np.concatenate([split.train for split in splits]))
         targets = Targets(Y, self.device, self.max_bytes, used)
-        return RidgeSession(self, targets, weights, without.Partition(left_out, len(Y)), inside)
+        others = None if other is None else Targets(other, self.device, self.max_bytes, used)
+        return RidgeSession(self, targets, weights, without.Partition(left_out, len(Y)), inside, others)
 
     def fit(
         self,
@@ -194,9 +198,15 @@ class RidgeSession:
     batch = 1
 
     def __init__(
-        self, ridge: Ridge, targets: Targets, weights: np.ndarray | None, partition: without.Partition, inside: bool
+        self,
+        ridge: Ridge,
+        targets: Targets,
+        weights: np.ndarray | None,
+        partition: without.Partition,
+        inside: bool,
+        other: Targets | None = None,
     ):
-        self.ridge, self.targets, self.partition, self.inside = ridge, targets, partition, inside
+        self.ridge, self.targets, self.partition, self.inside, self.other = ridge, targets, partition, inside, other
         self.device = targets.values.device
         self.weights = row_weights(weights, len(targets.values), self.device)
 
@@ -213,8 +223,10 @@ class RidgeSession:
         for k, split in enumerate(splits):
             fitted = self._decompose(X, split)
             parts = self._per_target(*fitted) if self.ridge.alpha_per_target else self._shared(*fitted)
+            other = None if self.other is None else self._other(*fitted)
             for columns, held, alpha, inside in parts:
-                yield Prediction(k, columns, held, alpha, inside)
+                yield Prediction(k, columns, held, alpha, inside, other)
+                other = None
 
     def smoothers(self, X: torch.Tensor, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Yield (columns, held (n_held, n_train), inside (n_train, n_train)) float64 for each penalty chosen.
@@ -235,6 +247,11 @@ class RidgeSession:
         for index in chosen.unique():
             inside = without.smoother(eigen, penalties[index], blocks) if self.inside else None
             yield (chosen == index).nonzero()[:, 0], smoother(eigen, penalties[index]), inside
+
+    def _other(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor) -> torch.Tensor:
+        """Return the weights (n_held, n_train) of the fit to the other targets, float32 unless they are large."""
+        best = best_shared_alpha(eigen, self.other, train, penalties, self.ridge.penalty, blocks)
+        return compact(smoother(eigen, penalties[best]))
 
     def _decompose(self, X: torch.Tensor, split: Split) -> tuple:
         """Return the eigendecomposition of a split, its training rows, their blocks, and the candidate penalties."""

@@ -219,6 +219,11 @@ def weighted_sum(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return weights.to(values.dtype) @ values
 
 
+def compact(weights: torch.Tensor) -> torch.Tensor:
+    """Return weights (n, m) in float32, unless the norm of a row is large."""
+    return weights if len(weights) and weights.norm(dim=1).max() > EXTRAPOLATION else weights.float()
+
+
 def reconstruct(eigen: Eigendecomposition, P: torch.Tensor, A: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     """Return predictions without the mean of rows P (n, k) from A = U^T y (k, n_targets); alpha: () or (n_targets,)."""
     if alpha.ndim == 0:
