@@ -47,6 +47,7 @@ def score():
     arrays |= {"bootstrap_regions": rng.uniform(0.3, 0.6, (2, 50)), "resampled": np.array(["segments", "0"])}
     arrays |= {"null": rng.normal(0, 0.1, 20), "classes": np.array(["dog", "cat"])}
     arrays |= {"confusion_human": np.eye(2), "confusion_model": np.stack([np.eye(2)] * 2)}
+    arrays |= {"split_films": np.array(["a", "b", ""]), "split_distance": np.ones((2, 3))}
     arrays |= {"subjects": np.array(["p", "q"]), "subject_test": rng.uniform(0.1, 0.3, (2, 6, 3))}
     arrays |= {"subject_segments": rng.uniform(0.1, 0.3, (2, 8)), "subject_shown": np.array([2, 0, 4.0])}
     arrays |= {"subject_ceiling": np.full((2, 6), 0.5), "subject_ceiling_error": np.full((2, 6), 0.1)}

@@ -16,9 +16,10 @@ from .decoders import Decoder
 from .decoders.base import Split
 from .finite import usual_rows
 from .layer_choice import Rule
-from .protocol import DELAY_MS, TOLERANCE_MS, Protocol
+from .novelty import distances
+from .protocol import DELAY_MS, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
-from .splits import left_out_blocks, segment_splits, segments
+from .splits import left_out_blocks, segment_splits, segments, unseen_splits
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Part:
 
     responses: as `prepared` returns them; lag: True if the responses follow the stimulus by a haemodynamic response
     (films), False for one beta per clip; row_weight: number of bins of a film that one row counts as; subjects: names
-    of the subjects of all repetitions among those of all datasets, by default those of the responses.
+    of the subjects of all repetitions among those of all datasets, by default those of the responses; tested: its
+    rows are predicted by fits to the parts that are not tested; if no part is, all are split.
     """
 
     activations: Activations
@@ -35,6 +37,7 @@ class Part:
     lag: bool = True
     row_weight: float = 1.0
     subjects: tuple[str, ...] | None = None
+    tested: bool = False
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -76,6 +79,9 @@ def score(
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
         made = replace(made, other=other if other.shape[1] else None)
+    films = {}
+    if protocol.layout == ONE_FILM or any(part.tested for part in parts):
+        made, films = _with_distances(made, blocks, parts)
     made = made if resample else replace(made, blocks=None)
     units, rule = parts[0].responses.units, Rule(protocol.nested, protocol.headline)
     result = cross_validate_problem(
@@ -88,7 +94,7 @@ def score(
         jobs=jobs,
         progress=progress,
     )
-    extra = dict(result.extra)
+    extra = dict(result.extra) | {name: np.array(values) for name, values in films.items()}
     if people is not None:
         layers = rule.layers(result.valid)
         scores = {"valid": result.valid, "test": result.test}
@@ -104,6 +110,29 @@ def score(
         resampling=result.resampling,
         extra=extra,
     )
+
+
+def _with_distances(made: Problem, blocks: np.ndarray, parts: Sequence[Part]) -> tuple[Problem, dict[str, list]]:
+    """Return the problem and what is known of its test parts, which are whole stimuli, once its layers are loaded.
+
+    split_films: (n_splits,) identifier of the stimulus tested, "" for several; split_distance: (n_layers, n_splits),
+    see `novelty.distances`.
+    """
+    ids = [stimulus_id for part in parts for stimulus_id in part.responses.stimuli.ids]
+    tested = [np.unique(made.stimulus[split.test]) for split in made.splits]
+    of_layers: list[np.ndarray] = []
+
+    def loading(load: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+        def loaded() -> np.ndarray:
+            X = load()
+            of_layers.append(distances(X, made.splits, made.stimulus, blocks))
+            return X
+
+        return loaded
+
+    layers = {name: loading(load) for name, load in made.layers.items()}
+    films = {"split_films": [ids[s[0]] if len(s) == 1 else "" for s in tested], "split_distance": of_layers}
+    return replace(made, layers=layers), films
 
 
 def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:
@@ -190,8 +219,10 @@ def _joined(
     time_ms = np.concatenate([p.time_ms for p in pieces])
     weights = np.concatenate([np.full(len(p.stimulus), part.row_weight) for p, part in zip(pieces, parts, strict=True)])
     targets = np.concatenate([p.targets for p in pieces])
+    tested = np.concatenate([np.full(len(p.stimulus), part.tested) for p, part in zip(pieces, parts, strict=True)])
     if splits is None:
-        splits = _splits(tied, time_ms, protocol, usual_rows(targets), weights=weights, validate=validate)
+        options = {"weights": weights, "validate": validate}
+        splits = _splits(tied, time_ms, protocol, usual_rows(targets), tested, **options)
     names = tuple(parts[0].activations.layers)
     layers = {name: lambda name=name: np.concatenate([p.layer(name) for p in pieces]) for name in names}
     made = Problem(
@@ -275,8 +306,16 @@ def _tied(datasets: Sequence[Responses], protocol: Protocol) -> np.ndarray:
     return content_codes([responses.stimuli for responses in datasets])
 
 
-def _splits(tied: np.ndarray, time_ms: np.ndarray, protocol: Protocol, n_rows: int, **options) -> list[Split]:
-    """Return the splits of the protocol of rows with their stimuli and times, of which most units have `n_rows`."""
+def _splits(
+    tied: np.ndarray, time_ms: np.ndarray, protocol: Protocol, n_rows: int, tested: np.ndarray, **options
+) -> list[Split]:
+    """Return the splits of the protocol of rows with their stimuli and times, of which most units have `n_rows`.
+
+    tested: mask of the rows for test, see `Part`.
+    """
+    if tested.any():
+        common = {"gap_ms": protocol.gap_ms, "n_splits": protocol.n_splits, "seed": protocol.seed}
+        return unseen_splits(tied, time_ms, tested, **common, **options)
     return segment_splits(
         tied,
         time_ms,
@@ -355,8 +394,13 @@ def zscore(values: np.ndarray) -> np.ndarray:
     return ((values - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
 
 
-def check(datasets: Sequence[Responses], protocol: Protocol, *, validate: bool = False) -> None:
-    """Raise BadInput if the datasets cannot be scored jointly or cannot be split; no activations are needed."""
+def check(
+    datasets: Sequence[Responses], protocol: Protocol, *, tested: Sequence[bool] = (), validate: bool = False
+) -> None:
+    """Raise BadInput if the datasets cannot be scored jointly or cannot be split; no activations are needed.
+
+    tested: of each dataset, see `Part`.
+    """
     first, *others = datasets
     for responses in others:
         units, expected = responses.units["unit_id"], first.units["unit_id"]
@@ -369,4 +413,5 @@ def check(datasets: Sequence[Responses], protocol: Protocol, *, validate: bool =
     offsets = np.cumsum([0] + [len(responses.stimuli) for responses in datasets])
     stimulus = np.concatenate([s + start for (s, _), start in zip(rows, offsets[:-1], strict=True)])
     time_ms = np.concatenate([r.time_ms[time_bin] for r, (_, time_bin) in zip(datasets, rows, strict=True)])
-    _splits(_tied(datasets, protocol)[stimulus], time_ms, protocol, len(time_ms), validate=validate)
+    of_rows = np.repeat(list(tested) or [False] * len(datasets), [len(s) for s, _ in rows])
+    _splits(_tied(datasets, protocol)[stimulus], time_ms, protocol, len(time_ms), of_rows, validate=validate)

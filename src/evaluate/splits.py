@@ -140,6 +140,72 @@ def segment_splits(
     return [_gapped(part[segment], stimulus, time_ms, gap_ms) for part in parts]
 
 
+def unseen_splits(
+    stimulus: np.ndarray,
+    time_ms: np.ndarray,
+    tested: np.ndarray,
+    *,
+    gap_ms: float,
+    validate: bool = False,
+    n_splits: int = N_SPLITS,
+    seed: int = SEED,
+    weights: np.ndarray | None = None,
+) -> list[Split]:
+    """Split the rows of some stimuli for test from all others, which train each split.
+
+    Parameters
+    ----------
+    stimulus, time_ms : arrays
+        See `segment_splits`. A training stimulus with the number of a tested one trains nothing at the times tested.
+    tested : bool array of shape (n_rows,)
+        Rows of the stimuli for test.
+    gap_ms : float
+        See `segment_splits`.
+    validate : bool, default False
+        A random tenth of the training stimuli is for validation, at least one; otherwise no row is.
+    n_splits : int, default 10
+        Largest number of splits. Each tests one stimulus, or several where they are more, or too short alone.
+    seed : int, default 0
+        Seed of the order of the stimuli.
+    weights : array of shape (n_rows,), optional
+        Number of bins that each row counts as.
+
+    Returns
+    -------
+    list of Split
+        With the same training rows.
+
+    Raises
+    ------
+    BadInput
+        Without rows for test or for training.
+
+    Examples
+    --------
+    >>> film, time_ms = np.repeat([0, 1, 2], 20), np.tile(np.arange(20.0)[:, None] * 1000 + [0, 1000], (3, 1))
+    >>> splits = unseen_splits(film, time_ms, film > 0, gap_ms=10_000.0)
+    >>> [(film[split.train].max(), np.unique(film[split.test]).tolist()) for split in splits]
+    [(0, [1]), (0, [2])]
+    """
+    if not tested.any() or tested.all():
+        raise BadInput(f"{tested.sum()} of {len(tested)} rows for test; expected some, and others to train on")
+    rng = np.random.default_rng(seed)
+    films, film = np.unique(stimulus[tested], return_inverse=True)
+    size = np.bincount(film, None if weights is None else weights[tested])
+    n_folds = min(n_splits, len(films), max(1, int(tested.sum()) // LEAST_TEST_ROWS))
+    order = np.arange(len(films)) if n_folds == len(films) else rng.permutation(len(films))
+    fold = np.full(len(stimulus), -1)
+    fold_of_film = np.empty(len(films), dtype=int)
+    fold_of_film[order] = _cut(size[order], n_folds)
+    fold[tested] = fold_of_film[film]
+    part = np.where(tested, 2, 0)
+    if validate:
+        training = rng.permutation(np.setdiff1d(stimulus, films))
+        part[np.isin(stimulus, training[: max(1, round(VALID_SHARE * len(training)))])] = 1
+    shared = _gapped(part, stimulus, time_ms, gap_ms)
+    return [Split(shared.train, shared.valid, np.flatnonzero(fold == k)) for k in range(n_folds)]
+
+
 def _one_film(stimulus: np.ndarray, validate: bool) -> list[np.ndarray]:
     """Return 0 (train), 1 (valid) or 2 (test) for each row, with each stimulus tested once."""
     films, film = np.unique(stimulus, return_inverse=True)

@@ -7,6 +7,7 @@ from .behaviour import BehaviourBenchmark
 from .benchmark import Benchmark
 from .electrodes import ElectrodesBenchmark
 from .fmri import FmriBenchmark
+from .request import Request
 from .run import Run
 from .task import TaskBenchmark
 
@@ -30,5 +31,16 @@ def benchmarks(run: Run) -> list[Benchmark]:
     if request.benchmark not in BENCHMARKS:
         raise unknown_name("benchmark", request.benchmark, BENCHMARKS)
     joint = request.benchmark == "fmri"
+    _check_test(request)
     groups = [tuple(sorted(set(request.datasets)))] if joint else [(name,) for name in request.datasets]
     return [BENCHMARKS[request.benchmark](run, names) for names in groups]
+
+
+def _check_test(request: Request) -> None:
+    """Raise BadInput for datasets for test that leave none to train on."""
+    if request.test and request.benchmark != "fmri":
+        raise BadInput(f"datasets for test of {request.benchmark}; expected fMRI, whose datasets have the same units")
+    if unknown := set(request.test) - set(request.datasets):
+        raise BadInput(f"{', '.join(sorted(unknown))} for test; expected some of the datasets")
+    if request.test and set(request.test) == set(request.datasets):
+        raise BadInput("all datasets are for test; expected one or more others to train on: name them with --train")

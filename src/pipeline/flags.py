@@ -79,8 +79,9 @@ def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
     parser.add_argument(
         "--model", "-m", default="", metavar="NAME", help="a name of --list, Random-NAME, or path/to/file.py:function"
     )
+    train = ("--train",) if benchmark == "fmri" else ()
     parser.add_argument(
-        *(option, "-d"),
+        *(option, *train, "-d"),
         dest="datasets",
         nargs="+",
         default=["all"],
@@ -88,6 +89,14 @@ def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
         help="names of --list, a folder, bids:, nwb: or brainio: files, or path/to/file.py:function; all: every "
         "dataset that is not embedded",
     )
+    if benchmark == "fmri":
+        parser.add_argument(
+            "--test",
+            nargs="+",
+            default=[],
+            metavar="NAME",
+            help="datasets whose films are predicted by fits to the others (default: the films of all are split)",
+        )
     parser.add_argument(
         "--layers",
         nargs="+",
@@ -317,7 +326,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
     request = Request(
         benchmark=benchmark,
         model=options.model,
-        datasets=_datasets(benchmark, options.datasets),
+        datasets=tuple(dict.fromkeys((*_datasets(benchmark, options.datasets), *getattr(options, "test", ())))),
         layers=tuple(options.layers),
         mode=options.inference_mode,
         context_ms=options.context_duration,
@@ -348,6 +357,7 @@ def _options_of(benchmark: str, options: argparse.Namespace) -> dict:
         found |= {"alpha_per_target": options.alpha_per_target}
     if benchmark == "fmri":
         found |= {"clip_ms": 1000 * options.clip_duration, "high_pass_s": options.high_pass}
+        found |= {"test": tuple(options.test)}
     for name, choices in CHOICES.items():
         given = getattr(options, name, None)
         found[name] = next((choice for choice in choices if choice.replace(" ", "-") == given), None)

@@ -24,13 +24,24 @@ class FmriBenchmark(Benchmark):
 
     def options(self) -> dict[str, Any]:
         own = self.chosen("clip_ms", "gap_ms", "hrf", "runs", "high_pass_s", "subjects")
-        return super().options() | self.regression_options() | own
+        return super().options() | self.regression_options() | own | self._test_option
+
+    @property
+    def _tested(self) -> list[bool]:
+        """Of each dataset: whether it is predicted by fits to the others."""
+        return [name in self.request.test for name in self.names]
+
+    @property
+    def _test_option(self) -> dict[str, str]:
+        """The option that names the datasets for test, where there are any."""
+        tested = [title for title, is_tested in zip(self.titles, self._tested, strict=True) if is_tested]
+        return {"test": " + ".join(tested)} if tested else {}
 
     def check(self) -> None:
         from ..evaluate import fmri
 
         records = [self.run.record(name) for name in self.names]
-        fmri.check(records, self.protocol, validate=self.validate)
+        fmri.check(records, self.protocol, tested=self._tested, validate=self.validate)
         if self.request.ceiling:
             check_repeated(*(record.subjects for record in records))
 
@@ -98,12 +109,13 @@ class FmriBenchmark(Benchmark):
         from ..evaluate import fmri, nulls
 
         parts = []
-        for name, declared in zip(self.names, self.declared, strict=True):
+        for name, declared, tested in zip(self.names, self.declared, self._tested, strict=True):
             responses = self._prepared[name]
             if null:
                 responses = (nulls.circular_shift if declared.lag else nulls.shuffle)(responses, self.request.seed)
             people = self._people(declared.study, responses.subjects)
-            parts.append(fmri.Part(self.activations(name), responses, declared.lag, declared.row_weight, people))
+            traits = (declared.lag, declared.row_weight, people, tested)
+            parts.append(fmri.Part(self.activations(name), responses, *traits))
         return parts
 
     def _people(self, study: str, subjects: Sequence[str]) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class Request:
     model : str
     datasets : tuple of str
         For "fmri", all of them form one joint regression; otherwise each has a score of its own.
+    test : tuple of str
+        fMRI: those of the datasets that are predicted by fits to the others; empty: the films of all are split.
     layers : tuple of str
         Layers to score, in any order: any module of the network, "module@2" for its second call in a pass,
         "module.key" for a part of its output; empty: all layers of the model, thinned to 15.
@@ -105,6 +107,7 @@ class Request:
     benchmark: str
     model: str
     datasets: tuple[str, ...]
+    test: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     mode: str = "block"
     context_ms: float = DEFAULT_CONTEXT_MS
@@ -194,6 +197,8 @@ def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any
 
 def option_text(name: str, value: Any) -> str:
     """Return an option of a score with its value, in words."""
+    if name == "test":
+        return f"tested on {value}"
     if name == "splits":
         return f"{value:g} splits"
     if name.endswith("_ms"):

@@ -34,6 +34,7 @@ DIMENSIONS = {
     "bootstrap_one_layer_normalised": ("draw",),
     "bootstrap_regions": ("region", "draw"),
     "null": ("permutation",),
+    "split_distance": ("layer", "split"),
     "subject_test": ("subject", "target", "split"),
     "subject_segments": ("subject", "segment"),
     **dict.fromkeys(("subject_ceiling", "subject_ceiling_error"), ("subject", "target")),
@@ -160,6 +161,8 @@ class Score:
             "target": np.asarray(arrays["target_target_id"]),
             "split": np.arange(np.shape(arrays["test"])[2]),
         }
+        if "split_films" in arrays:
+            coords["split_film"] = ("split", np.asarray(arrays["split_films"]).astype(str))
         if "subjects" in arrays:
             coords["subject"] = np.asarray(arrays["subjects"]).astype(str)
         if "subject_ceiling_kind" in arrays:

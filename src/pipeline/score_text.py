@@ -59,7 +59,14 @@ def _tables(facts: Facts) -> list[Table]:
     regions = [_region_table(facts)] if facts["regions"] else []
     people = facts.get("subjects")
     few = people is not None and len(people["rows"]) <= MAX_SUBJECTS
-    return [_layer_table(facts), *regions, *([_subject_table(facts)] if few else [])]
+    films = facts.get("films")
+    named = films is not None and any(row["film"] for row in films)
+    return [
+        _layer_table(facts),
+        *regions,
+        *([_film_table(facts)] if named else []),
+        *([_subject_table(facts)] if few else []),
+    ]
 
 
 def _target(facts: Facts) -> str:
@@ -69,10 +76,15 @@ def _target(facts: Facts) -> str:
 def _title(facts: Facts) -> str:
     n = facts["targets"]
     over = f", median of {n} {_target(facts)}s" if n > 1 else ""
-    return (
-        f"{facts['model']} on {' + '.join(facts['datasets'])}: {facts['metric']}{over}, "
-        f"mean ± s.d. over {facts['splits']} splits"
-    )
+    return f"{facts['model']} on {_datasets(facts)}: {facts['metric']}{over}, mean ± s.d. over {facts['splits']} splits"
+
+
+def _datasets(facts: Facts) -> str:
+    """Return the names of the datasets, those for test first."""
+    tested = facts["options"].get("test")
+    if not tested:
+        return " + ".join(facts["datasets"])
+    return f"{tested}, fitted to {' + '.join(name for name in facts['datasets'] if name not in tested.split(' + '))}"
 
 
 def _columns(facts: Facts) -> list[tuple[str, str]]:
@@ -146,6 +158,24 @@ def _region_table(facts: Facts) -> Table:
     return Table(["region", "most chosen layer", "units", *titles], rows, left=2)
 
 
+def _film_table(facts: Facts) -> Table:
+    columns = [("", "test"), ("", "distance")]
+    rows = [[row["film"] or "several", *_cells(row, columns)] for row in facts["films"]]
+    return Table(["test film", f"test {METRIC_LABELS[facts['metric']]}", "distance"], rows)
+
+
+def _film_notes(facts: Facts) -> list[str]:
+    """Return what the distance of test films is, and that of test parts of several."""
+    films = facts.get("films")
+    if films is None:
+        return []
+    known = [row["distance"] for row in films if row["distance"] is not None]
+    if not known:
+        return []
+    meaning = "distance of test films from the training films in features; 1: as far as these are from each other"
+    return [f"{meaning}; from {min(known):.2f} to {max(known):.2f}"]
+
+
 def _subject_table(facts: Facts) -> Table:
     label, rows = METRIC_LABELS[facts["metric"]], facts["subjects"]["rows"]
     if "ceiling" not in rows[0]:
@@ -190,7 +220,7 @@ def _notes(facts: Facts) -> list[str]:
         ends = facts.get("ceiling_interval")
         spread = f" (95 %: {_interval(*ends)})" if ends is not None and None not in ends else ""
         lines.append(f"ceiling {facts['ceiling']:.3f}{spread}: {_ceiling_source(facts)}")
-    lines += _uncertainty_notes(facts) + _subject_notes(facts)
+    lines += _uncertainty_notes(facts) + _film_notes(facts) + _subject_notes(facts)
     if facts["masked"]:
         lines.append(
             f"{facts['masked']} of {facts['targets']} units are left out of test/ceiling: "
@@ -199,7 +229,7 @@ def _notes(facts: Facts) -> list[str]:
     if facts["undefined"]:
         lines.append(f"{facts['undefined']} targets have no score: constant, never recorded or recorded too briefly")
     asked = facts["options"]["splits"]
-    if facts["splits"] < asked and facts["options"].get("layout") != ONE_FILM:
+    if facts["splits"] < asked and facts["options"].get("layout") != ONE_FILM and "test" not in facts["options"]:
         lines.append(f"{facts['splits']} splits instead of {asked}: a test part has at least 10 rows and one segment")
     lines += _penalty_warning(facts["notes"])
     for name, notes in (facts.get("data") or {}).items():
@@ -222,7 +252,7 @@ def _protocol(facts: Facts) -> str:
     """Return the protocol and the options that differ from its own."""
     changed = changed_options(facts["benchmark"], facts["options"])
     # these are said elsewhere, or depend on the dataset
-    skipped = ("splits", "seed", "audit", "ceiling", "bootstrap", "permutations", "decoder")
+    skipped = ("test", "splits", "seed", "audit", "ceiling", "bootstrap", "permutations", "decoder")
     texts = [option_text(name, value) for name, value in changed.items() if name not in skipped]
     return f"protocol {facts['options']['protocol']}" + (f", but {', '.join(texts)}" if texts else "")
 

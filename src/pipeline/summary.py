@@ -63,6 +63,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "ceiling_interval": _ceiling_interval(arrays),
         "reliability": _median(arrays, "reliability", everywhere),
         "subjects": uncertainty.subject_facts(arrays),
+        "films": _films(arrays),
         "notes": notes,
     }
     return _plain(facts | found)
@@ -113,6 +114,23 @@ def _regions(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         row |= {"region": region, "targets": len(columns), "ceiling": _median(arrays, "ceiling", columns)}
         found.append(row | {"one_layer": one["test"]} | intervals.get(region, {}))
     return found
+
+
+def _films(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]] | None:
+    """Return a row per split of whole stimuli: "film" (None for several), "test", "distance"; None for other splits.
+
+    Medians over targets, with the layers chosen as for the headline.
+    """
+    if "split_films" not in arrays:
+        return None
+    rule, layer_distance = stored_rule(arrays), np.asarray(arrays["split_distance"])
+    layers = rule.layers(np.asarray(arrays["valid"]))
+    distance = np.take_along_axis(layer_distance, layers, axis=0)
+    test = rule.test({name: np.asarray(arrays[name]) for name in ("valid", "test")})
+    rows = zip(
+        np.asarray(arrays["split_films"]).tolist(), split_medians(test), nan_median(distance, axis=0), strict=True
+    )
+    return [{"film": name or None, "test": r, "distance": d} for name, r, d in rows]
 
 
 def _ceiling_interval(arrays: Mapping[str, np.ndarray]) -> list[float] | None:

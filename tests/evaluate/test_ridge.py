@@ -7,8 +7,11 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
+from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import ALPHAS, Ridge
+from src.evaluate.decoders.base import LeftOut, Split
 from src.evaluate.decoders.targets import Targets
+from src.evaluate.layer_choice import Rule
 from src.utils import BadInput
 
 SHAPES = {
@@ -193,6 +196,17 @@ def test_constant_features_alone_predict_the_mean():
     fitted = Ridge().fit(np.ones_like(X), Y)
     np.testing.assert_allclose(fitted.predict(held), np.tile(Y.mean(0), (len(held), 1)))
     assert not fitted.coef_.any()
+
+
+def test_constant_features_are_predicted_without_blocks_too():
+    rng = np.random.default_rng(0)
+    Y, blocks = rng.standard_normal((60, 3)), [LeftOut(np.arange(k, k + 10)) for k in range(0, 60, 10)]
+    fitted = Ridge(penalty="blocks").fit(np.ones((60, 4)), Y, left_out=blocks)
+    np.testing.assert_allclose(fitted.predict(np.ones((5, 4))), np.tile(Y.mean(0), (5, 1)))
+    splits = [Split(np.arange(40), np.zeros(0, int), np.arange(40, 60))]
+    problem = Problem({"flat": lambda: np.ones((60, 4))}, Y, splits, left_out=blocks)
+    result = cross_validate_problem(problem, Ridge(penalty="blocks"), "pearson", rule=Rule(nested=True))
+    assert np.isnan(result.test).all()
 
 
 def test_scale_and_offset_of_features_do_not_matter():

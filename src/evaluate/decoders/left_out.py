@@ -38,7 +38,7 @@ class Blocks:
 
     def chunks(self, row_bytes: int) -> Iterator["Blocks"]:
         """Yield parts whose members, times `row_bytes`, fit into MAX_BYTES."""
-        step = max(1, MAX_BYTES // (self.members.shape[1] * row_bytes))
+        step = max(1, MAX_BYTES // max(1, self.members.shape[1] * row_bytes))
         for members in self.members.split(step):
             yield Blocks(members, self.n_scored)
 
