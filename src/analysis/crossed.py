@@ -17,6 +17,7 @@ Schuett, Kipnis, Diedrichsen and Kriegeskorte 2023, eLife 12:e82566. Satterthwai
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -269,24 +270,26 @@ def compare_all(
     """
     names, factors = list(tables), factors or {}
     pairs = list(combinations(names, 2))
-    rows, centred, dfs = [], [], []
+    of_model = {name: filled(table) for name, table in tables.items()}
+    rows, dfs = [], []
     for a, b in pairs:
-        table = filled(np.asarray(tables[a], dtype=np.float64) - tables[b])
+        table = of_model[a] - of_model[b]
         if len(table) < 2:
             raise BadInput(f"{len(table)} subjects; expected at least two for a conclusion about new people")
         found = errors(table, _joint_factor((factors.get(a, 1.0), factors.get(b, 1.0))))
         difference = float(table.mean())
         p = _p(difference, found.people, found.people_df)
         rows.append({"a": a, "b": b, "difference": difference, "error": found.people, "p": p})
-        centred.append(table - difference)
         dfs.append(found.people_df)
     if rows:
         observed = np.array([_statistic(row["difference"], row["error"]) for row in rows])
-        largest = _largest(centred, np.array(dfs), n_samples, seed)
+        at = {name: i for i, name in enumerate(names)}
+        numbers = [(at[a], at[b]) for a, b in pairs]
+        largest = _largest(list(of_model.values()), numbers, np.array(dfs), n_samples, seed)
         for row, one in zip(rows, observed, strict=True):
             # a pair alone is no less likely to be as far apart than the largest of all
             row["p_max"] = max(row["p"], float((1 + (largest >= one).sum()) / (1 + n_samples)))
-    return {"pairs": rows, "best": _best({name: filled(tables[name]).mean() for name in names}, rows)}
+    return {"pairs": rows, "best": _best({name: table.mean() for name, table in of_model.items()}, rows)}
 
 
 def combined(effects: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -354,26 +357,37 @@ def _p(difference: float, error: float, df: float) -> float:
     return float(2 * t.sf(_statistic(difference, error), df)) if np.isfinite(error) else float("nan")
 
 
-def _largest(centred: Sequence[np.ndarray], dfs: np.ndarray, n_samples: int, seed: int) -> np.ndarray:
-    """Return the largest |t| over pairs in bootstrap samples of subjects and segments: (n_samples,).
+def _largest(
+    tables: Sequence[np.ndarray], pairs: Sequence[tuple[int, int]], dfs: np.ndarray, n_samples: int, seed: int
+) -> np.ndarray:
+    """Return the largest |t| over pairs of tables in bootstrap samples of subjects and segments: (n_samples,).
 
-    centred: tables of mean 0. Each pair's samples have deviation 1 before the factors of Student's t.
+    Each pair's samples have mean 0, and deviation 1 before the factors of Student's t.
     """
-    from scipy.stats import chi2
-
-    n, m = centred[0].shape
+    n, m = tables[0].shape
     rng = np.random.default_rng(seed_from("crossed", seed, n, m))
     rows = rng.multinomial(n, np.full(n, 1 / n), n_samples) / n
     columns = rng.multinomial(m, np.full(m, 1 / m), n_samples) / m
     order = rng.permutation(n_samples)
+    # the sample of a difference is the difference of the models' samples
+    samples = [np.einsum("bm,bm->b", rows @ (table - table.mean()), columns) for table in tables]
     largest = np.zeros(n_samples)
-    for table, df in zip(centred, dfs, strict=True):
-        sample = np.einsum("bm,bm->b", rows @ table, columns)
+    for (a, b), df in zip(pairs, dfs, strict=True):
+        sample = samples[a] - samples[b]
         spread = sample.std()
-        if spread > 0:
-            stretch = np.sqrt(df / chi2.ppf((order + 0.5) / n_samples, df))
+        # equal models differ by rounding
+        if spread > 1e-12 * max(samples[a].std(), samples[b].std()):
+            stretch = _stretch(round(float(df), 1), n_samples)[order]
             largest = np.maximum(largest, np.abs(sample - sample.mean()) / spread * stretch)
     return largest
+
+
+@lru_cache(maxsize=256)
+def _stretch(df: float, n_samples: int) -> np.ndarray:
+    """Return the factors that turn normal samples into those of Student's t: (n_samples,)."""
+    from scipy.stats import chi2
+
+    return np.sqrt(df / chi2.ppf((np.arange(n_samples) + 0.5) / n_samples, df))
 
 
 def _best(means: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -35,10 +35,8 @@ def overview(benchmarks: Sequence[BenchmarkScores], ids: Sequence[str], groups: 
     tied, raw, raw low, raw high): tied is True for the set that cannot be told apart from the best, and None where that
     is unknown; raw values are None where the headline is not scaled by a ceiling.
     """
-    shared = leaderboard_rows(benchmarks)
-    has_mean = bool(shared) and shared[0]["shared"] and len(shared[0]["cells"]) > 1
     stored = {s.label: s.item.model for b in benchmarks for s in b.scores}
-    views = [_mean_view(shared, benchmarks, stored)] if has_mean else []
+    views = _mean_views(benchmarks, stored)
     for benchmark, section in zip(benchmarks, ids, strict=True):
         views.append(_benchmark_view(benchmark, section, stored))
         views += _region_views(benchmark, section, stored)
@@ -57,7 +55,8 @@ def overview_picture(benchmarks: Sequence[BenchmarkScores]) -> Picture | None:
         return None
     stored = {s.label: s.item.model for b in benchmarks for s in b.scores}
     lines = {"noise ceiling": 1.0} | {name: _median(rows, stored, test) for name, test in CONTROLS.items()}
-    caption = f"Mean test / ceiling over {rows[0]['n']} benchmarks; bars: 95 % bootstrap interval, where stored."
+    caption = f"Mean test / ceiling over {rows[0]['of']} benchmarks; bars: 95 % bootstrap interval, where stored."
+    caption += _estimated_text(rows)
     spec = ranked_dots(rows, "mean test / ceiling", lines)
     return Picture("overview", "overview", "Models by headline", caption + tied_text(rows), spec)
 
@@ -67,18 +66,36 @@ def _numbers(row: Row, number_of: Mapping[str, int]) -> list:
     return [number_of[row["model"]], *plain([row["mean"], row["low"], row["high"]]), row["tied"], *plain(raw)]
 
 
-def _mean_view(rows: Sequence[Row], benchmarks: Sequence[BenchmarkScores], stored: Mapping[str, str]) -> dict[str, Any]:
-    used = [b for b in benchmarks if b.key == "normalised" and b.title not in rows[0]["missing"]]
-    used = [b for b in used if all(row["cells"][b.title] is not None for row in rows)]
+def _mean_views(benchmarks: Sequence[BenchmarkScores], stored: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a view of the mean over all benchmarks with a ceiling and, if some model lacks one, over the shared."""
+    scaled = [b for b in benchmarks if b.key == "normalised"]
+    rows = leaderboard_rows(scaled)
+    if not rows or not rows[0]["shared"] or rows[0]["of"] < 2:
+        return []
+    views = [_mean_view(rows, "all", "all benchmarks with a ceiling", scaled, len(benchmarks), stored)]
+    shared = [b for b in scaled if len(b.scores) == len(rows)]
+    if len(shared) < len(scaled) and (rows := leaderboard_rows(scaled, only_shared=True)):
+        views.append(_mean_view(rows, "shared", "benchmarks of all models", shared, len(benchmarks), stored))
+    return views
+
+
+def _mean_view(
+    rows: Sequence[Row],
+    name: str,
+    label: str,
+    used: Sequence[BenchmarkScores],
+    n_benchmarks: int,
+    stored: Mapping[str, str],
+) -> dict[str, Any]:
     names = [LABELS.get(b.benchmark, b.benchmark) for b in used]
     kinds = [f"{count(names.count(name))} {name}" for name in dict.fromkeys(names)]
-    data = f"Mean over the {count(len(used))} of {count(len(benchmarks))} benchmarks that have a noise ceiling and all "
-    data += (
-        f"{count(len(rows))} models ({', '.join(kinds)}), {count(sum(b.facts['targets'] for b in used))} units in all."
-    )
+    complete = " and all models" if name == "shared" else ""
+    data = f"Mean over the {count(len(used))} of {count(n_benchmarks)} benchmarks that have a noise ceiling{complete} "
+    data += f"({', '.join(kinds)}), {count(sum(b.facts['targets'] for b in used))} units in all."
+    data += _estimated_text(rows)
     return {
-        "dataset": "all",
-        "label": "all benchmarks with a ceiling",
+        "dataset": name,
+        "label": label,
         "region": "",
         "key": "mean test / ceiling",
         "raw": "",
@@ -87,6 +104,15 @@ def _mean_view(rows: Sequence[Row], benchmarks: Sequence[BenchmarkScores], store
         "words": [_found_text(rows, "mean test / ceiling", stored), data + _missing_text(rows, stored)],
         "href": "leaderboard",
     }
+
+
+def _estimated_text(rows: Sequence[Row]) -> str:
+    """Return which models lack benchmarks of the mean, as a sentence."""
+    lacking = [row["model"] for row in rows if row["missing"]]
+    if not lacking:
+        return ""
+    names = ", ".join(lacking[:MAX_NAMES]) + (f" and {len(lacking) - MAX_NAMES} more" if lacking[MAX_NAMES:] else "")
+    return f" {names}: missing scores are estimated from those of the model and of the benchmark."
 
 
 def _benchmark_view(benchmark: BenchmarkScores, section: str, stored: Mapping[str, str]) -> dict[str, Any]:
@@ -182,11 +208,21 @@ def _found_text(rows: Sequence[Row], key: str, stored: Mapping[str, str]) -> str
             )
         else:
             text += "; every other model scores lower (q < 0.05)"
+        text += _people_text(rows)
     elif len(rows) > 1:
         text += "; without intervals of this score it is unknown which models differ from it"
     medians = {name: _median(rows, stored, test) for name, test in CONTROLS.items()}
     lines = [f"{name} {number(value)}" for name, value in medians.items() if value is not None]
     return text + (f". Controls: {', '.join(lines)}." if lines else ".")
+
+
+def _people_text(rows: Sequence[Row]) -> str:
+    """Return how many of the models differ from the best one for new people too, as part of a sentence."""
+    tested = [row for row in rows[1:] if row.get("people_q") is not None]
+    if not tested:
+        return ""
+    lower = [row for row in tested if not row["people_tied"]]
+    return f"; for new people too, {count(len(lower))} of {count(len(tested))} score lower"
 
 
 def _median(rows: Sequence[Row], stored: Mapping[str, str], test) -> float | None:

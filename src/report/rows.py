@@ -109,14 +109,17 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or value != value else float(value)
 
 
-def leaderboard_rows(benchmarks: Iterable[BenchmarkScores]) -> list[Row]:
-    """Return one row per model, by mean ceiling-normalised score; `cells` is {benchmark: score row or None}."""
+def leaderboard_rows(benchmarks: Iterable[BenchmarkScores], *, only_shared: bool = False) -> list[Row]:
+    """Return one row per model, by mean ceiling-normalised score; `cells` is {benchmark: score row or None}.
+
+    See `analysis.leaderboard.rank`.
+    """
     from ..analysis import leaderboard
 
     scaled = [b for b in benchmarks if b.key == "normalised"]
     if not scaled:
         return []
-    ranked = leaderboard.rank([_ranked(b, score) for b in scaled for score in b.scores])
+    ranked = leaderboard.rank([_ranked(b, score) for b in scaled for score in b.scores], only_shared=only_shared)
     cells = {(row["model"], row["benchmark"]): row for b in scaled for row in score_rows(b) if row["rank"]}
     return [row | {"cells": {b.title: cells.get((row["model"], b.title)) for b in scaled}} for row in ranked]
 
@@ -139,6 +142,7 @@ def _ranked(benchmark: BenchmarkScores, score: StoredScore) -> Row:
         "normalised": score.headline[benchmark.key],
         "bootstrap_normalised": score.draws[benchmark.key],
         "resampled": score.draws["resampled"],
+        "people": score.draws["people"],
     }
 
 

@@ -79,16 +79,19 @@ class StoredScore:
     def draws(self) -> Mapping[str, Any]:
         """Bootstrap draws of the headline, "test" and "normalised" (n_samples,), and "resampled", their identity.
 
-        Missing entries are None, and so are those of a damaged file. The other arrays are not kept in memory.
+        "people": scores of single subjects, as `analysis.leaderboard.people_apart` takes them. Missing entries are
+        None, and so are those of a damaged file. The other arrays are not kept in memory.
         """
-        empty = {"test": None, "normalised": None, "resampled": None}
-        if not self.facts.get("interval"):
+        empty = {"test": None, "normalised": None, "resampled": None, "people": None}
+        if not (self.facts.get("interval") or self.facts.get("subjects")):
             return empty
+        names = ("bootstrap", "bootstrap_normalised", "resampled")
         try:
-            arrays = self.item.read_arrays(("bootstrap", "bootstrap_normalised", "resampled"))
+            arrays = self.item.read_arrays((*names, "subjects", "subject_segments", "subject_rows", "widening"))
         except DamagedFile:
             return empty
         found = {"test": arrays.get("bootstrap"), "normalised": arrays.get("bootstrap_normalised")}
+        found["people"] = _people(arrays)
         found["resampled"] = tuple(np.asarray(arrays["resampled"]).tolist()) if "resampled" in arrays else None
         return found
 
@@ -166,6 +169,20 @@ class BenchmarkScores:
         """Aggregation over targets in words, for example "median of 75 units"."""
         n = self.facts["targets"]
         return f"median of {n:,} {self.target_noun}s" if n > 1 else f"1 {self.target_noun}"
+
+
+def _people(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return the scores of single subjects as `analysis.leaderboard.people_apart` takes them, None without."""
+    if "subject_segments" not in arrays:
+        return None
+    from ..analysis.paired import subject_factor
+
+    identity = (tuple(np.asarray(arrays["subjects"]).tolist()), str(np.asarray(arrays["subject_rows"])))
+    return {
+        "table": np.asarray(arrays["subject_segments"], dtype=np.float64),
+        "factor": subject_factor(arrays),
+        "identity": identity,
+    }
 
 
 def collect(

@@ -79,10 +79,10 @@ def row(model, benchmark, value, spread=0.02):
     return {"model": model, "benchmark": benchmark, "normalised": value, "bootstrap_normalised": replicates}
 
 
-def test_the_mean_is_over_the_benchmarks_that_all_models_share():
+def test_the_mean_may_leave_out_what_some_model_lacks():
     table = [row("a", "x", 0.8), row("a", "y", 0.4), row("a", "z", 0.0), row("b", "x", 0.6), row("b", "y", 0.7)]
-    first, second = rank(table)
-    assert (first["model"], first["n"], first["of"], first["missing"]) == ("b", 2, 3, ["z"])
+    first, second = rank(table, only_shared=True)
+    assert (first["model"], first["n"], first["of"], first["missing"]) == ("b", 2, 2, [])
     assert (second["model"], second["n"], second["missing"]) == ("a", 2, [])
     assert first["mean"] == pytest.approx(0.65)
     assert second["mean"] == pytest.approx(0.6)
@@ -91,14 +91,62 @@ def test_the_mean_is_over_the_benchmarks_that_all_models_share():
 
 
 def test_a_missing_cell_is_missing_and_never_zero():
-    table = [row("a", "x", 0.5), row("a", "y", 0.5), row("b", "x", 0.4), row("b", "y", None), row("c", "y", 0.9)]
+    table = [row("a", "x", 0.5), row("a", "y", 0.5), row("b", "x", 0.4), row("b", "y", None), row("c", "z", 0.9)]
     ranked = {r["model"]: r for r in rank(table)}
     assert not any(r["shared"] for r in ranked.values())
     assert ranked["b"]["mean"] == pytest.approx(0.4)
-    assert ranked["b"]["missing"] == ["y"]
+    assert ranked["b"]["missing"] == ["y", "z"]
     assert next(iter(ranked)) == "a"
+    assert rank(table, only_shared=True) == []
     nothing = rank([row("a", "x", None)])[0]
     assert (nothing["mean"], nothing["low"], nothing["n"], nothing["missing"]) == (None, None, 0, ["x"])
+
+
+def test_a_model_with_one_score_does_not_take_the_others_from_the_mean():
+    effects, levels = (
+        {"a": 0.1, "b": 0.0, "c": -0.1, "few": 0.05},
+        dict(zip("uvwxyz", np.linspace(0.2, 0.7, 6), strict=True)),
+    )
+    table = [row(m, k, r + level) for m, r in effects.items() for k, level in levels.items() if m != "few" or k == "z"]
+    ranked = {r["model"]: r for r in rank(table)}
+    # its mean over its own benchmark would be .75; without the others' benchmarks all means would be of one
+    for model, effect in effects.items():
+        assert ranked[model]["mean"] == pytest.approx(0.45 + effect)
+    assert list(ranked) == ["a", "few", "b", "c"]
+    assert (ranked["few"]["n"], ranked["few"]["of"], len(ranked["few"]["missing"])) == (1, 6, 5)
+    assert ranked["a"]["n"] == 6
+    width = {m: r["high"] - r["low"] for m, r in ranked.items()}
+    assert width["a"] == pytest.approx(2 * 1.96 * 0.02 / np.sqrt(6), rel=0.1)
+    # its one score, and the errors of the benchmarks' effects
+    assert width["few"] > 2 * 1.96 * 0.02
+    assert ranked["few"]["q"] is not None
+
+
+def test_models_are_compared_over_people_on_one_benchmark_and_combined_over_several():
+    rng = np.random.default_rng(0)
+    common = {k: 0.4 + 0.1 * rng.standard_normal((12, 40)) + 0.1 * rng.standard_normal((12, 1)) for k in "xyz"}
+    levels = {"best": 0.06, "same": 0.06, "near": 0.045, "far": 0.0}
+
+    def board(benchmarks, identity="i"):
+        rows = []
+        for k in benchmarks:
+            for model, level in levels.items():
+                table = common[k] + level + 0.05 * rng.standard_normal((12, 40))
+                people = {"table": table, "factor": 1.2, "identity": identity if model != "far" else "i"}
+                rows.append(row(model, k, 0.7 + level, 0.002) | {"people": people})
+        return {r["model"]: r for r in rank(rows)}
+
+    one = board("x")
+    assert one["best"]["people_tied"]
+    assert one["far"]["people_q"] < 0.05
+    assert one["far"]["people_n"] == 1
+    assert one["same"]["people_tied"]
+    several = board("xyz")
+    assert several["far"]["people_q"] < one["far"]["people_q"]
+    assert several["near"]["people_q"] < 0.05
+    assert {r["people_n"] for r in several.values()} == {3}
+    assert board("x", "others")["far"]["people_q"] is None
+    assert {r["people_q"] for r in rank([row("a", "x", 0.5), row("b", "x", 0.4)])} == {None}
 
 
 def test_a_mean_of_scores_without_replicates_has_no_interval():
