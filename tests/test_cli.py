@@ -136,7 +136,7 @@ def test_the_defaults_are_those_of_a_request(run):
     for option, default in (
         ("--gap S", "10, published: 0"),
         ("--penalty {blocks,rows,gcv}", "blocks, published: rows"),
-        ("--split {tiled,runs,scattered}", "tiled, published: scattered"),
+        ("--split {tiled,runs,scattered,leave-one-film-out}", "tiled, published: scattered"),
         ("--splits N", "10"),
         ("--context-duration MS", "4000"),
         ("--seed N", "0"),

@@ -7,12 +7,12 @@ import numpy as np
 
 from ..ceiling import Recording, inter_subject, repetition_mean, window_split_half
 from ..records import Activations, Evaluation, Responses
-from ..utils import BadInput
+from ..utils import BadInput, nan_median
 from . import hrf, subjects
 from .align import Aligned, align, content_codes, regions
 from .bootstrap_statistics import identity, widening
 from .cross_validate import Problem, cross_validate_problem
-from .decoders import Decoder
+from .decoders import Decoder, Ridge
 from .decoders.base import Split
 from .finite import usual_rows
 from .layer_choice import Rule
@@ -20,6 +20,9 @@ from .novelty import distances
 from .protocol import DELAY_MS, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
 from .splits import left_out_blocks, segment_splits, segments, unseen_splits
+
+N_REVERSED = 200  # features of a layer that responses predict
+LEAST_RECORDED = 0.95  # of the rows, for a unit whose responses predict features
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,51 @@ def _with_distances(made: Problem, blocks: np.ndarray, parts: Sequence[Part]) ->
     layers = {name: loading(load) for name, load in made.layers.items()}
     films = {"split_films": [ids[s[0]] if len(s) == 1 else "" for s in tested], "split_distance": of_layers}
     return replace(made, layers=layers), films
+
+
+def reverse(
+    parts: Sequence[Part], protocol: Protocol, *, device: str = "cpu", jobs: int = 1, progress: Callable | None = None
+) -> Evaluation:
+    """Return how well responses predict each layer's features: the median r over sampled features, one target.
+
+    A model may predict responses by a part of its features; the others show here. Ridge regression from the responses
+    of the mean subject to N_REVERSED features of each layer, spread evenly, with the splits, the haemodynamic response
+    and the gaps of the forward direction, and a penalty per feature. A unit that lacks more than a twentieth of the
+    rows predicts nothing; other missing responses count as the unit's mean.
+
+    References
+    ----------
+    Muzellec and Kar 2025, "Reverse predictivity" (bioRxiv 2025.08.08.669382).
+    """
+    decoder = Ridge(
+        penalty=protocol.penalty, alpha_per_target=True, scaled=protocol.alpha_scale == "kernel", device=device
+    )
+    made, notes = problem(parts, protocol)
+    recorded = np.isfinite(made.targets)
+    units = recorded.mean(axis=0) >= LEAST_RECORDED
+    if not units.any():
+        raise BadInput("no unit is recorded throughout; expected some that predict features")
+    responses = np.nan_to_num(zscore(made.targets[:, units]))
+    columns, features = [], []
+    for load in made.layers.values():
+        X = load()
+        X = X[:, np.unique(np.linspace(0, X.shape[1] - 1, N_REVERSED).astype(int))]
+        columns.append(X.shape[1])
+        features.append(zscore(X))
+    made = replace(made, layers={"responses": lambda: responses}, targets=np.concatenate(features, axis=1), blocks=None)
+    result = cross_validate_problem(
+        made, decoder, "pearson", rule=Rule(protocol.nested), missing=protocol.missing, jobs=jobs, progress=progress
+    )
+    edges = np.cumsum(columns)[:-1]
+    valid, test = (
+        np.stack([nan_median(of_layer, axis=0)[None] for of_layer in np.split(scores[0], edges)])
+        for scores in (result.valid, result.test)
+    )
+    notes |= {"units": int(units.sum()), "features of a layer, at most": N_REVERSED} | result.notes
+    targets = {"target_id": np.array(["features"])}
+    return Evaluation(
+        tuple(parts[0].activations.layers), targets, valid, test, "pearson", notes=notes, extra=result.extra
+    )
 
 
 def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:

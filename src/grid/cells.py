@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from .. import data, models
-from ..pipeline import Request
+from ..pipeline import Request, is_brain
 from ..pipeline.flags import Flags, parse
 from ..utils import BadInput, digest
 from .resources import require_printable
@@ -58,7 +58,8 @@ def make_cells(
         data.declaration(benchmark, name)
     chosen = list(dict.fromkeys(names_of_models))
     for model in chosen:
-        models.resolve(model)
+        if not is_brain(model):
+            models.resolve(model)
     # a joint regression does not depend on the order of its datasets
     groups = [(name,) for name in dict.fromkeys(known)] if each else [tuple(sorted(set(known)))]
     return [Cell(benchmark, model, group, tuple(flags)) for model in chosen for group in groups]

@@ -273,6 +273,8 @@ def title(name: str) -> str:
     place, colon, argument = base.partition(":")
     if place.endswith(".py") or "/" in place:
         place = Path(place).name
+    elif base.startswith("brain:"):
+        argument = Path(argument).name
     elif base.startswith("hf:") and Path(argument).expanduser().is_dir():
         argument = Path(argument).expanduser().absolute().name
     return prefixes + place + colon + argument + (f"={Path(weights).name}" if weights else "")

@@ -13,9 +13,9 @@ from .catalogue.entry import GROUP_ORDER, VIDEO
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name, entry in MODELS.items() if entry.group == group) for group in GROUP_ORDER
 }
-UNTRAINED, OWN, OTHER = "untrained", "own", "other"
+UNTRAINED, BRAIN, OWN, OTHER = "untrained", "brain", "own", "other"
 # in the order of every chart
-GROUP_NAMES = (*GROUP_ORDER, UNTRAINED, OWN, OTHER)
+GROUP_NAMES = (*GROUP_ORDER, UNTRAINED, BRAIN, OWN, OTHER)
 PREFIXES = ("Random-", "NoDownsample-", "BrainScore-", "Finetune-")
 
 # (start of the name in lower case, family), the first that fits; other names have the family of their first word
@@ -91,6 +91,8 @@ def membership(name: str) -> Membership:
     >>> membership("V-JEPA2-L").family == membership("VJEPA-Temporal").family
     True
     """
+    if name.startswith("brain:"):
+        return Membership(BRAIN, BRAIN, None)
     base, random = name, False
     while base.startswith(PREFIXES):
         prefix = next(prefix for prefix in PREFIXES if base.startswith(prefix))

@@ -1,6 +1,7 @@
 """The path from a request to its scores: the only room that imports both the store and the science."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from .. import models
 from ..config import Config
@@ -9,6 +10,7 @@ from ..files import DamagedFile
 from ..store import Key, Store
 from ..utils import BadInput, first_names
 from .benchmarks import BENCHMARKS, benchmarks
+from .brain import BrainRun, is_brain
 from .objects import Objects
 from .request import Reporter, Request, Stopped, changed_options, check_options, option_text
 from .run import Run
@@ -27,6 +29,7 @@ __all__ = [
     "check_options",
     "check_scores_file",
     "extract",
+    "is_brain",
     "keys",
     "load_score",
     "option_text",
@@ -52,14 +55,19 @@ def score(
     Stopped
         If the reporter requested a stop.
     """
-    run = Run(request, config, report, objects=objects)
+    run = _run(request, config, report, objects=objects)
     for benchmark in benchmarks(run):
         yield benchmark.score()
 
 
+def _run(request: Request, config: Config, report: Reporter | None = None, **options: Any) -> Run:
+    """Return the run of a request."""
+    return (BrainRun if is_brain(request.model) else Run)(request, config, report, **options)
+
+
 def extract(request: Request, config: Config, report: Reporter | None = None) -> None:
     """Compute and store the activations behind the scores of a request, and nothing else."""
-    run = Run(request, config, report)
+    run = _run(request, config, report)
     for benchmark in benchmarks(run):
         run.confirm(benchmark.names)
         for name, role in benchmark.activation_keys():
@@ -68,19 +76,19 @@ def extract(request: Request, config: Config, report: Reporter | None = None) ->
 
 def keys(request: Request, config: Config) -> list[Key]:
     """Return the keys of a request in the store: those of its activations and scores."""
-    run = Run(request, config)
+    run = _run(request, config)
     return [key for benchmark in benchmarks(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
 
 
 def plan(request: Request, config: Config, report: Reporter | None = None, store: Store | None = None) -> list[dict]:
     """Return the steps of a request without computing them: a row per step, see `Benchmark.steps`."""
-    run = Run(request, config, report, store=store)
+    run = _run(request, config, report, store=store)
     return [step for benchmark in benchmarks(run) for step in benchmark.steps()]
 
 
 def stored_scores(request: Request, config: Config, store: Store) -> list[Score] | None:
     """Return the stored scores of a request; None unless all of them are stored."""
-    wanted = [(benchmark, benchmark.key()) for benchmark in benchmarks(Run(request, config, store=store))]
+    wanted = [(benchmark, benchmark.key()) for benchmark in benchmarks(_run(request, config, store=store))]
     found = [(benchmark, store.find(key), key) for benchmark, key in wanted]
     if any(entry is None for _, entry, _ in found):
         return None

@@ -76,9 +76,9 @@ def add_flags(parser: argparse.ArgumentParser, benchmark: str) -> None:
 
 def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
     option = "--tasks" if benchmark in ("task", "behaviour") else "--datasets"
-    parser.add_argument(
-        "--model", "-m", default="", metavar="NAME", help="a name of --list, Random-NAME, or path/to/file.py:function"
-    )
+    brains = ", or brain:DATASET:SUBJECT, one of the people of a dataset" if benchmark == "fmri" else ""
+    text = f"a name of --list, Random-NAME, or path/to/file.py:function{brains}"
+    parser.add_argument("--model", "-m", default="", metavar="NAME", help=text)
     train = ("--train",) if benchmark == "fmri" else ()
     parser.add_argument(
         *(option, *train, "-d"),
@@ -206,6 +206,11 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             group,
             "runs",
             "each run is high-passed and z-scored before repetitions are averaged, or their mean afterwards",
+        )
+        group.add_argument(
+            "--reverse",
+            action="store_true",
+            help="predict the features of each layer from the responses of the mean subject, by ridge regression",
         )
         _add_choice(
             group, "subjects", "ridge: score each subject of a dataset besides their mean (both), or the mean alone"
@@ -357,7 +362,7 @@ def _options_of(benchmark: str, options: argparse.Namespace) -> dict:
         found |= {"alpha_per_target": options.alpha_per_target}
     if benchmark == "fmri":
         found |= {"clip_ms": 1000 * options.clip_duration, "high_pass_s": options.high_pass}
-        found |= {"test": tuple(options.test)}
+        found |= {"test": tuple(options.test), "reverse": options.reverse}
     for name, choices in CHOICES.items():
         given = getattr(options, name, None)
         found[name] = next((choice for choice in choices if choice.replace(" ", "-") == given), None)

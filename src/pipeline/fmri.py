@@ -1,6 +1,7 @@
 """fMRI benchmark: all named datasets in one joint regression."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
 from ..records import Evaluation, Responses
+from ..utils import BadInput
 from .benchmark import Benchmark
 
 if TYPE_CHECKING:
@@ -20,16 +22,21 @@ class FmriBenchmark(Benchmark):
 
     @property
     def rule(self) -> Rule:
-        return Rule(self.protocol.nested, self.protocol.headline)
+        return Rule(self.protocol.nested, "one layer" if self.request.reverse else self.protocol.headline)
 
     def options(self) -> dict[str, Any]:
         own = self.chosen("clip_ms", "gap_ms", "hrf", "runs", "high_pass_s", "subjects")
-        return super().options() | self.regression_options() | own | self._test_option
+        return super().options() | self.regression_options() | own | self._test_option | self._reverse_option
 
     @property
     def _tested(self) -> list[bool]:
         """Of each dataset: whether it is predicted by fits to the others."""
         return [name in self.request.test for name in self.names]
+
+    @property
+    def _reverse_option(self) -> dict[str, bool]:
+        """The option of the reverse direction, where it is chosen."""
+        return {"reverse": True} if self.request.reverse else {}
 
     @property
     def _test_option(self) -> dict[str, str]:
@@ -42,12 +49,16 @@ class FmriBenchmark(Benchmark):
 
         records = [self.run.record(name) for name in self.names]
         fmri.check(records, self.protocol, tested=self._tested, validate=self.validate)
-        if self.request.ceiling:
-            check_repeated(*(record.subjects for record in records))
+        if self.request.ceiling and not self.request.reverse:
+            check_repeated(*(self._prepared[name].subjects for name in self.names))
 
     def evaluate(self, null: bool) -> Evaluation:
         from ..evaluate import fmri
 
+        if self.request.reverse:
+            report = self.run.progress("regression")
+            options = {"device": self.run.device, "jobs": self.request.jobs, "progress": report}
+            return fmri.reverse(self._parts(null=False), self.protocol, **options)
         return fmri.score(
             self._parts(null),
             self.decoder(),
@@ -66,7 +77,9 @@ class FmriBenchmark(Benchmark):
     def problems(self) -> list[Callable[[], "Problem"]]:
         return [self._problem]
 
-    def ceiling(self) -> Ceiling:
+    def ceiling(self) -> Ceiling | None:
+        if self.request.reverse:
+            return None
         protocol = self.protocol
         if protocol.ceiling_rows == "all":
             of_each = [self.run.ceiling(name, self._prepared[name], self._runs) for name in self.names]
@@ -88,17 +101,31 @@ class FmriBenchmark(Benchmark):
     @property
     def _runs(self) -> str:
         """Treatment of the runs, for the key of a ceiling."""
-        return f"{self.protocol.runs} {self.protocol.high_pass_s:g}"
+        left_out = [subject for name in self.names for subject in self.run.left_out_subjects(name)]
+        without = f" without {', '.join(left_out)}" if left_out else ""
+        return f"{self.protocol.runs} {self.protocol.high_pass_s:g}{without}"
 
     @cached_property
     def _prepared(self) -> dict[str, Responses]:
-        """The records with their runs on one scale, by dataset."""
+        """The records that are predicted, with their runs on one scale, by dataset."""
+        return {name: self._without(name, self.run.left_out_subjects(name)) for name in self.names}
+
+    def _without(self, name: str, subjects: Sequence[str]) -> Responses:
+        """Return a record with its runs on one scale, without some subjects."""
+        found = self.with_runs_on_one_scale(name)
+        kept = [k for k, subject in enumerate(found.subjects) if subject not in subjects]
+        if not kept:
+            raise BadInput(f"{name} has no subjects besides {', '.join(subjects)}; expected some to predict")
+        if len(kept) == len(found.subjects):
+            return found
+        return replace(found, values=found.values[:, kept], subjects=tuple(found.subjects[k] for k in kept))
+
+    def with_runs_on_one_scale(self, name: str) -> Responses:
+        """Return the record of a dataset with its runs on one scale."""
         from ..evaluate import fmri
 
-        return {
-            name: fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
-            for name, declared in zip(self.names, self.declared, strict=True)
-        }
+        declared = self.run.declaration(name)
+        return fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
 
     def _problem(self) -> "Problem":
         from ..evaluate import fmri

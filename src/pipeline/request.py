@@ -73,6 +73,8 @@ class Request:
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
     subjects : {"both", "mean"}, optional
         fMRI, ridge regression: score each subject besides their mean, or the mean alone.
+    reverse : bool
+        fMRI: predict the features of the model from the responses, in place of the responses from the features.
     decoder : {"ridge", "pls"}
         fMRI and electrodes: the linear decoder.
     alpha_per_target : bool
@@ -129,6 +131,7 @@ class Request:
     hrf: str | None = None
     ceiling_rows: str | None = None
     subjects: str | None = None
+    reverse: bool = False
     decoder: str = "ridge"
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS
@@ -169,6 +172,8 @@ class Request:
         for name in ("splits", "jobs"):
             _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
+        if self.reverse and (self.permutations or self.audit or self.decoder != "ridge"):
+            raise BadInput("reverse with permutations, audit or another decoder than ridge; expected none of these")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
 
     @property
@@ -197,6 +202,8 @@ def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any
 
 def option_text(name: str, value: Any) -> str:
     """Return an option of a score with its value, in words."""
+    if name == "reverse":
+        return "features predicted from responses"
     if name == "test":
         return f"tested on {value}"
     if name == "splits":

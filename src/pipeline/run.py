@@ -102,6 +102,10 @@ class Run:
         """True for a model outside the catalogue: of a file of the user's, or of a name of a hub."""
         return self.objects.model is None and models.resolve(self.request.model).group == "own"
 
+    def left_out_subjects(self, name: str) -> tuple[str, ...]:
+        """Return the subjects of a dataset that are not predicted: none, see `brain.BrainRun`."""
+        return ()
+
     def declaration(self, name: str) -> Dataset:
         """Return the declaration of a dataset of the request; raises BadInput where there is none.
 
@@ -309,7 +313,6 @@ class Run:
         facts, request = self.model_metadata, self.request
         # a model of single frames has no windows: mode and context change nothing
         framewise = facts["kind"] == "image"
-        full_features = self.objects.model is None and models.resolve(request.model).full_features
         return ActivationKey(
             model=models.title(request.model),
             model_digest=facts["digest"],
@@ -320,9 +323,14 @@ class Run:
             mode="frames" if framewise else request.mode,
             context_ms=0.0 if framewise else float(request.context_ms),
             precision=request.precision,
-            n_components=None if full_features else N_COMPONENTS,
+            n_components=None if self._full_features else N_COMPONENTS,
             fps=facts["fps"],
         )
+
+    @property
+    def _full_features(self) -> bool:
+        """True for a model whose features are not projected."""
+        return self.objects.model is None and models.resolve(self.request.model).full_features
 
     def activations(self, key: ActivationKey, stimuli: Stimuli, name: str) -> Activations:
         """Return the activations of a key, to stimuli of the dataset `name`; what the store lacks is computed."""

@@ -76,7 +76,10 @@ def _target(facts: Facts) -> str:
 def _title(facts: Facts) -> str:
     n = facts["targets"]
     over = f", median of {n} {_target(facts)}s" if n > 1 else ""
-    return f"{facts['model']} on {_datasets(facts)}: {facts['metric']}{over}, mean ± s.d. over {facts['splits']} splits"
+    what = f"{facts['model']} on {_datasets(facts)}"
+    if facts["options"].get("reverse"):
+        what = f"features of {facts['model']} by the responses to {_datasets(facts)}"
+    return f"{what}: {facts['metric']}{over}, mean ± s.d. over {facts['splits']} splits"
 
 
 def _datasets(facts: Facts) -> str:
@@ -252,7 +255,7 @@ def _protocol(facts: Facts) -> str:
     """Return the protocol and the options that differ from its own."""
     changed = changed_options(facts["benchmark"], facts["options"])
     # these are said elsewhere, or depend on the dataset
-    skipped = ("test", "splits", "seed", "audit", "ceiling", "bootstrap", "permutations", "decoder")
+    skipped = ("reverse", "test", "splits", "seed", "audit", "ceiling", "bootstrap", "permutations", "decoder")
     texts = [option_text(name, value) for name, value in changed.items() if name not in skipped]
     return f"protocol {facts['options']['protocol']}" + (f", but {', '.join(texts)}" if texts else "")
 

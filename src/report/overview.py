@@ -21,9 +21,8 @@ CONTROLS = {
     "pixels": lambda name: name == "pixels",
     "motion energy": lambda name: name == "motion-energy",
     "untrained": lambda name: membership(name).group == "untrained",
+    "brain-to-brain": lambda name: membership(name).group == "brain",
 }
-# controls that no stored score contains
-NOT_STORED = ("brain-to-brain",)
 MAX_NAMES = 4
 LABELS = {"fmri": "fMRI"}  # names of kinds of benchmarks in sentences
 
@@ -232,4 +231,4 @@ def _median(rows: Sequence[Row], stored: Mapping[str, str], test) -> float | Non
 
 def _missing_text(rows: Sequence[Row], stored: Mapping[str, str]) -> str:
     names = [name for name, test in CONTROLS.items() if not any(test(stored[row["model"]]) for row in rows)]
-    return f" Controls without a stored score: {', '.join([*names, *NOT_STORED])}."
+    return f" Controls without a stored score: {', '.join(names)}." if names else ""
