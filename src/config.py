@@ -70,10 +70,12 @@ def export_weights_home(config: Config) -> None:
 def export_homes(config: Config) -> None:
     """Set the environment variables that other libraries read; called before they are imported, never by an import.
 
-    Brain-Score runs `pip install` while it loads a model unless BS_INSTALL_DEPENDENCIES is "no".
+    Variables that are set are kept. Brain-Score runs `pip install` while it loads a model unless BS_INSTALL_DEPENDENCIES is "no".
     """
     os.environ.setdefault(RESULTS_VARIABLE, str(config.results_home))
     export_weights_home(config)
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(config.cores))
+    # threads that wait by spinning take the cores from others on a shared machine: benchmarks/busy_machine.py
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
