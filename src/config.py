@@ -70,7 +70,8 @@ def export_weights_home(config: Config) -> None:
 def export_homes(config: Config) -> None:
     """Set the environment variables that other libraries read; called before they are imported, never by an import.
 
-    Variables that are set are kept. Brain-Score runs `pip install` while it loads a model unless BS_INSTALL_DEPENDENCIES is "no".
+    Variables that are set are kept. Brain-Score runs `pip install` while it loads a model unless
+    BS_INSTALL_DEPENDENCIES is "no".
     """
     os.environ.setdefault(RESULTS_VARIABLE, str(config.results_home))
     export_weights_home(config)
