@@ -11,7 +11,7 @@ from ..utils import BadInput
 from . import hrf, subjects
 from .align import Aligned, align, content_codes, regions
 from .bootstrap_statistics import identity, widening
-from .cross_validate import Problem, cross_validate_problem
+from .cross_validate import Problem, cross_validate_metrics
 from .decoders import Decoder
 from .decoders.base import Split
 from .finite import usual_rows
@@ -53,57 +53,59 @@ def prepared(responses: Responses, protocol: Protocol, lag: bool, high_passed: b
     return standardised(responses, films=lag, high_pass_s=high_pass_s)
 
 
-def score(
+def score(parts: Sequence[Part], decoder: Decoder, protocol: Protocol, **options) -> Evaluation:
+    """Return the evaluation of `scores` by Pearson's r."""
+    return scores(parts, decoder, protocol, **options)["pearson"]
+
+
+def scores(
     parts: Sequence[Part],
     decoder: Decoder,
     protocol: Protocol,
+    metrics: Sequence[str] = ("pearson",),
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     each_subject: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Evaluation:
-    """Return validation and test r of every layer, target and split; the datasets must pass `check`.
+) -> dict[str, Evaluation]:
+    """Return, by metric, validation and test scores of every layer, target and split; the datasets must pass `check`.
 
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
-    over segments. each_subject: score each of several subjects besides their mean, see `subject_arrays`; for ridge
-    regression.
+    over segments. each_subject: score each of several subjects besides their mean by Pearson's r, see
+    `subject_arrays`; for ridge regression.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
-    blocks, people = made.blocks, _people(parts, pieces, protocol) if each_subject else None
+    blocks = made.blocks
+    people = _people(parts, pieces, protocol) if each_subject and "pearson" in metrics else None
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
         made = replace(made, other=other if other.shape[1] else None)
     made = made if resample else replace(made, blocks=None)
     units, rule = parts[0].responses.units, Rule(protocol.nested, protocol.headline)
-    result = cross_validate_problem(
-        made,
-        decoder,
-        "pearson",
-        groups=regions(units),
-        rule=rule,
-        missing=protocol.missing,
-        jobs=jobs,
-        progress=progress,
-    )
-    extra = dict(result.extra)
-    if people is not None:
-        layers = rule.layers(result.valid)
-        scores = {"valid": result.valid, "test": result.test}
-        found = subjects.score(made, decoder, people, result.other, layers, rule.test(scores), blocks, progress)
-        extra |= subject_arrays(found, people, made, blocks, parts)
-    return Evaluation(
-        tuple(made.layers),
-        {"target_id": units["unit_id"], **units},
-        result.valid,
-        result.test,
-        "pearson",
-        notes={**notes, **result.notes},
-        resampling=result.resampling,
-        extra=extra,
-    )
+    options = {"groups": regions(units), "rule": rule, "missing": protocol.missing, "jobs": jobs, "progress": progress}
+    results = cross_validate_metrics(made, decoder, metrics, **options)
+    targets, found = {"target_id": units["unit_id"], **units}, {}
+    for metric, result in results.items():
+        extra = dict(result.extra)
+        if people is not None and metric == "pearson":
+            layers = rule.layers(result.valid)
+            test = rule.test({"valid": result.valid, "test": result.test})
+            of_people = subjects.score(made, decoder, people, result.other, layers, test, blocks, progress)
+            extra |= subject_arrays(of_people, people, made, blocks, parts)
+        found[metric] = Evaluation(
+            tuple(made.layers),
+            targets,
+            result.valid,
+            result.test,
+            metric,
+            notes={**notes, **result.notes},
+            resampling=result.resampling,
+            extra=extra,
+        )
+    return found
 
 
 def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
+from ..evaluate.metrics import Metric
 from ..records import Evaluation, Responses
 from .benchmark import Benchmark
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class FmriBenchmark(Benchmark):
-    """fMRI: Pearson r of a joint regression over the rows of all datasets."""
+    """fMRI: predictions of a joint regression over the rows of all datasets, by default their Pearson r."""
+
+    def takes(self, metric: Metric) -> bool:
+        return metric.of_responses
 
     @property
     def rule(self) -> Rule:
@@ -34,13 +38,14 @@ class FmriBenchmark(Benchmark):
         if self.request.ceiling:
             check_repeated(*(record.subjects for record in records))
 
-    def evaluate(self, null: bool) -> Evaluation:
+    def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
         from ..evaluate import fmri
 
-        return fmri.score(
+        return fmri.scores(
             self._parts(null),
             self.decoder(),
             self.protocol,
+            metrics,
             resample=self.request.bootstrap > 0 and not null,
             each_subject=self._each_subject and not null,
             jobs=self.request.jobs,

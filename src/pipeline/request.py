@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from ..evaluate import protocol as protocols
+from ..evaluate.metrics import METRICS
 from ..models.spec import DEFAULT_CONTEXT_MS
 from ..utils import BadInput, unknown_name
 
@@ -71,6 +72,9 @@ class Request:
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
     subjects : {"both", "mean"}, optional
         fMRI, ridge regression: score each subject besides their mean, or the mean alone.
+    metric : str or tuple of str
+        Names of `evaluate.metrics.METRICS`: a score by each, from one fit; default: that of the benchmark (Pearson's
+        r) or of the dataset.
     decoder : {"ridge", "pls"}
         fMRI and electrodes: the linear decoder.
     alpha_per_target : bool
@@ -126,6 +130,7 @@ class Request:
     hrf: str | None = None
     ceiling_rows: str | None = None
     subjects: str | None = None
+    metric: tuple[str, ...] = ()
     decoder: str = "ridge"
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS
@@ -144,6 +149,11 @@ class Request:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("protocol", self.protocol, protocols.PROTOCOLS)
         _check_choice("decoder", self.decoder, DECODERS)
+        names = (self.metric,) if isinstance(self.metric, str) else tuple(self.metric)
+        object.__setattr__(self, "metric", names)
+        for name in names:
+            if name not in METRICS:
+                raise unknown_name("metric", name, METRICS)
         named = protocols.PROTOCOLS[self.protocol]
         for name in OPTIONS_OF_PROTOCOL:
             if getattr(self, name) is None:

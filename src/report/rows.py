@@ -128,16 +128,26 @@ def benchmark_rows(benchmark: BenchmarkScores) -> list[Row]:
     """
     from ..analysis import leaderboard
 
-    return leaderboard.rank([_ranked(benchmark, score) for score in benchmark.scores])
+    ranked = leaderboard.rank([_ranked(benchmark, score) for score in benchmark.scores])
+    return ranked if benchmark.direction > 0 else [_negated(row) for row in ranked]
+
+
+def _negated(row: Row) -> Row:
+    """Return a row of a ranking whose scores were negated, since smaller ones are better."""
+    ends = {"mean": row["mean"], "low": row["high"], "high": row["low"]}
+    return row | {name: None if value is None else -value for name, value in ends.items()}
 
 
 def _ranked(benchmark: BenchmarkScores, score: StoredScore) -> Row:
     """Return a score as `leaderboard.rank` takes it."""
+    value, draws = score.headline[benchmark.key], score.draws[benchmark.key]
+    if benchmark.direction < 0:
+        value, draws = (None if x is None else -x for x in (value, draws))
     return {
         "model": score.label,
         "benchmark": benchmark.title,
-        "normalised": score.headline[benchmark.key],
-        "bootstrap_normalised": score.draws[benchmark.key],
+        "normalised": value,
+        "bootstrap_normalised": draws,
         "resampled": score.draws["resampled"],
     }
 
