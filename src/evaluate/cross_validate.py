@@ -62,6 +62,10 @@ class Problem:
         among others with equally many rows.
     other : array of shape (n_rows, n), optional
         Finite targets besides, e.g. of single subjects: the weights of fits to them are kept, see `Result.other`.
+    time_ms : array of shape (n_rows,), optional
+        Start of each row in its stimulus. Without it, a similarity compares no two rows of one stimulus.
+    gap_ms : float, default 0
+        Rows of a stimulus nearer than this are not compared by a similarity.
     """
 
     layers: Layers
@@ -74,6 +78,8 @@ class Problem:
     stimulus: np.ndarray | None = None
     shifted: np.ndarray | None = None
     other: np.ndarray | None = None
+    time_ms: np.ndarray | None = None
+    gap_ms: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import numpy as np
 
 from ..ceiling import Recording
 from ..records import Activations, Evaluation, Responses
+from . import similarity
 from .align import Aligned, align, codes, content_codes, regions
-from .cross_validate import Problem, Result, cross_validate_each_metrics, cross_validate_metrics
+from .cross_validate import Problem, Result, cross_validate_each_metrics
 from .decoders import Decoder
 from .decoders.base import Split
 from .finite import usual_rows
@@ -33,6 +34,8 @@ def scores(
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
+    ceiling: bool = False,
+    permutations: int = 0,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> dict[str, Evaluation]:
@@ -43,10 +46,20 @@ def scores(
     """
     validate = not getattr(decoder, "leaves_out", False)
     made, notes = problem(activations, responses, protocol, splits=splits, validate=validate)
-    made = made if resample else replace(made, blocks=None)
     options = {"groups": regions(responses.units), "jobs": jobs, "progress": progress} | _choices(protocol)
-    results = cross_validate_metrics(made, decoder, metrics, **options)
-    return _evaluations(tuple(made.layers), responses, results, notes)
+    compared = similarity.scorer(
+        made,
+        metrics,
+        regions(responses.units),
+        options["rule"],
+        recordings=recordings(activations, responses) if ceiling else None,
+        permutations=permutations,
+        seed=protocol.seed,
+    )
+    fitted = made if resample else replace(made, blocks=None)
+    results = similarity.fitted(compared, fitted, decoder, metrics, **options)
+    found = _evaluations(tuple(made.layers), responses, results, notes)
+    return found if compared is None else found | compared.evaluations(notes, resample)
 
 
 def problem(

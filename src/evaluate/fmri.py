@@ -8,10 +8,10 @@ import numpy as np
 from ..ceiling import Recording, inter_subject, repetition_mean, window_split_half
 from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput
-from . import hrf, subjects
+from . import hrf, similarity, subjects
 from .align import Aligned, align, content_codes, regions
 from .bootstrap_statistics import identity, widening
-from .cross_validate import Problem, cross_validate_metrics
+from .cross_validate import Problem
 from .decoders import Decoder
 from .decoders.base import Split
 from .finite import usual_rows
@@ -67,6 +67,8 @@ def scores(
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     each_subject: bool = False,
+    ceiling: bool = False,
+    permutations: int = 0,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> dict[str, Evaluation]:
@@ -79,21 +81,32 @@ def scores(
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
     blocks = made.blocks
-    people = _people(parts, pieces, protocol) if each_subject and "pearson" in metrics else None
+    several = _people(parts, pieces, protocol) if each_subject else None
+    people = several if "pearson" in metrics else None
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
         made = replace(made, other=other if other.shape[1] else None)
-    made = made if resample else replace(made, blocks=None)
     units, rule = parts[0].responses.units, Rule(protocol.nested, protocol.headline)
+    recordings = [p.recording(part) for p, part in zip(pieces, parts, strict=True)]
+    compared = similarity.scorer(
+        made,
+        metrics,
+        regions(units),
+        rule,
+        recordings=recordings if ceiling else None,
+        permutations=permutations,
+        seed=protocol.seed,
+    )
+    fitted = made if resample else replace(made, blocks=None)
     options = {"groups": regions(units), "rule": rule, "missing": protocol.missing, "jobs": jobs, "progress": progress}
-    results = cross_validate_metrics(made, decoder, metrics, **options)
+    results = similarity.fitted(compared, fitted, decoder, metrics, **options)
     targets, found = {"target_id": units["unit_id"], **units}, {}
     for metric, result in results.items():
         extra = dict(result.extra)
         if people is not None and metric == "pearson":
             layers = rule.layers(result.valid)
             test = rule.test({"valid": result.valid, "test": result.test})
-            of_people = subjects.score(made, decoder, people, result.other, layers, test, blocks, progress)
+            of_people = subjects.score(fitted, decoder, people, result.other, layers, test, blocks, progress)
             extra |= subject_arrays(of_people, people, made, blocks, parts)
         found[metric] = Evaluation(
             tuple(made.layers),
@@ -104,6 +117,10 @@ def scores(
             notes={**notes, **result.notes},
             resampling=result.resampling,
             extra=extra,
+        )
+    if compared is not None:
+        found |= compared.evaluations(
+            notes, resample, several, lambda f: subject_arrays(f, several, made, blocks, parts)
         )
     return found
 
@@ -206,6 +223,8 @@ def _joined(
         left_out=left_out_blocks(tied, time_ms, protocol.segment_ms, protocol.gap_ms),
         stimulus=stimulus,
         shifted=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),
+        time_ms=time_ms[:, 0],
+        gap_ms=protocol.gap_ms,
     )
     notes = {
         "rows": len(targets),
@@ -263,11 +282,7 @@ def _repeated(recording: Recording) -> int:
 
 def recordings(parts: Sequence[Part], protocol: Protocol) -> list[Recording]:
     """Return the runs behind the rows of `problem`, for a noise ceiling over its test rows."""
-    found = []
-    for part in parts:
-        rows = _PartRows.of(part, protocol)
-        found.append(Recording(part.responses.values, part.responses.subjects, rows.stimulus, rows.bin))
-    return found
+    return [_PartRows.of(part, protocol).recording(part) for part in parts]
 
 
 def _tied(datasets: Sequence[Responses], protocol: Protocol) -> np.ndarray:
@@ -301,6 +316,10 @@ class _PartRows:
     targets: np.ndarray
     layer: Callable[[str], np.ndarray]
     n_skipped: int
+
+    def recording(self, part: Part) -> Recording:
+        """Return the repetitions behind the rows."""
+        return Recording(part.responses.values, part.responses.subjects, self.stimulus, self.bin)
 
     @classmethod
     def of(cls, part: Part, protocol: Protocol) -> "_PartRows":

@@ -14,6 +14,7 @@ from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import METRICS, Metric
+from ..evaluate.metrics.base import NO_FIT
 from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
@@ -143,6 +144,8 @@ class Benchmark:
     def regression_options(self) -> dict[str, Any]:
         """Return the options of fMRI and electrodes."""
         ridge = ("penalty", "alpha_scale", "alpha_per_target") if self.decoder_name() == "ridge" else ()
+        if METRICS[self.metric].needs == NO_FIT:
+            return self.chosen("headline") | self.metric_options()
         return self.chosen("headline", "decoder", "ceiling_rows", *ridge) | self.metric_options()
 
     def chosen(self, *names: str) -> dict[str, Any]:
@@ -283,6 +286,9 @@ class Benchmark:
     def null(self) -> "Null":
         """Return the null distribution of the score: the pairing of stimuli and responses permuted."""
         from ..analysis import permutation
+
+        if METRICS[self.metric].of_regions:
+            return permutation.Null(self.evaluation(null=False).permuted)
 
         return permutation.null(
             self.problems(),

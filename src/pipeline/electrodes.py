@@ -77,6 +77,8 @@ class ElectrodesBenchmark(Benchmark):
         inputs = (self.activations(self.names[0]), responses, self.decoder(), self.protocol, metrics)
         if self.per_unit:
             return electrodes.scores_per_unit(*inputs, **shared)
+        shared["ceiling"] = self.request.ceiling and not null
+        shared["permutations"] = 0 if null else self.request.permutations
         return electrodes.scores(*inputs, jobs=self.request.jobs, **shared)
 
     def problems(self) -> list[Callable[[], "Problem"]]:

@@ -48,13 +48,15 @@ class FmriBenchmark(Benchmark):
             metrics,
             resample=self.request.bootstrap > 0 and not null,
             each_subject=self._each_subject and not null,
+            ceiling=self.request.ceiling and not null,
+            permutations=0 if null else self.request.permutations,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )
 
     @property
     def _each_subject(self) -> bool:
-        """True if single subjects are scored; their weights are those of ridge regression."""
+        """True if single subjects are scored; those of ridge regression by the weights of the mean's fits."""
         return self.protocol.subjects == "both" and self.decoder_name() == "ridge"
 
     def problems(self) -> list[Callable[[], "Problem"]]:
@@ -72,7 +74,7 @@ class FmriBenchmark(Benchmark):
         return self.run.window_ceiling(self.names, recordings, made.splits, made.weights, self._runs)
 
     def subject_ceilings(self) -> dict[str, np.ndarray]:
-        if not self._each_subject:
+        if not self._each_subject or self.metric != "pearson":
             return {}
         from ..evaluate import fmri
 

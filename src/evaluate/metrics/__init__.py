@@ -23,6 +23,7 @@ from .base import (
     Scale,
 )
 from .choices import CONFUSION_METRICS
+from .similarity import SIMILARITY_METRICS, SimilarityMetric
 from .values import BLOCK, accuracy, pearson
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PredictionMetric",
     "RowMeans",
     "Scale",
+    "SimilarityMetric",
     "accuracy",
     "pearson",
 ]
@@ -86,6 +88,7 @@ _ENTRIES: Sequence[Metric] = (
         statistic=RowMeans(lambda predicted, true: values.in_top5(predicted, true)[None]),
         chance=lambda n_classes: min(5 / n_classes, 1.0),
     ),
+    *SIMILARITY_METRICS,
     *CONFUSION_METRICS,
 )
 METRICS: dict[str, Metric] = {entry.name: entry for entry in _ENTRIES}
