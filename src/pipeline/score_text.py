@@ -115,6 +115,7 @@ def _layer_table(facts: Facts) -> Table:
     titles = [title for title, *_ in uncertain] + (["p"] if p is not None else [])
 
     def cells(mark: str, row: Mapping[str, Any], name: str) -> list[str]:
+        name = name.replace("per unit", "per region") if _metric(facts).of_regions else name
         ends = [_interval(row[low], row[high]) if "low" in row else "" for _, low, high in uncertain]
         of_p = [] if p is None else [f"{p['p']:.3g}" if mark == HEADLINE else ""]
         return [f"{mark} {name}", *_cells(row, columns), *ends, *of_p]
@@ -260,9 +261,10 @@ def _uncertainty_notes(facts: Facts) -> list[str]:
 
 
 def _ceiling_source(facts: Facts) -> str:
+    source = _metric(facts).ceiling_is
     if facts["reliability"] is not None:
-        return f"sqrt of the split-half reliability {facts['reliability']:.3f} (Spearman-Brown), median over units"
-    return "sqrt of the agreement of the two halves of the human trials"
+        return f"{source} {facts['reliability']:.3f} (Spearman-Brown), median over units"
+    return f"{source}, median over regions" if _metric(facts).of_regions else source
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..models import membership
 from .figures import plain, ranked_dots, tied_text
+from .metrics_agreement import primary
 from .picture import Picture
 from .rows import Row, benchmark_rows, leaderboard_rows
 from .scores import BenchmarkScores, StoredScore
@@ -38,7 +39,7 @@ def overview(benchmarks: Sequence[BenchmarkScores], ids: Sequence[str], groups: 
     shared = leaderboard_rows(benchmarks)
     has_mean = bool(shared) and shared[0]["shared"] and len(shared[0]["cells"]) > 1
     stored = {s.label: s.item.model for b in benchmarks for s in b.scores}
-    views = [_mean_view(shared, benchmarks, stored)] if has_mean else []
+    views = [_mean_view(shared, primary(benchmarks), stored)] if has_mean else []
     for benchmark, section in zip(benchmarks, ids, strict=True):
         views.append(_benchmark_view(benchmark, section, stored))
         views += _region_views(benchmark, section, stored)

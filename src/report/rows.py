@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .metrics_agreement import primary
 from .scores import BenchmarkScores, StoredScore
 
 Row = dict[str, Any]
@@ -113,7 +114,7 @@ def leaderboard_rows(benchmarks: Iterable[BenchmarkScores]) -> list[Row]:
     """Return one row per model, by mean ceiling-normalised score; `cells` is {benchmark: score row or None}."""
     from ..analysis import leaderboard
 
-    scaled = [b for b in benchmarks if b.key == "normalised"]
+    scaled = [b for b in primary(list(benchmarks)) if b.key == "normalised"]
     if not scaled:
         return []
     ranked = leaderboard.rank([_ranked(b, score) for b in scaled for score in b.scores])

@@ -172,6 +172,9 @@ class BenchmarkScores:
     @property
     def target_noun(self) -> str:
         """Noun for one target."""
+        name = self.facts["metric"]
+        if name in METRICS and METRICS[name].of_regions:
+            return "region"
         return {"task": "label", "behaviour": "confusion pattern"}.get(self.benchmark, "unit")
 
     @property

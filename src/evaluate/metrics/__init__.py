@@ -55,6 +55,7 @@ _ENTRIES: Sequence[Metric] = (
         value=values.r2,
         statistic=Moments(values.r2_of_moments, means=True),
         of_ceiling=np.square,
+        ceiling_is="split-half reliability",
         least_rows=LEAST_TEST_ROWS,
     ),
     Metric(

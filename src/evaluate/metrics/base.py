@@ -103,6 +103,8 @@ class Metric:
         None: the score has no ceiling.
     chance : function, optional
         From the number of classes to the score of a guess.
+    ceiling_is : str, default "sqrt of the split-half reliability"
+        The ceiling in words, for notes below a table.
     of_regions : bool, default False
         True if a target is a region, False if it is a unit or a label.
     base : str, optional
@@ -117,6 +119,7 @@ class Metric:
     direction: int = 1
     of_ceiling: Callable[[np.ndarray], np.ndarray] | None = None
     chance: Callable[[int], float] | None = None
+    ceiling_is: str = "sqrt of the split-half reliability"
     of_regions: bool = False
     base: str | None = None
 

@@ -49,6 +49,7 @@ def _of_matrices(name: str, least_classes: int) -> ConfusionMetric:
         model=partial(_pattern, name),
         agreement=_agreement,
         resampling=partial(_resampling, name),
+        ceiling_is="sqrt of the agreement of the two halves of the human trials",
         least_classes=least_classes,
     )
 
@@ -63,6 +64,7 @@ CONFUSION_METRICS = (
         model=_model_right,
         agreement=_kappa,
         resampling=partial(_resampling, "error_consistency"),
+        ceiling_is="agreement of the two halves of the human trials",
         # the agreement of people with each other, which a model may exceed
         reliability=lambda agreed: agreed,
     ),

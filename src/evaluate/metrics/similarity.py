@@ -218,6 +218,8 @@ class SimilarityMetric(Metric):
         Number of units of a region below which the metric is undefined.
     """
 
+    ceiling_is: str = "from the agreement of halves of the repetitions"
+    of_regions: bool = True
     measure: Measure | None = None
     compare: Callable[..., Compared] = compare_pairs
     permuted: Callable = permuted_pairs
@@ -237,26 +239,22 @@ class SimilarityMetric(Metric):
 SIMILARITY_METRICS = (
     SimilarityMetric(
         *("rsa", "RSA rho", "representational similarity (Spearman)", NO_FIT),
-        of_regions=True,
         measure=ranks,
         least_units=3,
     ),
     SimilarityMetric(
         *("rsa_whitened", "RSA r", "representational similarity (whitened r)", NO_FIT),
-        of_regions=True,
         measure=whitened,
         corrected=False,
     ),
     SimilarityMetric(
         *("versa", "veRSA rho", "representational similarity of predictions (Spearman)", NUMBERS),
-        of_regions=True,
         measure=ranks,
         least_units=3,
     ),
-    SimilarityMetric(*("cka", "CKA", "debiased linear CKA", NO_FIT), of_regions=True, measure=kernel, corrected=False),
+    SimilarityMetric(*("cka", "CKA", "debiased linear CKA", NO_FIT), measure=kernel, corrected=False),
     SimilarityMetric(
         *("soft_matching", "matched r", "soft matching (mean r)", NO_FIT),
-        of_regions=True,
         measure=units,
         compare=compare_units,
         permuted=permuted_units,
