@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from src import BandedRidge, Logistic, PLS, Ridge, StackedRidge
+from src import PLS, BandedRidge, Logistic, Ridge, StackedRidge
 from src.evaluate.decoders import DECODERS
 
 ESTIMATORS = {

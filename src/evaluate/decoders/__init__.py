@@ -1,7 +1,7 @@
 """Decoders: regression and classification from features to targets, standardised on the training rows only.
 
-A decoder is a class with `fit(X, y, sample_weight=None)` and `predict(X)` (see `Decoder`), and an entry of `DECODERS`. A row
-of weight 3 counts as three equal rows. Columns that are constant in training contribute nothing.
+A decoder is a class with `fit(X, y, sample_weight=None)` and `predict(X)` (see `Decoder`), and an entry of `DECODERS`.
+A row of weight 3 counts as three equal rows. Columns that are constant in training contribute nothing.
 
 Examples
 --------

@@ -2,9 +2,9 @@
 
 Penalties (a_1, ..., a_m) need one eigendecomposition per *mixture* of the bands' kernels, sum_b s_b K_b with the shares
 s_b = a_1 / a_b, and a_1 is varied on its eigenvalues: 17 decompositions for two bands and nine alphas, not 81. Few
-bands are exact, in contrast to himalaya's random search: every combination of the grid is compared by its criterion. For
-many bands the shares are those of that search, sampled from Dirichlet distributions, beside equal ones and each band
-alone.
+bands are exact, in contrast to himalaya's random search: every combination of the grid is compared by its criterion.
+For many bands the shares are those of that search, sampled from Dirichlet distributions, beside equal ones and each
+band alone.
 """
 
 from collections.abc import Iterator, Sequence

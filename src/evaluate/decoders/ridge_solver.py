@@ -186,7 +186,8 @@ def best_alpha_per_target(
 
     y: (n_train, n_targets) centred and times the root weights. The loss is the leave-one-out error ("rows"), the
     generalised error ("gcv"), 1 - r ("blocks") or the squared error ("block errors"). "gcv" costs O(n) per target and
-    alpha, the others O(n^2); "rows" is computed in float64, "gcv" only if a residual is below the resolution of float32.
+    alpha, the others O(n^2); "rows" is computed in float64, "gcv" only if a residual is below the resolution of
+    float32.
     """
     y = y.double() if penalty == "rows" else y
     A = eigen.U.T.to(y.dtype) @ y
