@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "utils": set(),
     **{key: {"utils"} for key in ("columns", "config", "fakenet", "files", "watch")},
     "records": {"columns", "utils"},
-    **dict.fromkeys(("sound", "video"), {"files", "utils"}),
+    **{key: {"files", "utils"} for key in ("sound", "video")},
     "locks": {"files", "utils"},
     "tables": {"files", "utils"},
     **dict.fromkeys(("store", "ceiling", "data", "models"), GROUND),

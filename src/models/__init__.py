@@ -3,9 +3,9 @@
 A name is one of `MODELS`, a Brain-Score plugin, `hf:<repository or folder>` of Hugging Face, `timm:<name>`,
 `path/to/file.py:function` or `package.module:function`. It may have prefixes: `Random-` (weights sampled from a seed in
 the name, no weight file needed), `NoDownsample-` (no projection of the features), `BrainScore-` (preprocessing and
-rate of Brain-Score's plugin, where they differ from those of the training), `Frozen-` and `Shuffled-` (a video model sees
-the middle frame of each window held, or its frames in a seeded random order), and `Finetune-`, which takes the path of a
-state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
+rate of Brain-Score's plugin, where they differ from those of the training), `Frozen-` and `Shuffled-` (a video model
+sees the middle frame of each window held, or its frames in a seeded random order), and `Finetune-`, which takes the
+path of a state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
 
 Every source of models is one module of `sources` with `load(argument, device, weights)`, `source_files(argument)`,
 `packages(argument)` and `ready(argument)`; only `load` imports torch. With `weights` False it builds the network with

@@ -83,8 +83,8 @@ class Membership:
 def membership(name: str) -> Membership:
     """Return the group and the family of a stored model's name; no file and no plugin is read.
 
-    A model with random weights is in the group "untrained", and in the family of its architecture; one that sees held or
-    shuffled frames is a control.
+    A model with random weights is in the group "untrained", and in the family of its architecture; one that sees held
+    or shuffled frames is a control.
 
     Examples
     --------
