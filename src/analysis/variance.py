@@ -1,10 +1,11 @@
-"""Variance partitioning between feature sets (layers, models): joint, unique and shared explained variance of held-out rows.
+"""Variance partitioning between feature sets: joint, unique and shared explained variance of held-out rows.
 
 Unique: explained variance that is lost without a set; shared: joint explained variance minus all unique parts
 (Lescroart, Stansbury and Gallant 2015, Frontiers in Computational Neuroscience 9:135). Every combination of sets is a
 banded ridge regression of its own on the same splits. Its penalties, one per band and target, are those with the least
-squared error on training rows that the fit leaves out, so that nothing is chosen by test rows. R^2 is 1 - squared error /
-squared deviation from the training mean, both summed over all test rows: a prediction by the mean alone scores 0.
+squared error on training rows that the fit leaves out, so that nothing is chosen by test rows. R^2 is 1 - squared error
+/ squared deviation from the training mean, both summed over all test rows: a prediction by the mean alone scores 0.
+Features that explain nothing cost a little, so that a unique part of 0 is estimated a little below it.
 
 Intervals resample blocks (segments of film, stimuli) and are widened as those of scores are (`bootstrap`).
 """

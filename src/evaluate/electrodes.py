@@ -11,6 +11,7 @@ from .align import Aligned, align, codes, content_codes, regions
 from .cross_validate import Problem, Result, cross_validate_each, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
+from .feature_sets import JOINT, joined
 from .finite import usual_rows
 from .layer_choice import Rule
 from .protocol import Protocol
@@ -25,16 +26,17 @@ def score(
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Evaluation:
     """Return validation and test r of every layer, unit and split; all bins of a stimulus are in one part of a split.
 
     splits: of the rows of `problem`, by default those of the protocol over stimuli; resample: keep the statistics for
-    a bootstrap over stimuli.
+    a bootstrap over stimuli; bands: layers of each band of a joint fit, see `feature_sets.joined`.
     """
     validate = not getattr(decoder, "leaves_out", False)
-    made, notes = problem(activations, responses, protocol, splits=splits, validate=validate)
+    made, notes = problem(activations, responses, protocol, splits=splits, validate=validate, bands=bands)
     made = made if resample else replace(made, blocks=None)
     options = {"groups": regions(responses.units), "jobs": jobs, "progress": progress} | _choices(protocol)
     result = cross_validate_problem(made, decoder, "pearson", **options)
@@ -48,10 +50,11 @@ def problem(
     *,
     splits: Sequence[Split] | None = None,
     validate: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
 ) -> tuple[Problem, dict[str, int]]:
     """Return the regression of all rows (stimulus x bin), and notes (row counts); a permutation shuffles stimuli.
 
-    validate: tiled splits have validation rows.
+    validate: tiled splits have validation rows; bands: see `score`.
     """
     aligned = align(activations, responses)
     rows = aligned.rows
@@ -77,7 +80,7 @@ def problem(
         stimulus=rows.stimulus,
         shifted=np.zeros(len(rows), bool),
     )
-    return made, {"rows": len(rows), "rows skipped": rows.n_skipped}
+    return joined(made, bands), {"rows": len(rows), "rows skipped": rows.n_skipped}
 
 
 def tied_stimuli(responses: Responses, protocol: Protocol) -> np.ndarray:
@@ -100,28 +103,35 @@ def score_per_unit(
     protocol: Protocol,
     *,
     resample: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
     progress: Callable | None = None,
 ) -> Evaluation:
     """Return the scores of units that each saw a film: each film is split in segments, with a gap.
 
-    resample: keep the statistics for a bootstrap over segments, within each film.
+    resample: keep the statistics for a bootstrap over segments, within each film; bands: see `score`.
     """
     validate = not getattr(decoder, "leaves_out", False)
-    makers, notes = unit_problems(activations, responses, protocol, validate=validate)
+    makers, notes = unit_problems(activations, responses, protocol, validate=validate, bands=bands)
     if not resample:
         makers = [lambda make=make: replace(make(), blocks=None) for make in makers]
     options = {"groups": regions(responses.units), "progress": progress} | _choices(protocol)
     result = cross_validate_each(makers, decoder, "pearson", **options)
-    return _evaluation(tuple(activations.layers), responses, result, notes)
+    layers = tuple(activations.layers) if bands is None else (JOINT,)
+    return _evaluation(layers, responses, result, notes)
 
 
 def unit_problems(
-    activations: Activations, responses: Responses, protocol: Protocol, *, validate: bool = False
+    activations: Activations,
+    responses: Responses,
+    protocol: Protocol,
+    *,
+    validate: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
 ) -> tuple[list[Callable[[], Problem]], dict[str, int]]:
     """Return functions that each make one unit's regression, and notes; a permutation shifts its film circularly."""
     aligned = align(activations, responses)
     makers = [
-        lambda unit=unit: _unit_problem(aligned, activations, responses, unit, protocol, validate)
+        lambda unit=unit: joined(_unit_problem(aligned, activations, responses, unit, protocol, validate), bands)
         for unit in range(aligned.targets.shape[2])
     ]
     return makers, {"rows": len(aligned.rows), "rows skipped": aligned.rows.n_skipped}

@@ -14,6 +14,7 @@ from .bootstrap_statistics import identity, widening
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder
 from .decoders.base import Split
+from .feature_sets import joined
 from .finite import usual_rows
 from .layer_choice import Rule
 from .protocol import DELAY_MS, TOLERANCE_MS, Protocol
@@ -61,6 +62,7 @@ def score(
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     each_subject: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> Evaluation:
@@ -68,10 +70,11 @@ def score(
 
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
     over segments. each_subject: score each of several subjects besides their mean, see `subject_arrays`; for ridge
-    regression.
+    regression. bands: layers of each band of a joint fit, see `feature_sets.joined`.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
+    made = joined(made, bands)
     blocks, people = made.blocks, _people(parts, pieces, protocol) if each_subject else None
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
@@ -165,14 +168,21 @@ def subject_arrays(
 
 
 def problem(
-    parts: Sequence[Part], protocol: Protocol, *, splits: Sequence[Split] | None = None, validate: bool = False
+    parts: Sequence[Part],
+    protocol: Protocol,
+    *,
+    splits: Sequence[Split] | None = None,
+    validate: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
 ) -> tuple[Problem, dict[str, float]]:
     """Return the joint regression of the datasets, and notes (counts of rows).
 
     A bootstrap resamples segments; a permutation shifts films circularly in time and shuffles clips. validate: tiled
-    splits have validation rows.
+    splits have validation rows. bands: see `score`.
     """
-    return _joined(parts, [_PartRows.of(part, protocol) for part in parts], protocol, splits, validate=validate)
+    pieces = [_PartRows.of(part, protocol) for part in parts]
+    made, notes = _joined(parts, pieces, protocol, splits, validate=validate)
+    return joined(made, bands), notes
 
 
 def _joined(

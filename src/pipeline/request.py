@@ -10,10 +10,12 @@ from typing import Any
 from ..evaluate import protocol as protocols
 from ..models.spec import DEFAULT_CONTEXT_MS
 from ..utils import BadInput, unknown_name
+from .feature_sets import parsed
 
 MODES = ("block", "causal")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-DECODERS = ("ridge", "pls")
+DECODERS = ("ridge", "pls", "banded", "stacked")
+REGRESSIONS = ("fmri", "electrodes")
 STAGES = ("activation", "evaluation", "ceiling")
 # options of the evaluation whose defaults the named protocol states, with their choices
 CHOICES = {
@@ -71,8 +73,18 @@ class Request:
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
     subjects : {"both", "mean"}, optional
         fMRI, ridge regression: score each subject besides their mean, or the mean alone.
-    decoder : {"ridge", "pls"}
-        fMRI and electrodes: the linear decoder.
+    decoder : {"ridge", "pls", "banded", "stacked"}
+        fMRI and electrodes: the linear decoder. "banded" and "stacked" fit all layers, or all feature sets, at once:
+        with a penalty for each, or as a convex combination of their predictions.
+    features : tuple of str
+        fMRI and electrodes: further feature sets in one fit with the model, each "MODEL" or "MODEL:layer,layer".
+        Without a model the first one takes its place.
+    partition : tuple of str
+        fMRI and electrodes: feature sets, as layers of the model or as in `features`, whose unique and shared explained
+        variance is computed.
+    confounds : bool
+        fMRI and electrodes: compute the explained variance beyond low-level confounds too: luminance, contrast, cuts,
+        position in the film, sound level and motion energy. They are one more set of a partition.
     alpha_per_target : bool
         Ridge: one penalty per target, or one for all targets.
     splits : int
@@ -127,6 +139,9 @@ class Request:
     ceiling_rows: str | None = None
     subjects: str | None = None
     decoder: str = "ridge"
+    features: tuple[str, ...] = ()
+    partition: tuple[str, ...] = ()
+    confounds: bool = False
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS
     seed: int = protocols.SEED
@@ -140,6 +155,7 @@ class Request:
     jobs: int = 1
 
     def __post_init__(self):
+        self._check_feature_sets()
         _check_choice("mode", self.mode, MODES)
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("protocol", self.protocol, protocols.PROTOCOLS)
@@ -168,6 +184,26 @@ class Request:
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
 
+    def _check_feature_sets(self) -> None:
+        """Raise BadInput for feature sets of a benchmark without a regression; the first one may be the model."""
+        sets = {"features": tuple(self.features), "partition": tuple(self.partition)}
+        for name, value in sets.items():
+            object.__setattr__(self, name, value)
+        if not (self.features or self.partition or self.confounds):
+            return
+        if self.benchmark not in REGRESSIONS:
+            raise BadInput(
+                f"feature sets for {self.benchmark}; expected one of {' and '.join(REGRESSIONS)}: features, partition "
+                "and confounds are of regressions of responses"
+            )
+        if len(self.partition) == 1 and not self.confounds:
+            raise BadInput(f"partition {self.partition[0]}; expected two feature sets or more")
+        if not self.model and (self.features or self.partition):
+            first = parsed((self.features or self.partition)[0])
+            object.__setattr__(self, "model", first.model)
+            object.__setattr__(self, "layers", first.layers)
+            object.__setattr__(self, "features", self.features[1:])
+
     @property
     def of_model(self) -> dict[str, Any]:
         """Options with which the model is loaded."""
@@ -194,6 +230,8 @@ def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any
 
 def option_text(name: str, value: Any) -> str:
     """Return an option of a score with its value, in words."""
+    if isinstance(value, tuple | list):
+        return f"{name} {', '.join(map(str, value))}"
     if name == "splits":
         return f"{value:g} splits"
     if name.endswith("_ms"):

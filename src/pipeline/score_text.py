@@ -59,7 +59,11 @@ def _tables(facts: Facts) -> list[Table]:
     regions = [_region_table(facts)] if facts["regions"] else []
     people = facts.get("subjects")
     few = people is not None and len(people["rows"]) <= MAX_SUBJECTS
-    return [_layer_table(facts), *regions, *([_subject_table(facts)] if few else [])]
+    people = [_subject_table(facts)] if few else []
+    parts = [
+        table(facts) for name, table in (("partition", _partition_table), ("bands", _band_table)) if facts.get(name)
+    ]
+    return [_layer_table(facts), *regions, *people, *parts]
 
 
 def _target(facts: Facts) -> str:
@@ -146,6 +150,48 @@ def _region_table(facts: Facts) -> Table:
     return Table(["region", "most chosen layer", "units", *titles], rows, left=2)
 
 
+def _partition_table(facts: Facts) -> Table:
+    """Return the explained variance of all units and each region: joint, unique to each set, and shared."""
+    found = facts["partition"]
+    titles = [f"unique to {name}" for name in found["sets"]]
+    header = ["R²", "units", "joint", *(text for title in titles for text in (title, "95 %")), "shared"]
+    rows = []
+    for row in found["rows"]:
+        unique = [
+            text
+            for part in row["unique"].values()
+            for text in (_number(part["value"]), _interval(part["low"], part["high"]))
+        ]
+        rows.append([row["region"], str(row["targets"]), _number(row["joint"]), *unique, _number(row["shared"])])
+    return Table(header, rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _partition_notes(facts: Facts) -> list[str]:
+    """Return how the variance was partitioned, and how much lies beyond the confounds."""
+    found = facts.get("partition")
+    if found is None:
+        return []
+    of_all = found["rows"][0]
+    counts = ", ".join(f"{part['significant']} {name}" for name, part in of_all["unique"].items())
+    lines = [f"R²: explained variance, mean over units; units with a unique part at q < 0.05 (BH-FDR): {counts}"]
+    if found["confounds"] and len(found["sets"]) == 2:
+        part = of_all["unique"][found["sets"][0]]
+        lines.append(
+            f"beyond confounds: R² {_number(part['value'])} (95 %: {_interval(part['low'], part['high'])}) of "
+            f"{_number(of_all['alone'][found['sets'][0]])}; the confounds alone {_number(of_all['alone']['confounds'])}"
+        )
+    return lines
+
+
+def _band_table(facts: Facts) -> Table:
+    rows = [[row["band"], _number(row["weight"])] for row in facts["bands"]]
+    return Table(["features", f"weight, median over {_target(facts)}s"], rows)
+
+
 def _subject_table(facts: Facts) -> Table:
     label, rows = METRIC_LABELS[facts["metric"]], facts["subjects"]["rows"]
     if "ceiling" not in rows[0]:
@@ -190,7 +236,7 @@ def _notes(facts: Facts) -> list[str]:
         ends = facts.get("ceiling_interval")
         spread = f" (95 %: {_interval(*ends)})" if ends is not None and None not in ends else ""
         lines.append(f"ceiling {facts['ceiling']:.3f}{spread}: {_ceiling_source(facts)}")
-    lines += _uncertainty_notes(facts) + _subject_notes(facts)
+    lines += _uncertainty_notes(facts) + _subject_notes(facts) + _partition_notes(facts)
     if facts["masked"]:
         lines.append(
             f"{facts['masked']} of {facts['targets']} units are left out of test/ceiling: "
@@ -214,8 +260,11 @@ def _choice(facts: Facts) -> str:
         return "by validation scores averaged over splits"
     if facts["benchmark"] == "behaviour":
         return "by the other half of the human trials"
-    ridge = facts["options"].get("decoder") in (None, "ridge")
-    return "inside its training rows" if ridge else "by its validation rows"
+    return (
+        "by its validation rows"
+        if facts["options"].get("decoder") in ("pls", "logistic")
+        else "inside its training rows"
+    )
 
 
 def _protocol(facts: Facts) -> str:

@@ -11,6 +11,7 @@ from ..evaluate.layer_choice import PER_TARGET, Rule, most_frequent, split_media
 from ..records import Evaluation
 from ..utils import nan_median
 from . import uncertainty
+from .parts import band_facts, partition_facts
 
 BEST_PER_UNIT = "best layer per unit"
 
@@ -63,6 +64,8 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "ceiling_interval": _ceiling_interval(arrays),
         "reliability": _median(arrays, "reliability", everywhere),
         "subjects": uncertainty.subject_facts(arrays),
+        "partition": partition_facts(arrays),
+        "bands": band_facts(arrays),
         "notes": notes,
     }
     return _plain(facts | found)
