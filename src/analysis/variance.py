@@ -5,7 +5,8 @@ Unique: explained variance that is lost without a set; shared: joint explained v
 banded ridge regression of its own on the same splits. Its penalties, one per band and target, are those with the least
 squared error on training rows that the fit leaves out, so that nothing is chosen by test rows. R^2 is 1 - squared error
 / squared deviation from the training mean, both summed over all test rows: a prediction by the mean alone scores 0.
-Features that explain nothing cost a little, so that a unique part of 0 is estimated a little below it.
+Features that explain nothing cost a little, so that a unique part of 0 is estimated a little below it. Predictions are
+limited to the range of the training rows: one stimulus far from all others cannot decide a squared error.
 
 Intervals resample blocks (segments of film, stimuli) and are widened as those of scores are (`bootstrap`).
 """
@@ -231,7 +232,9 @@ class _Fits:
             for prediction in session.predict(features, splits):
                 split = splits[prediction.split]
                 truth = session.truth(split.test, prediction.columns)
-                error = (truth - prediction.values[len(split.valid) :]).double().square().cpu().numpy()
+                trained = session.truth(split.train, prediction.columns)
+                predicted = prediction.values[len(split.valid) :].clamp(trained.amin(0), trained.amax(0))
+                error = (truth - predicted).double().square().cpu().numpy()
                 self._add(found, split.test, pattern.columns[prediction.columns], error)
         return found
 

@@ -18,7 +18,7 @@ from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
 from ..utils import BadInput
-from .feature_sets import BANDED, Sources
+from .feature_sets import BANDED, CONFOUNDS, Sources
 from .request import OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
@@ -103,8 +103,8 @@ class Benchmark:
         # options that are not used leave the key as it is
         if self.request.features:
             found["features"] = tuple(one.title for one in self.sources.scored)
-        if self.sources.partition:
-            found["partition"] = tuple(self.sources.partition)
+        if self.request.partition:
+            found["partition"] = tuple(name for name in self.sources.partition if name != CONFOUNDS)
         return found | ({"confounds": True} if self.request.confounds else {})
 
     def chosen(self, *names: str) -> dict[str, Any]:

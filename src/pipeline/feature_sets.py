@@ -66,8 +66,9 @@ class Sources:
 
     def __init__(self, run: "Run"):
         self.run, self.request = run, run.request
-        main = FeatureSet(models.title(self.request.model), self.request.model, self.request.layers)
-        self.scored = [main, *map(parsed, self.request.features)]
+        title, layers = models.title(self.request.model), self.request.layers
+        title += f":{','.join(layers)}" if layers and self.request.features else ""
+        self.scored = [FeatureSet(title, self.request.model, layers), *map(parsed, self.request.features)]
 
     @property
     def joint(self) -> bool:

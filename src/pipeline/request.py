@@ -230,6 +230,8 @@ def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any
 
 def option_text(name: str, value: Any) -> str:
     """Return an option of a score with its value, in words."""
+    if value is True:
+        return name.replace("_", " ")
     if isinstance(value, tuple | list):
         return f"{name} {', '.join(map(str, value))}"
     if name == "splits":
