@@ -39,7 +39,7 @@ def test_a_partition_tells_a_dynamic_region_from_a_static_one(dynamic):
     unique = {name: region(dynamic, name)["unique"]["fake-net"] for name in ("fake-MT", "fake-V1", "none")}
     assert unique["fake-MT"]["low"] > 0.3
     assert unique["fake-MT"]["value"] > 2 * max(unique["fake-V1"]["value"], unique["none"]["value"])
-    assert unique["fake-MT"]["significant"] == 15
+    assert unique["fake-MT"]["significant"] > 8
     assert region(dynamic, "all")["targets"] == 75
     text = dynamic.summary()
     assert "unique to fake-net" in text

@@ -19,7 +19,7 @@ RULE = Rule(nested=True, headline=PER_TARGET)
 def problem(seed=0):
     """Two layers; units of both (60 % signal, half of it of each layer), of the first alone (60 %), and of none."""
     rng = np.random.default_rng(seed)
-    values = rng.standard_normal((N_ROWS, 2 * WIDTH + 3 * N_UNITS))
+    values = rng.standard_normal((N_ROWS, 2 * (WIDTH + N_UNITS)))
     values = np.linalg.qr(values - values.mean(axis=0))[0] * np.sqrt(N_ROWS)
     first, second, noise = values[:, :WIDTH], values[:, WIDTH : 2 * WIDTH], values[:, 2 * WIDTH :]
 
@@ -29,7 +29,8 @@ def problem(seed=0):
 
     both = np.sqrt(0.3) * (signal(first) + signal(second)) + np.sqrt(0.4) * noise[:, :N_UNITS]
     one = np.sqrt(0.6) * signal(first) + np.sqrt(0.4) * noise[:, N_UNITS : 2 * N_UNITS]
-    targets = np.hstack([both, one, noise[:, 2 * N_UNITS :]])
+    # noise that is orthogonal over all rows would be anticorrelated between training and test rows
+    targets = np.hstack([both, one, rng.standard_normal((N_ROWS, N_UNITS))])
     rows, blocks = np.arange(N_ROWS), np.arange(N_ROWS) // BLOCK
     splits = [Split(rows[blocks % 5 != k], rows[:0], rows[blocks % 5 == k]) for k in range(5)]
     left_out = [LeftOut(rows[blocks == block]) for block in np.unique(blocks)]
@@ -61,7 +62,7 @@ def test_units_of_two_layers_reach_their_ceiling_in_a_joint_fit(kind, single):
     assert single[0] == pytest.approx(np.sqrt(0.3), abs=0.05)
     assert both == pytest.approx(np.sqrt(0.6), abs=0.02)
     assert one == pytest.approx(np.sqrt(0.6), abs=0.02)
-    assert abs(none) < 0.05
+    assert abs(none) < 0.06
     assert none <= single[2] + 0.03
     if kind is StackedRidge:
         weights = np.split(result.shares[0].mean(axis=0), 3, axis=1)
