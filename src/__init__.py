@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .data.arrays import labels, responses, stimuli
     from .data.declare import Behaviour, Electrodes, Fmri, Task
+    from .evaluate.decoders import PLS, BandedRidge, Logistic, Ridge, StackedRidge
     from .models.spec import Model
     from .pipeline import Score
     from .records import Activations, Choices, Labels, Responses, Stimuli
@@ -29,6 +30,7 @@ _HOMES = {
     "config": ("Config",),
     "data.arrays": ("labels", "responses", "stimuli"),
     "data.declare": ("Behaviour", "Electrodes", "Fmri", "Task"),
+    "evaluate.decoders": ("BandedRidge", "Logistic", "PLS", "Ridge", "StackedRidge"),
     "models.spec": ("Model",),
     "pipeline": ("Score",),
     "records": ("Activations", "Choices", "Labels", "Responses", "Stimuli"),
@@ -38,17 +40,22 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 # a literal list, so that static tools and `from dynamic_vision import *` see the same names
 __all__ = [
+    "PLS",
     "Activations",
     "BadInput",
+    "BandedRidge",
     "Behaviour",
     "Choices",
     "Config",
     "Electrodes",
     "Fmri",
     "Labels",
+    "Logistic",
     "Model",
     "Responses",
+    "Ridge",
     "Score",
+    "StackedRidge",
     "Stimuli",
     "Task",
     "compare",

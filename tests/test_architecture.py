@@ -11,7 +11,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("score_*.py"))
-GROUND = {"arguments", "columns", "config", "fakenet", "files", "locks", "records", "tables", "utils", "video", "watch"}
+GROUND = {
+    "arguments",
+    "columns",
+    "config",
+    "fakenet",
+    "files",
+    "locks",
+    "records",
+    "sound",
+    "tables",
+    "utils",
+    "video",
+    "watch",
+}
 SCIENCE = {"analysis", "ceiling", "data", "evaluate", "extraction", "models"}
 MAY_IMPORT = {
     "__init__": GROUND | SCIENCE | {"_alias", "api", "pipeline"},
@@ -20,7 +33,7 @@ MAY_IMPORT = {
     "utils": set(),
     **{key: {"utils"} for key in ("columns", "config", "fakenet", "files", "watch")},
     "records": {"columns", "utils"},
-    "video": {"files", "utils"},
+    **{key: {"files", "utils"} for key in ("sound", "video")},
     "locks": {"files", "utils"},
     "tables": {"files", "utils"},
     **dict.fromkeys(("store", "ceiling", "data", "models"), GROUND),

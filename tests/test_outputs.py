@@ -52,6 +52,12 @@ def score():
     arrays |= {"subject_segments": rng.uniform(0.1, 0.3, (2, 8)), "subject_shown": np.array([2, 0, 4.0])}
     arrays |= {"subject_ceiling": np.full((2, 6), 0.5), "subject_ceiling_error": np.full((2, 6), 0.1)}
     arrays |= {"subject_ceiling_kind": np.array(["split-half", "inter-subject"]), "widening": np.array(1.4)}
+    arrays |= {"partition_sets": np.array(["video", "frozen"]), "partition_areas": rng.uniform(0, 0.2, (3, 4, 3))}
+    arrays |= {
+        name: rng.uniform(0, 0.2, (2, 6)) for name in ("unique", "unique_low", "unique_high", "unique_q", "alone")
+    }
+    arrays |= {name: rng.uniform(0, 0.2, 6) for name in ("joint", "shared", "shared_low", "shared_high")}
+    arrays |= {"bands": np.array(["early", "late"]), "band_weight": np.full((2, 6, 3), 0.5)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
     facts |= {"options": {"protocol": "default 2", "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})

@@ -68,7 +68,8 @@ def listing(benchmark: str) -> str:
     for group, names in models.grouped().items():
         more = ", ..." if len(names) > N_LISTED else ""
         lines.append(f"  {group} ({len(names)}): {', '.join(names[:N_LISTED])}{more}")
-    lines.append("  also Random-NAME, NoDownsample-NAME, path/to/file.py:function and package.module:function")
+    lines.append("  also Random-NAME, Frozen-NAME, Shuffled-NAME, NoDownsample-NAME, path/to/file.py:function and")
+    lines.append("  package.module:function")
     return "\n".join(lines)
 
 

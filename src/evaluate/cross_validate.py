@@ -110,6 +110,8 @@ class Result:
     other : mapping of (int, int) to OtherFit
         {(layer, split): fit to the problem's other targets}, with one penalty for all of them; empty without such
         targets, for another decoder than ridge regression, and where no target is recorded in all rows.
+    shares : array of shape (n_layers, n_splits, n_bands, n_targets), optional
+        Weights of the groups of features of a stacked decoder.
     """
 
     valid: np.ndarray
@@ -123,11 +125,15 @@ class Result:
     n_short: int = 0
     test_to_train: float = np.nan
     other: Mapping[tuple[int, int], OtherFit] = field(default_factory=dict)
+    shares: np.ndarray | None = None
 
     @property
     def extra(self) -> dict[str, np.ndarray]:
         """Arrays that are stored with the scores."""
-        return {"test_to_train": np.array(self.test_to_train)}
+        found = {"test_to_train": np.array(self.test_to_train)}
+        if self.shares is not None:
+            found["band_weight"] = np.moveaxis(self.shares[0], 0, 2).astype(np.float32)
+        return found
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -440,7 +446,7 @@ def _score_problem(
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
     tallies = {name: _Tally(METRICS[name], problem, weights, missing, shape) for name in chosen}
     scoring = _Scoring([tally.scoring for tally in tallies.values()], isinstance(decoder, Ranked), watch)
-    alphas, dropped, other, total = {}, {}, {}, shape[0] * shape[2]
+    alphas, shares, dropped, other, total = {}, {}, {}, {}, shape[0] * shape[2]
     unused = ~np.any([fit.pattern.rows for fit in fits], axis=0)
     dropped_rows = unused
     left_out_layers = []
@@ -458,8 +464,9 @@ def _score_problem(
             groups = [trained[start : start + size] for start in range(0, len(trained), size)]
             tasks = [lambda g=g, f=fit, x=features, s=splits, i=i: scoring(i, f, x, s, g) for g in groups]
             for group, scores in zip(groups, run(tasks), strict=True):
-                for k, columns, alpha, of_metrics, of_other in scores:
+                for k, columns, alpha, of_metrics, of_other, of_bands in scores:
                     alphas.setdefault((i, k), []).append((columns, alpha))
+                    shares.setdefault((i, k), []).append((columns, of_bands))
                     for tally, of_metric in zip(tallies.values(), of_metrics, strict=True):
                         tally.add(i, k, columns, of_metric)
                     if of_other is not None:
@@ -479,6 +486,7 @@ def _score_problem(
         "left_out_layers": tuple(left_out_layers),
         "test_to_train": float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
         "other": other,
+        "shares": _stacked(shares, shape),
     }
     return {
         name: Result(
@@ -568,7 +576,7 @@ class _Scoring:
     watch: Watch | None
 
     def __call__(self, layer: int, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
-        """Return (split, columns, alpha, scores by each metric, other) per split and batch."""
+        """Return (split, columns, alpha, scores by each metric, other, shares) per split and batch."""
         scores = []
         for prediction in fit.session.predict(features, [splits[k] for k in group]):
             k, local = group[prediction.split], prediction.columns
@@ -586,7 +594,7 @@ class _Scoring:
                 found.append(scoring(k, columns, *parts))
             if self.watch is not None:
                 self.watch(layer, k, columns, (rows, inside), (split.test, of_test))
-            scores.append((k, columns, prediction.alpha, found, prediction.other))
+            scores.append((k, columns, prediction.alpha, found, prediction.other, prediction.shares))
         return scores
 
 
@@ -660,9 +668,14 @@ def _side_by_side(results: Sequence[Result]) -> Result:
         missing = [(0, n_splits - values.shape[axis] if a == axis else 0) for a in range(values.ndim)]
         return np.pad(values, missing, constant_values=np.nan)
 
-    def per_target(result: Result) -> np.ndarray:
-        alphas = result.alphas if result.alphas.ndim > 2 else result.alphas[:, :, None]
-        return padded(np.broadcast_to(alphas, (*alphas.shape[:-1], result.valid.shape[1])), 1)
+    def per_target(values: np.ndarray, result: Result) -> np.ndarray:
+        values = values if values.ndim > 2 else values[:, :, None]
+        return padded(np.broadcast_to(values, (*values.shape[:-1], result.valid.shape[1])), 1)
+
+    def joined(name: str) -> np.ndarray | None:
+        if getattr(first, name) is None:
+            return None
+        return np.concatenate([per_target(getattr(result, name), result) for result in results], axis=-1)
 
     first = results[0]
     return Result(
@@ -670,11 +683,12 @@ def _side_by_side(results: Sequence[Result]) -> Result:
         np.concatenate([padded(result.test, 2) for result in results], axis=1),
         sum(result.n_dropped for result in results),
         {layer: sum(result.dropped[layer] for result in results) for layer in first.dropped},
-        None if first.alphas is None else np.concatenate([per_target(result) for result in results], axis=-1),
+        joined("alphas"),
         grid=first.grid,
         left_out_layers=tuple(dict.fromkeys(name for result in results for name in result.left_out_layers)),
         n_short=sum(result.n_short for result in results),
         test_to_train=float(np.mean([result.test_to_train for result in results])),
+        shares=joined("shares"),
     )
 
 

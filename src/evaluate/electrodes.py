@@ -12,6 +12,7 @@ from .align import Aligned, align, codes, content_codes, regions
 from .cross_validate import Problem, Result, cross_validate_each_metrics
 from .decoders import Decoder
 from .decoders.base import Split
+from .feature_sets import JOINT, joined
 from .finite import usual_rows
 from .layer_choice import Rule
 from .protocol import Protocol
@@ -36,16 +37,18 @@ def scores(
     resample: bool = False,
     ceiling: bool = False,
     permutations: int = 0,
+    bands: Sequence[Sequence[str]] | None = None,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> dict[str, Evaluation]:
     """Return, by metric, validation and test scores of every layer, unit and split.
 
     All bins of a stimulus are in one part of a split. splits: of the rows of `problem`, by default those of the
-    protocol over stimuli; resample: keep the statistics for a bootstrap over stimuli.
+    protocol over stimuli; resample: keep the statistics for a bootstrap over stimuli; bands: layers of each band of a
+    joint fit, see `feature_sets.joined`.
     """
     validate = not getattr(decoder, "leaves_out", False)
-    made, notes = problem(activations, responses, protocol, splits=splits, validate=validate)
+    made, notes = problem(activations, responses, protocol, splits=splits, validate=validate, bands=bands)
     options = {"groups": regions(responses.units), "jobs": jobs, "progress": progress} | _choices(protocol)
     compared = similarity.scorer(
         made,
@@ -69,10 +72,11 @@ def problem(
     *,
     splits: Sequence[Split] | None = None,
     validate: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
 ) -> tuple[Problem, dict[str, int]]:
     """Return the regression of all rows (stimulus x bin), and notes (row counts); a permutation shuffles stimuli.
 
-    validate: tiled splits have validation rows.
+    validate: tiled splits have validation rows; bands: see `score`.
     """
     aligned = align(activations, responses)
     rows = aligned.rows
@@ -98,7 +102,7 @@ def problem(
         stimulus=rows.stimulus,
         shifted=np.zeros(len(rows), bool),
     )
-    return made, {"rows": len(rows), "rows skipped": rows.n_skipped}
+    return joined(made, bands), {"rows": len(rows), "rows skipped": rows.n_skipped}
 
 
 def tied_stimuli(responses: Responses, protocol: Protocol) -> np.ndarray:
@@ -122,28 +126,35 @@ def scores_per_unit(
     metrics: Sequence[str] = ("pearson",),
     *,
     resample: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
     progress: Callable | None = None,
 ) -> dict[str, Evaluation]:
     """Return, by metric, the scores of units that each saw a film: each film is split in segments, with a gap.
 
-    resample: keep the statistics for a bootstrap over segments, within each film.
+    resample: keep the statistics for a bootstrap over segments, within each film; bands: see `score`.
     """
     validate = not getattr(decoder, "leaves_out", False)
-    makers, notes = unit_problems(activations, responses, protocol, validate=validate)
+    makers, notes = unit_problems(activations, responses, protocol, validate=validate, bands=bands)
     if not resample:
         makers = [lambda make=make: replace(make(), blocks=None) for make in makers]
     options = {"groups": regions(responses.units), "progress": progress} | _choices(protocol)
     results = cross_validate_each_metrics(makers, decoder, metrics, **options)
-    return _evaluations(tuple(activations.layers), responses, results, notes)
+    layers = tuple(activations.layers) if bands is None else (JOINT,)
+    return _evaluations(layers, responses, results, notes)
 
 
 def unit_problems(
-    activations: Activations, responses: Responses, protocol: Protocol, *, validate: bool = False
+    activations: Activations,
+    responses: Responses,
+    protocol: Protocol,
+    *,
+    validate: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
 ) -> tuple[list[Callable[[], Problem]], dict[str, int]]:
     """Return functions that each make one unit's regression, and notes; a permutation shifts its film circularly."""
     aligned = align(activations, responses)
     makers = [
-        lambda unit=unit: _unit_problem(aligned, activations, responses, unit, protocol, validate)
+        lambda unit=unit: joined(_unit_problem(aligned, activations, responses, unit, protocol, validate), bands)
         for unit in range(aligned.targets.shape[2])
     ]
     return makers, {"rows": len(aligned.rows), "rows skipped": aligned.rows.n_skipped}

@@ -14,6 +14,7 @@ from .bootstrap_statistics import identity, widening
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder, Ridge
 from .decoders.base import Split
+from .feature_sets import joined
 from .finite import usual_rows
 from .layer_choice import Rule
 from .novelty import distances
@@ -75,6 +76,7 @@ def scores(
     each_subject: bool = False,
     ceiling: bool = False,
     permutations: int = 0,
+    bands: Sequence[Sequence[str]] | None = None,
     jobs: int = 1,
     progress: Callable | None = None,
 ) -> dict[str, Evaluation]:
@@ -82,10 +84,11 @@ def scores(
 
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
     over segments. each_subject: score each of several subjects besides their mean by Pearson's r, see
-    `subject_arrays`; for ridge regression.
+    `subject_arrays`; for ridge regression. bands: layers of each band of a joint fit, see `feature_sets.joined`.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
+    made = joined(made, bands)
     blocks = made.blocks
     several = _people(parts, pieces, protocol) if each_subject else None
     people = several if "pearson" in metrics else None
@@ -266,14 +269,21 @@ def subject_arrays(
 
 
 def problem(
-    parts: Sequence[Part], protocol: Protocol, *, splits: Sequence[Split] | None = None, validate: bool = False
+    parts: Sequence[Part],
+    protocol: Protocol,
+    *,
+    splits: Sequence[Split] | None = None,
+    validate: bool = False,
+    bands: Sequence[Sequence[str]] | None = None,
 ) -> tuple[Problem, dict[str, float]]:
     """Return the joint regression of the datasets, and notes (counts of rows).
 
     A bootstrap resamples segments; a permutation shifts films circularly in time and shuffles clips. validate: tiled
-    splits have validation rows.
+    splits have validation rows. bands: see `score`.
     """
-    return _joined(parts, [_PartRows.of(part, protocol) for part in parts], protocol, splits, validate=validate)
+    pieces = [_PartRows.of(part, protocol) for part in parts]
+    made, notes = _joined(parts, pieces, protocol, splits, validate=validate)
+    return joined(made, bands), notes
 
 
 def _joined(

@@ -25,6 +25,7 @@ from ..utils import BadInput, first_names, granted_cores
 from .batching import Batch, Batcher, out_of_memory
 from .hooks import Contribution, HookedModel, hooked
 from .loader import Plan, Settings, load_packs
+from .series import write_series
 from .windows import Mode, context_limits
 
 SHORT_FRAMES = 16
@@ -129,6 +130,8 @@ def feature_sizes(
     dict of {str: int}
         Flattened features per time step of each layer.
     """
+    if model.series is not None:
+        return {layer: int(model.sizes[layer]) for layer in model.layers}
     n_frames = 1
     if model.kind == "video":
         minimum, context = (round(ms * model.fps / 1000) for ms in context_limits(model, min(context_ms, 60_000)))
@@ -237,6 +240,9 @@ def extract(
     settings = make_settings(bins_ms, mode, context_ms, partial)
     if model.module.training:
         raise BadInput(f"model {model.name} is in training mode; expected eval mode; call module.eval()")
+    if model.series is not None:
+        write_series(model, stimuli, settings, sink, n_components=n_components, progress=progress, stop=stop)
+        return
     network = HookedModel(model, mode, n_components, device, precision)
     model.module.to(device)
     finisher = _Finisher(network, _Collector(sink, stimuli, progress), notice)

@@ -10,7 +10,7 @@ import torch
 from ..models.preprocessing import FramePreprocessing
 from ..models.spec import Model
 from ..records import Stimuli
-from ..utils import BadInput
+from ..utils import BadInput, seed_from
 from ..video import VideoInfo, decode, piece, probe, read_image, single_frames, window_frames
 from .planes import Planes, rgb_of_planes
 from .transfer import Transfer
@@ -262,7 +262,7 @@ class Assembler:
 
     def _images(self, group: list[DistinctInput]) -> Pack:
         """Return inputs whose images are chosen from those held."""
-        numbers = torch.tensor([each.pictures for each in group]) - self._first
+        numbers = torch.tensor([ordered(each, self._model.order) for each in group]) - self._first
         if self._model.kind == "image":
             numbers = numbers[:, 0]
         chosen = self._held[numbers.to(self._held.device)]
@@ -270,13 +270,27 @@ class Assembler:
 
     def _preprocessed(self, group: list[DistinctInput]) -> Pack:
         """Return inputs preprocessed from their frames; raise BadInput if there is not one row per input."""
-        frames = self._held[[number - self._first for each in group for number in each.pictures]]
+        frames = self._held[[number - self._first for each in group for number in ordered(each, self._model.order)]]
         tensor = self._model.preprocess(frames.numpy())
         tensor = tensor[None] if self._model.kind == "video" else tensor
         if len(tensor) != len(group):
             name, made, given = self._model.name, len(tensor), len(group)
             raise BadInput(f"model {name}: preprocess made {made} rows of {given} frames; expected one each")
         return Pack(self._plan, _spans(group), tensor)
+
+
+def ordered(each: DistinctInput, order: str) -> tuple[int, ...]:
+    """Return the pictures of an input in the order in which a model sees them, see `Model`.
+
+    The random order has a seed of its own for each window and number of frames, the same in every stimulus.
+    """
+    shown = each.pictures
+    if order == "frozen":
+        return (shown[len(shown) // 2],) * len(shown)
+    if order == "shuffled":
+        rng = np.random.default_rng(seed_from("shuffled", each.first, len(shown)))
+        return tuple(shown[i] for i in rng.permutation(len(shown)))
+    return shown
 
 
 def _spans(group: list[DistinctInput]) -> list[tuple[int, int]]:

@@ -103,6 +103,11 @@ class TimeMap:
         first, end = self._bin_range(*self._frames(np.arange(len(self._windows_ms))))
         return np.flatnonzero(end > first)
 
+    def frame_weights(self) -> np.ndarray:
+        """Return the weights (n_valid, n_frames) of single frames in the valid bins; each row sums to 1."""
+        frames = np.arange(self._n_frames)
+        return self._fraction(np.arange(self.n_valid), frames, self._reach(frames + 1))
+
     def weights(self, first: int, last: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights of `n_steps` time steps, common to the windows first..last, in the target bins.
 

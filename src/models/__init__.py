@@ -3,8 +3,9 @@
 A name is one of `MODELS`, a Brain-Score plugin, `hf:<repository or folder>` of Hugging Face, `timm:<name>`,
 `path/to/file.py:function` or `package.module:function`. It may have prefixes: `Random-` (weights sampled from a seed in
 the name, no weight file needed), `NoDownsample-` (no projection of the features), `BrainScore-` (preprocessing and
-rate of Brain-Score's plugin, where they differ from those of the training), and `Finetune-`, which takes the path of a
-state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
+rate of Brain-Score's plugin, where they differ from those of the training), `Frozen-` and `Shuffled-` (a video model
+sees the middle frame of each window held, or its frames in a seeded random order), and `Finetune-`, which takes the
+path of a state dict that replaces the network's own weights: `Finetune-r3d_18=runs/best.pt`.
 
 Every source of models is one module of `sources` with `load(argument, device, weights)`, `source_files(argument)`,
 `packages(argument)` and `ready(argument)`; only `load` imports torch. With `weights` False it builds the network with
@@ -61,7 +62,8 @@ __all__ = [
     "versions",
 ]
 
-PREFIXES = ("Random-", "NoDownsample-", "Finetune-", "BrainScore-")
+ORDERS = {"Frozen-": "frozen", "Shuffled-": "shuffled"}
+PREFIXES = ("Random-", "NoDownsample-", "Finetune-", "BrainScore-", *ORDERS)
 SCHEMES = {"hf:": "huggingface", "timm:": "timm"}
 SCHEME_FORMS = {"hf:": "hf:owner/repository or hf:path/to/folder", "timm:": "timm:name"}
 EXTRA_OF = {"huggingface": "transformers", "timm": "timm"}
@@ -122,7 +124,18 @@ def resolve(name: str) -> ModelEntry:
     if "BrainScore-" in prefixes:
         entry = _as_plugin(name, entry)
     random, full = "Random-" in prefixes, "NoDownsample-" in prefixes
-    return replace(entry, name=name, random=random, full_features=full, finetuned=finetuned)
+    order = _order(name, entry, prefixes)
+    return replace(entry, name=name, random=random, full_features=full, finetuned=finetuned, order=order)
+
+
+def _order(name: str, entry: ModelEntry, prefixes: Iterable[str]) -> str:
+    """Return the order of the frames of each window; BadInput for two of them, or a model of single frames."""
+    orders = [ORDERS[prefix] for prefix in ORDERS if prefix in prefixes]
+    if len(orders) > 1:
+        raise BadInput(f"'{name}' has two orders of frames; expected one of {' and '.join(ORDERS)}")
+    if orders and entry.kind == "image":
+        raise BadInput(f"'{name}': {entry.name} sees single frames, which have no order; expected a video model")
+    return "".join(orders)
 
 
 def _as_plugin(name: str, entry: ModelEntry) -> ModelEntry:

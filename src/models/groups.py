@@ -16,7 +16,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 UNTRAINED, BRAIN, OWN, OTHER = "untrained", "brain", "own", "other"
 # in the order of every chart
 GROUP_NAMES = (*GROUP_ORDER, UNTRAINED, BRAIN, OWN, OTHER)
-PREFIXES = ("Random-", "NoDownsample-", "BrainScore-", "Finetune-")
+PREFIXES = ("Random-", "NoDownsample-", "BrainScore-", "Finetune-", "Frozen-", "Shuffled-")
+CONTROL = GROUP_ORDER[0]
 
 # (start of the name in lower case, family), the first that fits; other names have the family of their first word
 FAMILIES = (
@@ -82,7 +83,8 @@ class Membership:
 def membership(name: str) -> Membership:
     """Return the group and the family of a stored model's name; no file and no plugin is read.
 
-    A model with random weights is in the group "untrained", and in the family of its architecture.
+    A model with random weights is in the group "untrained", and in the family of its architecture; one that sees held
+    or shuffled frames is a control.
 
     Examples
     --------
@@ -93,15 +95,17 @@ def membership(name: str) -> Membership:
     """
     if name.startswith("brain:"):
         return Membership(BRAIN, BRAIN, None)
-    base, random = name, False
+    base, random, reordered = name, False, False
     while base.startswith(PREFIXES):
         prefix = next(prefix for prefix in PREFIXES if base.startswith(prefix))
         random |= prefix == "Random-"
+        reordered |= prefix in ("Frozen-", "Shuffled-")
         base = base.removeprefix(prefix).partition("=")[0] if prefix == "Finetune-" else base.removeprefix(prefix)
     entry = MODELS.get(base)
     is_own = entry is None and ":" in base and not base.startswith(("hf:", "timm:"))
-    group = UNTRAINED if random else entry.group if entry else OWN if is_own else OTHER
+    group = UNTRAINED if random else CONTROL if reordered else entry.group if entry else OWN if is_own else OTHER
     dynamic = entry.kind == VIDEO if entry and entry.kind != "?" else None
+    dynamic = False if "Frozen-" in name.removesuffix(base) else dynamic
     return Membership(group, base if is_own else _family(base), dynamic)
 
 

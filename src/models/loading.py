@@ -61,6 +61,8 @@ def load_entry(
     model.module.eval().requires_grad_(False).to(device)
     if entry.random or entry.finetuned or recipe is not None:
         model = replace(model, digest=model_digest(model, recipe or model.digest))
+    if entry.order:
+        model = with_order(model, entry)
     model = replace(model, name=entry.name.removeprefix("NoDownsample-"))
     if fps is not None and entry.source != "own":
         if entry.group != "own":  # the files of a repository may state no rate
@@ -68,6 +70,13 @@ def load_entry(
         notes = tuple(note for note in model.notes if note != RATE_UNKNOWN)
         model = replace(model, fps=float(fps), notes=notes)
     return with_chosen(model, layers, device, limit, layer_axes), tuple(files)
+
+
+def with_order(model: Model, entry: "ModelEntry") -> Model:
+    """Return the model with the frames of each window in the order of its entry; BadInput for one of single frames."""
+    if model.kind != "video":
+        raise BadInput(f"{entry.name}: the model sees single frames, which have no order; expected a video model")
+    return replace(model, order=entry.order, digest=digest([model.digest, entry.order, 1]))
 
 
 def with_chosen(

@@ -1,7 +1,8 @@
 """The Model record: a network with its input and its layers, as the extraction takes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -57,6 +58,37 @@ def notes_of(model: "Model") -> list[str]:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One stimulus, for a model that sees it as a whole.
+
+    Parameters
+    ----------
+    id : str
+        Identifier of the stimulus.
+    path : Path
+        Its file.
+    still : bool
+        True for an image.
+    start_ms : float
+        Start in the file, ms; 0 unless the stimulus is a piece of it.
+    fps : float
+        Frame rate of the model.
+    n_frames : int
+        Number of frames at this rate.
+    pictures : function
+        Yields (first, last, picture): the frames that show a picture, uint8 (height, width, 3), in their order.
+    """
+
+    id: str
+    path: Path
+    still: bool
+    start_ms: float
+    fps: float
+    n_frames: int
+    pictures: Callable[[], "Iterator[tuple[int, int, np.ndarray]]"]
+
+
+@dataclass(frozen=True)
 class Model:
     """A network ready to run, with its preprocessing and the axes of its layers.
 
@@ -94,6 +126,12 @@ class Model:
         What is not known about the network and how a user can state it; each is reported.
     without_time : tuple of str, default ()
         Layers of a video model in which an axis of time was looked for and not found.
+    order : {"", "frozen", "shuffled"}, default ""
+        Order of the frames of each window of a video model: as they are, the middle one held, or a seeded random order.
+    series : callable, optional
+        Shown -> {layer: (n_frames, n_features)}: features of a whole stimulus at each frame, in place of the network.
+    sizes : mapping of {str: int}, default {}
+        Number of features of the layers of `series`.
 
     Examples
     --------
@@ -119,3 +157,6 @@ class Model:
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     without_time: tuple[str, ...] = ()
+    order: Literal["", "frozen", "shuffled"] = ""
+    series: "Callable[[Shown], Mapping[str, np.ndarray]] | None" = None
+    sizes: Mapping[str, int] = field(default_factory=dict)

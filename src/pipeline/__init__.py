@@ -70,8 +70,7 @@ def extract(request: Request, config: Config, report: Reporter | None = None) ->
     run = _run(request, config, report)
     for benchmark in benchmarks(run):
         run.confirm(benchmark.names)
-        for name, role in benchmark.activation_keys():
-            benchmark.activations(name, role)
+        benchmark.extract()
 
 
 def keys(request: Request, config: Config) -> list[Key]:

@@ -5,6 +5,7 @@ torch and scikit-learn are imported where something is computed, so that a cache
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
 from ..utils import BadInput
+from .feature_sets import BANDED, CONFOUNDS, Sources
 from .request import OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
@@ -66,6 +68,7 @@ class Benchmark:
         self.run, self.names, self.request = run, tuple(names), run.request
         self._metric, self._together = metric, together
         self.declared = [run.declaration(name) for name in self.names]
+        self.sources = Sources(run)
         if len(set(self.titles)) < len(self.titles):
             raise BadInput(f"datasets called {', '.join(self.titles)}; expected a name of its own for each of them")
 
@@ -143,10 +146,19 @@ class Benchmark:
 
     def regression_options(self) -> dict[str, Any]:
         """Return the options of fMRI and electrodes."""
-        ridge = ("penalty", "alpha_scale", "alpha_per_target") if self.decoder_name() == "ridge" else ()
+        name = self.decoder_name()
+        ridge = ("penalty", "alpha_scale") if name in ("ridge", *BANDED) else ()
+        ridge += ("alpha_per_target",) if name in ("ridge", "stacked") else ()
         if METRICS[self.metric].needs == NO_FIT:
-            return self.chosen("headline") | self.metric_options()
-        return self.chosen("headline", "decoder", "ceiling_rows", *ridge) | self.metric_options()
+            found = self.chosen("headline")
+        else:
+            found = self.chosen("headline", "decoder", "ceiling_rows", *ridge)
+        # options that are not used leave the key as it is
+        if self.request.features:
+            found["features"] = tuple(one.title for one in self.sources.scored)
+        if self.request.partition:
+            found["partition"] = tuple(name for name in self.sources.partition if name != CONFOUNDS)
+        return found | self.metric_options() | ({"confounds": True} if self.request.confounds else {})
 
     def chosen(self, *names: str) -> dict[str, Any]:
         """Return some options of the request by name."""
@@ -196,22 +208,63 @@ class Benchmark:
             # an error in a user's network is told before a dataset is loaded and anything is written
             _ = self.run.model_metadata
         return {
-            (name, role): self.run.activation_key(stimuli, self.bins_ms(name), self.partial_bins)
+            (name, self._role(model, role)): run.activation_key(stimuli, self.bins_ms(name), self.partial_bins)
+            for model, run in self.sources.runs.items()
             for name in self.names
             for role, stimuli in self.run.data_metadata(name)["stimuli"].items()
         }
 
-    def activations(self, name: str, role: str = "shown") -> Activations:
-        """Return the activations to a dataset's stimuli, stored or computed."""
+    def _role(self, model: str, role: str) -> str:
+        """Return the role of stimuli, with the name of a model besides that of the request."""
+        return role if model == self.request.model else f"{role}, {models.title(model)}"
+
+    def activations(self, name: str, role: str = "shown", model: str | None = None) -> Activations:
+        """Return the activations of the request's model, or another, to a dataset's stimuli, stored or computed."""
+        model = self.request.model if model is None else model
         record = self.run.record(name)
         stimuli = record.stimuli if role == "shown" else record.fitting.stimuli
-        return self.run.activations(self.activation_keys()[name, role], stimuli, name)
+        key = self.activation_keys()[name, self._role(model, role)]
+        return self.sources.runs[model].activations(key, stimuli, name)
+
+    def extract(self) -> None:
+        """Compute and store all activations behind the score."""
+        for model in self.sources.runs:
+            for name in self.names:
+                for role in self.run.data_metadata(name)["stimuli"]:
+                    self.activations(name, role, model)
+
+    def scored_activations(self, name: str) -> Activations:
+        """Return the activations that are scored: of the request's model, and of those in one fit with it."""
+        return self._merged(name, dict.fromkeys(one.model for one in self.sources.scored))
+
+    def all_activations(self, name: str) -> Activations:
+        """Return the activations of all feature sets."""
+        return self._merged(name, self.sources.runs)
+
+    def _merged(self, name: str, of: Mapping[str, Any]) -> Activations:
+        found = {model: self.activations(name, model=model) for model in of}
+        return next(iter(found.values())) if len(found) == 1 else self.sources.merged(found)
+
+    @cached_property
+    def bands(self) -> list[tuple[str, ...]] | None:
+        """Layers of each band of a joint fit; None without one."""
+        found = self.sources.bands()
+        return None if found is None else [layers for _, layers in found]
+
+    def band_sizes(self) -> list[int]:
+        """Return the number of features of each band in a fit."""
+        layers = self.scored_activations(self.names[0]).layers
+        return [self.copies() * sum(layers[layer].shape[2] for layer in band) for band in self.bands]
+
+    def copies(self) -> int:
+        """Return the number of copies of a feature in a fit, by its delays."""
+        return 1
 
     def key(self) -> ScoreKey:
         """Return the key of the score in the store."""
         return ScoreKey(
             benchmark=self.request.benchmark,
-            model=models.title(self.request.model),
+            model=self.sources.title,
             datasets=self.titles,
             activations=tuple(key_digest(key) for key in self.activation_keys().values()),
             data=tuple(self.run.data_metadata(name)["digest"] for name in self.names),
@@ -262,6 +315,8 @@ class Benchmark:
             null = self.evaluation(null=True) if self.request.audit else None
             rule = replace(self.rule, direction=metric.direction)
             arrays, notes = score_arrays(evaluation, null, rule), dict(evaluation.notes)
+            arrays |= {} if "band_weight" not in arrays else {"bands": np.array([n for n, _ in self.sources.bands()])}
+            arrays |= self.partition_arrays() if self.sources.partition else {}
             if self.request.permutations:
                 arrays |= permutation_arrays(self.null(), arrays, of_targets=bool(metric.base))
         else:
@@ -309,26 +364,61 @@ class Benchmark:
         """Return a decoder that is not fitted yet."""
         from ..evaluate.decoders import DECODERS
 
-        name = self.decoder_name()
-        if name != "ridge":
+        name, protocol = self.decoder_name(), self.protocol
+        if name not in ("ridge", *BANDED):
             return DECODERS[name]()
-        protocol = self.protocol
-        return DECODERS[name](
-            penalty=protocol.penalty,
-            alpha_per_target=protocol.alpha_per_target,
-            scaled=protocol.alpha_scale == "kernel",
-            device=self.run.device,
-        )
+        options = {"penalty": protocol.penalty, "scaled": protocol.alpha_scale == "kernel", "device": self.run.device}
+        if name in BANDED:
+            options["bands"] = tuple(self.band_sizes())
+        if name != "banded":
+            options["alpha_per_target"] = protocol.alpha_per_target
+        return DECODERS[name](**options)
+
+    def partition_arrays(self) -> dict[str, np.ndarray]:
+        """Return the partition of explained variance between the feature sets as arrays to store."""
+        from ..analysis.variance import errors, explained
+
+        progress = self.run.progress("partition")
+        options = {"missing": self.protocol.missing, "device": self.run.device, "progress": progress}
+        bands = self.sources.partition_bands()
+        found = [errors(make(), bands, **options) for make in self.partition_problems()]
+        columns = [np.arange(sum(one.total.shape[1] for one in found)), *self.regions().values()]
+        whole = explained(found, columns, self.request.bootstrap, self.request.seed)
+        return {
+            "partition_sets": np.array(whole.sets),
+            "joint": whole.parts[0],
+            "unique": whole.parts[1:-1],
+            "unique_low": whole.low[1:-1],
+            "unique_high": whole.high[1:-1],
+            "unique_q": whole.q,
+            "alone": whole.alone,
+            "shared": whole.parts[-1],
+            "shared_low": whole.low[-1],
+            "shared_high": whole.high[-1],
+            "partition_areas": whole.areas,
+        }
+
+    def partition_problems(self) -> list[Callable[[], "Problem"]]:
+        """Return the regressions with the layers of all feature sets, each made when called, on the score's splits."""
+        raise NotImplementedError
+
+    def regions(self) -> dict[str, np.ndarray]:
+        """Return {region: its units}."""
+        from ..evaluate.align import regions
+
+        return regions(self.run.record(self.names[0]).units)
 
     @property
     def validate(self) -> bool:
         """True if the decoder predicts no left-out training rows, so that layers are chosen on validation rows."""
-        return not getattr(self.decoder(), "leaves_out", False)
+        from ..evaluate.decoders import DECODERS
+
+        return not getattr(DECODERS[self.decoder_name()], "leaves_out", False)
 
     def _header(self) -> Mapping[str, Any]:
         return {
             "benchmark": self.request.benchmark,
-            "model": models.title(self.request.model),
+            "model": self.sources.title,
             "datasets": list(self.titles),
             "metric": self.metric,
             "options": self.options(),

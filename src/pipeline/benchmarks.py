@@ -22,7 +22,7 @@ BENCHMARKS: Mapping[str, type[Benchmark]] = {
 def benchmarks(run: Run) -> list[Benchmark]:
     """Return a benchmark per score of a request: a joint one for fMRI, else one per dataset, and one per metric.
 
-    Raises BadInput for a model or dataset that does not exist.
+    Raises BadInput for a model, feature set or dataset that does not exist.
     """
     request = run.request
     run.check_model()

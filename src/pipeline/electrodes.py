@@ -10,7 +10,7 @@ from ..ceiling import Ceiling, check_repeated
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import Metric
 from ..evaluate.protocol import Protocol
-from ..records import Evaluation
+from ..records import Activations, Evaluation
 from ..utils import regular_bins
 from .benchmark import Benchmark
 
@@ -37,7 +37,7 @@ class ElectrodesBenchmark(Benchmark):
     def bins_ms(self, name: str) -> np.ndarray:
         """Bins of the recording or, where they are shorter than a frame of the model, one bin per frame from 0 on."""
         recorded = super().bins_ms(name)
-        frame_ms = 1000.0 / self.run.model_metadata["fps"]
+        frame_ms = 1000.0 / min(run.model_metadata["fps"] for run in self.sources.runs.values())
         if recorded[0, 1] - recorded[0, 0] >= frame_ms:
             return recorded
         return regular_bins(np.ceil(recorded[-1, 1] / frame_ms) * frame_ms, frame_ms)
@@ -73,8 +73,8 @@ class ElectrodesBenchmark(Benchmark):
         if null:
             responses = (nulls.circular_shift if self.per_unit else nulls.shuffle)(responses, self.request.seed)
         shared = {"resample": self.request.bootstrap > 0 and not null}
-        shared["progress"] = self.run.progress("null" if null else "regression")
-        inputs = (self.activations(self.names[0]), responses, self.decoder(), self.protocol, metrics)
+        shared |= {"progress": self.run.progress("null" if null else "regression"), "bands": self.bands}
+        inputs = (self.scored_activations(self.names[0]), responses, self.decoder(), self.protocol, metrics)
         if self.per_unit:
             return electrodes.scores_per_unit(*inputs, **shared)
         shared["ceiling"] = self.request.ceiling and not null
@@ -82,12 +82,20 @@ class ElectrodesBenchmark(Benchmark):
         return electrodes.scores(*inputs, jobs=self.request.jobs, **shared)
 
     def problems(self) -> list[Callable[[], "Problem"]]:
+        return self._problems(self.scored_activations(self.names[0]), self.bands)
+
+    def partition_problems(self) -> list[Callable[[], "Problem"]]:
+        return self._problems(self.all_activations(self.names[0]), None)
+
+    def _problems(self, activations: Activations, bands: list[tuple[str, ...]] | None) -> list[Callable[[], "Problem"]]:
+        """Return the regression of a recording, or one per unit."""
         from ..evaluate import electrodes
 
-        inputs = (self.activations(self.names[0]), self.run.record(self.names[0]), self.protocol)
+        inputs = (activations, self.run.record(self.names[0]), self.protocol)
+        options = {"validate": self.validate, "bands": bands}
         if self.per_unit:
-            return electrodes.unit_problems(*inputs, validate=self.validate)[0]
-        return [lambda: electrodes.problem(*inputs, validate=self.validate)[0]]
+            return electrodes.unit_problems(*inputs, **options)[0]
+        return [lambda: electrodes.problem(*inputs, **options)[0]]
 
     def ceiling(self) -> Ceiling | None:
         if self.per_unit:

@@ -14,6 +14,7 @@ from .request import (
     MIN_BOOTSTRAP,
     MODES,
     PRECISIONS,
+    REGRESSIONS,
     STAGES,
     Request,
     is_bootstrap_size,
@@ -78,6 +79,8 @@ def parse(benchmark: str, arguments: Sequence[str], prog: str | None = None) -> 
 def add_flags(parser: argparse.ArgumentParser, benchmark: str) -> None:
     """Add the flags of `score BENCHMARK` to a parser."""
     _add_subject(parser, benchmark)
+    if benchmark in REGRESSIONS:
+        _add_feature_sets(parser)
     _add_activations(parser)
     _add_evaluation(parser, benchmark)
     _add_inference(parser, benchmark)
@@ -117,6 +120,30 @@ def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
         "output (default: all, thinned to 15)",
     )
     parser.add_argument("--list", action="store_true", help="list the datasets and models, and exit")
+
+
+def _add_feature_sets(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("feature sets", "A set is MODEL or MODEL:layer,layer")
+    group.add_argument(
+        "--features",
+        nargs="+",
+        default=[],
+        metavar="SET",
+        help="further feature sets in one fit with --model; without it the first one takes its place",
+    )
+    group.add_argument(
+        "--partition",
+        nargs="+",
+        default=[],
+        metavar="SET",
+        help="unique and shared explained variance of two sets or more, e.g. r3d_18 Frozen-r3d_18; layers of --model "
+        "need no name of the model",
+    )
+    group.add_argument(
+        "--confounds",
+        action="store_true",
+        help="explained variance beyond luminance, contrast, cuts, position in the film, sound level and motion energy",
+    )
 
 
 def _add_activations(parser: argparse.ArgumentParser) -> None:
@@ -248,7 +275,13 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
                 lambda named: f"{named.gap_ms / 1000:g}",
             ),
         )
-        group.add_argument("--decoder", choices=DECODERS, default=DEFAULTS["decoder"], help="linear decoder")
+        group.add_argument(
+            "--decoder",
+            choices=DECODERS,
+            default=DEFAULTS["decoder"],
+            help="linear decoder; banded: all layers, or --features, in one fit with a penalty each; stacked: as a "
+            "convex combination of their predictions",
+        )
         group.add_argument("--alpha-per-target", action="store_true", help="one ridge penalty per unit")
         _add_choice(group, "headline", "score that models are ranked by: with a layer per unit, or one layer for all")
         group.add_argument(
@@ -374,7 +407,8 @@ def _options_of(benchmark: str, options: argparse.Namespace) -> dict:
     if benchmark in ("fmri", "electrodes"):
         found |= {"decoder": options.decoder, "ceiling": not options.no_ceiling}
         found |= {"gap_ms": None if options.gap is None else 1000 * options.gap}
-        found |= {"alpha_per_target": options.alpha_per_target}
+        found |= {"alpha_per_target": options.alpha_per_target, "confounds": options.confounds}
+        found |= {"features": tuple(options.features), "partition": tuple(options.partition)}
     if benchmark == "fmri":
         found |= {"clip_ms": 1000 * options.clip_duration, "high_pass_s": options.high_pass}
         found |= {"test": tuple(options.test), "reverse": options.reverse}

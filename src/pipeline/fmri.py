@@ -72,6 +72,7 @@ class FmriBenchmark(Benchmark):
             each_subject=self._each_subject and not null,
             ceiling=self.request.ceiling and not null,
             permutations=0 if null else self.request.permutations,
+            bands=self.bands,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )
@@ -137,9 +138,23 @@ class FmriBenchmark(Benchmark):
     def _problem(self) -> "Problem":
         from ..evaluate import fmri
 
-        return fmri.problem(self._parts(null=False), self.protocol, validate=self.validate)[0]
+        return fmri.problem(self._parts(null=False), self.protocol, validate=self.validate, bands=self.bands)[0]
 
-    def _parts(self, null: bool) -> list:
+    def partition_problems(self) -> list[Callable[[], "Problem"]]:
+        from ..evaluate import fmri
+
+        parts = self._parts(null=False, everything=True)
+        return [lambda: fmri.problem(parts, self.protocol, validate=self.validate)[0]]
+
+    def copies(self) -> int:
+        from ..evaluate.hrf import delay_bins
+
+        films = [name for name, declared in zip(self.names, self.declared, strict=True) if declared.lag]
+        if self.protocol.hrf != "fir" or not films:
+            return 1
+        return len(delay_bins(float(np.ptp(self.bins_ms(films[0])[0]))))
+
+    def _parts(self, null: bool, everything: bool = False) -> list:
         from ..evaluate import fmri, nulls
 
         parts = []
@@ -148,8 +163,9 @@ class FmriBenchmark(Benchmark):
             if null:
                 responses = (nulls.circular_shift if declared.lag else nulls.shuffle)(responses, self.request.seed)
             people = self._people(declared.study, responses.subjects)
+            activations = self.all_activations(name) if everything else self.scored_activations(name)
             traits = (declared.lag, declared.row_weight, people, tested)
-            parts.append(fmri.Part(self.activations(name), responses, *traits))
+            parts.append(fmri.Part(activations, responses, *traits))
         return parts
 
     def _people(self, study: str, subjects: Sequence[str]) -> tuple[str, ...]:

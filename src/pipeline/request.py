@@ -11,10 +11,12 @@ from ..evaluate import protocol as protocols
 from ..evaluate.metrics import METRICS
 from ..models.spec import DEFAULT_CONTEXT_MS
 from ..utils import BadInput, unknown_name
+from .feature_sets import parsed
 
 MODES = ("block", "causal")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-DECODERS = ("ridge", "pls")
+DECODERS = ("ridge", "pls", "banded", "stacked")
+REGRESSIONS = ("fmri", "electrodes")
 STAGES = ("activation", "evaluation", "ceiling")
 # options of the evaluation whose defaults the named protocol states, with their choices
 CHOICES = {
@@ -79,8 +81,18 @@ class Request:
     metric : str or tuple of str
         Names of `evaluate.metrics.METRICS`: a score by each, from one fit; default: that of the benchmark (Pearson's
         r) or of the dataset.
-    decoder : {"ridge", "pls"}
-        fMRI and electrodes: the linear decoder.
+    decoder : {"ridge", "pls", "banded", "stacked"}
+        fMRI and electrodes: the linear decoder. "banded" and "stacked" fit all layers, or all feature sets, at once:
+        with a penalty for each, or as a convex combination of their predictions.
+    features : tuple of str
+        fMRI and electrodes: further feature sets in one fit with the model, each "MODEL" or "MODEL:layer,layer".
+        Without a model the first one takes its place.
+    partition : tuple of str
+        fMRI and electrodes: feature sets, as layers of the model or as in `features`, whose unique and shared explained
+        variance is computed.
+    confounds : bool
+        fMRI and electrodes: compute the explained variance beyond low-level confounds too: luminance, contrast, cuts,
+        position in the film, sound level and motion energy. They are one more set of a partition.
     alpha_per_target : bool
         Ridge: one penalty per target, or one for all targets.
     splits : int
@@ -138,6 +150,9 @@ class Request:
     reverse: bool = False
     metric: tuple[str, ...] = ()
     decoder: str = "ridge"
+    features: tuple[str, ...] = ()
+    partition: tuple[str, ...] = ()
+    confounds: bool = False
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS
     seed: int = protocols.SEED
@@ -151,6 +166,7 @@ class Request:
     jobs: int = 1
 
     def __post_init__(self):
+        self._check_feature_sets()
         _check_choice("mode", self.mode, MODES)
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("protocol", self.protocol, protocols.PROTOCOLS)
@@ -186,6 +202,26 @@ class Request:
             raise BadInput("reverse with permutations, audit, a metric or another decoder; expected none of these")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
 
+    def _check_feature_sets(self) -> None:
+        """Raise BadInput for feature sets of a benchmark without a regression; the first one may be the model."""
+        sets = {"features": tuple(self.features), "partition": tuple(self.partition)}
+        for name, value in sets.items():
+            object.__setattr__(self, name, value)
+        if not (self.features or self.partition or self.confounds):
+            return
+        if self.benchmark not in REGRESSIONS:
+            raise BadInput(
+                f"feature sets for {self.benchmark}; expected one of {' and '.join(REGRESSIONS)}: features, partition "
+                "and confounds are of regressions of responses"
+            )
+        if len(self.partition) == 1 and not self.confounds:
+            raise BadInput(f"partition {self.partition[0]}; expected two feature sets or more")
+        if not self.model and (self.features or self.partition):
+            first = parsed((self.features or self.partition)[0])
+            object.__setattr__(self, "model", first.model)
+            object.__setattr__(self, "layers", first.layers)
+            object.__setattr__(self, "features", self.features[1:])
+
     @property
     def of_model(self) -> dict[str, Any]:
         """Options with which the model is loaded."""
@@ -216,6 +252,10 @@ def option_text(name: str, value: Any) -> str:
         return "features predicted from responses"
     if name == "test":
         return f"tested on {value}"
+    if value is True:
+        return name.replace("_", " ")
+    if isinstance(value, tuple | list):
+        return f"{name} {', '.join(map(str, value))}"
     if name == "splits":
         return f"{value:g} splits"
     if name.endswith("_ms"):

@@ -90,6 +90,17 @@ class Run:
         self._own_records: dict[str, OwnRecord] = {}
         self._data_metadata: dict[str, dict[str, Any]] = {}
 
+    def beside(self, model: str, layers: Sequence[str] = ()) -> "Run":
+        """Return the run of another model on the same datasets; records and facts about the datasets are shared."""
+        own = {"input_size": None, "fps": None, "layer_axes": (), "features": (), "partition": (), "confounds": False}
+        request = replace(self.request, model=model, layers=tuple(layers), **own)
+        other = Run(
+            request, self.config, self.report, store=self.store, objects=Objects(datasets=self.objects.datasets)
+        )
+        other._records, other._own_records = self._records, self._own_records
+        other._data_metadata = self._data_metadata
+        return other
+
     def check_model(self) -> None:
         """Raise BadInput for a model that does not exist or does not take the options of the input; loads nothing."""
         if self.objects.model is None:

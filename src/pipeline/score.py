@@ -38,6 +38,9 @@ DIMENSIONS = {
     "subject_test": ("subject", "target", "split"),
     "subject_segments": ("subject", "segment"),
     **dict.fromkeys(("subject_ceiling", "subject_ceiling_error"), ("subject", "target")),
+    **dict.fromkeys(("unique", "unique_low", "unique_high", "unique_q", "alone"), ("set", "target")),
+    **dict.fromkeys(("joint", "shared", "shared_low", "shared_high"), ("target",)),
+    "band_weight": ("band", "target", "split"),
 }
 
 
@@ -147,7 +150,8 @@ class Score:
         Returns
         -------
         xarray.Dataset
-            `valid` and `test` (layer, target, split). Coordinates: layer, target (identifier of the target), split,
+            `valid` and `test` (layer, target, split); `unique` (set, target) and others of a partition.
+            Coordinates: layer, target (identifier of the target), split,
             draw, region, subject, classes shown and answer; of the dimension target also the columns of the target
             table with the prefix `target_`, `ceiling`, ... Attributes: key, commit, options and facts, as JSON.
             See docs/outputs.md.
@@ -167,6 +171,10 @@ class Score:
             coords["subject"] = np.asarray(arrays["subjects"]).astype(str)
         if "subject_ceiling_kind" in arrays:
             coords["subject_ceiling_kind"] = ("subject", np.asarray(arrays["subject_ceiling_kind"]).astype(str))
+        if "partition_sets" in arrays:
+            coords["set"] = np.asarray(arrays["partition_sets"]).astype(str)
+        if "bands" in arrays:
+            coords["band"] = np.asarray(arrays["bands"]).astype(str)
         if "bootstrap" in arrays:
             coords["draw"] = np.arange(len(arrays["bootstrap"]))
         if "bootstrap_regions" in arrays:

@@ -61,12 +61,13 @@ def _tables(facts: Facts) -> list[Table]:
     few = people is not None and len(people["rows"]) <= MAX_SUBJECTS
     films = facts.get("films")
     named = films is not None and any(row["film"] for row in films)
-    return [
-        _layer_table(facts),
-        *regions,
-        *([_film_table(facts)] if named else []),
-        *([_subject_table(facts)] if few else []),
-    ]
+    optional = {
+        _film_table: named,
+        _subject_table: few,
+        _partition_table: facts.get("partition"),
+        _band_table: facts.get("bands"),
+    }
+    return [_layer_table(facts), *regions, *(table(facts) for table, wanted in optional.items() if wanted)]
 
 
 def _target(facts: Facts) -> str:
@@ -193,6 +194,48 @@ def _film_notes(facts: Facts) -> list[str]:
     return [f"{meaning}; from {min(known):.2f} to {max(known):.2f}"]
 
 
+def _partition_table(facts: Facts) -> Table:
+    """Return the explained variance of all units and each region: joint, unique to each set, and shared."""
+    found = facts["partition"]
+    titles = [f"unique to {name}" for name in found["sets"]]
+    header = ["R²", "units", "joint", *(text for title in titles for text in (title, "95 %")), "shared"]
+    rows = []
+    for row in found["rows"]:
+        unique = [
+            text
+            for part in row["unique"].values()
+            for text in (_number(part["value"]), _interval(part["low"], part["high"]))
+        ]
+        rows.append([row["region"], str(row["targets"]), _number(row["joint"]), *unique, _number(row["shared"])])
+    return Table(header, rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _partition_notes(facts: Facts) -> list[str]:
+    """Return how the variance was partitioned, and how much lies beyond the confounds."""
+    found = facts.get("partition")
+    if found is None:
+        return []
+    of_all = found["rows"][0]
+    counts = ", ".join(f"{part['significant']} {name}" for name, part in of_all["unique"].items())
+    lines = [f"R²: explained variance, mean over units; units with a unique part at q < 0.05 (BH-FDR): {counts}"]
+    if found["confounds"] and len(found["sets"]) == 2:
+        part = of_all["unique"][found["sets"][0]]
+        lines.append(
+            f"beyond confounds: R² {_number(part['value'])} (95 %: {_interval(part['low'], part['high'])}) of "
+            f"{_number(of_all['alone'][found['sets'][0]])}; the confounds alone {_number(of_all['alone']['confounds'])}"
+        )
+    return lines
+
+
+def _band_table(facts: Facts) -> Table:
+    rows = [[row["band"], _number(row["weight"])] for row in facts["bands"]]
+    return Table(["features", f"weight, median over {_target(facts)}s"], rows)
+
+
 def _subject_table(facts: Facts) -> Table:
     label, rows = metric_label(facts), facts["subjects"]["rows"]
     if "ceiling" not in rows[0]:
@@ -237,7 +280,7 @@ def _notes(facts: Facts) -> list[str]:
         ends = facts.get("ceiling_interval")
         spread = f" (95 %: {_interval(*ends)})" if ends is not None and None not in ends else ""
         lines.append(f"ceiling {facts['ceiling']:.3f}{spread}: {_ceiling_source(facts)}")
-    lines += _uncertainty_notes(facts) + _film_notes(facts) + _subject_notes(facts)
+    lines += _uncertainty_notes(facts) + _film_notes(facts) + _subject_notes(facts) + _partition_notes(facts)
     if facts["masked"]:
         lines.append(
             f"{facts['masked']} of {facts['targets']} units are left out of test/ceiling: "
@@ -261,8 +304,11 @@ def _choice(facts: Facts) -> str:
         return "by validation scores averaged over splits"
     if facts["benchmark"] == "behaviour":
         return "by the other half of the human trials"
-    ridge = facts["options"].get("decoder") in (None, "ridge")
-    return "inside its training rows" if ridge else "by its validation rows"
+    return (
+        "by its validation rows"
+        if facts["options"].get("decoder") in ("pls", "logistic")
+        else "inside its training rows"
+    )
 
 
 def _protocol(facts: Facts) -> str:

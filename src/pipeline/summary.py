@@ -12,6 +12,7 @@ from ..evaluate.layer_choice import PER_TARGET, Rule, most_frequent, split_media
 from ..records import Evaluation
 from ..utils import nan_median
 from . import uncertainty
+from .parts import band_facts, partition_facts
 
 BEST_PER_UNIT = "best layer per unit"
 
@@ -65,6 +66,8 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "reliability": _median(arrays, "reliability", everywhere),
         "subjects": uncertainty.subject_facts(arrays),
         "films": _films(arrays),
+        "partition": partition_facts(arrays),
+        "bands": band_facts(arrays),
         "notes": notes,
     }
     return _plain(facts | found)

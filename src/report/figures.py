@@ -22,6 +22,7 @@ MAX_ROWS = 30  # of names in one panel
 MAX_PAIRS = 4
 MAX_POINTS = 1500  # of a scatter plot; more are counted in cells
 N_CELLS = 40
+ORDERS = ("Frozen-", "Shuffled-")  # of the frames that a control sees
 MAX_GROUPS = 6  # of points with colours of their own
 BY_ROWS = {"by": "rows"}  # the rows of the figure are models; else its panels are, by their "model"
 
@@ -39,6 +40,7 @@ def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs: Se
     yield from _behaviour(benchmark, shown)
     yield from _profiles(benchmark, shown)
     yield from _region_layers(benchmark, shown)
+    yield from partitions(benchmark, shown)
     yield from _units(benchmark, shown)
     yield from _model_pairs(benchmark, shown, pairs)
     yield from surface_maps.pictures(benchmark, shown)
@@ -248,6 +250,44 @@ def _region_panel(score: StoredScore) -> Panel:
         "values": plain(np.stack([means[region] for region in regions])),
         "framed": [layers.index(rows[region]["layer"]) for region in regions],
     }
+
+
+def partitions(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:
+    """Yield the unique and shared explained variance of each region, of the models with a partition.
+
+    A set and its frozen or shuffled control tell how much of each region is dynamic.
+    """
+    found = [(score, score.facts.get("partition")) for score in shown if score.facts.get("partition")]
+    if not found:
+        return
+    most = max(len(partition["sets"]) for _, partition in found)
+    panels, dynamic = [], False
+    for score, partition in found:
+        rows = partition["rows"][:1] + sorted(partition["rows"][1:], key=lambda row: -(row["joint"] or 0))[:MAX_REGIONS]
+        names = partition["sets"]
+        dynamic |= any(f"{order}{names[0]}" in names for order in ORDERS)
+        panel = {"title": f"{score.label}: {' | '.join(names)}", "model": score.label}
+        panel["rows"] = [f"{row['region']} ({count(row['targets'])})" for row in rows]
+        for part, end in (("x", "value"), ("low", "low"), ("high", "high")):
+            unique = [[row["unique"][name][end] for row in rows] for name in names]
+            unique += [[None] * len(rows)] * (most - len(names))
+            column = "shared" if part == "x" else f"shared_{end}"
+            panel[part] = plain([*unique, [row[column] for row in rows]])
+        panels.append(panel)
+    series = [{"name": f"unique to set {k + 1}", "colour": min(k, 1), "hollow": k > 1} for k in range(most)]
+    series.append({"name": "shared", "colour": -1, "hollow": True})
+    title = "How much of each region is dynamic" if dynamic else "Unique and shared explained variance"
+    caption = (
+        f"R², mean over the {benchmark.target_noun}s of a region; sets in the order of the panel's title; bars: 95 % "
+    )
+    caption += "bootstrap interval. "
+    caption += (
+        "Unique to a model beside its frozen or shuffled control is what only the course of the frames explains. "
+    )
+    caption += f"The {MAX_REGIONS} best explained regions at most."
+    yield Picture(
+        "partition", "partition", title, caption, dots(panels, series, "explained variance (R²)", ylabel="region")
+    )
 
 
 def _units(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterator[Picture]:

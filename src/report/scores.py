@@ -19,7 +19,7 @@ from ..utils import BadInput, first_names, unknown_name
 
 DEFAULTS = {f.name: f.default for f in fields(Request)}
 # options that add arrays to a score and leave its values unchanged, most important first
-ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit")
+ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit", "partition", "confounds")
 # options that the dataset declares, by benchmark
 DATASET_OPTIONS = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
 
@@ -335,7 +335,7 @@ def _split_superseded(group: list[StoredScore]) -> tuple[list[StoredScore], list
     """
     by_activations: dict[tuple, list[StoredScore]] = {}
     for score in sorted(group, key=_completeness):
-        key = (score.item.model, tuple(score.item.key.get("activations", ())))
+        key = (score.item.model, _scored_activations(score))
         by_activations.setdefault(key, []).append(score)
     current = [scores[-1] for scores in by_activations.values()]
     labels = [s.label for s in current]
@@ -346,10 +346,18 @@ def _split_superseded(group: list[StoredScore]) -> tuple[list[StoredScore], list
     return current, [replace(s, superseded=True) for scores in by_activations.values() for s in scores[:-1]]
 
 
+def _scored_activations(score: StoredScore) -> tuple:
+    """Return the digests of the activations behind the headline: those of a partition alone come after them."""
+    found, options = tuple(score.item.key.get("activations", ())), score.facts["options"]
+    added = (options.get("partition") or options.get("confounds")) and not options.get("features")
+    return found[: len(score.facts["datasets"])] if added else found
+
+
 def _completeness(score: StoredScore) -> tuple:
     """Return a sort key: version of the score, then its added options, then its date."""
     options = score.facts["options"]
-    added = [float(options.get(name) or 0) for name in ADDED_OPTIONS]
+    values = (options.get(name) or 0 for name in ADDED_OPTIONS)
+    added = [float(bool(value) if isinstance(value, str | list | tuple) else value) for value in values]
     return (score.item.key.get("version", 0), *added, score.item.created)
 
 

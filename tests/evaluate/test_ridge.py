@@ -245,8 +245,9 @@ def test_duplicated_rows_with_many_targets():
     ],
 )
 def test_options_are_checked(options, message):
+    X, Y, _ = make(next(iter(SHAPES.values())))
     with pytest.raises(BadInput, match=message):
-        Ridge(**options)
+        Ridge(**options).fit(X, Y)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

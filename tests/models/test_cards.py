@@ -17,7 +17,16 @@ from src.utils import BadInput
 ENTRIES = list(MODELS.values())
 FED = [entry for entry in ENTRIES if entry.preprocessing is not None and CARDS[entry.name].size is not None]
 TORCHVISION = {"vgg_16": "vgg16", "resnet_50_v1": "resnet50"}
-WITHOUT_TRAINING = {"pixels", "motion-energy", "fake-net", "fake-image-net", "hmax", "MotionNet"}
+WITHOUT_TRAINING = {
+    "pixels",
+    "motion-energy",
+    "low-level",
+    "autocorrelation",
+    "fake-net",
+    "fake-image-net",
+    "hmax",
+    "MotionNet",
+}
 
 
 def named(entry):

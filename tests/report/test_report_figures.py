@@ -179,3 +179,31 @@ def test_shortened_layer_names_stay_different():
     assert len(set(charts.short_names(names))) == 12
     assert charts.short_names(["a", "b"]) == ["a", "b"]
     assert charts.short_names(["x" * 40]) == [charts.shorten("x" * 40)]
+
+
+PARTITION = {
+    "partition_sets": np.array(["good", "Frozen-good"]),
+    "partition_areas": np.linspace(-0.02, 0.5, 48).reshape(4, 4, 3),
+    **{name: np.full((2, 30), 0.1) for name in ("unique", "unique_low", "unique_high", "unique_q", "alone")},
+    **{name: np.full(30, 0.1) for name in ("joint", "shared", "shared_low", "shared_high")},
+}
+
+
+def test_a_partition_shows_how_much_of_each_region_is_dynamic(score_store):
+    score_store.add()
+    score_store.add(extra=tuple(PARTITION.items()), options=(("partition", ("good", "Frozen-good")),))
+    (benchmark,), _ = collect(score_store.config)
+    assert [score.label for score in benchmark.scores] == ["good"]
+    assert len(benchmark.superseded) == 1
+    shown, _ = readable_scores(benchmark, 5)
+    found = {picture.name: picture for picture in pictures(benchmark, shown, [])}["partition"]
+    assert found.title == "How much of each region is dynamic"
+    (panel,) = found.spec["panels"]
+    assert panel["rows"][0] == "all (30)"
+    assert len(panel["rows"]) == 4
+    assert [one["name"] for one in found.spec["series"]] == ["unique to set 1", "unique to set 2", "shared"]
+    np.testing.assert_allclose(panel["x"][0][0], PARTITION["partition_areas"][0, 1, 0], atol=1e-4)
+    np.testing.assert_allclose(panel["high"][2][0], PARTITION["partition_areas"][0, 3, 2], atol=1e-4)
+    with figure_style():
+        texts = visible_texts(charts.plot(found.spec))
+    assert {"explained variance (R²)", "shared", "unique to set 1"} <= {text for text, _ in texts}

@@ -19,8 +19,8 @@ class Decoder(Protocol):
     Examples
     --------
     >>> class Mean:
-    ...     def fit(self, X, Y, weights=None):
-    ...         self.mean_ = np.average(Y, axis=0, weights=weights)
+    ...     def fit(self, X, y, sample_weight=None):
+    ...         self.mean_ = np.average(y, axis=0, weights=sample_weight)
     ...         return self
     ...     def predict(self, X):
     ...         return np.tile(self.mean_, (len(X), 1))
@@ -28,16 +28,16 @@ class Decoder(Protocol):
     array([[2.]])
     """
 
-    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "Decoder":
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> "Decoder":
         """Fit the decoder and return it.
 
         Parameters
         ----------
         X : array of shape (n_rows, n_features)
             Finite features of the training rows.
-        Y : array of shape (n_rows, n_targets)
+        y : array of shape (n_rows, n_targets)
             Finite targets, or labels.
-        weights : array of shape (n_rows,), optional
+        sample_weight : array of shape (n_rows,), optional
             Row weights above 0; a row of weight 3 counts as three equal rows.
 
         Returns
@@ -119,6 +119,10 @@ class Prediction:
         Penalty chosen, a value of the decoder's grid; None for decoders without a penalty.
     inside : array or tensor of shape (n_train, n_columns), optional
         Predictions of the training rows, each by the fit without its block and gap; None for decoders without them.
+    other : tensor of shape (n_held, n_train), optional
+        Weights of the training rows in a fit to the session's other targets.
+    shares : array of shape (n_bands, n_columns), optional
+        Weight of each group of features in the prediction of a target; None for decoders without groups.
     """
 
     split: int
@@ -127,6 +131,7 @@ class Prediction:
     alpha: float | np.ndarray | None = None
     inside: Any = None
     other: Any = None
+    shares: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

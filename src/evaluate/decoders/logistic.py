@@ -1,17 +1,29 @@
 """Logistic regression of labels, by scikit-learn or by a batched solver in torch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from ...utils import BadInput
 from .base import Prediction, Refit, Session, Split
-from .logistic_solver import fit_splits
+from .estimator import Classification
+from .logistic_solver import Fits, fit_splits
 from .tensors import Standardiser, row_weights, to_tensor
 
 
-class Logistic:
+class OneFit(Protocol):
+    """Fitted logistic regression of one label."""
+
+    n_iter_: np.ndarray | int
+
+    def predict_proba(self, Z: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (n_rows, n_classes) of standardised features."""
+
+
+class Logistic(Classification):
     """Logistic regression of labels (L2 penalty, softmax over classes), equal to scikit-learn's LogisticRegression.
 
     Targets (n_rows, n_labels) are decoded one by one.
@@ -32,6 +44,8 @@ class Logistic:
     ----------
     classes_ : array of shape (n_classes,), or list of one such array per target
         Labels in sorted order.
+    n_iter_ : array of shape (n_labels,)
+        Number of iterations.
 
     Examples
     --------
@@ -42,67 +56,99 @@ class Logistic:
     """
 
     def __init__(self, C: float = 1.0, max_iter: int = 3000, device: str = "cpu", solver: str | None = None):
-        self.C, self.max_iter, self.device = C, max_iter, device
-        self.solver = solver or ("sklearn" if device == "cpu" else "torch")
+        self.C, self.max_iter, self.device, self.solver = C, max_iter, device, solver
+
+    @property
+    def solver_used(self) -> str:
+        """Name of the solver: that of the parameter or, by default, that of the device."""
+        return self.solver or ("sklearn" if self.device == "cpu" else "torch")
 
     def session(self, Y: np.ndarray, weights: np.ndarray | None, splits: Sequence[Split]) -> Session:
         """Return a session that fits all splits of a layer at once (torch), or one by one (sklearn)."""
-        if self.solver == "sklearn":
+        if self.solver_used == "sklearn":
             return Refit(self, Y, weights)
         return LogisticSession(Y, weights, C=self.C, max_iter=self.max_iter, device=self.device)
 
-    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "Logistic":
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> "Logistic":
         """Fit one regression per target and return the decoder.
 
         Parameters
         ----------
         X : array of shape (n_rows, n_features)
             Features.
-        Y : array of shape (n_rows, n_labels) or (n_rows,)
+        y : array of shape (n_rows, n_labels) or (n_rows,)
             Labels of any type that sorts.
-        weights : array of shape (n_rows,), optional
-            Row weights.
+        sample_weight : array of shape (n_rows,), optional
+            Row weights; rows of weight 0 are left out.
 
         Raises
         ------
         BadInput
             If a target has fewer than two labels.
         """
-        Y = np.asarray(Y).reshape(len(X), -1)
-        self._scaler = Standardiser(X, weights)
-        Z = self._scaler(X)
-        classes = [np.unique(column) for column in Y.T]
+        data = self._rows(X, y, sample_weight)
+        self._scaler = Standardiser(data.X, data.weights)
+        Z = self._scaler(data.X)
+        classes = [np.unique(column) for column in data.Y.T]
         for labels in classes:
             if len(labels) < 2:
-                raise BadInput(f"all {len(X)} training rows have the label '{labels[0]}'; expected at least two labels")
-        self._fits = [self._fit_one(Z, column, weights) for column in Y.T]
+                raise BadInput(
+                    f"all {len(Z)} training rows have the label '{labels[0]}'; expected at least two labels (classes)"
+                )
+        self._fits = [self._fit_one(Z, column, data.weights) for column in data.Y.T]
         self.classes_ = classes[0] if len(classes) == 1 else classes
+        self.n_iter_ = np.array([np.max(fit.n_iter_) for fit in self._fits])
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable labels (n_rows, n_labels) of features (n_rows, n_features)."""
-        Z = self._scaler(X)
+        Z = self._scaled(X)
         labels = self.classes_ if isinstance(self.classes_, list) else [self.classes_]
-        return np.stack([names[fit(Z).argmax(axis=1)] for names, fit in zip(labels, self._fits, strict=True)], axis=1)
+        found = [names[fit.predict_proba(Z).argmax(axis=1)] for names, fit in zip(labels, self._fits, strict=True)]
+        return self._shaped(np.stack(found, axis=1))
 
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return the probabilities (n_rows, n_classes) of the first target's classes, in the order of `classes_`."""
-        return self._fits[0](self._scaler(X))
+    def predict_proba(self, X: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Return the probabilities (n_rows, n_classes) of the classes in the order of `classes_`.
 
-    def _fit_one(
-        self, Z: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
-    ) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from standardised features to class probabilities."""
-        if self.solver == "sklearn":
+        A list of such arrays for several targets.
+        """
+        Z = self._scaled(X)
+        found = [fit.predict_proba(Z) for fit in self._fits]
+        return found[0] if len(found) == 1 else found
+
+    def _scaled(self, X: np.ndarray) -> np.ndarray:
+        """Return the standardised features of any rows."""
+        X = self._checked(X)
+        return self._scaler(X)
+
+    def _fit_one(self, Z: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> OneFit:
+        """Return a fit to standardised features."""
+        if self.solver_used == "sklearn":
             from sklearn.linear_model import LogisticRegression
 
-            model = LogisticRegression(C=self.C, max_iter=self.max_iter)
-            return model.fit(Z, labels, sample_weight=weights).predict_proba
+            return LogisticRegression(C=self.C, max_iter=self.max_iter).fit(Z, labels, sample_weight=weights)
         names, codes = np.unique(labels, return_inverse=True)
         of_rows = row_weights(weights, len(Z), self.device)[None]
         features, codes = to_tensor(Z, self.device), to_tensor(codes, self.device)
         fits = fit_splits(features, codes, len(names), of_rows, C=self.C, max_iter=self.max_iter)
-        return lambda Z: fits.probabilities(to_tensor(Z, self.device)).cpu().numpy()
+        return TorchFit(fits, self.device)
+
+
+@dataclass(frozen=True)
+class TorchFit:
+    """Logistic regression by the batched solver, on its device (see `OneFit`)."""
+
+    fits: Fits
+    device: str
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of iterations."""
+        return self.fits.n_iter
+
+    def predict_proba(self, Z: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (n_rows, n_classes) of standardised features."""
+        return self.fits.probabilities(to_tensor(Z, self.device)).cpu().numpy()
 
 
 class LogisticSession:

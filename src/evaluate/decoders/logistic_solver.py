@@ -25,7 +25,7 @@ class Fits:
 
     W: (n_splits, n_features, n_logits) for standardised features; b: (n_splits, n_logits); mean, inverse:
     (n_splits, n_features), standardised = (x - mean) * inverse; absent: (n_splits, n_classes), whether a class has
-    no training row. Two classes have one logit, that of the second.
+    no training row; n_iter: number of iterations. Two classes have one logit, that of the second.
     """
 
     W: torch.Tensor
@@ -33,6 +33,7 @@ class Fits:
     mean: torch.Tensor
     inverse: torch.Tensor
     absent: torch.Tensor
+    n_iter: int
 
     def probabilities(self, X: torch.Tensor, split: int = 0) -> torch.Tensor:
         """Return the class probabilities (n_rows, n_classes) of one split."""
@@ -78,12 +79,12 @@ def fit_splits(
         gradient = torch.cat([inverse[:, :, None] * slope + penalty[:, None, None] * W, total[:, None]], dim=1)
         return (share * row_loss).sum(1) + penalty / 2 * (W * W).sum((1, 2)), gradient
 
-    theta = minimise(objective, X.new_zeros(len(weights), X.shape[1] + 1, n_logits), max_iter, tol)
-    return Fits(theta[:, :-1], theta[:, -1], mean + centre, inverse, absent)
+    theta, n_iter = minimise(objective, X.new_zeros(len(weights), X.shape[1] + 1, n_logits), max_iter, tol)
+    return Fits(theta[:, :-1], theta[:, -1], mean + centre, inverse, absent, n_iter)
 
 
-def minimise(objective: Objective, start: torch.Tensor, max_iter: int, tol: float) -> torch.Tensor:
-    """Return the minima of independent smooth convex functions, one per leading entry of `start`.
+def minimise(objective: Objective, start: torch.Tensor, max_iter: int, tol: float) -> tuple[torch.Tensor, int]:
+    """Return the minima of independent smooth convex functions, one per leading entry of `start`, and iterations.
 
     objective: points -> (values (n,), gradients like the points). A function has converged, and its point is kept, when
     its gradient's largest component is at most `tol` or no step lowers its value.
@@ -93,9 +94,9 @@ def minimise(objective: Objective, start: torch.Tensor, max_iter: int, tol: floa
     value, gradient = _flat(objective, theta, shape)
     active = gradient.abs().amax(1) > tol
     history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    for _ in range(max_iter):
-        if not active.any():
-            break
+    n_iter = 0
+    while n_iter < max_iter and active.any():
+        n_iter += 1
         direction = -_two_loop(history, gradient) * active[:, None]
         found, step_value, step_gradient, moved = _backtrack(
             objective, theta, value, gradient, direction, shape, active
@@ -107,7 +108,7 @@ def minimise(objective: Objective, start: torch.Tensor, max_iter: int, tol: floa
         history = [*history, (s, y, rho)][-MEMORY:]
         theta, value, gradient = found, step_value, step_gradient
         active &= moved & (gradient.abs().amax(1) > tol)
-    return theta.reshape(shape)
+    return theta.reshape(shape), n_iter
 
 
 def _two_loop(history: Sequence, gradient: torch.Tensor) -> torch.Tensor:

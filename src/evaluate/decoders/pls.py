@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from .estimator import Regression
 from .tensors import Standardiser
 
 
-class PLS:
+class PLS(Regression):
     """Partial least squares of scikit-learn, features standardised, targets centred and not scaled.
 
     Row weights count as repeated rows. scikit-learn has no weights: each row enters twice, times plus and minus the
@@ -37,20 +38,22 @@ class PLS:
     def __init__(self, n_components: int = 25):
         self.n_components = n_components
 
-    def fit(self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> "PLS":
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> "PLS":
         """Fit the regression and return it.
 
         Parameters
         ----------
         X : array of shape (n_rows, n_features)
             Features.
-        Y : array of shape (n_rows, n_targets)
+        y : array of shape (n_rows, n_targets) or (n_rows,)
             Targets.
-        weights : array of shape (n_rows,), optional
-            Row weights above 0.
+        sample_weight : array of shape (n_rows,), optional
+            Row weights; rows of weight 0 are left out.
         """
         from sklearn.cross_decomposition import PLSRegression
 
+        data = self._rows(X, y, sample_weight)
+        X, Y, weights = data.X, data.Y, data.weights
         self._scaler, self._mean = Standardiser(X, weights), np.average(Y, axis=0, weights=weights)
         Z, centred_Y = self._scaler(X), Y - self._mean
         varies = np.ptp(Y, axis=0) > 0
@@ -65,4 +68,5 @@ class PLS:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the predictions (n_rows, n_targets) of features (n_rows, n_features)."""
-        return self._scaler(X) @ self.coef_.T + self._mean
+        X = self._checked(X)
+        return self._shaped(self._scaler(X) @ self.coef_.T + self._mean)

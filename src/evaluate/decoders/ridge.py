@@ -9,6 +9,7 @@ from ..protocol import ALPHAS
 from . import left_out as without
 from .base import LeftOut, Prediction, Session, Split
 from .eigendecomposition import Eigendecomposition, basis, coordinates, decompose
+from .estimator import Regression
 from .ridge_solver import (
     best_alpha_per_target,
     best_shared_alpha,
@@ -23,7 +24,7 @@ from .targets import MAX_BYTES, Targets, centred
 from .tensors import row_weights, to_tensor
 
 
-class Ridge:
+class Ridge(Regression):
     """Ridge regression, equal to scikit-learn's StandardScaler and RidgeCV(alphas) in alpha, coefficients, predictions.
 
     Row weights enter the standardisation, the fit and the leave-one-out error as scikit-learn's `sample_weight` does in
@@ -35,10 +36,11 @@ class Ridge:
     ----------
     alphas : sequence of float, default 9 values from 1e-4 to 1e4
         Candidate penalties, above 0.
-    penalty : {"rows", "blocks", "gcv"}, default "rows"
+    penalty : {"rows", "blocks", "block errors", "gcv"}, default "rows"
         Criterion of the penalty. "rows": least squared leave-one-out error (RidgeCV's). "blocks": highest correlation,
         pooled over targets and rows, of the targets with the predictions of each block of rows by a fit without the
-        block and its gap; for rows that depend on their neighbours. "gcv": least generalised error.
+        block and its gap; for rows that depend on their neighbours. "block errors": least squared error of these
+        predictions. "gcv": least generalised error.
     alpha_per_target : bool, default False
         Choose one alpha per target; otherwise one for all targets, by the criterion over all of them.
     scaled : bool, default False
@@ -87,9 +89,13 @@ class Ridge:
         device: str = "cpu",
         max_bytes: int = MAX_BYTES,
     ):
-        self.alphas = check_alphas(alphas, penalty)
-        self.penalty, self.alpha_per_target, self.scaled = penalty, alpha_per_target, scaled
+        self.alphas, self.penalty, self.alpha_per_target, self.scaled = alphas, penalty, alpha_per_target, scaled
         self.device, self.max_bytes = device, max_bytes
+
+    @property
+    def grid(self) -> np.ndarray:
+        """The alphas (n_alphas,) float64; raises BadInput for one that is not above 0, or an unknown criterion."""
+        return check_alphas(self.alphas, self.penalty)
 
     def session(
         self,
@@ -114,8 +120,8 @@ class Ridge:
     def fit(
         self,
         X: np.ndarray,
-        Y: np.ndarray,
-        weights: np.ndarray | None = None,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
         left_out: Sequence[LeftOut] | None = None,
     ) -> "Ridge":
         """Choose the penalties, fit the regression and return the decoder.
@@ -124,34 +130,38 @@ class Ridge:
         ----------
         X : array of shape (n_rows, n_features)
             Features.
-        Y : array of shape (n_rows, n_targets)
+        y : array of shape (n_rows, n_targets) or (n_rows,)
             Targets.
-        weights : array of shape (n_rows,), optional
-            Row weights above 0.
+        sample_weight : array of shape (n_rows,), optional
+            Row weights; rows of weight 0 are left out.
         left_out : sequence of LeftOut, optional
             Blocks of the penalty "blocks"; by default each row is one.
 
         Raises
         ------
         BadInput
-            For blocks that share a row, or that have a row outside X.
+            For alphas that are not above 0, an unknown criterion, and blocks that share a row, or that have a row
+            outside X.
         """
-        features, targets = to_tensor(X, self.device), Targets(Y, self.device, self.max_bytes)
+        self.grid  # noqa: B018  # an unusable parameter is told before the data are read
+        data = self._rows(X, y, sample_weight, left_out)
+        X, weights = data.X, data.weights
+        features, targets = to_tensor(X, self.device), Targets(data.Y, self.device, self.max_bytes)
         rows = torch.arange(len(X), device=self.device)
         self._eigen = decompose(features, rows, rows[:0], row_weights(weights, len(X), self.device))
         self._basis = basis(features, rows, self._eigen)
-        blocks = without.Partition(left_out, len(X)).of(np.arange(len(X)), self.device)
+        blocks = without.Partition(data.left_out, len(X)).of(np.arange(len(X)), self.device)
         penalties = self.penalties(self._eigen)
         choice = self._choose(targets, rows, penalties, blocks)
         self._penalty = penalties[torch.as_tensor(choice, device=penalties.device)]
-        self.alpha_ = self.alphas[choice] if self.alpha_per_target else float(self.alphas[choice])
+        self.alpha_ = self.grid[choice] if self.alpha_per_target else float(self.grid[choice])
         self.intercept_ = targets.offset + self._mean.double().cpu().numpy()
         self._offset = targets.offset
         return self
 
     def penalties(self, eigen: Eigendecomposition) -> torch.Tensor:
         """Return the penalties of the alphas, scaled or not: (n_alphas,) float64."""
-        alphas = torch.as_tensor(self.alphas).to(self.device)
+        alphas = torch.as_tensor(self.grid).to(self.device)
         return alphas * kernel_scale(eigen) if self.scaled else alphas
 
     def _choose(self, targets: Targets, rows: torch.Tensor, penalties: torch.Tensor, blocks) -> int | np.ndarray:
@@ -178,11 +188,16 @@ class Ridge:
         array of shape (n_rows, n_targets)
             float32 if the training set had more targets than rows, else float64.
         """
-        P = coordinates(to_tensor(X, self.device), self._basis, self._eigen)
+        P = coordinates(to_tensor(self._checked(X), self.device), self._basis, self._eigen)
         predicted = reconstruct(self._eigen, P, self._components, self._penalty) + self._mean
         predicted = predicted.cpu().numpy()
         np.add(predicted, self._offset, out=predicted, casting="same_kind")
-        return predicted
+        return self._shaped(predicted)
+
+    @property
+    def best_alphas_(self) -> np.ndarray:
+        """Penalties chosen, of each target, under himalaya's name: (n_targets,)."""
+        return np.broadcast_to(self.alpha_, len(self.intercept_)).copy()
 
     @property
     def coef_(self) -> np.ndarray:
@@ -257,14 +272,14 @@ class RidgeSession:
         """Return the eigendecomposition of a split, its training rows, their blocks, and the candidate penalties."""
         train = self._index(split.train)
         eigen = decompose(X, train, self._index(split.held), self.weights[train])
-        needs_blocks = self.inside or self.ridge.penalty == "blocks"
+        needs_blocks = self.inside or self.ridge.penalty in ("blocks", "block errors")
         blocks = self.partition.of(split.train, self.device) if needs_blocks else None
         return eigen, train, blocks, self.ridge.penalties(eigen)
 
     def _shared(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
         """Yield (columns, held, alpha, inside) of each batch of targets with one alpha for all."""
         best = best_shared_alpha(eigen, self.targets, train, penalties, self.ridge.penalty, blocks)
-        alpha, penalty = float(self.ridge.alphas[best]), penalties[best]
+        alpha, penalty = float(self.ridge.grid[best]), penalties[best]
         # one product for few rows and many targets; the weights of many training rows do not fit into memory
         through_weights = self.inside and not self.targets.few and eigen.outside is None
         parts = [smoother(eigen, penalty), (eigen.root**2 / (eigen.root @ eigen.root))[None]]
@@ -296,7 +311,7 @@ class RidgeSession:
                     part = (A[:, of], y.to(A.dtype)[:, of], mean[of], penalties[index], blocks)
                     inside[:, of] = self._inside(eigen, *part).to(inside.dtype)
             values = self._with_mean(predicted, mean, constant[columns])
-            yield columns, values, self.ridge.alphas[choice.cpu().numpy()], inside
+            yield columns, values, self.ridge.grid[choice.cpu().numpy()], inside
 
     @staticmethod
     def _inside(eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, mean, penalty, blocks) -> torch.Tensor:

@@ -20,6 +20,7 @@ from .targets import Targets, centred
 RESOLUTION = 1e-6  # errors closer than this share of the targets' sum of squares are compared in float64
 NOISE_FREE = 1e-5  # a residual below this share of a target's sum of squares is computed in float64
 MARGIN = 1e-3  # relative excess of a lower bound over the least error that rules an alpha out
+CRITERIA = (*PENALTIES, "block errors")  # squared errors of the predictions without their block, in place of their r
 EXTRAPOLATION = 30.0  # predictions that sum their targets with weights of a larger norm are computed in float64
 
 
@@ -28,8 +29,8 @@ def check_alphas(alphas, penalty: str) -> np.ndarray:
     alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     if alphas.ndim != 1 or not len(alphas) or not np.isfinite(alphas).all() or not (alphas > 0).all():
         raise BadInput(f"alphas are {alphas}; expected one or more finite numbers above 0")
-    if penalty not in PENALTIES:
-        raise BadInput(f"penalty is {penalty!r}; expected one of {', '.join(PENALTIES)}")
+    if penalty not in CRITERIA:
+        raise BadInput(f"penalty is {penalty!r}; expected one of {', '.join(CRITERIA)}")
     return alphas
 
 
@@ -91,15 +92,15 @@ def best_shared_alpha(
 ) -> int:
     """Return the index of the best alpha for all targets together, the first of equals.
 
-    penalty: "blocks" (pooled r of predictions without their block), "rows" (leave-one-out error, as RidgeCV) or "gcv"
-    (generalised error); blocks: those of the training rows, for "blocks".
+    penalty: "blocks" (pooled r of predictions without their block), "block errors" (their squared error), "rows"
+    (leave-one-out error, as RidgeCV) or "gcv" (generalised error); blocks: those of the training rows.
     """
     if len(alphas) == 1:
         return 0
     if penalty == "rows":
         return _least_row_error(eigen, targets, train, alphas)
     L, _ = centred(targets.surrogates(exact=False)[train], eigen.root)
-    L = L.float() if penalty == "blocks" and not targets.few else L
+    L = L.float() if penalty in ("blocks", "block errors") and not targets.few else L
     return int(shared_losses(eigen, L, alphas, penalty, blocks).argmin())
 
 
@@ -110,7 +111,7 @@ def shared_losses(
     penalty: str,
     blocks: Sequence[Blocks] | None = None,
 ) -> torch.Tensor:
-    """Return the loss of each alpha over all targets: squared leave-one-out or generalised error, or 1 - pooled r.
+    """Return the loss of each alpha over all targets: squared leave-out or generalised error, or 1 - pooled r.
 
     L: targets of the training rows, or their surrogates, centred and times the root weights.
     """
@@ -118,6 +119,9 @@ def shared_losses(
         return squared_errors(eigen, L, alphas)
     if penalty == "gcv":
         return _total_squares(eigen, L, alphas) * len(L) / eigen.one_minus_leverage(alphas).sum(1) ** 2
+    if penalty == "block errors":
+        A = eigen.U.T.to(L.dtype) @ L
+        return torch.stack([(predictions(eigen, A, L, a, blocks) - L).double().square().sum() for a in alphas])
     return 1 - _finite_last(_pooled_r(eigen, L, alphas, blocks))
 
 
@@ -181,13 +185,18 @@ def best_alpha_per_target(
     """Return U^T y (k, n_targets), the index of the best alpha (n_targets,) and its loss (n_targets,).
 
     y: (n_train, n_targets) centred and times the root weights. The loss is the leave-one-out error ("rows"), the
-    generalised error ("gcv") or 1 - r ("blocks"). "gcv" costs O(n) per target and alpha, the others O(n^2); "rows"
-    is computed in float64, "gcv" only if a residual is below the resolution of float32.
+    generalised error ("gcv"), 1 - r ("blocks") or the squared error ("block errors"). "gcv" costs O(n) per target and
+    alpha, the others O(n^2); "rows" is computed in float64, "gcv" only if a residual is below the resolution of
+    float32.
     """
     y = y.double() if penalty == "rows" else y
     A = eigen.U.T.to(y.dtype) @ y
     if penalty == "blocks":
         least, choice = (1 - _finite_last(_r_per_target(eigen, A, y, alphas, blocks))).min(0)
+        return A, choice, least
+    if penalty == "block errors":
+        errors = [(predictions(eigen, A, y, a, blocks) - y).double().square().sum(0) for a in alphas]
+        least, choice = torch.stack(errors).min(0)
         return A, choice, least
     if penalty == "rows":
         least, choice = _leave_one_out(eigen, A, y, alphas).min(0)

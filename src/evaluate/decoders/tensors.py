@@ -6,7 +6,9 @@ import torch
 
 def to_tensor(array: np.ndarray, device: str) -> torch.Tensor:
     """Return an array as a contiguous tensor on a device."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    array = np.ascontiguousarray(array)
+    # torch has no read-only tensors
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
 
 def row_weights(weights: np.ndarray | None, n_rows: int, device: str | torch.device) -> torch.Tensor:

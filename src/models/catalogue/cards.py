@@ -99,7 +99,9 @@ CHAT = Card(
 STILL = Card("", "", 224, 256, "bicubic")
 
 CARDS: dict[str, Card] = {
-    **_of(Card("an operation on the frames, without training"), "pixels", "motion-energy"),
+    **_of(
+        Card("an operation on the frames, without training"), "pixels", "motion-energy", "low-level", "autocorrelation"
+    ),
     **_of(Card("a seeded network for tests, without training"), "fake-net", "fake-image-net"),
     **_of(Card("doi.org/10.1016/j.visres.2007.01.018; fixed filters and patches"), "hmax"),
     **_of(Card("doi.org/10.1523/JNEUROSCI.2760-19.2020; input as Brain-Score's plugin has it"), "MotionNet"),

@@ -12,6 +12,8 @@ ANY = (1, float("inf"))
 ENTRIES = (
     _control("pixels", IMAGE, 1, 0.0, ANY),
     _control("motion-energy", VIDEO, 1, 0.0, (16, float("inf"))),
+    _control("low-level", IMAGE, 5, 0.0, ANY),
+    _control("autocorrelation", IMAGE, 1, 0.0, ANY),
     _control("fake-net", VIDEO, 4, 0.0, ANY),
     _control("fake-image-net", IMAGE, 4, 0.02, ANY),
 )

@@ -155,6 +155,8 @@ class ModelEntry:
         No projection of the features (prefix NoDownsample-).
     finetuned : str, default ""
         Path of a user's state dict (prefix Finetune-).
+    order : "", "frozen" or "shuffled", default ""
+        Order of the frames of each window (prefixes Frozen- and Shuffled-), see `spec.Model`.
     """
 
     name: str
@@ -175,6 +177,7 @@ class ModelEntry:
     random: bool = False
     full_features: bool = False
     finetuned: str = ""
+    order: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "argument", self.argument or self.name)

@@ -10,6 +10,7 @@ import numpy as np
 from ... import fakenet
 from ...utils import digest, seed_from
 from ..spec import Model
+from . import whole
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +33,17 @@ def load(name: str, device: str, weights: bool = True) -> tuple[Model, str | Non
 def source_files(name: str) -> tuple[Path, ...]:
     """Return the files that define the controls."""
     here = Path(__file__).parent
-    return (here.parent / "networks" / "motion_energy.py", *sorted(Path(fakenet.__file__).parent.glob("*.py")))
+    return (
+        here.parent / "networks" / "motion_energy.py",
+        *whole.source_files(),
+        *sorted(Path(fakenet.__file__).parent.glob("*.py")),
+    )
 
 
 def packages(name: str) -> tuple[str, ...]:
     """Return the packages whose versions may change the output of the control."""
-    return ("numpy", "pillow", "pymoten") if name == "motion-energy" else ("numpy", "pillow")
+    further = {"motion-energy": ("pymoten",), "low-level": ("av",)}
+    return ("numpy", "pillow", *further.get(name, ()))
 
 
 def ready(name: str) -> str:
@@ -145,6 +151,8 @@ def fake_image_net() -> tuple[Model, str]:
 CONTROLS = {
     "pixels": pixels,
     "motion-energy": motion_energy,
+    "low-level": whole.low_level,
+    "autocorrelation": whole.autocorrelation,
     "fake-net": fake_net,
     "fake-image-net": fake_image_net,
 }
