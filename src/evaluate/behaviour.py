@@ -83,7 +83,7 @@ def scores(
             {"target_id": [metric]},
             *of_metric.scores,
             metric,
-            np.array([of_metric.ceiling or np.nan]),
+            None if of_metric.ceiling is None else np.array([of_metric.ceiling or np.nan]),
             {**notes, **of_metric.notes, **chance},
             of_metric.resampling,
             extra,
@@ -96,7 +96,7 @@ class _Agreements:
     """Agreement with the human trials: (valid, test), each (n_layers, 1, n_splits)."""
 
     scores: tuple[np.ndarray, np.ndarray]
-    ceiling: float
+    ceiling: float | None
     notes: dict[str, float]
     resampling: Resampling | None
 
@@ -123,7 +123,8 @@ def _agreements(
         human_halves = [ResponseMatrix(first, truth) for first, _ in responses]
         statistics = ConfusionBootstrap(metric.name, [models[layer] for layer in chosen], human_halves, two_way)
         resampling = Resampling("images", truth, 1.0, identity, statistics)
-    return _Agreements((valid, test), metric.reliability(reliability), notes, resampling)
+    ceiling = None if metric.reliability is None else metric.reliability(reliability)
+    return _Agreements((valid, test), ceiling, notes, resampling)
 
 
 def check(choices: Choices, metric: str) -> None:

@@ -95,9 +95,6 @@ def scores(
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
         made = replace(made, other=other if other.shape[1] else None)
-    films: Callable[[], dict[str, np.ndarray]] = dict
-    if protocol.layout == ONE_FILM or any(part.tested for part in parts):
-        made, films = _with_distances(made, blocks, parts)
     units, rule = parts[0].responses.units, Rule(protocol.nested, protocol.headline)
     recordings = [p.recording(part) for p, part in zip(pieces, parts, strict=True)]
     compared = similarity.scorer(
@@ -109,12 +106,15 @@ def scores(
         permutations=permutations,
         seed=protocol.seed,
     )
-    fitted = made if resample else replace(made, blocks=None)
+    fitted, films = made, {}
+    if protocol.layout == ONE_FILM or any(part.tested for part in parts):
+        fitted, films = _with_distances(made, blocks, parts)
+    fitted = fitted if resample else replace(fitted, blocks=None)
     options = {"groups": regions(units), "rule": rule, "missing": protocol.missing, "jobs": jobs, "progress": progress}
     results = similarity.fitted(compared, fitted, decoder, metrics, **options)
     targets, found = {"target_id": units["unit_id"], **units}, {}
     for metric, result in results.items():
-        extra = dict(result.extra) | films()
+        extra = dict(result.extra) | {name: np.array(values) for name, values in films.items()}
         if people is not None and metric == "pearson":
             layers = rule.layers(result.valid)
             test = rule.test({"valid": result.valid, "test": result.test})
@@ -137,32 +137,27 @@ def scores(
     return found
 
 
-def _with_distances(
-    made: Problem, blocks: np.ndarray, parts: Sequence[Part]
-) -> tuple[Problem, Callable[[], dict[str, np.ndarray]]]:
-    """Return the problem, and a function that returns what is known of its test parts once its layers are loaded.
+def _with_distances(made: Problem, blocks: np.ndarray, parts: Sequence[Part]) -> tuple[Problem, dict[str, list]]:
+    """Return the problem and what is known of its test parts, which are whole stimuli, once its layers are loaded.
 
     split_films: (n_splits,) identifier of the stimulus tested, "" for several; split_distance: (n_layers, n_splits),
     see `novelty.distances`.
     """
     ids = [stimulus_id for part in parts for stimulus_id in part.responses.stimuli.ids]
     tested = [np.unique(made.stimulus[split.test]) for split in made.splits]
-    of_layer: dict[str, np.ndarray] = {}
+    of_layers: list[np.ndarray] = []
 
-    def loading(name: str, load: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+    def loading(load: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
         def loaded() -> np.ndarray:
             X = load()
-            if name not in of_layer:
-                of_layer[name] = distances(X, made.splits, made.stimulus, blocks)
+            of_layers.append(distances(X, made.splits, made.stimulus, blocks))
             return X
 
         return loaded
 
-    def arrays() -> dict[str, np.ndarray]:
-        films = np.array([ids[stimuli[0]] if len(stimuli) == 1 else "" for stimuli in tested])
-        return {"split_films": films, "split_distance": np.stack([of_layer[name] for name in made.layers])}
-
-    return replace(made, layers={name: loading(name, load) for name, load in made.layers.items()}), arrays
+    layers = {name: loading(load) for name, load in made.layers.items()}
+    films = {"split_films": [ids[s[0]] if len(s) == 1 else "" for s in tested], "split_distance": of_layers}
+    return replace(made, layers=layers), films
 
 
 def reverse(

@@ -39,11 +39,12 @@ class Together:
     """Scores by several metrics of one request, computed from one fit.
 
     metrics: their names, in order; evaluations: {null control: {metric: evaluation}}, filled by the first that is
-    computed.
+    computed; intervals: {metric: arrays}, which a metric in units of a ceiling takes from its base.
     """
 
     metrics: tuple[str, ...]
     evaluations: dict[bool, dict[str, Evaluation]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 class Benchmark:
@@ -150,7 +151,8 @@ class Benchmark:
         ridge = ("penalty", "alpha_scale") if name in ("ridge", *BANDED) else ()
         ridge += ("alpha_per_target",) if name in ("ridge", "stacked") else ()
         if METRICS[self.metric].needs == NO_FIT:
-            found = self.chosen("headline")
+            # a decoder that predicts no left-out rows has splits with validation rows
+            found = self.chosen("headline", "decoder")
         else:
             found = self.chosen("headline", "decoder", "ceiling_rows", *ridge)
         # options that are not used leave the key as it is
@@ -297,7 +299,8 @@ class Benchmark:
             n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
             n_bytes = self.run.activation_bytes(key, n_stimuli)
             steps.append({"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes})
-        steps.append({"what": f"score on {' + '.join(self.titles)}", "key": self.key(), "bytes": 0})
+        by = f" by {self.metric}" if self.request.metric else ""
+        steps.append({"what": f"score on {' + '.join(self.titles)}{by}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 
     def _compute(self, kept: Entry | None) -> Entry:
@@ -327,8 +330,11 @@ class Benchmark:
             arrays |= self.subject_ceilings() if "subjects" in arrays else {}
         size, seed = self.request.bootstrap, self.request.seed
         if evaluation is not None and evaluation.resampling is not None:
-            self.run.report.say(f"bootstrap: {size} samples")
-            arrays |= interval_arrays(evaluation.resampling, arrays, size, seed, own.name)
+            known = {} if self._together is None else self._together.intervals
+            if own.name not in known:
+                self.run.report.say(f"bootstrap: {size} samples")
+                known[own.name] = interval_arrays(evaluation.resampling, arrays, size, seed, own.name)
+            arrays |= known[own.name]
         elif before is not None and not np.array_equal(before, usable_ceiling(arrays), equal_nan=True):
             # these samples were divided by another ceiling
             arrays.pop("bootstrap_normalised", None)

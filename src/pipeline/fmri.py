@@ -22,7 +22,8 @@ class FmriBenchmark(Benchmark):
     """fMRI: predictions of a joint regression over the rows of all datasets, by default their Pearson r."""
 
     def takes(self, metric: Metric) -> bool:
-        return metric.of_responses
+        # the features of a layer have no regions and no ceiling
+        return metric.name == "pearson" if self.request.reverse else metric.of_responses
 
     @property
     def rule(self) -> Rule:

@@ -198,8 +198,8 @@ class Request:
         for name in ("splits", "jobs"):
             _check(name, getattr(self, name), lambda value: value >= 1, "a whole number above 0")
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
-        if self.reverse and (self.permutations or self.audit or self.metric or self.decoder != "ridge"):
-            raise BadInput("reverse with permutations, audit, a metric or another decoder; expected none of these")
+        if self.reverse and (self.permutations or self.audit or self.decoder != "ridge"):
+            raise BadInput("reverse with permutations, audit or another decoder than ridge; expected none of these")
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
 
     def _check_feature_sets(self) -> None:

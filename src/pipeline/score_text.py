@@ -315,18 +315,8 @@ def _protocol(facts: Facts) -> str:
     """Return the protocol and the options that differ from its own."""
     changed = changed_options(facts["benchmark"], facts["options"])
     # these are said elsewhere, or depend on the dataset
-    skipped = (
-        "reverse",
-        "test",
-        "splits",
-        "seed",
-        "audit",
-        "ceiling",
-        "bootstrap",
-        "permutations",
-        "decoder",
-        "metric",
-    )
+    skipped = ("metric", "reverse", "test", "splits", "seed", "audit")
+    skipped += ("ceiling", "bootstrap", "permutations", "decoder")
     texts = [option_text(name, value) for name, value in changed.items() if name not in skipped]
     return f"protocol {facts['options']['protocol']}" + (f", but {', '.join(texts)}" if texts else "")
 

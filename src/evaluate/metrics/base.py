@@ -186,8 +186,9 @@ class ConfusionMetric(Metric):
     resampling : function, optional
         Returns functions (weighted pattern, weighted agreement) for a bootstrap over images, see
         `evaluate.confusion_bootstrap`. Without it a score has no interval, and says so.
-    reliability : function, optional
-        From the agreement of two halves of the human trials to the ceiling of a model; default: its square root.
+    reliability : function or None
+        From the agreement of two halves of the human trials to the ceiling of a model; default: its square root. None:
+        the agreement of people is a reference and no ceiling.
     least_classes : int, default 2
         Number of classes below which the metric is undefined.
     """
@@ -196,7 +197,7 @@ class ConfusionMetric(Metric):
     model: Callable[..., np.ndarray] | None = None
     agreement: Callable[[np.ndarray, np.ndarray], float] | None = None
     resampling: Callable[[], tuple[Callable, Callable]] | None = None
-    reliability: Callable[[float], float] = lambda agreed: float(np.sqrt(max(agreed, 0.0)))
+    reliability: Callable[[float], float] | None = lambda agreed: float(np.sqrt(max(agreed, 0.0)))
     least_classes: int = 2
 
     @property

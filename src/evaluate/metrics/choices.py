@@ -64,8 +64,7 @@ CONFUSION_METRICS = (
         model=_model_right,
         agreement=_kappa,
         resampling=partial(_resampling, "error_consistency"),
-        ceiling_is="agreement of the two halves of the human trials",
-        # the agreement of people with each other, which a model may exceed
-        reliability=lambda agreed: agreed,
+        # a model whose answers do not vary may exceed the agreement of people, whose answers do
+        reliability=None,
     ),
 )
