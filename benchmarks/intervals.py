@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
-from src.analysis.bootstrap import FISHER, recentre, sample_counts, sample_medians, tails, training_factor
+from src.analysis.bootstrap import recentre, sample_counts, sample_medians, tails, training_factor
 from src.evaluate import hrf
 from src.evaluate.bootstrap_statistics import BlockSums, BootstrapStatistics, widening
 from src.evaluate.decoders.base import Split
+from src.evaluate.metrics import METRICS
+from src.evaluate.metrics.base import FISHER
 from src.evaluate.protocol import GAP_MS, SEGMENT_MS
 from src.evaluate.splits import segments
 from src.tables import aligned
@@ -144,7 +146,7 @@ def predict(X: np.ndarray, Y: np.ndarray, split: Split, alpha: float) -> np.ndar
 
 def statistics(X: np.ndarray, Y: np.ndarray, design: Design, alpha: float, blocks: np.ndarray) -> BootstrapStatistics:
     """Return the bootstrap statistics of a model."""
-    sums = BlockSums("pearson", blocks, design.splits, None)
+    sums = BlockSums(METRICS["pearson"].statistic, blocks, design.splits, None)
     columns = np.arange(Y.shape[1])
     batches = [
         [sums.batch(k, s.test, columns, predict(X, Y, s, alpha), Y[s.test])] for k, s in enumerate(design.splits)

@@ -43,7 +43,7 @@ def score(
     config: Config | None = None,
     report: Reporter | None = None,
     **options: Any,
-) -> Score:
+) -> Score | list[Score]:
     """Score a model on a dataset.
 
     Parameters
@@ -71,8 +71,9 @@ def score(
 
     Returns
     -------
-    Score
-        Stored, or computed and stored. The score of a network that is passed as an object is not stored, since
+    Score, or list of Score
+        A list where the option `metric` names several metrics: a score by each, from one fit. Stored, or computed and
+        stored. The score of a network that is passed as an object is not stored, since
         a change of its code could not be detected; pass "path/to/file.py:function" to have it stored.
 
     Raises
@@ -94,12 +95,17 @@ def score(
         raise BadInput(f"{len(names)} {benchmark} datasets; expected 1: only fMRI datasets form a joint score")
     config = config or Config.from_env()
     export_homes(config)
+    several = len(request.metric) > 1
     if isinstance(model, str):
-        return next(pipeline.score(request, config, report, Objects(datasets=declared)))
+        found = list(pipeline.score(request, config, report, Objects(datasets=declared)))
+        return found if several else found[0]
     with _as_model(model, request) as prepared, tempfile.TemporaryDirectory(prefix="dynamic-vision-") as folder:
         config = replace(config, activations_home=Path(folder, "activations"), results_home=Path(folder, "results"))
-        found = next(pipeline.score(request, config, report, Objects(prepared, declared)))
-        return Score(found.facts, dict(found.arrays), provenance=found.provenance)
+        found = [
+            Score(one.facts, dict(one.arrays), provenance=one.provenance)
+            for one in pipeline.score(request, config, report, Objects(prepared, declared))
+        ]
+        return found if several else found[0]
 
 
 def compare(first: Score, second: Score) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Noise ceiling: split-half reliability of the recordings, one value per unit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from typing import Literal
 
@@ -472,6 +472,62 @@ def window_split_half(
         length,
         nan_mean(r, axis=0),
     )
+
+
+def row_halves(recordings: Sequence[Recording], units: np.ndarray, *, n_halvings: int, seed: int) -> np.ndarray:
+    """Return the means of equal halves of the repetitions at each row, sampled as for `window_split_half`.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Datasets of one regression with the same units, in the order of its rows.
+    units : int array of shape (n_chosen,)
+        Units to average.
+    n_halvings : int
+        Largest number of halvings.
+    seed : int
+        Seed of the random generators, one per halving.
+
+    Returns
+    -------
+    float32 array of shape (n_rows, 2, n_halvings, n_chosen)
+        NaN where a half has no repetition.
+
+    Raises
+    ------
+    BadInput
+        If no stimulus has two repetitions.
+    """
+    plans = [_halves(_subject_of(r.subjects), _present(r.values), n_halvings, seed) for r in recordings]
+    if not any(plan.any() for plan in plans):
+        raise _single_repetition()
+    n_used = max(len(plan) for plan in plans)
+    plans = [plan[np.arange(n_used) % len(plan)] for plan in plans]
+    chosen = [replace(recording, values=recording.values[..., units]) for recording in recordings]
+    options = {"units": slice(None), "standardise": len(recordings) > 1}
+    return np.concatenate([_half_means(r, plan, **options) for r, plan in zip(chosen, plans, strict=True)])
+
+
+def half_length(recordings: Sequence[Recording]) -> float:
+    """Return the number of repetitions (of subjects, where there are several) divided by that of a half.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+
+    Returns
+    -------
+    float
+        Of the recording with the most rows.
+
+    Examples
+    --------
+    >>> half_length([Recording(np.zeros((1, 5, 1, 1)), list("abcde"), np.zeros(1, int), np.zeros(1, int))])
+    2.5
+    """
+    largest = max(recordings, key=lambda recording: len(recording.stimulus))
+    n = int(_subject_of(largest.subjects).max()) + 1
+    return n / max(1, n // 2)
 
 
 def inter_subject(

@@ -452,6 +452,8 @@ class Evaluation:
         Input of a bootstrap, see `evaluate.bootstrap_statistics`; None where no bootstrap was requested.
     extra : dict of str to array
         Arrays that are stored with the score, for figures: confusions.
+    permuted : array, (n_permutations, n_targets), optional
+        Split-mean test scores of permutations, of an evaluation that makes them itself.
 
     Raises
     ------
@@ -468,6 +470,7 @@ class Evaluation:
     notes: Mapping[str, object] = field(default_factory=dict)
     resampling: object | None = field(default=None, repr=False)
     extra: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    permuted: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self):
         expected = (len(self.layers), len(self.targets["target_id"]))

@@ -134,12 +134,14 @@ def columns_of(rows):
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-@pytest.mark.parametrize("name", ["scores", "layers", "regions", "pairs", "leaderboard", "provenance", "against"])
+@pytest.mark.parametrize(
+    "name", ["scores", "layers", "regions", "pairs", "metrics", "leaderboard", "provenance", "against"]
+)
 def test_report_tables(tables, name):
     found, _, titles = tables
     columns = ["(title)" if column in titles else column for column in columns_of(found[name])]
     assert list(dict.fromkeys(columns)) == documented(f"Report: {name}")
-    assert set(found) == {"scores", "layers", "regions", "pairs", "leaderboard", "provenance", "against"}
+    assert set(found) == {"scores", "layers", "regions", "pairs", "metrics", "leaderboard", "provenance", "against"}
 
 
 @pytest.mark.parametrize("name", TABLES)

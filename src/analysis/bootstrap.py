@@ -3,7 +3,8 @@
 A bootstrap sample keeps the fitted models and weights each split's test rows by the number of copies of their block.
 Its replicates are rescaled to draws, whose percentiles are the interval:
 
-* on a scale that the score cannot leave: Fisher's z for correlations, the arcsine of the square root for accuracy;
+* on a scale that the score cannot leave, which follows from the metric's bounds: Fisher's z for correlations, the
+  arcsine of the square root for accuracy;
 * around the score itself: the mean of the replicates is biased, since repeated segments make r within a short test part
   less stable;
 * wider for the variance that other training rows would add (`training_factor`);
@@ -12,12 +13,14 @@ Its replicates are rescaled to draws, whose percentiles are the interval:
 `benchmarks/intervals.py` measures coverage, and the level of paired tests, of this rule and of others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..evaluate.metrics import METRICS
+from ..evaluate.metrics.base import FISHER, Scale
 from ..utils import nan_mean, nan_median, seed_from
 from .aggregate import aggregate
 
@@ -26,33 +29,6 @@ if TYPE_CHECKING:
 
 LEVEL = 95.0
 BATCH = 1024  # targets whose percentiles are computed at a time
-LIMIT = 1 - 1e-6  # correlations are clipped to it: Fisher's z of 1 is infinite
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Scale on which a bounded score has about constant variance.
-
-    forward, inverse: the monotone map to the scale, and back into the score's bounds; unexplained: the share of the
-    responses that a score leaves unexplained.
-    """
-
-    forward: Callable[[np.ndarray], np.ndarray]
-    inverse: Callable[[np.ndarray], np.ndarray]
-    unexplained: Callable[[np.ndarray], np.ndarray]
-
-
-FISHER = Scale(lambda r: np.arctanh(np.clip(r, -LIMIT, LIMIT)), np.tanh, lambda r: 1 - np.clip(r, -1, 1) ** 2)
-ARCSINE = Scale(
-    lambda share: 2 * np.arcsin(np.sqrt(np.clip(share, 0, 1))),
-    lambda angle: np.sin(np.clip(angle, 0, np.pi) / 2) ** 2,
-    lambda share: 1 - np.clip(share, 0, 1),
-)
-
-
-def scale_of(metric: str) -> Scale:
-    """Return the scale of a metric: arcsine for accuracy, Fisher's z for correlations."""
-    return ARCSINE if metric == "accuracy" else FISHER
 
 
 @dataclass(frozen=True)
@@ -252,7 +228,7 @@ def bootstrap(
     seed : int
         Seed of the samples.
     metric : str, default "pearson"
-        Metric of the score: its draws stay within [0, 1] for "accuracy", within [-1, 1] for others.
+        Metric of the score, in whose bounds its draws stay.
     per_target : bool, default False
         Take the statistics of a layer per target instead of one layer for all.
     ceiling : array of shape (n_targets,), optional
@@ -273,7 +249,7 @@ def bootstrap(
     ----------
     Kunsch 1989, Annals of Statistics 17:1217.
     """
-    statistics, scale = resampling.per_target if per_target else resampling.one_layer, scale_of(metric)
+    statistics, scale = resampling.per_target if per_target else resampling.one_layer, METRICS[metric].scale
     counts = sample_counts(resampling.strata, n_samples, seed, resampling.identity)
     stretch = tails(resampling.strata, n_samples, seed, resampling.identity)
 

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluate.metrics.base import LIMIT
 from ..utils import BadInput, nan_mean, seed_from
-from .bootstrap import LEVEL, LIMIT
+from .bootstrap import LEVEL
 
 FEW_SUBJECTS = 6  # with fewer, an interval for new people is weak
 N_SAMPLES = 10_000  # bootstrap samples of a max-T test

@@ -2,9 +2,10 @@
 
 Responses to films are shifted circularly in time, which preserves their autocorrelation; others are shuffled over
 stimuli. Every permutation repeats the whole design on the same splits: fit, choose the layers, score the test. For
-ridge regression the predictions of a permutation, also those of training rows without their block, are its permuted
-targets times weights that all permutations share, from one eigendecomposition per layer and split, with the penalty
-chosen on the true training rows. Every other decoder is fitted anew.
+ridge regression, and a metric that follows from moments (`metrics.Moments`), the predictions of a permutation, also
+those of training rows without their block, are its permuted targets times weights that all permutations share, from one
+eigendecomposition per layer and split, with the penalty chosen on the true training rows. Every other decoder is fitted
+anew, and so is every decoder for another metric.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from ..evaluate.decoders.left_out import restricted
 from ..evaluate.decoders.ridge import RidgeSession
 from ..evaluate.finite import Pattern, finite_rows, patterns
 from ..evaluate.layer_choice import PER_TARGET, Rule
+from ..evaluate.metrics import METRICS, Moments
 from ..evaluate.nulls import shift_range
 from ..evaluate.protocol import SEED
 from ..utils import BadInput, nan_mean, nan_median, seed_from
@@ -148,7 +150,7 @@ def null(
     decoder : Decoder
         Template of the fits.
     metric : str
-        A name of `evaluate.metrics.METRICS`.
+        A name of `evaluate.metrics.METRICS`, of a metric of predictions.
     n : int
         Number of permutations.
     seed : int, default 0
@@ -182,7 +184,8 @@ def null(
     >>> null([lambda: problem], Ridge(), "pearson", 19).test.shape
     (19, 1)
     """
-    made, columns = [], []
+    made, columns, scored = [], [], METRICS[metric]
+    rule = replace(rule, direction=scored.direction)
     for i, make in enumerate(problems):
         problem, start = make(), sum(map(len, columns))
         for pattern in patterns(problem.targets, by_target=missing == "units"):
@@ -196,8 +199,8 @@ def null(
         _PermutedProblem.of(problem, order[:n], decoder, rule)
         for (problem, _), order in zip(made, permuted, strict=True)
     ]
-    if not refit and all(isinstance(case.session, RidgeSession) for case in cases):
-        found = _linear(cases, n, rule, missing, seed, progress)
+    if not refit and scored.linear_null and all(isinstance(case.session, RidgeSession) for case in cases):
+        found = _linear(cases, n, scored.statistic, rule, missing, seed, progress)
     else:
         found = _refitted(cases, n, decoder, metric, rule, missing, progress)
     order = np.concatenate([part[: case.n_targets] for part, case in zip(columns, cases, strict=True)])
@@ -288,18 +291,24 @@ def _padded(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def _linear(
-    cases: Sequence[_PermutedProblem], n: int, rule: Rule, missing: str, seed: int, progress: Callable | None
+    cases: Sequence[_PermutedProblem],
+    n: int,
+    of_metric: Moments,
+    rule: Rule,
+    missing: str,
+    seed: int,
+    progress: Callable | None,
 ) -> np.ndarray:
     """Score all permutations of a layer and split at once, for ridge regression: (n, n_targets of all problems)."""
     names = list(cases[0].problem.layers)
     steps = _Steps(progress, len(names) * len(cases) * (2 if len(names) > 1 else 1))
-    chosen = _chosen(cases, n, names, rule, missing, seed, steps)
+    chosen = _chosen(cases, n, names, of_metric, rule, missing, seed, steps)
     found = []
     for case, of_case in zip(cases, chosen, strict=True):
         total = np.zeros((n, case.n_targets), dtype=np.float32)
         defined = np.zeros((n, case.n_targets), dtype=np.int16)
         for i, name in enumerate(names):
-            _add_test(case, name, of_case == i, missing, total, defined)
+            _add_test(case, name, of_metric, of_case == i, missing, total, defined)
             steps.step()
         found.append(np.where(defined > 0, total / np.maximum(defined, 1), np.nan))
     return np.hstack(found)
@@ -309,6 +318,7 @@ def _chosen(
     cases: Sequence[_PermutedProblem],
     n: int,
     names: Sequence[str],
+    of_metric: Moments,
     rule: Rule,
     missing: str,
     seed: int,
@@ -323,7 +333,7 @@ def _chosen(
         return [rng.integers(len(names), size=(n, 1, k)) for k in n_splits]
     valid = []
     for name in names:
-        valid.append(_padded([_validation(case, name, missing) for case in cases], 1))
+        valid.append(_padded([_validation(case, name, of_metric, missing) for case in cases], 1))
         steps.step(len(cases))
     layers = rule.criterion(np.stack(valid), per_target).argmax(axis=0)
     layers = np.broadcast_to(layers, (*layers.shape[:2], max(n_splits)))
@@ -352,7 +362,7 @@ class _Steps:
             self.progress(self.done, self.total, "permutations")
 
 
-def _validation(case: _PermutedProblem, name: str, missing: str) -> np.ndarray:
+def _validation(case: _PermutedProblem, name: str, of_metric: Moments, missing: str) -> np.ndarray:
     """Return the scores of all permutations that choose layers: (n, n_sampled targets, n_splits)."""
     shape = (len(case.orders), len(case.sample), len(case.problem.splits))
     found = np.full(shape, np.nan, dtype=np.float32)
@@ -363,12 +373,18 @@ def _validation(case: _PermutedProblem, name: str, missing: str) -> np.ndarray:
         else:
             smoothers = [(columns, held[: len(split.valid)]) for columns, held, _ in fitted]
             rows = split.valid
-        found[:, :, k] = _permuted(case, smoothers, split.train, rows, case.orders, case.sample)
+        found[:, :, k] = _permuted(case, of_metric, smoothers, split.train, rows, case.orders, case.sample)
     return found
 
 
 def _add_test(
-    case: _PermutedProblem, name: str, chosen: np.ndarray, missing: str, total: np.ndarray, defined: np.ndarray
+    case: _PermutedProblem,
+    name: str,
+    of_metric: Moments,
+    chosen: np.ndarray,
+    missing: str,
+    total: np.ndarray,
+    defined: np.ndarray,
 ) -> None:
     """Add the test scores of a layer to `total`, and their number to `defined`, where permutations choose the layer.
 
@@ -384,7 +400,8 @@ def _add_test(
         for j, targets in enumerate(blocks):
             permutations = np.flatnonzero(chosen[:, j, k])
             if len(permutations):
-                r = _permuted(case, smoothers, split.train, split.test, case.orders[permutations], targets)
+                orders = case.orders[permutations]
+                r = _permuted(case, of_metric, smoothers, split.train, split.test, orders, targets)
                 known, place = np.isfinite(r), np.ix_(permutations, targets)
                 total[place] += np.where(known, r, 0)
                 defined[place] += known
@@ -413,13 +430,14 @@ def _fits(
 
 def _permuted(
     case: _PermutedProblem,
+    of_metric: Moments,
     smoothers: Sequence[tuple[torch.Tensor, torch.Tensor]],
     train: np.ndarray,
     rows: np.ndarray,
     rows_of: np.ndarray,
     targets: np.ndarray,
 ) -> np.ndarray:
-    """Return r of the predictions of some rows, for each permutation and target: (n, n_targets).
+    """Return the scores of the predictions of some rows, for each permutation and target: (n, n_targets).
 
     smoothers: (columns, weights (n_rows, n_train)) of the predictions; rows_of: permutations (n, rows of the problem).
     """
@@ -430,6 +448,7 @@ def _permuted(
         return found
     share = case.session.weights[torch.as_tensor(rows, device=device)].float()
     share /= share.sum()
+    of_train = case.session.weights[torch.as_tensor(train, device=device)].float()
     place = torch.full((case.n_targets,), -1, dtype=torch.long, device=device)
     place[wanted] = torch.arange(len(wanted), device=device)
     for columns, weights in smoothers:
@@ -437,18 +456,24 @@ def _permuted(
         if not len(columns):
             continue
         weights = weights.float()
-        # predictions centred on the rows, so that neither means nor intercepts are needed
-        weights = weights - share @ weights
+        # predictions centred on the rows; their mean is needed by few metrics
+        mean = share @ weights
+        weights = weights - mean
+        # the training mean is added to the predictions of held-out and of training rows alike
+        mean = mean + of_train / of_train.sum() if of_metric.means else None
         Y = case.session.targets.values[:, columns].float()
-        r = _correlations(weights, share, rows, train, rows_of, Y)
+        r = _scores(of_metric, weights, mean, share, rows, train, rows_of, Y)
         found[:, place[columns].cpu().numpy()] = r
     return found
 
 
-def _correlations(weights, share, held, train, rows_of: np.ndarray, Y: torch.Tensor) -> np.ndarray:
-    """Return r (n, n_targets) of permuted targets and their predictions.
+def _scores(
+    of_metric: Moments, weights, mean: torch.Tensor | None, share, held, train, rows_of: np.ndarray, Y: torch.Tensor
+) -> np.ndarray:
+    """Return the scores (n, n_targets) of permuted targets and their predictions.
 
-    weights: (n_held, n_train); share: (n_held,); rows_of: (n, n_rows); Y: (n_rows, n_targets).
+    weights: (n_held, n_train), of mean 0 over the held-out rows; mean: (n_train,) weights of the mean prediction, None
+    for a metric without means; share: (n_held,); rows_of: (n, n_rows); Y: (n_rows, n_targets).
     """
     n_held, n_rows, n_targets = len(held), len(Y), Y.shape[1]
     few = n_targets <= n_held
@@ -459,16 +484,24 @@ def _correlations(weights, share, held, train, rows_of: np.ndarray, Y: torch.Ten
         batch = torch.as_tensor(rows_of[start : start + step], device=Y.device)
         n = len(batch)
         shares = weights.new_zeros(n, n_rows).scatter_(1, batch[:, held], share.expand(n, n_held))
-        of_y = shares @ squares - (shares @ Y) ** 2
+        mean_y = shares @ Y
+        of_y = shares @ squares - mean_y**2
+        mean_x = None
+        if mean is not None:
+            mean_x = weights.new_zeros(n, n_rows).scatter_(1, batch[:, train], mean.expand(n, len(train))) @ Y
         # few targets are permuted themselves; for many targets, the weights are permuted instead
         permuted = Y[batch[:, train]] if few else _permuted_weights(weights, batch, train, n_rows)
         for first in range(0, n_targets, width):
             columns = slice(first, first + width)
             x = weights @ permuted if few else (permuted @ Y[:, columns]).view(n, n_held, -1)
             y = Y[:, columns][batch[:, held]].mul_(x)
-            r = _over(share, y) / (_over(share, x.square_()) * of_y[:, columns]).sqrt_()
+            of_mean_x = None if mean_x is None else mean_x[:, columns]
+            cov, of_x = _over(share, y), _over(share, x.square_())
+            # the score may overwrite its arguments
+            r = of_metric.score(of_mean_x, mean_y[:, columns], of_x, of_y[:, columns].clone(), cov)
             found[start : start + step, columns] = r.cpu().numpy()
-    return np.where(np.isfinite(found), np.clip(found, -1, 1), np.nan)
+    found = found if of_metric.means else np.clip(found, -1, 1, where=np.isfinite(found), out=found)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _permuted_weights(weights: torch.Tensor, batch: torch.Tensor, train: np.ndarray, n_rows: int) -> torch.Tensor:

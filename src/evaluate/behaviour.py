@@ -1,6 +1,7 @@
 """Scores of a model on human choices: agreement of the confusions of a read-out of each layer with human ones."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -10,9 +11,7 @@ from ..utils import BadInput, array_digest, digest, first_names, nan_mean, seed_
 from .bootstrap_statistics import Resampling
 from .confusion_bootstrap import ConfusionBootstrap, ResponseMatrix
 from .confusions import (
-    CONFUSIONS,
     Trials,
-    agreement,
     halves,
     human_confusion,
     human_matrix,
@@ -21,6 +20,7 @@ from .confusions import (
 )
 from .decoders import Logistic
 from .layer_choice import Rule
+from .metrics import METRICS, ConfusionMetric
 from .protocol import Protocol
 from .task import time_mean
 
@@ -28,78 +28,112 @@ MOST_FOLDS = 10  # of a read-out that is fitted on the test stimuli, out of fold
 
 
 def score(
+    activations: Activations, fitting: Activations | None, choices: Choices, metric: str, protocol: Protocol, **options
+) -> Evaluation:
+    """Return the evaluation of `scores` by one metric."""
+    return scores(activations, fitting, choices, (metric,), protocol, **options)[metric]
+
+
+def scores(
     activations: Activations,
     fitting: Activations | None,
     choices: Choices,
-    metric: str,
+    metrics: Sequence[str],
     protocol: Protocol,
     *,
     resample: bool = False,
     progress: Callable | None = None,
-) -> Evaluation:
-    """Return the agreement of each layer's confusions with random halves of the human trials, one pair per split.
+) -> dict[str, Evaluation]:
+    """Return, by metric, the agreement of each layer's answers with random halves of the human trials.
 
     fitting: activations of the fitting stimuli; None if the dataset has none: the read-out is then fitted and tested
-    on the shown stimuli, out of fold. One half of a split is the test, the other chooses the layer. The ceiling is
-    sqrt(r) for the agreement r of the two halves, the score of a perfect model on one of them.
-    resample: keep the statistics for a bootstrap over the images of each class.
+    on the shown stimuli, out of fold. Metrics share the read-outs. One half of a split is the test, the other chooses
+    the layer. The ceiling follows from the agreement of the two halves, for confusions as its square root: the score of
+    a perfect model on one of them. resample: keep the statistics for a bootstrap over the images of each class.
     """
-    check(choices, metric)
-    n_splits, seed, rule = protocol.n_splits, protocol.seed, Rule(protocol.nested)
+    for metric in metrics:
+        check(choices, metric)
     trials = coded_trials(choices)
-    truth = trials.truth_of_image
-    parts = halves(len(trials), n_splits, seed)
-    confusion = CONFUSIONS[metric]
-    responses = [[human_matrix(trials.take(half)) for half in pair] for pair in parts]
-    human = [[confusion(half, truth) for half in pair] for pair in responses]
-    models: list[ResponseMatrix] = []
+    truth, two_way = trials.truth_of_image, trials.distractor is not None
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
-    valid, test = np.empty((len(layers), 1, n_splits)), np.empty((len(layers), 1, n_splits))
-    accuracy, confusions, two_way = [], [], trials.distractor is not None
+    accuracy, confusions, models = [], [], []
     for i, name in enumerate(layers):
-        probabilities = read_out(layers[name](), name, fitting, choices, truth, seed)
+        probabilities = read_out(layers[name](), name, fitting, choices, truth, protocol.seed)
         accuracy.append(float((probabilities.argmax(axis=1) == truth)[truth >= 0].mean()))
         confusions.append(model_confusion(probabilities, truth, two_way))
-        matrix = model_matrix(probabilities, truth)
-        model = confusion(matrix, truth)
-        for k, (first, second) in enumerate(human):
-            test[i, 0, k], valid[i, 0, k] = agreement(model, first), agreement(model, second)
-        models.append(ResponseMatrix(matrix, truth))
+        models.append(ResponseMatrix(model_matrix(probabilities, truth), truth))
         if progress:
             progress(i + 1, len(layers), f"layer {name}")
-    agreed = np.array([agreement(*pair) for pair in human])
-    reliability = float(np.nanmean(agreed))
     notes = {
         "trials": len(trials),
         "human accuracy": float((trials.choice == trials.truth).mean()),
         "model accuracy": dict(zip(layers, accuracy, strict=True)),
-        "human split-half": reliability,
-        "human split-half spread": float(np.nanstd(agreed)),
-        "chance": 1 / len(choices.classes),
-        "chance of always the commonest class": _commonest(trials),
     }
-    ceiling = np.array([np.sqrt(max(reliability, 0)) or np.nan])
-    identity = digest([array_digest(truth), [array_digest(first) for first, _ in parts]])
-    resampling = None
-    if resample:
-        chosen, human_halves = rule.layers(valid)[0], [ResponseMatrix(first, truth) for first, _ in responses]
-        statistics = ConfusionBootstrap(metric, [models[layer] for layer in chosen], human_halves)
-        resampling = Resampling("images", truth, 1.0, identity, statistics)
+    chance = {"chance": 1 / len(choices.classes), "chance of always the commonest class": _commonest(trials)}
     extra = {
         "classes": np.array(choices.classes),
         "confusion_human": human_confusion(trials),
         "confusion_model": np.stack(confusions),
     }
-    return Evaluation(tuple(layers), {"target_id": [metric]}, valid, test, metric, ceiling, notes, resampling, extra)
+    found = {}
+    for metric in metrics:
+        of_metric = _agreements(models, trials, METRICS[metric], protocol, resample)
+        found[metric] = Evaluation(
+            tuple(layers),
+            {"target_id": [metric]},
+            *of_metric.scores,
+            metric,
+            None if of_metric.ceiling is None else np.array([of_metric.ceiling or np.nan]),
+            {**notes, **of_metric.notes, **chance},
+            of_metric.resampling,
+            extra,
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Agreements:
+    """Agreement with the human trials: (valid, test), each (n_layers, 1, n_splits)."""
+
+    scores: tuple[np.ndarray, np.ndarray]
+    ceiling: float | None
+    notes: dict[str, float]
+    resampling: Resampling | None
+
+
+def _agreements(
+    models: Sequence[ResponseMatrix], trials: Trials, metric: ConfusionMetric, protocol: Protocol, resample: bool
+) -> _Agreements:
+    """Return the agreement of the models' answers with each half of the human trials."""
+    truth, two_way, rule = trials.truth_of_image, trials.distractor is not None, Rule(protocol.nested)
+    rule = replace(rule, direction=metric.direction)
+    parts = halves(len(trials), protocol.n_splits, protocol.seed)
+    responses = [[human_matrix(trials.take(half)) for half in pair] for pair in parts]
+    human = [[metric.human(half, truth, two_way) for half in pair] for pair in responses]
+    patterns = [metric.model(model.values, truth, two_way) for model in models]
+    scores = np.array([[[metric.agreement(p, half) for half in pair] for pair in human] for p in patterns])
+    test, valid = np.moveaxis(scores, -1, 0)[:, :, None]
+    agreed = np.array([metric.agreement(*pair) for pair in human])
+    reliability = float(np.nanmean(agreed))
+    notes = {"human split-half": reliability, "human split-half spread": float(np.nanstd(agreed))}
+    resampling = None
+    if resample and metric.resampled:
+        identity = digest([array_digest(truth), [array_digest(first) for first, _ in parts]])
+        chosen = rule.layers(valid)[0]
+        human_halves = [ResponseMatrix(first, truth) for first, _ in responses]
+        statistics = ConfusionBootstrap(metric.name, [models[layer] for layer in chosen], human_halves, two_way)
+        resampling = Resampling("images", truth, 1.0, identity, statistics)
+    ceiling = None if metric.reliability is None else metric.reliability(reliability)
+    return _Agreements((valid, test), ceiling, notes, resampling)
 
 
 def check(choices: Choices, metric: str) -> None:
     """Raise BadInput for a metric that is not defined for the classes."""
-    n = len(choices.classes)
-    if metric == "O2" and n < 3:
+    n, least = len(choices.classes), METRICS[metric].least_classes
+    if n < least:
         raise BadInput(
-            f"O2 of {choices.stimuli.name} has {n} classes, hence one pair of confusions and no correlation; expected "
-            'at least 3 classes: declare metric="I2n"'
+            f"{metric} of {choices.stimuli.name} has {n} classes, hence one pair of confusions and no correlation; "
+            f'expected at least {least} classes: declare metric="I2n"'
         )
 
 
@@ -124,14 +158,15 @@ def null(
     """
     trials = coded_trials(choices)
     truth = trials.truth_of_image
+    two_way, of_metric = trials.distractor is not None, METRICS[metric]
     human = [
-        tuple(CONFUSIONS[metric](human_matrix(trials.take(half)), truth) for half in pair)
+        tuple(of_metric.human(human_matrix(trials.take(half)), truth, two_way) for half in pair)
         for pair in halves(len(trials), protocol.n_splits, protocol.seed)
     ]
     seed, rule = protocol.seed, Rule(protocol.nested)
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
     probabilities = [read_out(layers[name](), name, fitting, choices, truth, seed) for name in layers]
-    return shuffled_agreement(probabilities, truth, human, metric, n, seed, rule, progress)
+    return shuffled_agreement(probabilities, truth, human, metric, n, seed, rule, progress, two_way=two_way)
 
 
 def shuffled_agreement(
@@ -143,18 +178,22 @@ def shuffled_agreement(
     seed: int,
     rule: Rule,
     progress: Callable | None = None,
+    *,
+    two_way: bool = False,
 ) -> np.ndarray:
     """Return the scores of `null` for given read-outs.
 
     probabilities: of each layer (n_images, n_classes); human: of each split, the confusions (test, valid).
     """
+    of_metric = METRICS[metric]
+    rule = replace(rule, direction=of_metric.direction)
     rng, shown = np.random.default_rng(seed_from("permutation", seed)), np.flatnonzero(truth >= 0)
     found = np.empty(n)
     for k in range(n):
         order = np.arange(len(truth))
         order[shown] = rng.permutation(shown)
-        models = [CONFUSIONS[metric](model_matrix(of_layer[order], truth), truth) for of_layer in probabilities]
-        scores = np.array([[[agreement(model, half) for half in pair] for pair in human] for model in models])
+        models = [of_metric.model(model_matrix(p[order], truth), truth, two_way) for p in probabilities]
+        scores = np.array([[[of_metric.agreement(model, half) for half in pair] for pair in human] for model in models])
         test, valid = np.moveaxis(scores, -1, 0)[:, :, None]
         found[k] = nan_mean(rule.test({"valid": valid, "test": test}))
         if progress:

@@ -1,12 +1,12 @@
 """Sufficient statistics for a block bootstrap of scores, accumulated while the predictions are made.
 
-A block (a film segment, a stimulus) is resampled whole, any number of times. Correlation and accuracy of the rows of a
-bootstrap sample follow from the sums over each block and the number of its copies, so that a thousand samples are a
-matrix product.
+A block (a film segment, a stimulus) is resampled whole, any number of times. The score of the rows of a bootstrap
+sample follows from sums over each block and the number of its copies, so that a thousand samples are a matrix product.
+A metric states its sums as `metrics.Moments` or `metrics.RowMeans`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -16,6 +16,7 @@ import torch
 from ..utils import array_digest, digest
 from .decoders.base import Split
 from .layer_choice import PER_TARGET, Rule
+from .metrics import Moments, RowMeans
 
 BATCH = 256  # targets per batch of replicates: they fit into the processor's cache
 CONSTANT = 1e-6  # a variance below this share of the mean square is rounding
@@ -57,14 +58,15 @@ class SplitStatistics:
 
 @dataclass(frozen=True)
 class BootstrapStatistics:
-    """Statistics of one layer for all splits, with the number of blocks to sample from."""
+    """Statistics of one layer for all splits, with the number of blocks to sample from and the metric's statistic."""
 
     splits: Sequence[SplitStatistics]
     n_blocks: int
+    of_metric: Moments | RowMeans
 
     def take(self, columns: np.ndarray) -> "BootstrapStatistics":
         """Return the statistics of some targets."""
-        return BootstrapStatistics([split.take(columns) for split in self.splits], self.n_blocks)
+        return replace(self, splits=[split.take(columns) for split in self.splits])
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
         """Return the split-mean scores of bootstrap samples: (n_samples, n_targets) float32.
@@ -83,7 +85,7 @@ class BootstrapStatistics:
             defined = torch.zeros_like(total)
             for (copies, split), size in zip(sampled, sizes, strict=True):
                 size = size if size.shape[1] == 1 else size[:, columns]
-                score = _score(copies, size, split.sums[:, :, columns])
+                score = _score(self.of_metric, copies, size, split.sums[:, :, columns])
                 known = torch.isfinite(score)
                 defined += known
                 total += torch.where(known, score, 0.0)
@@ -91,27 +93,36 @@ class BootstrapStatistics:
         return found
 
 
-def _score(copies: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-    """Return accuracy (one sum) or Pearson's r (five sums) of bootstrap samples: (n_samples, n_targets)."""
+def _score(of_metric: Moments | RowMeans, copies: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+    """Return the scores of bootstrap samples: (n_samples, n_targets)."""
     means = [(copies @ one).div_(size) for one in sums]
-    if len(means) == 1:
-        return means[0]
+    if isinstance(of_metric, RowMeans):
+        return of_metric.score(means)
     x, y, xx, yy, xy = means
     covariance = xy.addcmul_(x, y, value=-1)
     of_x, of_y = (square - mean * mean for square, mean in ((xx, x), (yy, y)))
-    constant = (of_x <= CONSTANT * xx) | (of_y <= CONSTANT * yy)
-    return covariance.div_(of_x.mul_(of_y).sqrt_()).clamp_(-1, 1).masked_fill_(constant, torch.nan)
+    constant = of_y <= CONSTANT * yy
+    if of_metric.means:
+        return of_metric.score(x, y, of_x, of_y, covariance).masked_fill_(constant, torch.nan)
+    constant |= of_x <= CONSTANT * xx
+    return of_metric.score(x, y, of_x, of_y, covariance).clamp_(-1, 1).masked_fill_(constant, torch.nan)
 
 
 class BlockSums:
     """Sums of predictions and targets over each block; the sums of the targets are computed once for all layers.
 
-    metric: "pearson" or "accuracy"; blocks: (n_rows,) int, the block of each row; splits: those of all rows; weights:
-    (n_rows,) or None.
+    of_metric: statistic of the metric; blocks: (n_rows,) int, the block of each row; splits: those of all rows;
+    weights: (n_rows,) or None.
     """
 
-    def __init__(self, metric: str, blocks: np.ndarray, splits: Sequence[Split], weights: np.ndarray | None):
-        self.metric, self.blocks, self.n_blocks = metric, np.asarray(blocks), int(np.max(blocks)) + 1
+    def __init__(
+        self,
+        of_metric: Moments | RowMeans,
+        blocks: np.ndarray,
+        splits: Sequence[Split],
+        weights: np.ndarray | None,
+    ):
+        self.of_metric, self.blocks, self.n_blocks = of_metric, np.asarray(blocks), int(np.max(blocks)) + 1
         self.of_split = [np.unique(self.blocks[split.test]) for split in splits]
         self.weights = np.ones(len(blocks)) if weights is None else weights
         self._of_truth: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -122,19 +133,20 @@ class BlockSums:
         rows: test rows behind `predicted` and `truth` (n_test, n_columns); columns: indices of their targets.
         """
         x, y = predicted, truth
-        if self.metric == "accuracy":
-            right = torch.as_tensor(np.asarray(x) == np.asarray(y)).float()
-            members = self._members(split, rows, right.device)
-            return columns, members.sum(1), (members @ right)[None]
+        if isinstance(self.of_metric, RowMeans):
+            terms = torch.as_tensor(np.asarray(self.of_metric.terms(x, y))).float()
+            members = self._members(split, rows, terms.device)
+            return columns, members.sum(1), members @ terms
         x, y = (torch.as_tensor(values) for values in (x, y))
         y = y.to(x.device)
         members = self._members(split, rows, x.device)
         if not len(rows):
             return columns, members.sum(1), x.new_zeros(5, len(members), x.shape[1]).float()
         share = members.sum(0) / members.sum()
-        x = x.float() - share @ x.float()
         key = (split, array_digest(rows), int(columns[0]), len(columns))
         mean, (of_y, of_yy) = self._truth(key, y, members, share)
+        # one shift of predictions and truth keeps the difference of their means
+        x = x.float() - (mean if self.of_metric.means else share @ x.float())
         of_x = members @ x
         of_xy = members @ (x * y.float()) - mean * of_x
         return columns, members.sum(1), torch.stack([of_x, of_y, members @ x.square_(), of_yy, of_xy])
@@ -158,7 +170,7 @@ class BlockSums:
         found = []
         for blocks, of_split in zip(self.of_split, batches, strict=True):
             if not of_split:
-                n_sums = 1 if self.metric == "accuracy" else 5
+                n_sums = 5 if isinstance(self.of_metric, Moments) else 1
                 empty = torch.zeros(len(blocks), 1), torch.zeros(n_sums, len(blocks), n_targets)
                 found.append(SplitStatistics(blocks, *empty))
                 continue
@@ -172,7 +184,7 @@ class BlockSums:
                 if not same:
                     weight[:, index] = of_blocks[:, None]
             found.append(SplitStatistics(blocks, weight, sums))
-        return BootstrapStatistics(found, self.n_blocks)
+        return BootstrapStatistics(found, self.n_blocks, self.of_metric)
 
 
 @dataclass(frozen=True)
@@ -244,7 +256,7 @@ class ChosenLayers:
             old if not of_split.any() else new if of_split.all() else old.replaced(new, of_split)
             for old, new, of_split in zip(before.splits, statistics.splits, better.T, strict=True)
         ]
-        self._kept[name] = BootstrapStatistics(splits, before.n_blocks)
+        self._kept[name] = replace(before, splits=splits)
 
     def resampling(self, block_name: str, strata: np.ndarray, widening: float, identity: str) -> Resampling:
         """Return the input of a bootstrap."""
@@ -287,7 +299,7 @@ class AllResampling:
                 if layer in self.layers:
                     split = split.replaced(self.layers[layer].splits[k], layers[:, k] == layer)
             splits.append(split)
-        return BootstrapStatistics(splits, first.n_blocks)
+        return replace(first, splits=splits)
 
 
 def join(resamplings: Sequence[AllResampling], rule: Rule, groups, valid: np.ndarray) -> Resampling:

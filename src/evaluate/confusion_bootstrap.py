@@ -11,9 +11,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
-from .confusions import CAP
-
-METRICS = ("I2n", "O2")
+from .confusions import CAP, error_consistency, human_right, model_right
+from .metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,14 @@ class ResponseMatrix:
 class ConfusionBootstrap:
     """Bootstrap of the agreement of response matrices of a model with the human ones.
 
-    models, human: one for each split; splits that choose the same layer share its matrix.
+    metric: name of a `metrics.ConfusionMetric` with a resampling; models, human: one for each split; splits that choose
+    the same layer share its matrix; two_way: the trials offer the truth and one distractor.
     """
 
     metric: str
     models: Sequence[ResponseMatrix]
     human: Sequence[ResponseMatrix]
+    two_way: bool = False
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
         """Return the split-mean agreement of bootstrap samples; NaN where no split has one.
@@ -77,14 +78,26 @@ class ConfusionBootstrap:
 
     def _agreement(self, weights: np.ndarray) -> float:
         """Return the mean over splits of the agreement in one bootstrap sample."""
-        of_entry = np.ones(self.models[0].values.shape[1]) if self.metric == "O2" else weights
-        distinct = {id(model): model.confusion(self.metric, weights) for model in self.models}
+        pattern, agreement = METRICS[self.metric].resampling()
+        distinct = {id(model): pattern(model, weights, False, self.two_way) for model in self.models}
         found = [
-            _correlation(distinct[id(model)], one.confusion(self.metric, weights), of_entry)
+            agreement(distinct[id(model)], pattern(one, weights, True, self.two_way), weights)
             for model, one in zip(self.models, self.human, strict=True)
         ]
         known = [r for r in found if np.isfinite(r)]
         return float(np.mean(known)) if known else float("nan")
+
+
+def resampling(metric: str):
+    """Return the functions of a metric for images with weights, an entry of `RESAMPLED`.
+
+    pattern(response matrix, weights, is human, two_way) -> array; agreement(pattern, pattern, weights) -> float.
+    """
+    return RESAMPLED[metric]
+
+
+def _right(response: ResponseMatrix, weights: np.ndarray, human: bool, two_way: bool) -> np.ndarray:
+    return (human_right if human else model_right)(response.values, response.truth, two_way)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
@@ -97,3 +110,13 @@ def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
     a, b = (values[both] - share @ values[both] for values in (a, b))
     norm = np.sqrt((share @ a**2) * (share @ b**2))
     return float(share @ (a * b) / norm) if norm > 1e-12 else float("nan")
+
+
+RESAMPLED = {
+    "I2n": (lambda response, weights, human, two_way: response.confusion("I2n", weights), _correlation),
+    "O2": (
+        lambda response, weights, human, two_way: response.confusion("O2", weights),
+        lambda a, b, weights: _correlation(a, b, np.ones(len(a))),
+    ),
+    "error_consistency": (_right, error_consistency),
+}

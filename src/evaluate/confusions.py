@@ -11,7 +11,7 @@ NaN where the column is the truth, or the pair was never offered.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 CAP = 5.0
 
@@ -126,7 +126,7 @@ def o2(matrix: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _dprime(hits: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:
     """Return z(hits) - z(false alarms), clipped to +-5; NaN where both are 0 or both 1."""
     with np.errstate(invalid="ignore"):
-        return np.clip(norm.ppf(hits) - norm.ppf(false_alarms), -CAP, CAP)
+        return np.clip(ndtri(hits) - ndtri(false_alarms), -CAP, CAP)
 
 
 def agreement(model: np.ndarray, human: np.ndarray) -> float:
@@ -136,6 +136,45 @@ def agreement(model: np.ndarray, human: np.ndarray) -> float:
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def human_right(matrix: np.ndarray, truth: np.ndarray, two_way: bool) -> np.ndarray:
+    """Return the share of right answers of people: (n_images, n_classes) per distractor, or else (n_images, 1).
+
+    matrix: response matrix of human trials; two_way: the trials offer the truth and one distractor.
+    """
+    if two_way:
+        return 1 - matrix
+    wrong = np.where(np.isfinite(matrix), matrix, 0).sum(axis=1)
+    return np.where(np.isfinite(matrix).any(axis=1), 1 - wrong, np.nan)[:, None]
+
+
+def model_right(matrix: np.ndarray, truth: np.ndarray, two_way: bool) -> np.ndarray:
+    """Return 1 where the most probable class is the truth, else 0, in the shape of `human_right`."""
+    right = np.where(np.isfinite(matrix), matrix < 0.5, np.nan)
+    if two_way:
+        return right
+    known = np.isfinite(matrix).any(axis=1)
+    return np.where(known, np.where(np.isfinite(right), right, 1).min(axis=1), np.nan)[:, None]
+
+
+def error_consistency(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return Cohen's kappa of right and wrong answers: agreement beyond that of independent errors.
+
+    a, b: shares of right answers of two observers, of one shape; the answers of each to an image are those of a trial
+    drawn at random. weights: of the rows (images). NaN where both are always right, or always wrong (Geirhos, Meding
+    and Wichmann 2020, NeurIPS 33:13890).
+    """
+    weights = np.ones(len(a)) if weights is None else weights
+    both = np.isfinite(a) & np.isfinite(b) & (weights > 0)[:, None]
+    if not both.any():
+        return float("nan")
+    share = np.broadcast_to(weights[:, None], a.shape)[both]
+    a, b, share = a[both], b[both], share / share.sum()
+    observed = share @ (a * b + (1 - a) * (1 - b))
+    p, q = share @ a, share @ b
+    expected = p * q + (1 - p) * (1 - q)
+    return float((observed - expected) / (1 - expected)) if 1 - expected > 1e-12 else float("nan")
 
 
 def halves(n_trials: int, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

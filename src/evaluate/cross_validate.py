@@ -14,12 +14,15 @@ from .bootstrap_statistics import AllLayers, BlockSums, ChosenLayers, Resampling
 from .decoders.base import Decoder, LeftOut, OtherFit, Refit, Session, Split
 from .finite import Pattern, finite_rows, patterns
 from .layer_choice import Rule
-from .metrics import METRICS
+from .metrics import METRICS, PredictionMetric
+from .metrics.base import RANKED
 from .protocol import LEAST_TEST_ROWS, MISSING
+from .ranked import Ranked, most_probable
 
 __all__ = [
     *("LeftOut", "Problem", "Result", "Rule", "Split"),
-    *("cross_validate", "cross_validate_each", "cross_validate_problem"),
+    *("cross_validate", "cross_validate_each", "cross_validate_each_metrics"),
+    *("cross_validate_metrics", "cross_validate_problem"),
 ]
 
 T = TypeVar("T")
@@ -27,6 +30,7 @@ Layers = Mapping[str, Callable[[], np.ndarray]]
 Progress = Callable[[int, int, str], None]
 Tasks = Iterable[Callable[[], T]]
 Groups = Mapping[str, np.ndarray] | None
+Watch = Callable[[int, int, np.ndarray, tuple, tuple], None]
 OVER_SPLITS = Rule(nested=False)
 
 
@@ -58,6 +62,10 @@ class Problem:
         among others with equally many rows.
     other : array of shape (n_rows, n), optional
         Finite targets besides, e.g. of single subjects: the weights of fits to them are kept, see `Result.other`.
+    time_ms : array of shape (n_rows,), optional
+        Start of each row in its stimulus. Without it, a similarity compares no two rows of one stimulus.
+    gap_ms : float, default 0
+        Rows of a stimulus nearer than this are not compared by a similarity.
     """
 
     layers: Layers
@@ -70,6 +78,8 @@ class Problem:
     stimulus: np.ndarray | None = None
     shifted: np.ndarray | None = None
     other: np.ndarray | None = None
+    time_ms: np.ndarray | None = None
+    gap_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ def cross_validate(
     decoder : Decoder
         Template that is copied for each fit and left unchanged.
     metric : str
-        A name of `METRICS`.
+        A name of `METRICS`, of a metric of predictions.
     weights : array of shape (n_rows,), optional
         Row weights above 0; a row of weight 3 counts as three equal rows in standardisation, fit and score.
     left_out : sequence of LeftOut, optional
@@ -248,29 +258,93 @@ def cross_validate_problem(
     BadInput
         See `cross_validate`.
     """
+    options = {"groups": groups, "rule": rule, "missing": missing, "jobs": jobs, "progress": progress}
+    return cross_validate_metrics(problem, decoder, (metric,), **options)[metric]
+
+
+def cross_validate_metrics(
+    problem: Problem,
+    decoder: Decoder,
+    metrics: Sequence[str],
+    *,
+    groups: Groups = None,
+    rule: Rule = OVER_SPLITS,
+    missing: str = "rows",
+    jobs: int = 1,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Result]:
+    """Score a problem by several metrics of the same predictions: each layer is fitted once.
+
+    Penalties are chosen as for one metric; layers are chosen by each metric's own validation scores.
+
+    Parameters
+    ----------
+    problem : Problem
+        Features, targets, splits and blocks.
+    metrics : sequence of str
+        Names of metrics of predictions.
+    decoder, groups, rule, missing, jobs, progress
+        See `cross_validate_problem`.
+    watch : function, optional
+        Called with (layer, split, columns, (rows, predictions) of the validation part, the same of the test part) for
+        each batch of targets; the validation part is the training part where that is predicted without its blocks.
+
+    Returns
+    -------
+    dict of str to Result
+        {metric: result} in the order of `metrics`.
+
+    Raises
+    ------
+    BadInput
+        See `cross_validate`.
+    """
     threads = max(1, granted_cores() // jobs)
     run = lambda tasks: _parallel(tasks, jobs, threads)  # noqa: E731
-    return _score_problem(problem, decoder, metric, run, progress, ChosenLayers(rule, groups), missing, rule.nested)
+    chosen = {name: ChosenLayers(_directed(rule, name), groups) for name in metrics}
+    return _score_problem(problem, decoder, run, progress, chosen, missing, rule.nested, watch)
 
 
 def cross_validate_each(
+    problems: Iterable[Callable[[], Problem]], decoder: Decoder, metric: str, **options: Any
+) -> Result:
+    """Score many small problems by one metric, see `cross_validate_each_metrics`.
+
+    Parameters
+    ----------
+    problems, decoder, **options
+        See `cross_validate_each_metrics`.
+    metric : str
+        Name of a metric of predictions.
+
+    Returns
+    -------
+    Result
+    """
+    return cross_validate_each_metrics(problems, decoder, (metric,), **options)[metric]
+
+
+def cross_validate_each_metrics(
     problems: Iterable[Callable[[], Problem]],
     decoder: Decoder,
-    metric: str,
+    metrics: Sequence[str],
     *,
     groups: Groups = None,
     rule: Rule = OVER_SPLITS,
     missing: str = "rows",
     jobs: int | None = None,
     progress: Progress | None = None,
-) -> Result:
+) -> dict[str, Result]:
     """Score many small problems of the same layers, each with its rows, splits and targets.
 
     Parameters
     ----------
     problems : iterable of functions
         Each returns a Problem and is called once, shortly before the problem is scored.
-    decoder, metric, rule, missing, progress
+    metrics : sequence of str
+        Names of metrics of predictions.
+    decoder, rule, missing, progress
         See `cross_validate`.
     groups : mapping of str to int array, optional
         {name: columns among the targets of all problems}, see `cross_validate_problem`.
@@ -279,8 +353,9 @@ def cross_validate_each(
 
     Returns
     -------
-    Result
-        With the targets of all problems side by side; NaN in the last splits of a problem that has fewer.
+    dict of str to Result
+        {metric: result} with the targets of all problems side by side; NaN in the last splits of a problem that has
+        fewer.
 
     Raises
     ------
@@ -289,20 +364,35 @@ def cross_validate_each(
     """
     problems = list(problems)
 
-    def task(make: Callable[[], Problem]) -> Callable[[], Result]:
-        return lambda: _score_problem(make(), decoder, metric, _serial, None, AllLayers(), missing, rule.nested)
+    def task(make: Callable[[], Problem]) -> Callable[[], dict[str, Result]]:
+        kept = {name: AllLayers() for name in metrics}
+        return lambda: _score_problem(make(), decoder, _serial, None, kept, missing, rule.nested)
 
-    results: list[Result] = []
+    results: list[dict[str, Result]] = []
     for result in _parallel([task(make) for make in problems], jobs or granted_cores(), threads=1):
         results.append(result)
         if progress:
             progress(len(results), len(problems), "problems")
     if not results:
         raise BadInput("no problems to cross-validate; expected at least one")
+    return {
+        name: _joined([of_problem[name] for of_problem in results], _directed(rule, name), groups) for name in metrics
+    }
+
+
+def _joined(results: Sequence[Result], rule: Rule, groups: Groups) -> Result:
+    """Join the results of problems by one metric, with their resamplings."""
     joined, resamplings = _side_by_side(results), [result.resampling for result in results]
     if any(one is None for one in resamplings):
         return joined
     return replace(joined, resampling=join(resamplings, rule, groups, joined.valid))
+
+
+def _directed(rule: Rule, metric: str) -> Rule:
+    """Return the rule with the direction of a metric; BadInput for a name that is no metric of predictions."""
+    if not isinstance(METRICS.get(metric), PredictionMetric):
+        raise unknown_name("metric", metric, [n for n, m in METRICS.items() if isinstance(m, PredictionMetric)])
+    return replace(rule, direction=METRICS[metric].direction)
 
 
 @dataclass(frozen=True)
@@ -329,27 +419,27 @@ class _Fit:
 def _score_problem(
     problem: Problem,
     decoder: Decoder,
-    metric: str,
     run: Callable[[Tasks], Iterable],
     progress: Progress | None,
-    chosen: ChosenLayers | AllLayers,
+    chosen: Mapping[str, ChosenLayers | AllLayers],
     missing: str,
     nested: bool,
-) -> Result:
-    """Loop over layers and splits; `run` yields the results of tasks in their order."""
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, METRICS)
+    watch: Watch | None = None,
+) -> dict[str, Result]:
+    """Loop over layers and splits; `run` yields the results of tasks in their order.
+
+    chosen: {metric: its statistics of the layers chosen so far}.
+    """
     if missing not in MISSING:
         raise unknown_name("treatment of missing data", missing, MISSING)
+    decoder = Ranked(decoder) if any(METRICS[name].needs == RANKED for name in chosen) else decoder
     targets = np.asarray(problem.targets)
     found = patterns(targets, by_target=missing == "units")
     weights = _checked(problem, targets)
     fits = [_Fit.of(pattern, problem, decoder, weights, nested) for pattern in found]
-    sums = None if problem.blocks is None else BlockSums(metric, problem.blocks, problem.splits, weights)
-    least = LEAST_TEST_ROWS if missing == "units" and metric == "pearson" else 0
-    scoring = _Scoring(METRICS[metric], weights, sums, least)
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
-    valid, test, short = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape[1:], dtype=bool)
+    tallies = {name: _Tally(METRICS[name], problem, weights, missing, shape) for name in chosen}
+    scoring = _Scoring([tally.scoring for tally in tallies.values()], isinstance(decoder, Ranked), watch)
     alphas, dropped, other, total = {}, {}, {}, shape[0] * shape[2]
     unused = ~np.any([fit.pattern.rows for fit in fits], axis=0)
     dropped_rows = unused
@@ -361,40 +451,70 @@ def _score_problem(
             left_out_layers.append(name)
             continue
         dropped_rows = dropped_rows | ~finite
-        batches: list[list] = [[] for _ in problem.splits]
         for part, fit in enumerate(fits):
             splits = [_restrict(split, fit.pattern.rows & finite, name, missing) for split in problem.splits]
             trained = [k for k, split in enumerate(splits) if split is not None]
             features, size = fit.session.load(X), max(1, min(fit.session.batch, len(trained)))
             groups = [trained[start : start + size] for start in range(0, len(trained), size)]
-            tasks = [lambda g=g, f=fit, x=features, s=splits: scoring(f, x, s, g) for g in groups]
+            tasks = [lambda g=g, f=fit, x=features, s=splits, i=i: scoring(i, f, x, s, g) for g in groups]
             for group, scores in zip(groups, run(tasks), strict=True):
-                for k, columns, on_valid, on_test, alpha, few, batch, of_other in scores:
-                    valid[i, columns, k], test[i, columns, k], short[columns, k] = on_valid, on_test, few
+                for k, columns, alpha, of_metrics, of_other in scores:
                     alphas.setdefault((i, k), []).append((columns, alpha))
-                    batches[k].append(batch)
+                    for tally, of_metric in zip(tallies.values(), of_metrics, strict=True):
+                        tally.add(i, k, columns, of_metric)
                     if of_other is not None:
                         other[i, k] = OtherFit.of(of_other, splits[k], len(targets))
                 if progress:
                     done = i * shape[2] + (part * shape[2] + group[-1] + 1) / len(fits)
                     progress(done, total, f"{name}, split {group[-1] + 1} of {shape[2]}")
-        if sums is not None:
-            chosen.add(i, valid[i], sums.statistics(batches, shape[1]))
+        for metric, tally in tallies.items():
+            tally.end_layer(i, chosen[metric])
     if len(left_out_layers) == shape[0]:
         raise BadInput(f"no layer is finite, first {left_out_layers[0]}; expected features without NaN and infinity")
-    return Result(
-        valid,
-        test,
-        int(dropped_rows.sum()),
-        dropped,
-        _stacked(alphas, shape),
-        None if sums is None else _resampling(problem, sums, chosen),
-        tuple(np.atleast_1d(getattr(decoder, "alphas", ())).tolist()),
-        tuple(left_out_layers),
-        int(short.sum()),
-        float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
-        other,
-    )
+    shared = {
+        "n_dropped": int(dropped_rows.sum()),
+        "dropped": dropped,
+        "alphas": _stacked(alphas, shape),
+        "grid": tuple(np.atleast_1d(getattr(decoder, "alphas", ())).tolist()),
+        "left_out_layers": tuple(left_out_layers),
+        "test_to_train": float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
+        "other": other,
+    }
+    return {
+        name: Result(
+            tally.valid,
+            tally.test,
+            resampling=None if tally.sums is None else _resampling(problem, tally.sums, chosen[name]),
+            n_short=int(tally.short.sum()),
+            **shared,
+        )
+        for name, tally in tallies.items()
+    }
+
+
+class _Tally:
+    """Scores of one metric, filled layer by layer: valid, test (n_layers, n_targets, n_splits)."""
+
+    def __init__(self, metric: PredictionMetric, problem: Problem, weights, missing: str, shape: tuple[int, int, int]):
+        self.valid, self.test = np.full(shape, np.nan), np.full(shape, np.nan)
+        self.short = np.zeros(shape[1:], dtype=bool)
+        # a metric without a statistic has no bootstrap
+        has_sums = problem.blocks is not None and metric.statistic is not None
+        self.sums = BlockSums(metric.statistic, problem.blocks, problem.splits, weights) if has_sums else None
+        least = metric.least_rows if missing == "units" else 0
+        self.scoring = _MetricScoring(metric, weights, self.sums, least)
+        self._batches: list[list] = [[] for _ in problem.splits]
+
+    def add(self, layer: int, split: int, columns: np.ndarray, scores: tuple) -> None:
+        """Add the scores of some targets: (valid, test, too few test rows, block sums)."""
+        self.valid[layer, columns, split], self.test[layer, columns, split], self.short[columns, split] = scores[:3]
+        self._batches[split].append(scores[3])
+
+    def end_layer(self, layer: int, chosen: ChosenLayers | AllLayers) -> None:
+        """Hand the bootstrap statistics of a layer to those of the layers chosen so far."""
+        if self.sums is not None:
+            chosen.add(layer, self.valid[layer], self.sums.statistics(self._batches, self.valid.shape[1]))
+        self._batches = [[] for _ in self._batches]
 
 
 def _resampling(problem: Problem, sums: BlockSums, chosen: ChosenLayers | AllLayers):
@@ -405,42 +525,69 @@ def _resampling(problem: Problem, sums: BlockSums, chosen: ChosenLayers | AllLay
 
 
 @dataclass(frozen=True)
-class _Scoring:
-    """Scores of the predictions of one fit.
+class _MetricScoring:
+    """Scores of predictions by one metric.
 
     least: number of test rows below which a score is undefined.
     """
 
-    metric: Callable[..., np.ndarray]
+    metric: PredictionMetric
     weights: np.ndarray | None
     sums: BlockSums | None
     least: int
 
-    def __call__(self, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
-        """Return (split, columns, valid, test, alpha, too few test rows, block sums, other) per split and batch."""
+    def __call__(self, k: int, columns: np.ndarray, inside: tuple, test: tuple) -> tuple:
+        """Return (valid, test, too few test rows, block sums) of some targets of split k.
+
+        inside, test: (rows, predictions, truth) of the rows that choose layers, and of the test rows.
+        """
+        rows, of_test, truth = test
+        few = 0 < len(rows) < self.least
+        on_test = np.full(len(columns), np.nan) if few else self._score(of_test, truth, rows)
+        on_valid = self._score(inside[1], inside[2], inside[0])
+        batch = None
+        if self.sums is not None:
+            some = slice(0, 0) if few else slice(None)
+            batch = self.sums.batch(k, rows[some], columns, of_test[some], truth[some])
+        return on_valid, on_test, few, batch
+
+    def _score(self, predicted, truth, rows: np.ndarray) -> np.ndarray:
+        """Return the score of each target over some rows."""
+        return self.metric.value(predicted, truth, None if self.weights is None else self.weights[rows])
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Scores of the predictions of one fit by all metrics.
+
+    ranked: the predictions are labels in the order of their probability, see `ranked.Ranked`.
+    """
+
+    metrics: Sequence[_MetricScoring]
+    ranked: bool
+    watch: Watch | None
+
+    def __call__(self, layer: int, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
+        """Return (split, columns, alpha, scores by each metric, other) per split and batch."""
         scores = []
         for prediction in fit.session.predict(features, [splits[k] for k in group]):
             k, local = group[prediction.split], prediction.columns
             columns, split, n_valid = fit.pattern.columns[local], splits[k], len(splits[k].valid)
             of_test = prediction.values[n_valid:]
-            truth = fit.session.truth(split.test, local)
-            few = 0 < len(split.test) < self.least
-            on_test = np.full(len(columns), np.nan) if few else self._score(of_test, truth, split.test)
             if prediction.inside is None:
                 inside, rows = prediction.values[:n_valid], split.valid
             else:
                 inside, rows = prediction.inside, split.train
-            on_valid = self._score(inside, fit.session.truth(rows, local), rows)
-            batch = None
-            if self.sums is not None:
-                some = slice(0, 0) if few else slice(None)
-                batch = self.sums.batch(k, split.test[some], columns, of_test[some], truth[some])
-            scores.append((k, columns, on_valid, on_test, prediction.alpha, few, batch, prediction.other))
+            test_truth, inside_truth = fit.session.truth(split.test, local), fit.session.truth(rows, local)
+            found = []
+            for scoring in self.metrics:
+                labels = most_probable if self.ranked and scoring.metric.needs != RANKED else lambda values: values
+                parts = (rows, labels(inside), inside_truth), (split.test, labels(of_test), test_truth)
+                found.append(scoring(k, columns, *parts))
+            if self.watch is not None:
+                self.watch(layer, k, columns, (rows, inside), (split.test, of_test))
+            scores.append((k, columns, prediction.alpha, found, prediction.other))
         return scores
-
-    def _score(self, predicted, truth, rows: np.ndarray) -> np.ndarray:
-        """Return the score of each target over some rows."""
-        return self.metric(predicted, truth, None if self.weights is None else self.weights[rows])
 
 
 def _features(name: str, X: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray]:

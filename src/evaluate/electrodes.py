@@ -1,14 +1,15 @@
 """Scores of a model on electrode recordings: rows are stimulus x bin, splits over stimuli or, per unit, over clips."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..ceiling import Recording
 from ..records import Activations, Evaluation, Responses
+from . import similarity
 from .align import Aligned, align, codes, content_codes, regions
-from .cross_validate import Problem, Result, cross_validate_each, cross_validate_problem
+from .cross_validate import Problem, Result, cross_validate_each_metrics
 from .decoders import Decoder
 from .decoders.base import Split
 from .finite import usual_rows
@@ -18,27 +19,47 @@ from .splits import item_splits, left_out_blocks, left_out_groups, segment_split
 
 
 def score(
+    activations: Activations, responses: Responses, decoder: Decoder, protocol: Protocol, **options
+) -> Evaluation:
+    """Return the evaluation of `scores` by Pearson's r."""
+    return scores(activations, responses, decoder, protocol, **options)["pearson"]
+
+
+def scores(
     activations: Activations,
     responses: Responses,
     decoder: Decoder,
     protocol: Protocol,
+    metrics: Sequence[str] = ("pearson",),
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
+    ceiling: bool = False,
+    permutations: int = 0,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Evaluation:
-    """Return validation and test r of every layer, unit and split; all bins of a stimulus are in one part of a split.
+) -> dict[str, Evaluation]:
+    """Return, by metric, validation and test scores of every layer, unit and split.
 
-    splits: of the rows of `problem`, by default those of the protocol over stimuli; resample: keep the statistics for
-    a bootstrap over stimuli.
+    All bins of a stimulus are in one part of a split. splits: of the rows of `problem`, by default those of the
+    protocol over stimuli; resample: keep the statistics for a bootstrap over stimuli.
     """
     validate = not getattr(decoder, "leaves_out", False)
     made, notes = problem(activations, responses, protocol, splits=splits, validate=validate)
-    made = made if resample else replace(made, blocks=None)
     options = {"groups": regions(responses.units), "jobs": jobs, "progress": progress} | _choices(protocol)
-    result = cross_validate_problem(made, decoder, "pearson", **options)
-    return _evaluation(tuple(made.layers), responses, result, notes)
+    compared = similarity.scorer(
+        made,
+        metrics,
+        regions(responses.units),
+        options["rule"],
+        recordings=recordings(activations, responses) if ceiling else None,
+        permutations=permutations,
+        seed=protocol.seed,
+    )
+    fitted = made if resample else replace(made, blocks=None)
+    results = similarity.fitted(compared, fitted, decoder, metrics, **options)
+    found = _evaluations(tuple(made.layers), responses, results, notes)
+    return found if compared is None else found | compared.evaluations(notes, resample)
 
 
 def problem(
@@ -93,16 +114,17 @@ def recordings(activations: Activations, responses: Responses) -> list[Recording
     return [Recording(responses.values, responses.subjects, rows.stimulus, rows.bin)]
 
 
-def score_per_unit(
+def scores_per_unit(
     activations: Activations,
     responses: Responses,
     decoder: Decoder,
     protocol: Protocol,
+    metrics: Sequence[str] = ("pearson",),
     *,
     resample: bool = False,
     progress: Callable | None = None,
-) -> Evaluation:
-    """Return the scores of units that each saw a film: each film is split in segments, with a gap.
+) -> dict[str, Evaluation]:
+    """Return, by metric, the scores of units that each saw a film: each film is split in segments, with a gap.
 
     resample: keep the statistics for a bootstrap over segments, within each film.
     """
@@ -111,8 +133,8 @@ def score_per_unit(
     if not resample:
         makers = [lambda make=make: replace(make(), blocks=None) for make in makers]
     options = {"groups": regions(responses.units), "progress": progress} | _choices(protocol)
-    result = cross_validate_each(makers, decoder, "pearson", **options)
-    return _evaluation(tuple(activations.layers), responses, result, notes)
+    results = cross_validate_each_metrics(makers, decoder, metrics, **options)
+    return _evaluations(tuple(activations.layers), responses, results, notes)
 
 
 def unit_problems(
@@ -161,17 +183,22 @@ def _choices(protocol: Protocol) -> dict:
     return {"rule": Rule(protocol.nested, protocol.headline), "missing": protocol.missing}
 
 
-def _evaluation(names: tuple[str, ...], responses: Responses, result: Result, notes: dict[str, int]) -> Evaluation:
-    """Return the scores with the units' table and the notes."""
+def _evaluations(
+    names: tuple[str, ...], responses: Responses, results: Mapping[str, Result], notes: dict[str, int]
+) -> dict[str, Evaluation]:
+    """Return the scores by each metric with the units' table and the notes."""
     units = responses.units
     targets = {"target_id": units["unit_id"], **units}
-    return Evaluation(
-        names,
-        targets,
-        result.valid,
-        result.test,
-        "pearson",
-        notes={**notes, **result.notes},
-        resampling=result.resampling,
-        extra=result.extra,
-    )
+    return {
+        metric: Evaluation(
+            names,
+            targets,
+            result.valid,
+            result.test,
+            metric,
+            notes={**notes, **result.notes},
+            resampling=result.resampling,
+            extra=result.extra,
+        )
+        for metric, result in results.items()
+    }

@@ -8,7 +8,7 @@ import numpy as np
 from ..ceiling import Recording, inter_subject, repetition_mean, window_split_half
 from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput, nan_median
-from . import hrf, subjects
+from . import hrf, similarity, subjects
 from .align import Aligned, align, content_codes, regions
 from .bootstrap_statistics import identity, widening
 from .cross_validate import Problem, cross_validate_problem
@@ -59,60 +59,79 @@ def prepared(responses: Responses, protocol: Protocol, lag: bool, high_passed: b
     return standardised(responses, films=lag, high_pass_s=high_pass_s)
 
 
-def score(
+def score(parts: Sequence[Part], decoder: Decoder, protocol: Protocol, **options) -> Evaluation:
+    """Return the evaluation of `scores` by Pearson's r."""
+    return scores(parts, decoder, protocol, **options)["pearson"]
+
+
+def scores(
     parts: Sequence[Part],
     decoder: Decoder,
     protocol: Protocol,
+    metrics: Sequence[str] = ("pearson",),
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     each_subject: bool = False,
+    ceiling: bool = False,
+    permutations: int = 0,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Evaluation:
-    """Return validation and test r of every layer, target and split; the datasets must pass `check`.
+) -> dict[str, Evaluation]:
+    """Return, by metric, validation and test scores of every layer, target and split; the datasets must pass `check`.
 
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
-    over segments. each_subject: score each of several subjects besides their mean, see `subject_arrays`; for ridge
-    regression.
+    over segments. each_subject: score each of several subjects besides their mean by Pearson's r, see
+    `subject_arrays`; for ridge regression.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
-    blocks, people = made.blocks, _people(parts, pieces, protocol) if each_subject else None
+    blocks = made.blocks
+    several = _people(parts, pieces, protocol) if each_subject else None
+    people = several if "pearson" in metrics else None
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
         made = replace(made, other=other if other.shape[1] else None)
-    films = {}
-    if protocol.layout == ONE_FILM or any(part.tested for part in parts):
-        made, films = _with_distances(made, blocks, parts)
-    made = made if resample else replace(made, blocks=None)
     units, rule = parts[0].responses.units, Rule(protocol.nested, protocol.headline)
-    result = cross_validate_problem(
+    recordings = [p.recording(part) for p, part in zip(pieces, parts, strict=True)]
+    compared = similarity.scorer(
         made,
-        decoder,
-        "pearson",
-        groups=regions(units),
-        rule=rule,
-        missing=protocol.missing,
-        jobs=jobs,
-        progress=progress,
+        metrics,
+        regions(units),
+        rule,
+        recordings=recordings if ceiling else None,
+        permutations=permutations,
+        seed=protocol.seed,
     )
-    extra = dict(result.extra) | {name: np.array(values) for name, values in films.items()}
-    if people is not None:
-        layers = rule.layers(result.valid)
-        scores = {"valid": result.valid, "test": result.test}
-        found = subjects.score(made, decoder, people, result.other, layers, rule.test(scores), blocks, progress)
-        extra |= subject_arrays(found, people, made, blocks, parts)
-    return Evaluation(
-        tuple(made.layers),
-        {"target_id": units["unit_id"], **units},
-        result.valid,
-        result.test,
-        "pearson",
-        notes={**notes, **result.notes},
-        resampling=result.resampling,
-        extra=extra,
-    )
+    fitted, films = made, {}
+    if protocol.layout == ONE_FILM or any(part.tested for part in parts):
+        fitted, films = _with_distances(made, blocks, parts)
+    fitted = fitted if resample else replace(fitted, blocks=None)
+    options = {"groups": regions(units), "rule": rule, "missing": protocol.missing, "jobs": jobs, "progress": progress}
+    results = similarity.fitted(compared, fitted, decoder, metrics, **options)
+    targets, found = {"target_id": units["unit_id"], **units}, {}
+    for metric, result in results.items():
+        extra = dict(result.extra) | {name: np.array(values) for name, values in films.items()}
+        if people is not None and metric == "pearson":
+            layers = rule.layers(result.valid)
+            test = rule.test({"valid": result.valid, "test": result.test})
+            of_people = subjects.score(fitted, decoder, people, result.other, layers, test, blocks, progress)
+            extra |= subject_arrays(of_people, people, made, blocks, parts)
+        found[metric] = Evaluation(
+            tuple(made.layers),
+            targets,
+            result.valid,
+            result.test,
+            metric,
+            notes={**notes, **result.notes},
+            resampling=result.resampling,
+            extra=extra,
+        )
+    if compared is not None:
+        found |= compared.evaluations(
+            notes, resample, several, lambda f: subject_arrays(f, several, made, blocks, parts)
+        )
+    return found
 
 
 def _with_distances(made: Problem, blocks: np.ndarray, parts: Sequence[Part]) -> tuple[Problem, dict[str, list]]:
@@ -283,6 +302,8 @@ def _joined(
         left_out=left_out_blocks(tied, time_ms, protocol.segment_ms, protocol.gap_ms),
         stimulus=stimulus,
         shifted=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),
+        time_ms=time_ms[:, 0],
+        gap_ms=protocol.gap_ms,
     )
     notes = {
         "rows": len(targets),
@@ -340,11 +361,7 @@ def _repeated(recording: Recording) -> int:
 
 def recordings(parts: Sequence[Part], protocol: Protocol) -> list[Recording]:
     """Return the runs behind the rows of `problem`, for a noise ceiling over its test rows."""
-    found = []
-    for part in parts:
-        rows = _PartRows.of(part, protocol)
-        found.append(Recording(part.responses.values, part.responses.subjects, rows.stimulus, rows.bin))
-    return found
+    return [_PartRows.of(part, protocol).recording(part) for part in parts]
 
 
 def _tied(datasets: Sequence[Responses], protocol: Protocol) -> np.ndarray:
@@ -386,6 +403,10 @@ class _PartRows:
     targets: np.ndarray
     layer: Callable[[str], np.ndarray]
     n_skipped: int
+
+    def recording(self, part: Part) -> Recording:
+        """Return the repetitions behind the rows."""
+        return Recording(part.responses.values, part.responses.subjects, self.stimulus, self.bin)
 
     @classmethod
     def of(cls, part: Part, protocol: Protocol) -> "_PartRows":

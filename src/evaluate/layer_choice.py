@@ -20,11 +20,13 @@ PER_TARGET, ONE_LAYER = "per target", "one layer"
 class Rule:
     """Rule by which layers are chosen, and the choice that the headline of a score reports.
 
-    nested: choose in each split, by its training rows; headline: a layer per target, or one layer for all targets.
+    nested: choose in each split, by its training rows; headline: a layer per target, or one layer for all targets;
+    direction: 1 if the layer with the largest validation score is the best, -1 for the smallest.
     """
 
     nested: bool = True
     headline: str = ONE_LAYER
+    direction: int = 1
 
     def layers(self, valid: np.ndarray, per_target: bool | None = None) -> np.ndarray:
         """Return the index of the chosen layer: (n_targets, n_splits).
@@ -37,10 +39,12 @@ class Rule:
         return np.broadcast_to(criterion.argmax(axis=0), valid.shape[1:])
 
     def criterion(self, valid: np.ndarray, per_target: bool) -> np.ndarray:
-        """Return the score that layers are chosen by, -inf for NaN, with the dimensions of `valid`, some of length 1.
+        """Return the score that layers are chosen by: larger is better, -inf for NaN.
 
-        Over targets it is the median, over splits the mean. valid: (..., n_targets, n_splits).
+        It has the dimensions of `valid`, some of length 1. Over targets it is the median, over splits the mean.
+        valid: (..., n_targets, n_splits).
         """
+        valid = valid if self.direction > 0 else -valid
         if not per_target:
             valid = split_medians(valid)[..., None, :]
         if not self.nested:
@@ -57,15 +61,16 @@ class Rule:
 
     def to_array(self) -> np.ndarray:
         """Return the rule as an array that is stored with the scores."""
-        return np.array(["nested" if self.nested else "over splits", self.headline])
+        lowest = [] if self.direction > 0 else ["lowest"]
+        return np.array(["nested" if self.nested else "over splits", self.headline, *lowest])
 
 
 def stored_rule(arrays: Mapping[str, Any]) -> Rule:
     """Return the rule of stored scores, by their array "layer_choice"; without it one layer, chosen over splits."""
     if "layer_choice" not in arrays:
         return Rule(nested=False)
-    choice, headline = np.asarray(arrays["layer_choice"]).tolist()
-    return Rule(choice == "nested", headline)
+    choice, headline, *lowest = np.asarray(arrays["layer_choice"]).tolist()
+    return Rule(choice == "nested", headline, -1 if lowest else 1)
 
 
 def taken(scores: np.ndarray, layers: np.ndarray) -> np.ndarray:

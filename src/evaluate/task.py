@@ -7,10 +7,11 @@ import numpy as np
 
 from ..records import Activations, Evaluation, Labels
 from .align import codes, content_codes, match_ids
-from .cross_validate import Problem, cross_validate_problem
+from .cross_validate import Problem, cross_validate_metrics
 from .decoders import Decoder
 from .decoders.base import Split
 from .layer_choice import ONE_LAYER, Rule
+from .metrics import METRICS
 from .protocol import Protocol
 from .splits import item_splits, left_out_groups
 
@@ -33,7 +34,8 @@ def task_splits(labels: Labels, metric: str, protocol: Protocol, *, validate: bo
 
     validate: tiled splits have validation rows.
     """
-    classes = labels.values[:, 0] if metric == "accuracy" else None
+    of_classes = METRICS[metric].of_classes
+    classes = labels.values[:, 0] if of_classes else None
     strata = [column for column in (classes, labels.strata) if column is not None]
     n = len(labels.stimuli)
     return item_splits(
@@ -42,48 +44,58 @@ def task_splits(labels: Labels, metric: str, protocol: Protocol, *, validate: bo
         groups=groups(labels, protocol),
         layout=protocol.item_layout,
         validate=validate,
-        n_splits=protocol.n_splits if metric == "accuracy" else protocol.splits_of(n),
+        n_splits=protocol.n_splits if of_classes else protocol.splits_of(n),
         seed=protocol.seed,
     )
 
 
 def score(
+    activations: Activations, labels: Labels, decoder: Decoder, metric: str, protocol: Protocol, **options
+) -> Evaluation:
+    """Return the evaluation of `scores` by one metric."""
+    return scores(activations, labels, decoder, (metric,), protocol, **options)[metric]
+
+
+def scores(
     activations: Activations,
     labels: Labels,
     decoder: Decoder,
-    metric: str,
+    metrics: Sequence[str],
     protocol: Protocol,
     *,
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     jobs: int = 1,
     progress: Callable | None = None,
-) -> Evaluation:
-    """Return validation and test accuracy (classes) or Pearson r (regression) of every layer, label and split.
+) -> dict[str, Evaluation]:
+    """Return, by metric, validation and test scores of every layer, label and split.
 
-    splits: of the stimuli, by default those of `task_splits`; resample: keep the statistics for a bootstrap over
-    stimuli, or over the groups of them that the dataset names.
+    metrics: all of classes, or all of numbers; splits: of the stimuli, by default those of `task_splits`; resample:
+    keep the statistics for a bootstrap over stimuli, or over the groups of them that the dataset names.
     """
     validate = not getattr(decoder, "leaves_out", False)
-    made = problem(activations, labels, metric, protocol, splits=splits, validate=validate)
+    made = problem(activations, labels, metrics[0], protocol, splits=splits, validate=validate)
     made = made if resample else replace(made, blocks=None)
     options = {"rule": Rule(protocol.nested, ONE_LAYER), "missing": protocol.missing}
-    result = cross_validate_problem(made, decoder, metric, jobs=jobs, progress=progress, **options)
-    notes = {"stimuli": len(labels.stimuli), **result.notes}
-    if metric == "accuracy":
-        _, counts = np.unique(labels.values[:, 0], return_counts=True)
-        notes |= {"chance": 1 / len(counts), "chance of always the commonest class": float(counts.max() / counts.sum())}
-    targets = {"target_id": list(labels.names)}
-    return Evaluation(
-        tuple(made.layers),
-        targets,
-        result.valid,
-        result.test,
-        metric,
-        notes=notes,
-        resampling=result.resampling,
-        extra=result.extra,
-    )
+    results = cross_validate_metrics(made, decoder, metrics, jobs=jobs, progress=progress, **options)
+    targets, found = {"target_id": list(labels.names)}, {}
+    for metric, result in results.items():
+        notes = {"stimuli": len(labels.stimuli), **result.notes}
+        if METRICS[metric].chance is not None:
+            _, counts = np.unique(labels.values[:, 0], return_counts=True)
+            commonest = float(counts.max() / counts.sum())
+            notes |= {"chance": METRICS[metric].chance(len(counts)), "chance of always the commonest class": commonest}
+        found[metric] = Evaluation(
+            tuple(made.layers),
+            targets,
+            result.valid,
+            result.test,
+            metric,
+            notes=notes,
+            resampling=result.resampling,
+            extra=result.extra,
+        )
+    return found
 
 
 def problem(

@@ -77,13 +77,15 @@ def extract(request: Request, config: Config, report: Reporter | None = None) ->
 def keys(request: Request, config: Config) -> list[Key]:
     """Return the keys of a request in the store: those of its activations and scores."""
     run = _run(request, config)
-    return [key for benchmark in benchmarks(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
+    found = [key for benchmark in benchmarks(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
+    # scores by several metrics share their activations
+    return list(dict.fromkeys(found))
 
 
 def plan(request: Request, config: Config, report: Reporter | None = None, store: Store | None = None) -> list[dict]:
     """Return the steps of a request without computing them: a row per step, see `Benchmark.steps`."""
     run = _run(request, config, report, store=store)
-    return [step for benchmark in benchmarks(run) for step in benchmark.steps()]
+    return list({step["key"]: step for benchmark in benchmarks(run) for step in benchmark.steps()}.values())
 
 
 def stored_scores(request: Request, config: Config, store: Store) -> list[Score] | None:

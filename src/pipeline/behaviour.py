@@ -1,9 +1,11 @@
 """Behaviour benchmark: the confusions of a logistic read-out against those of human subjects."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..evaluate.metrics import ConfusionMetric, Metric
 from ..records import Evaluation
 from .benchmark import TIME_MEAN, Benchmark
 
@@ -12,13 +14,20 @@ if TYPE_CHECKING:
 
 
 class BehaviourBenchmark(Benchmark):
-    """Behaviour: I2n or O2 of one dataset of human trials."""
+    """Behaviour: answers of a read-out compared with those of people, for one dataset of human trials."""
 
     partial_bins = True
 
     @property
-    def metric(self) -> str:
+    def default_metric(self) -> str:
         return self.declared[0].metric
+
+    @property
+    def kind_of_scores(self) -> str:
+        return "human choices"
+
+    def takes(self, metric: Metric) -> bool:
+        return isinstance(metric, ConfusionMetric)
 
     def bins_ms(self, name: str) -> np.ndarray:
         return TIME_MEAN
@@ -31,11 +40,12 @@ class BehaviourBenchmark(Benchmark):
 
         behaviour.check(self.run.record(self.names[0]), self.metric)
 
-    def evaluate(self, null: bool) -> Evaluation:
+    def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
         from ..evaluate import behaviour
 
-        return behaviour.score(
+        return behaviour.scores(
             *self._inputs(),
+            metrics,
             self.protocol,
             resample=self.request.bootstrap > 0,
             progress=self.run.progress("read-out"),
@@ -47,6 +57,7 @@ class BehaviourBenchmark(Benchmark):
 
         scores = behaviour.null(
             *self._inputs(),
+            self.metric,
             self.request.permutations,
             self.protocol,
             progress=self.run.progress("permutations"),
@@ -54,8 +65,8 @@ class BehaviourBenchmark(Benchmark):
         return Null(scores[:, None])
 
     def _inputs(self) -> tuple:
-        """(activations of the test stimuli, of the fitting stimuli or None, choices, metric)."""
+        """(activations of the test stimuli, of the fitting stimuli or None, choices)."""
         name = self.names[0]
         choices = self.run.record(name)
         fitting = None if choices.fitting is None else self.activations(name, "fitting")
-        return self.activations(name), fitting, choices, self.metric
+        return self.activations(name), fitting, choices

@@ -4,7 +4,7 @@ torch and scikit-learn are imported where something is computed, so that a cache
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from .. import models
 from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
 from ..evaluate.layer_choice import Rule
+from ..evaluate.metrics import METRICS, Metric
+from ..evaluate.metrics.base import NO_FIT
 from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
 from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
@@ -21,13 +23,26 @@ from .request import OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
 from .summary import score_arrays, summarise
-from .uncertainty import interval_arrays, permutation_arrays
+from .uncertainty import ceiling_arrays, in_units_of_ceiling, interval_arrays, permutation_arrays
 
 if TYPE_CHECKING:
     from ..analysis.permutation import Null
     from ..evaluate.cross_validate import Problem
 
 TIME_MEAN = np.array([[0.0, np.inf]])
+
+
+@dataclass
+class Together:
+    """Scores by several metrics of one request, computed from one fit.
+
+    metrics: their names, in order; evaluations: {null control: {metric: evaluation}}, filled by the first that is
+    computed; intervals: {metric: arrays}, which a metric in units of a ceiling takes from its base.
+    """
+
+    metrics: tuple[str, ...]
+    evaluations: dict[bool, dict[str, Evaluation]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 class Benchmark:
@@ -40,20 +55,52 @@ class Benchmark:
     run : Run
     names : sequence of str
         The datasets of the score, several for a joint regression.
+    metric : str, optional
+        Default: that of the benchmark or the dataset.
+    together : Together, optional
+        The scores by other metrics that are computed with this one.
     """
 
     partial_bins = False
 
-    def __init__(self, run: Run, names: Sequence[str]):
+    def __init__(self, run: Run, names: Sequence[str], metric: str | None = None, together: Together | None = None):
         self.run, self.names, self.request = run, tuple(names), run.request
+        self._metric, self._together = metric, together
         self.declared = [run.declaration(name) for name in self.names]
         if len(set(self.titles)) < len(self.titles):
             raise BadInput(f"datasets called {', '.join(self.titles)}; expected a name of its own for each of them")
 
+    @classmethod
+    def of_metrics(cls, run: Run, names: Sequence[str]) -> "list[Benchmark]":
+        """Return a benchmark per metric of the request; BadInput for a metric that the data or decoder do not have."""
+        first = cls(run, names)
+        allowed = [name for name, metric in METRICS.items() if first.takes(metric)]
+        for name in run.request.metric:
+            if name not in allowed:
+                raise BadInput(
+                    f"--metric {name}: not for {first.kind_of_scores}; expected one of: {', '.join(allowed)}"
+                )
+        together = Together(tuple(dict.fromkeys(run.request.metric)) or (first.default_metric,))
+        return [cls(run, names, metric, together) for metric in together.metrics]
+
+    @property
+    def default_metric(self) -> str:
+        """Name of the metric unless the request names one."""
+        return "pearson"
+
     @property
     def metric(self) -> str:
         """Name of the metric."""
-        return "pearson"
+        return self._metric or self.default_metric
+
+    @property
+    def kind_of_scores(self) -> str:
+        """Predictions that metrics compare, in words, for a message."""
+        return f"predictions by the decoder {self.decoder_name()}"
+
+    def takes(self, metric: Metric) -> bool:
+        """Return True for a metric of the predictions that this benchmark makes."""
+        raise NotImplementedError
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -86,6 +133,10 @@ class Benchmark:
         """Return the options that change the score: a part of its key."""
         return self.protocol_options() | self.chosen("layout", "missing", "audit", "ceiling")
 
+    def metric_options(self) -> dict[str, Any]:
+        """Return the metric of fMRI and electrodes as an option, unless it is the default."""
+        return {} if self.metric == self.default_metric else {"metric": self.metric}
+
     def protocol_options(self) -> dict[str, Any]:
         """Return the options that every benchmark has."""
         named = f"{self.protocol.name} {self.protocol.version}"
@@ -94,7 +145,10 @@ class Benchmark:
     def regression_options(self) -> dict[str, Any]:
         """Return the options of fMRI and electrodes."""
         ridge = ("penalty", "alpha_scale", "alpha_per_target") if self.decoder_name() == "ridge" else ()
-        return self.chosen("headline", "decoder", "ceiling_rows", *ridge)
+        if METRICS[self.metric].needs == NO_FIT:
+            # a decoder that predicts no left-out rows has splits with validation rows
+            return self.chosen("headline", "decoder") | self.metric_options()
+        return self.chosen("headline", "decoder", "ceiling_rows", *ridge) | self.metric_options()
 
     def chosen(self, *names: str) -> dict[str, Any]:
         """Return some options of the request by name."""
@@ -103,9 +157,28 @@ class Benchmark:
     def check(self) -> None:
         """Raise BadInput for data that cannot be split, or have no ceiling; called before anything is extracted."""
 
-    def evaluate(self, null: bool) -> Evaluation:
-        """Evaluate all layers; `null`: with the stimulus-response pairing destroyed."""
+    def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
+        """Evaluate all layers by metrics from one fit; `null`: with the stimulus-response pairing destroyed."""
         raise NotImplementedError
+
+    def evaluation(self, null: bool) -> Evaluation:
+        """Return the evaluation by this metric, or by that which it is derived from, with those beside it."""
+        own = METRICS[self.metric].base or self.metric
+        if self._together is None:
+            return self.evaluate(null, (own,))[own]
+        found = self._together.evaluations.setdefault(null, {})
+        if own not in found:
+            found |= self.evaluate(null, tuple(dict.fromkeys((own, *self._missing()))))
+        return found[own]
+
+    def _missing(self) -> list[str]:
+        """Return the metrics of the scores to compute beside this one."""
+        rerun, missing = self.request.rerun, []
+        for metric in self._together.metrics:
+            beside = type(self)(self.run, self.names, metric)
+            if rerun or not self.run.store.holds(beside.key()):
+                missing.append(METRICS[metric].base or metric)
+        return missing
 
     def problems(self) -> list[Callable[[], "Problem"]]:
         """Return the cross-validations behind the score, each made when called, for a permutation test."""
@@ -173,43 +246,60 @@ class Benchmark:
             n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
             n_bytes = self.run.activation_bytes(key, n_stimuli)
             steps.append({"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes})
-        steps.append({"what": f"score on {' + '.join(self.titles)}", "key": self.key(), "bytes": 0})
+        by = f" by {self.metric}" if self.request.metric else ""
+        steps.append({"what": f"score on {' + '.join(self.titles)}{by}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 
     def _compute(self, kept: Entry | None) -> Entry:
         self.check()
-        ceiling = self.ceiling() if self.request.ceiling else None
+        metric = METRICS[self.metric]
+        own = METRICS[metric.base] if metric.base else metric
+        ceiling = self.ceiling() if self.request.ceiling and own.of_ceiling is not None else None
+        if metric.base and ceiling is None:
+            raise BadInput(f"--metric {metric.name} without a noise ceiling; expected data with one: drop --no-ceiling")
+        # scores in units of a ceiling are made anew with it
+        kept = None if metric.base else kept
+        evaluation = None
         if kept is None:
-            evaluation = self.evaluate(null=False)
-            null = self.evaluate(null=True) if self.request.audit else None
-            arrays, notes = score_arrays(evaluation, null, self.rule), dict(evaluation.notes)
-            arrays |= permutation_arrays(self.null(), arrays) if self.request.permutations else {}
+            evaluation = self.evaluation(null=False)
+            null = self.evaluation(null=True) if self.request.audit else None
+            rule = replace(self.rule, direction=metric.direction)
+            arrays, notes = score_arrays(evaluation, null, rule), dict(evaluation.notes)
+            if self.request.permutations:
+                arrays |= permutation_arrays(self.null(), arrays, of_targets=bool(metric.base))
         else:
             arrays, notes = dict(kept.arrays), dict(kept.facts["notes"])
         before = usable_ceiling(arrays)
         if ceiling is not None:
-            arrays |= {"ceiling": ceiling.best_r, "ceiling_spread": ceiling.spread, "crossed": ceiling.crossed}
-            arrays |= {"ceiling_error": ceiling.best_r_error, "ceiling_interval": ceiling.median_interval()}
-            arrays |= {"reliability": ceiling.reliability, "masked": ceiling.masked}
+            arrays |= ceiling_arrays(ceiling, own.of_ceiling)
             arrays |= self.subject_ceilings() if "subjects" in arrays else {}
-        if kept is None and evaluation.resampling is not None:
-            self.run.report.say(f"bootstrap: {self.request.bootstrap} samples")
-            size, seed = self.request.bootstrap, self.request.seed
-            arrays |= interval_arrays(evaluation.resampling, arrays, size, seed, self.metric)
+        size, seed = self.request.bootstrap, self.request.seed
+        if evaluation is not None and evaluation.resampling is not None:
+            known = {} if self._together is None else self._together.intervals
+            if own.name not in known:
+                self.run.report.say(f"bootstrap: {size} samples")
+                known[own.name] = interval_arrays(evaluation.resampling, arrays, size, seed, own.name)
+            arrays |= known[own.name]
         elif before is not None and not np.array_equal(before, usable_ceiling(arrays), equal_nan=True):
             # these samples were divided by another ceiling
             arrays.pop("bootstrap_normalised", None)
             arrays.pop("bootstrap_one_layer_normalised", None)
+        if size and not own.resampled:
+            notes["95 % interval"] = f"none: the metric {own.name} has no resampling rule"
+        arrays = in_units_of_ceiling(arrays) if metric.base else arrays
         return Entry(arrays, self._header() | summarise(arrays, notes))
 
     def null(self) -> "Null":
         """Return the null distribution of the score: the pairing of stimuli and responses permuted."""
         from ..analysis import permutation
 
+        if METRICS[self.metric].of_regions:
+            return permutation.Null(self.evaluation(null=False).permuted)
+
         return permutation.null(
             self.problems(),
             self.decoder(),
-            self.metric,
+            METRICS[self.metric].base or self.metric,
             self.request.permutations,
             seed=self.request.seed,
             rule=self.rule,

@@ -20,7 +20,7 @@ BENCHMARKS: Mapping[str, type[Benchmark]] = {
 
 
 def benchmarks(run: Run) -> list[Benchmark]:
-    """Return a benchmark per score of a request: a joint one for fMRI, else one per dataset.
+    """Return a benchmark per score of a request: a joint one for fMRI, else one per dataset, and one per metric.
 
     Raises BadInput for a model or dataset that does not exist.
     """
@@ -33,7 +33,7 @@ def benchmarks(run: Run) -> list[Benchmark]:
     joint = request.benchmark == "fmri"
     _check_test(request)
     groups = [tuple(sorted(set(request.datasets)))] if joint else [(name,) for name in request.datasets]
-    return [BENCHMARKS[request.benchmark](run, names) for names in groups]
+    return [found for names in groups for found in BENCHMARKS[request.benchmark].of_metrics(run, names)]
 
 
 def _check_test(request: Request) -> None:

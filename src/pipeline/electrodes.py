@@ -1,6 +1,6 @@
 """Electrode benchmark: one recording of stimuli x bins x units, or a film for each unit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ceiling import Ceiling, check_repeated
 from ..evaluate.layer_choice import Rule
+from ..evaluate.metrics import Metric
 from ..evaluate.protocol import Protocol
 from ..records import Evaluation
 from ..utils import regular_bins
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 
 class ElectrodesBenchmark(Benchmark):
-    """Electrodes: Pearson r over stimuli x bins, or over the clips of each unit's own film."""
+    """Electrodes: predictions of stimuli x bins or of the clips of each unit's film, by default their Pearson r."""
+
+    def takes(self, metric: Metric) -> bool:
+        # units with films of their own have neither rows in common nor a ceiling
+        return metric.of_responses and not (self.per_unit and (metric.of_regions or metric.base))
+
+    @property
+    def kind_of_scores(self) -> str:
+        return "units that saw a film each" if self.per_unit else super().kind_of_scores
 
     @property
     def per_unit(self) -> bool:
@@ -57,7 +66,7 @@ class ElectrodesBenchmark(Benchmark):
         if self.request.ceiling and not self.per_unit:
             check_repeated(self.run.record(self.names[0]).subjects)
 
-    def evaluate(self, null: bool) -> Evaluation:
+    def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
         from ..evaluate import electrodes, nulls
 
         responses = self.run.record(self.names[0])
@@ -65,10 +74,12 @@ class ElectrodesBenchmark(Benchmark):
             responses = (nulls.circular_shift if self.per_unit else nulls.shuffle)(responses, self.request.seed)
         shared = {"resample": self.request.bootstrap > 0 and not null}
         shared["progress"] = self.run.progress("null" if null else "regression")
-        inputs = (self.activations(self.names[0]), responses, self.decoder(), self.protocol)
+        inputs = (self.activations(self.names[0]), responses, self.decoder(), self.protocol, metrics)
         if self.per_unit:
-            return electrodes.score_per_unit(*inputs, **shared)
-        return electrodes.score(*inputs, jobs=self.request.jobs, **shared)
+            return electrodes.scores_per_unit(*inputs, **shared)
+        shared["ceiling"] = self.request.ceiling and not null
+        shared["permutations"] = 0 if null else self.request.permutations
+        return electrodes.scores(*inputs, jobs=self.request.jobs, **shared)
 
     def problems(self) -> list[Callable[[], "Problem"]]:
         from ..evaluate import electrodes

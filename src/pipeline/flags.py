@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from ..arguments import count, count_or_zero, make_parser, number, number_or_zero
 from ..data import BY_BENCHMARK
 from ..evaluate import protocol
+from ..evaluate.metrics import METRICS, ConfusionMetric
 from .request import (
     CHOICES,
     DECODERS,
@@ -41,6 +42,16 @@ EXAMPLES = {
         "--model fake-net --tasks fake-behaviour",
         "--model alexnet --tasks rajalingham2018 --output choices.csv",
     ),
+}
+RESPONSES = [name for name, metric in METRICS.items() if metric.of_responses]
+METRIC_HELP = {
+    "fmri": f"agreement with the responses: {', '.join(RESPONSES)} (default: pearson)",
+    "electrodes": f"agreement with the responses: {', '.join(RESPONSES)} (default: pearson)",
+    "task": f"of classes: {', '.join(name for name, metric in METRICS.items() if metric.of_classes)}; of numbers: "
+    "pearson, r2 (default: that of the dataset)",
+    "behaviour": "agreement with human choices: "
+    f"{', '.join(name for name, metric in METRICS.items() if isinstance(metric, ConfusionMetric))} "
+    "(default: that of the dataset)",
 }
 DEFAULTS = {field.name: field.default for field in fields(Request)}
 
@@ -164,6 +175,9 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         choices=protocol.PROTOCOLS,
         default=DEFAULTS["protocol"],
         help="default: unbiased, and as high as the data allow; published: the design of Tang et al. 2025",
+    )
+    group.add_argument(
+        "--metric", nargs="+", default=[], metavar="NAME", help=f"{METRIC_HELP[benchmark]}; several share one fit"
     )
     group.add_argument("--splits", type=count, default=DEFAULTS["splits"], metavar="N", help="number of splits")
     group.add_argument(
@@ -337,6 +351,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         context_ms=options.context_duration,
         precision=options.precision,
         protocol=options.protocol,
+        metric=tuple(options.metric),
         input_size=options.input_size,
         fps=options.fps,
         layer_axes=tuple(options.layer_axes),

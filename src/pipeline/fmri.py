@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
+from ..evaluate.metrics import Metric
 from ..records import Evaluation, Responses
 from ..utils import BadInput
 from .benchmark import Benchmark
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class FmriBenchmark(Benchmark):
-    """fMRI: Pearson r of a joint regression over the rows of all datasets."""
+    """fMRI: predictions of a joint regression over the rows of all datasets, by default their Pearson r."""
+
+    def takes(self, metric: Metric) -> bool:
+        # the features of a layer have no regions and no ceiling
+        return metric.name == "pearson" if self.request.reverse else metric.of_responses
 
     @property
     def rule(self) -> Rule:
@@ -52,26 +57,29 @@ class FmriBenchmark(Benchmark):
         if self.request.ceiling and not self.request.reverse:
             check_repeated(*(self._prepared[name].subjects for name in self.names))
 
-    def evaluate(self, null: bool) -> Evaluation:
+    def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
         from ..evaluate import fmri
 
         if self.request.reverse:
             report = self.run.progress("regression")
             options = {"device": self.run.device, "jobs": self.request.jobs, "progress": report}
-            return fmri.reverse(self._parts(null=False), self.protocol, **options)
-        return fmri.score(
+            return {"pearson": fmri.reverse(self._parts(null=False), self.protocol, **options)}
+        return fmri.scores(
             self._parts(null),
             self.decoder(),
             self.protocol,
+            metrics,
             resample=self.request.bootstrap > 0 and not null,
             each_subject=self._each_subject and not null,
+            ceiling=self.request.ceiling and not null,
+            permutations=0 if null else self.request.permutations,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )
 
     @property
     def _each_subject(self) -> bool:
-        """True if single subjects are scored; their weights are those of ridge regression."""
+        """True if single subjects are scored; those of ridge regression by the weights of the mean's fits."""
         return self.protocol.subjects == "both" and self.decoder_name() == "ridge"
 
     def problems(self) -> list[Callable[[], "Problem"]]:
@@ -91,7 +99,7 @@ class FmriBenchmark(Benchmark):
         return self.run.window_ceiling(self.names, recordings, made.splits, made.weights, self._runs)
 
     def subject_ceilings(self) -> dict[str, np.ndarray]:
-        if not self._each_subject:
+        if not self._each_subject or self.metric != "pearson":
             return {}
         from ..evaluate import fmri
 

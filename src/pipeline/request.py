@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from ..evaluate import protocol as protocols
+from ..evaluate.metrics import METRICS
 from ..models.spec import DEFAULT_CONTEXT_MS
 from ..utils import BadInput, unknown_name
 
@@ -75,6 +76,9 @@ class Request:
         fMRI, ridge regression: score each subject besides their mean, or the mean alone.
     reverse : bool
         fMRI: predict the features of the model from the responses, in place of the responses from the features.
+    metric : str or tuple of str
+        Names of `evaluate.metrics.METRICS`: a score by each, from one fit; default: that of the benchmark (Pearson's
+        r) or of the dataset.
     decoder : {"ridge", "pls"}
         fMRI and electrodes: the linear decoder.
     alpha_per_target : bool
@@ -132,6 +136,7 @@ class Request:
     ceiling_rows: str | None = None
     subjects: str | None = None
     reverse: bool = False
+    metric: tuple[str, ...] = ()
     decoder: str = "ridge"
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS
@@ -150,6 +155,11 @@ class Request:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("protocol", self.protocol, protocols.PROTOCOLS)
         _check_choice("decoder", self.decoder, DECODERS)
+        names = (self.metric,) if isinstance(self.metric, str) else tuple(self.metric)
+        object.__setattr__(self, "metric", names)
+        for name in names:
+            if name not in METRICS:
+                raise unknown_name("metric", name, METRICS)
         named = protocols.PROTOCOLS[self.protocol]
         for name in OPTIONS_OF_PROTOCOL:
             if getattr(self, name) is None:

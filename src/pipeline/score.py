@@ -13,7 +13,7 @@ from ..evaluate.layer_choice import stored_rule
 from ..files import replacing_file, writing
 from ..tables import SUFFIXES, check_output, write_rows
 from ..utils import BadInput
-from .score_text import METRIC_LABELS, score_html, score_text
+from .score_text import metric_label, score_html, score_text
 from .summary import BEST_PER_UNIT
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Score:
     def __repr__(self) -> str:
         headline = self.facts["headline"]
         test = "undefined" if headline["test"] is None else f"{headline['test']:.3f}"
-        label = METRIC_LABELS.get(self.facts["metric"], self.facts["metric"])
+        label = metric_label(self.facts)
         return f"<Score {self.model} on {'+'.join(self.datasets)}: test {label} {test}, {headline['layer']}>"
 
     def summary(self) -> str:
@@ -206,7 +206,7 @@ class Score:
             drawn = axes.get_legend_handles_labels()[1]
             label = "_ceiling" if "noise ceiling" in drawn else "noise ceiling"
             axes.axhline(self.facts["ceiling"], color="0.5", linestyle="--", label=label)
-        metric = METRIC_LABELS.get(self.facts["metric"], self.facts["metric"])
+        metric = metric_label(self.facts)
         axes.set(ylabel=f"test {metric}", title=f"{' + '.join(self.datasets)}, {self.facts['targets']} targets")
         axes.tick_params(axis="x", rotation=0 if max(map(len, names)) < 8 and len(names) < 8 else 60)
         axes.legend(frameon=False, fontsize="small")

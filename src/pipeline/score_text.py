@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..evaluate.metrics import METRICS, Metric
+from ..evaluate.metrics.base import NUMBERS
 from ..evaluate.protocol import ONE_FILM
 from ..tables import aligned
 from ..utils import counted
 from .request import changed_options, option_text
 from .summary import BEST_PER_UNIT
-
-METRIC_LABELS = {"pearson": "r", "accuracy": "accuracy", "I2n": "I2n", "O2": "O2"}
 
 HEADLINE = ">"
 MAX_SUBJECTS = 12  # that have a row of their own
@@ -70,7 +70,19 @@ def _tables(facts: Facts) -> list[Table]:
 
 
 def _target(facts: Facts) -> str:
+    if _metric(facts).of_regions:
+        return "region"
     return "label" if facts["benchmark"] == "task" else "unit"
+
+
+def metric_label(facts: Facts) -> str:
+    """Return the metric of a score as a heading of columns; that of an unknown metric is its name."""
+    return _metric(facts).label
+
+
+def _metric(facts: Facts) -> Metric:
+    name = facts["metric"]
+    return METRICS.get(name) or Metric(name, name, name, NUMBERS)
 
 
 def _title(facts: Facts) -> str:
@@ -92,8 +104,9 @@ def _datasets(facts: Facts) -> str:
 
 def _columns(facts: Facts) -> list[tuple[str, str]]:
     """(title, key of a row) of the columns of scores."""
-    label = METRIC_LABELS[facts["metric"]]
-    columns = [(f"valid {label}", "valid"), (f"test {label}", "test")]
+    label, base = metric_label(facts), _metric(facts).base
+    of_valid = METRICS[base].label if base else label
+    columns = [(f"valid {of_valid}", "valid"), (f"test {label}", "test")]
     if facts["ceiling"] is not None:
         columns += [("test/ceiling", "normalised")]
     columns += [(f"null {label}", "null")] if facts["options"].get("audit") else []
@@ -117,6 +130,7 @@ def _layer_table(facts: Facts) -> Table:
     titles = [title for title, *_ in uncertain] + (["p"] if p is not None else [])
 
     def cells(mark: str, row: Mapping[str, Any], name: str) -> list[str]:
+        name = name.replace("per unit", "per region") if _metric(facts).of_regions else name
         ends = [_interval(row[low], row[high]) if "low" in row else "" for _, low, high in uncertain]
         of_p = [] if p is None else [f"{p['p']:.3g}" if mark == HEADLINE else ""]
         return [f"{mark} {name}", *_cells(row, columns), *ends, *of_p]
@@ -145,7 +159,7 @@ def _region_table(facts: Facts) -> Table:
     columns = [("ceiling", "ceiling"), *_columns(facts)] if facts["ceiling"] is not None else _columns(facts)
     interval = ["95 %"] if facts["interval"] is not None else []
     per_unit = _is_per_unit(facts)
-    one_layer = [f"one layer {METRIC_LABELS[facts['metric']]}"] if per_unit else []
+    one_layer = [f"one layer {metric_label(facts)}"] if per_unit else []
     rows = [
         [
             row["region"],
@@ -164,7 +178,7 @@ def _region_table(facts: Facts) -> Table:
 def _film_table(facts: Facts) -> Table:
     columns = [("", "test"), ("", "distance")]
     rows = [[row["film"] or "several", *_cells(row, columns)] for row in facts["films"]]
-    return Table(["test film", f"test {METRIC_LABELS[facts['metric']]}", "distance"], rows)
+    return Table(["test film", f"test {metric_label(facts)}", "distance"], rows)
 
 
 def _film_notes(facts: Facts) -> list[str]:
@@ -180,7 +194,7 @@ def _film_notes(facts: Facts) -> list[str]:
 
 
 def _subject_table(facts: Facts) -> Table:
-    label, rows = METRIC_LABELS[facts["metric"]], facts["subjects"]["rows"]
+    label, rows = metric_label(facts), facts["subjects"]["rows"]
     if "ceiling" not in rows[0]:
         return Table(["subject", f"test {label}"], [[row["subject"], *_cells(row, [("", "test")])] for row in rows])
     columns = [("", "test"), ("", "ceiling")]
@@ -255,7 +269,8 @@ def _protocol(facts: Facts) -> str:
     """Return the protocol and the options that differ from its own."""
     changed = changed_options(facts["benchmark"], facts["options"])
     # these are said elsewhere, or depend on the dataset
-    skipped = ("reverse", "test", "splits", "seed", "audit", "ceiling", "bootstrap", "permutations", "decoder")
+    skipped = ("metric", "reverse", "test", "splits", "seed", "audit")
+    skipped += ("ceiling", "bootstrap", "permutations", "decoder")
     texts = [option_text(name, value) for name, value in changed.items() if name not in skipped]
     return f"protocol {facts['options']['protocol']}" + (f", but {', '.join(texts)}" if texts else "")
 
@@ -280,9 +295,10 @@ def _uncertainty_notes(facts: Facts) -> list[str]:
 
 
 def _ceiling_source(facts: Facts) -> str:
+    source = _metric(facts).ceiling_is
     if facts["reliability"] is not None:
-        return f"sqrt of the split-half reliability {facts['reliability']:.3f} (Spearman-Brown), median over units"
-    return "sqrt of the agreement of the two halves of the human trials"
+        return f"{source} {facts['reliability']:.3f} (Spearman-Brown), median over units"
+    return f"{source}, median over regions" if _metric(facts).of_regions else source
 
 
 def _short(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import ceiling
 from ..analysis.aggregate import aggregate, normalised, regions
 from ..evaluate.layer_choice import PER_TARGET, Rule, most_frequent, split_medians, stored_rule
 from ..records import Evaluation
@@ -84,7 +85,10 @@ def _row(arrays: Mapping[str, np.ndarray], layer: str, columns, index: int | Non
     if "null_test" in parts:
         null = aggregate(of("null_test", "null_valid"))
     scaled = normalised(of("test", "valid"), arrays, columns) if "ceiling" in arrays else None
-    row = {"layer": layer, "valid": valid.mean(), "valid_sd": valid.std(), "test": test.mean(), "test_sd": test.std()}
+    score = test.mean()
+    if "aggregate" in arrays:
+        score = ceiling.normalised(of("test", "valid"), np.ones((parts["test"].shape[1], int(arrays["aggregate"]))))
+    row = {"layer": layer, "valid": valid.mean(), "valid_sd": valid.std(), "test": score, "test_sd": test.std()}
     return row | {"normalised": scaled, "null": null}
 
 

@@ -1,10 +1,11 @@
 """Task benchmark: labels decoded from the mean over time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..evaluate.metrics import METRICS, Metric
 from ..records import Evaluation
 from .benchmark import TIME_MEAN, Benchmark
 
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
 
 
 class TaskBenchmark(Benchmark):
-    """Task: accuracy or Pearson r of the labels of one dataset."""
+    """Task: read-out of the labels of one dataset, classes or numbers."""
 
     partial_bins = True
 
     @property
-    def metric(self) -> str:
+    def default_metric(self) -> str:
         return self.declared[0].metric
+
+    def takes(self, metric: Metric) -> bool:
+        if METRICS[self.default_metric].of_classes:
+            return metric.of_classes
+        # labels have neither a ceiling nor regions
+        return metric.of_responses and not (metric.of_regions or metric.base)
 
     def bins_ms(self, name: str) -> np.ndarray:
         limit = self.declared[0].limit_ms
@@ -34,17 +41,17 @@ class TaskBenchmark(Benchmark):
 
         task_splits(self.run.record(self.names[0]), self.metric, self.protocol, validate=self.validate)
 
-    def evaluate(self, null: bool) -> Evaluation:
+    def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
         from ..evaluate import nulls, task
 
         labels = self.run.record(self.names[0])
         if null:
             labels = nulls.shuffle_labels(labels, self.request.seed)
-        return task.score(
+        return task.scores(
             self.activations(self.names[0]),
             labels,
             self.decoder(),
-            self.metric,
+            metrics,
             self.protocol,
             resample=self.request.bootstrap > 0 and not null,
             jobs=self.request.jobs,

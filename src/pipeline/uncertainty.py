@@ -1,12 +1,12 @@
 """Uncertainty of a score: intervals, p and q values, as arrays to store and as facts to print."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..analysis import crossed
-from ..analysis.aggregate import headline_test, normalised, regions, usable_ceiling
+from ..analysis.aggregate import aggregate, headline_test, normalised, regions, usable_ceiling
 from ..analysis.bootstrap import bootstrap, interval
 from ..analysis.fdr import p_values, q_values, significant
 from ..analysis.paired import subject_factor
@@ -15,7 +15,12 @@ from ..utils import nan_mean, nan_median
 
 if TYPE_CHECKING:
     from ..analysis.permutation import Null
+    from ..ceiling import Ceiling
     from ..evaluate.bootstrap_statistics import Resampling
+
+STEP = 1e-4  # of a numerical derivative
+# arrays of a ceiling that a score in units of its ceiling has not
+CEILING_OF_SCORE = ("ceiling_spread", "ceiling_error", "ceiling_interval", "subject_ceiling", "subject_ceiling_error")
 
 
 def interval_arrays(
@@ -49,16 +54,83 @@ def interval_arrays(
     return {name: values for name, values in stored.items() if values is not None}
 
 
+def ceiling_arrays(found: "Ceiling", of_ceiling: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the noise ceiling of a score by a metric as arrays.
+
+    of_ceiling: from the correlation of a perfect model with the responses to the score of such a model.
+    """
+    best, error = found.best_r, found.best_r_error
+    ceiling = of_ceiling(best)
+    if not np.array_equal(ceiling, best, equal_nan=True):
+        # the delta method
+        error = error * np.abs(of_ceiling(best + STEP) - of_ceiling(best - STEP)) / (2 * STEP)
+    return {
+        "ceiling": ceiling,
+        "ceiling_spread": found.spread,
+        "crossed": of_ceiling(found.crossed),
+        "ceiling_error": error,
+        "ceiling_interval": of_ceiling(found.median_interval()),
+        "reliability": found.reliability,
+        "masked": found.masked,
+    }
+
+
+def in_units_of_ceiling(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a score divided by its ceilings: 1 is a perfect model, and the score has no ceiling of its own.
+
+    Test scores, intervals and the null are divided, the ceilings being known; the validation scores that chose the
+    layers are left as they are. "aggregate" holds the number of columns of the ceilings, see `ceiling.normalised`: the
+    score over targets is what was its ceiling-normalised score.
+    """
+    rule, usable = stored_rule(arrays), usable_ceiling(arrays)
+    crossed = np.asarray(arrays["crossed"], dtype=np.float64) if "crossed" in arrays else usable[:, None]
+    found = {name: values for name, values in arrays.items() if name not in ("ceiling", "crossed", *CEILING_OF_SCORE)}
+    found["aggregate"] = np.array(crossed.shape[1])
+    for name in ("test", "null_test"):
+        if name in arrays:
+            found[name] = np.asarray(arrays[name]) / crossed
+    for name in ("low", "high"):
+        if name in arrays:
+            found[name] = np.asarray(arrays[name]) / usable
+    for name in ("bootstrap", "bootstrap_one_layer"):
+        if name in arrays:
+            undefined = np.full(len(arrays[name]), np.nan)
+            found[name] = np.asarray(arrays.get(f"{name}_normalised", undefined))
+            found.pop(f"{name}_normalised", None)
+    if "bootstrap_regions" in arrays:
+        per_target, draws = rule.headline == PER_TARGET, []
+        for (_, columns), of_region in zip(regions(arrays).items(), arrays["bootstrap_regions"], strict=True):
+            test = region_test(arrays, columns, per_target)
+            draws.append(np.asarray(of_region) * (normalised(test, arrays, columns) / aggregate(test)))
+        found["bootstrap_regions"] = np.stack(draws)
+    if "null_of_targets" in arrays:
+        of_targets = found.pop("null_of_targets") / usable
+        found |= _tested(of_targets, found)
+    return found
+
+
 def region_test(arrays: Mapping[str, np.ndarray], columns: np.ndarray, per_target: bool | None = None) -> np.ndarray:
     """Return the test scores of a region's targets, by default with layers chosen as for the headline."""
     part = {name: np.asarray(arrays[name])[:, columns] for name in ("valid", "test")}
     return stored_rule(arrays).test(part, per_target)
 
 
-def permutation_arrays(null: "Null", arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the permutation test of a score: p, q (n_targets,); null (n,), the aggregate score of each permutation."""
-    p = p_values(null.test, _split_means(arrays))
-    return {"p": p, "q": q_values(p), "null": null.aggregate}
+def permutation_arrays(
+    null: "Null", arrays: Mapping[str, np.ndarray], *, of_targets: bool = False
+) -> dict[str, np.ndarray]:
+    """Return the permutation test of a score: p, q (n_targets,); null (n,), the aggregate score of each permutation.
+
+    of_targets: also the scores of the targets, null_of_targets (n, n_targets), for `in_units_of_ceiling`.
+    """
+    found = _tested(null.test, arrays)
+    return found | ({"null_of_targets": null.test} if of_targets else {})
+
+
+def _tested(null: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return p, q and the aggregate scores of permutations (n, n_targets)."""
+    direction = stored_rule(arrays).direction
+    p = p_values(direction * null, direction * _split_means(arrays))
+    return {"p": p, "q": q_values(p), "null": nan_median(null, axis=1).astype(np.float64)}
 
 
 def facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -130,7 +202,8 @@ def _permutation(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     """Return p of the aggregate score, and the number of significant targets of those tested."""
     if "null" not in arrays:
         return None
-    p = p_values(np.asarray(arrays["null"]), nan_median(_split_means(arrays)))
+    direction = stored_rule(arrays).direction
+    p = p_values(direction * np.asarray(arrays["null"]), direction * nan_median(_split_means(arrays)))
     q = np.asarray(arrays["q"])
     return {
         # a score without a defined target reaches no permutation

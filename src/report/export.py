@@ -13,6 +13,8 @@ from .charts import plot
 from .dataset_card import write_dataset_card
 from .figures import pictures
 from .maps import write_maps
+from .metrics_agreement import metric_rows
+from .metrics_agreement import picture as metrics_picture
 from .overview import overview_picture
 from .page import render
 from .rows import Row, layer_rows, leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
@@ -152,14 +154,15 @@ def write_page(
 def write_figures(benchmarks: Sequence[BenchmarkScores], folder: Path, suffix: str, top: int = TOP) -> int:
     """Write every figure to FOLDER/BENCHMARK/NAME.SUFFIX and return the number of files.
 
-    The ranking over benchmarks is FOLDER/overview.SUFFIX.
+    The ranking over benchmarks is FOLDER/overview.SUFFIX, the agreement of metrics FOLDER/metrics.SUFFIX.
     """
-    n, ranking = 0, overview_picture(benchmarks)
-    if ranking is not None:
-        with writing(folder, "--output"), figure_style():
-            folder.mkdir(parents=True, exist_ok=True)
-            save(plot(ranking.spec), folder / f"{ranking.name}.{suffix}")
-        n = 1
+    n = 0
+    for found in (overview_picture(benchmarks), metrics_picture(metric_rows(benchmarks))):
+        if found is not None:
+            with writing(folder, "--output"), figure_style():
+                folder.mkdir(parents=True, exist_ok=True)
+                save(plot(found.spec), folder / f"{found.name}.{suffix}")
+            n += 1
     for benchmark in benchmarks:
         shown, _ = readable_scores(benchmark, top)
         subfolder = folder / benchmark.slug
@@ -188,6 +191,7 @@ def all_tables(
         "layers": [row for b in benchmarks for row in layer_rows(b)],
         "regions": [row for b in benchmarks for row in region_rows(b)],
         "pairs": pairs,
+        "metrics": metric_rows(benchmarks),
         "leaderboard": [_flat(row) for row in leaderboard_rows(benchmarks)],
         "provenance": provenance_rows(benchmarks),
         "against": ranking.rows if ranking else [],

@@ -92,8 +92,8 @@ def _ranking(benchmark: BenchmarkScores) -> Picture:
     rows = benchmark_rows(benchmark)
     is_scaled = benchmark.key == "normalised"
     references = {"noise ceiling": 1.0 if is_scaled else benchmark.facts["ceiling"]}
-    if not is_scaled and benchmark.facts["metric"] == "accuracy":
-        references["chance"] = benchmark.facts.get("notes", {}).get("chance")
+    if not is_scaled and benchmark.chance is not None:
+        references["chance"] = benchmark.chance
     has_interval = any(row["low"] is not None for row in rows)
     is_per_unit = any(s.headline["layer"] == BEST_PER_UNIT for s in benchmark.scores)
     what = BEST_PER_UNIT if is_per_unit else "chosen layer"

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..models import membership
 from .figures import plain, ranked_dots, tied_text
+from .metrics_agreement import primary
 from .picture import Picture
 from .rows import Row, benchmark_rows, leaderboard_rows
 from .scores import BenchmarkScores, StoredScore
@@ -67,7 +68,7 @@ def _numbers(row: Row, number_of: Mapping[str, int]) -> list:
 
 def _mean_views(benchmarks: Sequence[BenchmarkScores], stored: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a view of the mean over all benchmarks with a ceiling and, if some model lacks one, over the shared."""
-    scaled = [b for b in benchmarks if b.key == "normalised"]
+    scaled = [b for b in primary(benchmarks) if b.key == "normalised"]
     rows = leaderboard_rows(scaled)
     if not rows or not rows[0]["shared"] or rows[0]["of"] < 2:
         return []

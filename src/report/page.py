@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import membership
-from . import page_tables, relevance_page
+from . import metrics_agreement, page_tables, relevance_page
 from .against import Ranking
 from .figures import pictures
 from .overview import LABELS, overview
@@ -41,6 +41,7 @@ def render(
         sections.append(section)
         problems += damaged
     across = relevance_page.section_context(across_models(benchmarks, N_SAMPLES), figures, BRAIN)
+    metrics = _metrics(benchmarks, figures)
     labels = {s.label: s.item.model for b in benchmarks for s in b.scores}
     groups = {label: membership(model).group for label, model in labels.items()}
     provenance, strings = page_tables.provenance(provenance_rows(benchmarks))
@@ -70,9 +71,20 @@ def render(
             top=top,
             ranking=ranking,
             across=across,
+            metrics=metrics,
         )
     )
     return html, problems
+
+
+def _metrics(benchmarks: Sequence[BenchmarkScores], figures: PageFigures) -> dict[str, Any]:
+    """Return the template variables of the rankings by metric, and add their figure to `figures`."""
+    rows = metrics_agreement.metric_rows(benchmarks)
+    found, drawn = metrics_agreement.picture(rows), None
+    if found is not None:
+        figures.add("metrics-tau", found)
+        drawn = {"id": "metrics-tau", "title": found.title, "caption": found.caption}
+    return {"sentence": metrics_agreement.sentence(benchmarks, rows), "rows": rows, "figure": drawn}
 
 
 def _section(

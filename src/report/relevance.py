@@ -13,6 +13,7 @@ from ..analysis import relevance as analysis
 from ..files import DamagedFile
 from ..models import GROUP_NAMES, Membership, membership
 from ..utils import BadInput, nan_mean
+from .metrics_agreement import primary
 from .rows import Row
 from .scores import BenchmarkScores, StoredScore
 
@@ -175,6 +176,7 @@ def across_models(
     -------
     Across
     """
+    benchmarks = primary(benchmarks)
     tasks = [b for b in benchmarks if b.benchmark == "task"]
     studies = []
     for benchmark in benchmarks:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .metrics_agreement import primary
 from .scores import BenchmarkScores, StoredScore
 
 Row = dict[str, Any]
@@ -116,7 +117,7 @@ def leaderboard_rows(benchmarks: Iterable[BenchmarkScores], *, only_shared: bool
     """
     from ..analysis import leaderboard
 
-    scaled = [b for b in benchmarks if b.key == "normalised"]
+    scaled = [b for b in primary(list(benchmarks)) if b.key == "normalised"]
     if not scaled:
         return []
     ranked = leaderboard.rank([_ranked(b, score) for b in scaled for score in b.scores], only_shared=only_shared)
@@ -131,16 +132,26 @@ def benchmark_rows(benchmark: BenchmarkScores) -> list[Row]:
     """
     from ..analysis import leaderboard
 
-    return leaderboard.rank([_ranked(benchmark, score) for score in benchmark.scores])
+    ranked = leaderboard.rank([_ranked(benchmark, score) for score in benchmark.scores])
+    return ranked if benchmark.direction > 0 else [_negated(row) for row in ranked]
+
+
+def _negated(row: Row) -> Row:
+    """Return a row of a ranking whose scores were negated, since smaller ones are better."""
+    ends = {"mean": row["mean"], "low": row["high"], "high": row["low"]}
+    return row | {name: None if value is None else -value for name, value in ends.items()}
 
 
 def _ranked(benchmark: BenchmarkScores, score: StoredScore) -> Row:
     """Return a score as `leaderboard.rank` takes it."""
+    value, draws = score.headline[benchmark.key], score.draws[benchmark.key]
+    if benchmark.direction < 0:
+        value, draws = (None if x is None else -x for x in (value, draws))
     return {
         "model": score.label,
         "benchmark": benchmark.title,
-        "normalised": score.headline[benchmark.key],
-        "bootstrap_normalised": score.draws[benchmark.key],
+        "normalised": value,
+        "bootstrap_normalised": draws,
         "resampled": score.draws["resampled"],
         "people": score.draws["people"],
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import RESULTS_VARIABLE, Config
 from ..data import BY_BENCHMARK
+from ..evaluate.metrics import METRICS
 from ..evaluate.protocol import PROTOCOLS
 from ..files import DamagedFile
 from ..pipeline import Request, changed_options, option_text, stored_name
@@ -21,7 +22,6 @@ DEFAULTS = {f.name: f.default for f in fields(Request)}
 ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit")
 # options that the dataset declares, by benchmark
 DATASET_OPTIONS = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
-METRICS = {"pearson": "Pearson r", "accuracy": "accuracy", "I2n": "I2n consistency (r)", "O2": "O2 consistency (r)"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,20 @@ class BenchmarkScores:
     @property
     def metric(self) -> str:
         """Name of the metric for axis labels and headings."""
-        return METRICS.get(self.facts["metric"], self.facts["metric"])
+        name = self.facts["metric"]
+        return METRICS[name].title if name in METRICS else name
+
+    @property
+    def direction(self) -> int:
+        """1 if a larger score is better, -1 if a smaller one is."""
+        return _direction(self.facts)
+
+    @property
+    def chance(self) -> float | None:
+        """Score of a guess, None for a metric without one."""
+        name = self.facts["metric"]
+        guessed = name in METRICS and METRICS[name].chance is not None
+        return self.facts.get("notes", {}).get("chance") if guessed else None
 
     @property
     def key(self) -> str:
@@ -162,6 +175,9 @@ class BenchmarkScores:
     @property
     def target_noun(self) -> str:
         """Noun for one target."""
+        name = self.facts["metric"]
+        if name in METRICS and METRICS[name].of_regions:
+            return "region"
         return {"task": "label", "behaviour": "confusion pattern"}.get(self.benchmark, "unit")
 
     @property
@@ -300,8 +316,8 @@ def _protocol(score: StoredScore) -> tuple:
 def _benchmark_scores(group: list[StoredScore]) -> BenchmarkScores:
     facts = group[0].facts
     current, superseded = _split_superseded(group)
-    key = _key(current)
-    current.sort(key=lambda s: (-_sortable(s.headline[key]), s.label))
+    key, direction = _key(current), _direction(facts)
+    current.sort(key=lambda s: (-_sortable(s.headline[key], direction), s.label))
     title = " + ".join(map(public_name, facts["datasets"]))
     options = _changed_options(facts)
     title = f"{title} ({', '.join(options)})" if options else title
@@ -356,9 +372,14 @@ def _default_protocol() -> str:
 
 
 def _with_unique_titles(benchmarks: list[BenchmarkScores]) -> list[BenchmarkScores]:
-    """Return the benchmarks with the data digest, then a number, appended to equal titles."""
+    """Return the benchmarks with the metric, then the data digest, then a number, appended to equal titles."""
+    metrics = {(b.title, b.facts["metric"]) for b in benchmarks}
+    several = {title for title, _ in metrics if sum(title == other for other, _ in metrics) > 1}
+    with_metric = [
+        replace(b, title=f"{b.title} ({b.facts['metric']})") if b.title in several else b for b in benchmarks
+    ]
     with_data = _append_to_equal_titles(
-        benchmarks, lambda b, _: f"[data {'-'.join(d[:6] for d in b.scores[0].item.key.get('data', ()))}]"
+        with_metric, lambda b, _: f"[data {'-'.join(d[:6] for d in b.scores[0].item.key.get('data', ()))}]"
     )
     return _append_to_equal_titles(with_data, lambda _, number: f"#{number}")
 
@@ -387,8 +408,12 @@ def readable_scores(benchmark: BenchmarkScores, n: int) -> tuple[list[StoredScor
     return readable, problems
 
 
-def _sortable(value: float | None) -> float:
-    return -np.inf if value is None else float(value)
+def _direction(facts: Mapping[str, Any]) -> int:
+    return METRICS[facts["metric"]].direction if facts["metric"] in METRICS else 1
+
+
+def _sortable(value: float | None, direction: int) -> float:
+    return -np.inf if value is None else direction * float(value)
 
 
 def file_name(label: str) -> str:

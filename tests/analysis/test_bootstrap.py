@@ -8,13 +8,10 @@ from scipy import stats
 
 from src.analysis.aggregate import aggregate
 from src.analysis.bootstrap import (
-    ARCSINE,
-    FISHER,
     bootstrap,
     recentre,
     sample_counts,
     sample_medians,
-    scale_of,
     tails,
     training_factor,
 )
@@ -23,6 +20,8 @@ from src.evaluate.cross_validate import Problem, cross_validate_each, cross_vali
 from src.evaluate.decoders import Ridge
 from src.evaluate.decoders.base import Split
 from src.evaluate.layer_choice import PER_TARGET, Rule
+from src.evaluate.metrics import METRICS
+from src.evaluate.metrics.base import ARCSINE, FISHER
 from src.evaluate.splits import item_splits
 from src.utils import nan_mean
 from tests.analysis.fmri_like import problem
@@ -191,8 +190,8 @@ def test_a_scale_maps_back_and_bounds_what_is_added(scale, scores):
     for score in scores:
         draws = recentre(np.linspace(max(low, score - 0.5), min(high, score + 0.5), 50), score, 3.0, scale)
         assert low <= draws.min() <= draws.max() <= high
-    assert scale_of("accuracy") is ARCSINE
-    assert scale_of("pearson") is scale_of("O2") is FISHER
+    assert METRICS["accuracy"].scale is ARCSINE
+    assert METRICS["pearson"].scale is METRICS["O2"].scale is FISHER
 
 
 def test_training_rows_matter_at_noise_and_not_at_a_perfect_score():
