@@ -10,6 +10,7 @@ from src.evaluate.bootstrap_statistics import AllLayers, BootstrapStatistics, Ch
 from src.evaluate.cross_validate import Split, cross_validate
 from src.evaluate.decoders import LeftOut, Logistic, Ridge
 from src.evaluate.layer_choice import ONE_LAYER, PER_TARGET, Rule, most_frequent, stored_rule, taken
+from src.evaluate.metrics import METRICS
 
 NESTED, OVER_SPLITS = Rule(), Rule(nested=False)
 RULES = [Rule(nested, headline) for nested in (True, False) for headline in (ONE_LAYER, PER_TARGET)]
@@ -69,10 +70,14 @@ def test_all_modules_choose_the_same_layers(rule, holes):
         chosen, several = ChosenLayers(rule, groups), [AllLayers(), AllLayers()]
         for layer, scores in enumerate(valid):
             # the sums name the layer they are of
-            sums = BootstrapStatistics([marked(layer, 4) for _ in range(3)], 1)
+            sums = BootstrapStatistics([marked(layer, 4) for _ in range(3)], 1, METRICS["pearson"].statistic)
             chosen.add(layer, scores, sums)
             for columns, problem in zip((slice(0, 2), slice(2, 4)), several, strict=True):
-                problem.add(layer, scores[columns], BootstrapStatistics([marked(layer, 2) for _ in range(3)], 1))
+                problem.add(
+                    layer,
+                    scores[columns],
+                    BootstrapStatistics([marked(layer, 2) for _ in range(3)], 1, METRICS["pearson"].statistic),
+                )
         kept = chosen.resampling("rows", np.zeros(1, int), 1.0, "")
         parts = [problem.resampling("rows", np.zeros(1, int), 1.0, "") for problem in several]
         joined = join(parts, rule, groups, valid)
