@@ -37,7 +37,7 @@ class BehaviourBenchmark(Benchmark):
         return behaviour.score(
             *self._inputs(),
             self.protocol,
-            resample=self.request.bootstrap > 0,
+            resample=True,
             progress=self.run.progress("read-out"),
         )
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import models
-from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
 from ..evaluate.layer_choice import Rule
 from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
-from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
+from ..stages import differing, joined, sources
+from ..store import ActivationKey, Entry, ScoreKey, StatisticsKey, key_digest, key_name
 from ..utils import BadInput
-from .request import OPTIONS_OF_PROTOCOL
+from .request import ADDED_OPTIONS, OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
+from .statistics import read_statistics, statistics_arrays
 from .summary import score_arrays, summarise
 from .uncertainty import interval_arrays, permutation_arrays
 
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
     from ..analysis.permutation import Null
     from ..evaluate.cross_validate import Problem
 
+# arrays that the ADDED_OPTIONS add to a score
+ADDED_ARRAYS = {
+    "ceiling": ("ceiling", "ceiling_spread", "crossed", "ceiling_error", "ceiling_interval", "reliability", "masked"),
+    "permutations": ("p", "q", "null"),
+    "bootstrap": (
+        *("low", "high", "resampled", "bootstrap", "bootstrap_normalised", "bootstrap_one_layer"),
+        *("bootstrap_one_layer_normalised", "bootstrap_regions"),
+    ),
+    "audit": ("null_valid", "null_test"),
+}
 TIME_MEAN = np.array([[0.0, np.inf]])
 
 
@@ -151,9 +162,7 @@ class Benchmark:
             key = self.key()
             entry = self.run.store.find(key)
         if entry is None or rerun:
-            # a new ceiling alone leaves the regression unchanged
-            kept = entry if rerun == {"ceiling"} else None
-            entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))
+            entry = self.run.store.fetch(key, lambda: self._compute(key, entry), rerun=bool(rerun))
         return self.as_score(entry, key)
 
     def as_score(self, entry: Entry, key: ScoreKey) -> Score:
@@ -172,30 +181,80 @@ class Benchmark:
         steps.append({"what": f"score on {' + '.join(self.titles)}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 
-    def _compute(self, kept: Entry | None) -> Entry:
+    def _compute(self, key: ScoreKey, stored: Entry | None) -> Entry:
+        """Return the score; `stored`: the one to be replaced. What other scores have of it is not fitted again."""
         self.check()
         ceiling = self.ceiling() if self.request.ceiling else None
-        if kept is None:
-            evaluation = self.evaluate(null=False)
-            null = self.evaluate(null=True) if self.request.audit else None
-            arrays, notes = score_arrays(evaluation, null, self.rule), dict(evaluation.notes)
-            arrays |= permutation_arrays(self.null(), arrays) if self.request.permutations else {}
+        of_others = self._reusable(key, stored)
+        if of_others:
+            first = of_others[0][1]
+            arrays, notes, resampling = _without_added(first.arrays), dict(first.facts["notes"]), None
         else:
-            arrays, notes = dict(kept.arrays), dict(kept.facts["notes"])
-        before = usable_ceiling(arrays)
+            arrays, notes, resampling = self._fitted(key)
+        arrays |= self._null_arrays(of_others) if self.request.audit else {}
+        arrays |= self._permutation_arrays(of_others, arrays) if self.request.permutations else {}
         if ceiling is not None:
             arrays |= {"ceiling": ceiling.best_r, "ceiling_spread": ceiling.spread, "crossed": ceiling.crossed}
             arrays |= {"ceiling_error": ceiling.best_r_error, "ceiling_interval": ceiling.median_interval()}
             arrays |= {"reliability": ceiling.reliability, "masked": ceiling.masked}
-        if kept is None and evaluation.resampling is not None:
+        if self.request.bootstrap and of_others:
+            resampling = self._statistics(key)
+        if self.request.bootstrap and resampling is not None:
             self.run.report.say(f"bootstrap: {self.request.bootstrap} samples")
             size, seed = self.request.bootstrap, self.request.seed
-            arrays |= interval_arrays(evaluation.resampling, arrays, size, seed, self.metric)
-        elif before is not None and not np.array_equal(before, usable_ceiling(arrays), equal_nan=True):
-            # these samples were divided by another ceiling
-            arrays.pop("bootstrap_normalised", None)
-            arrays.pop("bootstrap_one_layer_normalised", None)
-        return Entry(arrays, self._header() | summarise(arrays, notes))
+            arrays |= interval_arrays(resampling, arrays, size, seed, self.metric)
+        return Entry(arrays, self._header() | summarise(arrays, notes), {"sources": self._made_by()})
+
+    def _reusable(self, key: ScoreKey, stored: Entry | None) -> list[tuple[dict[str, Any], Entry]]:
+        """Return the options and entries of stored scores with the fits of this one, made by the present sources."""
+        if "evaluation" in self.request.rerun:
+            return []
+        found = [] if stored is None else [(key, stored)]
+        found += self.run.store.siblings(key, ADDED_OPTIONS)
+        return [(dict(other.options), entry) for other, entry in found if not differing(entry.made_by)]
+
+    def _fitted(self, key: ScoreKey) -> tuple[dict[str, np.ndarray], dict[str, Any], Any]:
+        """Return the arrays and notes of all fits, and the input of a bootstrap, which is stored."""
+        evaluation = self.evaluate(null=False)
+        statistics = self._statistics_key(key)
+        if evaluation.resampling is not None:
+            entry = Entry(statistics_arrays(evaluation.resampling), {}, {"sources": self._made_by()})
+            self.run.store.fetch(statistics, lambda: entry, rerun=True)
+        return score_arrays(evaluation, None, self.rule), dict(evaluation.notes), evaluation.resampling
+
+    def _statistics(self, key: ScoreKey) -> Any:
+        """Return the input of a bootstrap, stored with the fits or, for want of it, from new fits."""
+        stored = self.run.store.find(self._statistics_key(key))
+        if stored is None or differing(stored.made_by):
+            return self._fitted(key)[2]
+        return read_statistics(stored.arrays)
+
+    def _statistics_key(self, key: ScoreKey) -> StatisticsKey:
+        options = tuple(option for option in key.options if option[0] not in ADDED_OPTIONS)
+        return StatisticsKey(**{**vars(key), "options": options})
+
+    def _null_arrays(self, of_others: Sequence[tuple[Mapping[str, Any], Entry]]) -> dict[str, np.ndarray]:
+        """Return the scores of the null control."""
+        for options, entry in of_others:
+            if options.get("audit"):
+                return {name: np.asarray(entry.arrays[name]) for name in ADDED_ARRAYS["audit"]}
+        null = self.evaluate(null=True)
+        return {"null_valid": null.valid, "null_test": null.test}
+
+    def _permutation_arrays(
+        self, of_others: Sequence[tuple[Mapping[str, Any], Entry]], arrays: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the permutation test."""
+        for options, entry in of_others:
+            if options.get("permutations") == self.request.permutations:
+                return {name: np.asarray(entry.arrays[name]) for name in ADDED_ARRAYS["permutations"]}
+        return permutation_arrays(self.null(), arrays)
+
+    def _made_by(self) -> dict[str, list]:
+        """Return the stages behind the score with the digests of their sources."""
+        states = [self.run.store.made_by(key) for key in self.activation_keys().values()]
+        states += [self.run.made_by(name) for name in self.names]
+        return joined([*states, *([sources("ceiling")] if self.request.ceiling else [])])
 
     def null(self) -> "Null":
         """Return the null distribution of the score: the pairing of stimuli and responses permuted."""
@@ -245,3 +304,10 @@ class Benchmark:
             "options": self.options(),
             "data": {t: self.run.data_metadata(n)["notes"] for t, n in zip(self.titles, self.names, strict=True)},
         }
+
+
+def _without_added(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of the fits alone; a ceiling without a reliability is one of theirs."""
+    of_fits = () if "reliability" in arrays else ADDED_ARRAYS["ceiling"]
+    added = {name for names in ADDED_ARRAYS.values() for name in names} - set(of_fits)
+    return {name: np.asarray(values) for name, values in arrays.items() if name not in added}

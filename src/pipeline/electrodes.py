@@ -63,7 +63,7 @@ class ElectrodesBenchmark(Benchmark):
         responses = self.run.record(self.names[0])
         if null:
             responses = (nulls.circular_shift if self.per_unit else nulls.shuffle)(responses, self.request.seed)
-        shared = {"resample": self.request.bootstrap > 0 and not null}
+        shared = {"resample": not null}
         shared["progress"] = self.run.progress("null" if null else "regression")
         inputs = (self.activations(self.names[0]), responses, self.decoder(), self.protocol)
         if self.per_unit:

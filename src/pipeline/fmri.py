@@ -39,7 +39,7 @@ class FmriBenchmark(Benchmark):
             self._parts(null),
             self.decoder(),
             self.protocol,
-            resample=self.request.bootstrap > 0 and not null,
+            resample=not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )

@@ -27,6 +27,8 @@ CHOICES = {
     "hrf": protocols.HRFS,
     "ceiling_rows": protocols.CEILING_ROWS,
 }
+# options that add arrays to a score and leave its fits as they are, most important first
+ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit")
 OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
 OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
 MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent

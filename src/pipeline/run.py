@@ -129,6 +129,12 @@ class Run:
             self._records[name] = data.load(name, self.config) if passed is None else self._load(passed)
         return self._records[name]
 
+    def made_by(self, name: str) -> dict[str, list]:
+        """Return the stages behind the prepared data of a dataset; {} for other data, which are read on each run."""
+        if name in self.objects.datasets or is_custom(name):
+            return {}
+        return data.made_by(name, self.config)
+
     def _is_own(self, name: str) -> bool:
         return is_custom(name) and name not in self.objects.datasets
 
@@ -224,19 +230,19 @@ class Run:
     def _read_data_metadata(self, name: str) -> dict[str, Any]:
         if name in self.objects.datasets:
             record = self.record(name)
-            return _data_facts(record) | {"digest": content_digest(record, self.objects.datasets[name])}
+            return _data_facts(record, self.objects.datasets[name])
         versions = {"av": version("av"), "numpy": version("numpy")}
 
         def make() -> Metadata:
             self._records.pop(name, None)
             record = self.record(name)
             files = (*_stimulus_files(record), *data.files(name, self.config), *_sources("data", "fakenet"))
-            return Metadata(_data_facts(record), files, versions)
+            return Metadata(_data_facts(record, self.declaration(name)), files, versions)
 
         def make_own() -> Metadata:
             self._own_records.pop(name, None)
             own = self._own(name)
-            facts = _data_facts(own.record) | {"digest": own.digest}
+            facts = _data_facts(own.record, own.declared, own.digest)
             facts |= {"declaration": as_json(own.declared), "unwatched": own.inputs["unwatched"]}
             files = (
                 *_sources("data", "fakenet"),
@@ -519,12 +525,13 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _data_facts(record: Record) -> dict[str, Any]:
+def _data_facts(record: Record, declared: Dataset, known: str | None = None) -> dict[str, Any]:
+    """Return the facts that keys need; known: the digest of the record and its declaration, where it was computed."""
     stimuli = {"shown": record.stimuli}
     if getattr(record, "fitting", None) is not None:
         stimuli["fitting"] = record.fitting.stimuli
     return {
-        "digest": record.digest,
+        "digest": known or content_digest(record, declared),
         "stimuli": {role: {"digest": s.digest, "ids": list(s.ids)} for role, s in stimuli.items()},
         "time_ms": record.time_ms.tolist() if isinstance(record, Responses) else None,
         "notes": dict(record.notes),

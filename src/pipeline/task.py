@@ -46,7 +46,7 @@ class TaskBenchmark(Benchmark):
             self.decoder(),
             self.metric,
             self.protocol,
-            resample=self.request.bootstrap > 0 and not null,
+            resample=not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "read-out"),
         )

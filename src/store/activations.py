@@ -13,6 +13,7 @@ import numpy as np
 
 from ..config import ACTIVATIONS_VARIABLE
 from ..files import DamagedFile, reading, remove_folder, remove_left_overs, rename_damaged, writing
+from ..stages import differing
 from .folder import Folder, LayerFiles
 
 log = logging.getLogger(__name__)
@@ -154,12 +155,21 @@ def _prepare(folder: Folder, rerun: bool) -> None:
     if not found:
         folder.clear_state()
         folder.create()
-    elif rerun:
+    elif rerun or _is_begun_by_other_code(folder):
         folder.unseal()
         folder.clear_state()
         folder.write_state()
+        folder.write_manifest()
     else:
         _repair(folder)
+
+
+def _is_begun_by_other_code(folder: Folder) -> bool:
+    """Return True for a folder whose missing stimuli would be computed by other sources than the others."""
+    if folder.done.all() or not (stages := differing(folder.made_by)):
+        return False
+    log.warning("%s was begun by other sources of %s; all stimuli are computed again", folder.path, ", ".join(stages))
+    return True
 
 
 def _repair(folder: Folder) -> None:

@@ -1,8 +1,9 @@
 """The store: a value is read if it is stored and sound, else computed once, by one process, and written."""
 
+import glob
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from ..config import ACTIVATIONS_VARIABLE, RESULTS_VARIABLE, Config
-from ..files import DamagedFile, reading, remove_left_overs, rename_damaged, write_atomic, writing
+from ..files import (
+    DamagedFile,
+    NewerFormat,
+    read_json,
+    reading,
+    remove_left_overs,
+    rename_damaged,
+    safe_name,
+    write_atomic,
+    writing,
+)
 from ..locks import locked
 from ..records import Activations
 from ..utils import BadInput, first_names
@@ -28,7 +39,7 @@ from .entries import (
 )
 from .environment import CACHED_ONLY_VARIABLE, is_cached_only, is_enabled
 from .folder import Folder, has_seal
-from .keys import ActivationKey, Key, identifier, key_name
+from .keys import ActivationKey, Key, identifier, key_content, key_name, without_options
 from .metadata import Metadata, encode_metadata, made_while_unchanged, metadata_identifier, read_metadata
 
 log = logging.getLogger(__name__)
@@ -142,6 +153,49 @@ class Store:
             return self.find(key) is not None
         return is_enabled(identifier(key)) and has_seal(self.activations_home / key_name(key), key)
 
+    def made_by(self, key: Key) -> dict[str, list]:
+        """Return the stages behind a stored value with the digests of their sources; {} where they are not known.
+
+        Parameters
+        ----------
+        key : Key
+        """
+        if not isinstance(key, ActivationKey):
+            entry = self.find(key)
+            return {} if entry is None else entry.made_by
+        folder = self.activations_home / key_name(key)
+        try:
+            return (read_json(folder / "manifest.json") or {}).get("provenance", {}).get("sources", {})
+        except (DamagedFile, NewerFormat):
+            return {}
+
+    def siblings(self, key: Key, options: Collection[str]) -> Iterator[tuple[Key, Entry]]:
+        """Yield the stored entries whose keys differ from a score's in some of its options alone, with their keys.
+
+        Parameters
+        ----------
+        key : ScoreKey
+        options : collection of str
+            Names of these options.
+
+        Yields
+        ------
+        (ScoreKey, Entry)
+            In the order of their names; those that cannot be read are left out.
+        """
+        content = key_content(key)
+        wanted = without_options(content["fields"], options)
+        folder = EntryPaths(self.results_home, key).manifest.parent
+        for path in sorted(folder.glob(f"{glob.escape(safe_name(key.label()))}-*.json")):
+            try:
+                stored = read_json(path) or {}
+            except (DamagedFile, NewerFormat, BadInput, OSError):
+                continue
+            if stored.get("class") == content["class"] and without_options(stored["key"], options) == wanted:
+                other = type(key)(**stored["key"])
+                if other != key and (entry := self.find(other)):
+                    yield other, entry
+
     def items(self) -> Iterator[search.StoredItem]:
         """Yield all items of the store, left-overs included; the arrays are not read.
 
@@ -152,7 +206,7 @@ class Store:
         """
         return search.stored_items(self.results_home, self.activations_home)
 
-    def nearest(self, key: Key) -> tuple[str, list[search.Difference]] | None:
+    def nearest(self, key: Key) -> tuple[search.StoredItem, list[search.Difference]] | None:
         """Return the stored item of the key's class that differs from it in the fewest fields.
 
         Parameters
@@ -161,7 +215,7 @@ class Store:
 
         Returns
         -------
-        (name, differences) or None
+        (StoredItem, differences) or None
             Differences are (field, wanted, stored), [] if the key itself is stored; None if no item has this class.
         """
         return search.nearest(key, self.results_home, self.activations_home)
@@ -366,7 +420,7 @@ class Store:
         near = "nothing of its kind is stored"
         if found and found[1]:
             fields = [f"{field} (wanted {wanted}, stored {stored})" for field, wanted, stored in found[1]]
-            near = f"the nearest stored one, {found[0]}, differs in {first_names(fields, 4)}"
+            near = f"the nearest stored one, {found[0].name}, differs in {first_names(fields, 4)}"
         elif found:
             near = "it is stored, but may not be used"
         self._check_allowed(name, name, near)

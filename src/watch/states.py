@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..stages import source_digest
 from ..utils import digest, file_digest
 
 # larger files are compared by size and time alone: reading the data again costs as much as their digest
@@ -195,5 +196,7 @@ def listing_state(names: list[str] | None) -> str | None:
 
 
 def file_content(path: str) -> str | None:
-    """Return the SHA-256 of a whole file of any size, None if there is none."""
-    return file_digest(path) if Path(path).is_file() else None
+    """Return the SHA-256 of a whole file of any size, of Python its syntax tree's; None if there is none."""
+    if not Path(path).is_file():
+        return None
+    return source_digest(Path(path).read_bytes()) if path.endswith(".py") else file_digest(path)
