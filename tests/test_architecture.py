@@ -11,7 +11,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPTS = sorted(ROOT.glob("score_*.py"))
-GROUND = {"arguments", "columns", "config", "fakenet", "files", "locks", "records", "stages", "tables"} | {
+GROUND = {
+    "arguments",
+    "columns",
+    "config",
+    "fakenet",
+    "files",
+    "interrupts",
+    "locks",
+    "records",
+    "stages",
+    "tables",
+} | {
     "utils",
     "video",
     "watch",
@@ -21,6 +32,7 @@ MAY_IMPORT = {
     "__init__": GROUND | SCIENCE | {"_alias", "api", "pipeline"},
     "_alias": set(),
     "arguments": set(),
+    "interrupts": set(),
     "utils": set(),
     **{key: {"utils"} for key in ("columns", "config", "fakenet", "files", "stages")},
     "watch": {"stages", "utils"},
@@ -37,7 +49,7 @@ MAY_IMPORT = {
     "report": GROUND | {"analysis", "data", "evaluate", "models", "pipeline", "store"},
     "api": GROUND | SCIENCE | {"pipeline"},
     "cli": GROUND | SCIENCE | {"grid", "pipeline", "report", "store"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "interrupts"},
 }
 HEAVY = ("torch", "torchvision", "xarray", "pandas", "sklearn", "brainscore_vision", "av", "netCDF4")
 QUESTION = re.compile(r"\W*(What|Which|Who|Whose|How|Whether|Why|Where|When)\b")

@@ -361,7 +361,7 @@ class Run:
                 "make its weights repeatable (a seed), or run again if the change was intended"
             )
         model = replace(model, layers={layer: model.layers[layer] for layer in key.layers})
-        self._check_room(key, stimuli, int((~sink.done).sum()))
+        self._check_room(key, stimuli, int((~sink.done).sum()), sink.home)
         with self._neighbours():
             extract(
                 model,
@@ -416,9 +416,9 @@ class Run:
                     f"recording ends at {first_end_ms:g} ms; expected a longer film; remove it"
                 )
 
-    def _check_room(self, key: ActivationKey, stimuli: Stimuli, n_missing: int) -> None:
-        """Report what will be written; raise BadInput where the disk has too little room for it."""
-        n_bytes, home = self.activation_bytes(key, n_missing), self.store.activations_home
+    def _check_room(self, key: ActivationKey, stimuli: Stimuli, n_missing: int, home: Path) -> None:
+        """Report what will be written to `home`; raise BadInput where the disk has too little room for it."""
+        n_bytes = self.activation_bytes(key, n_missing)
         free = shutil.disk_usage(home).free
         if n_bytes > free:
             raise BadInput(

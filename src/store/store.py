@@ -14,6 +14,7 @@ from ..config import ACTIVATIONS_VARIABLE, RESULTS_VARIABLE, Config
 from ..files import (
     DamagedFile,
     NewerFormat,
+    not_stale,
     read_json,
     reading,
     remove_left_overs,
@@ -151,7 +152,9 @@ class Store:
         """
         if not isinstance(key, ActivationKey):
             return self.find(key) is not None
-        return is_enabled(identifier(key)) and has_seal(self.activations_home / key_name(key), key)
+        folder = self.activations_home / key_name(key)
+        with reading(folder, ACTIVATIONS_VARIABLE):
+            return is_enabled(identifier(key)) and not_stale(lambda: has_seal(folder, key))
 
     def made_by(self, key: Key) -> dict[str, list]:
         """Return the stages behind a stored value with the digests of their sources; {} where they are not known.
@@ -257,13 +260,13 @@ class Store:
         enabled = is_enabled(identifier(key))
         folder = Folder(self.activations_home / key_name(key), key, sizes, ids)
         if enabled and not rerun and self._is_complete(folder):
-            return folder.activations()
+            return self._maps(folder)
         self._check_may_compute(key)
         if not enabled:
             folder.path = self._temporary / key_name(key)
         with locked(folder.path.with_name(f"{folder.path.name}.lock"), ACTIVATIONS_VARIABLE) as is_locked:
             fill_folder(folder, fill, rerun, is_locked)
-        return folder.activations()
+        return self._maps(folder)
 
     def metadata(self, kind: str, name: str, make: Callable[[], Metadata], *, inputs: dict | None = None) -> dict:
         """Return the metadata of a model or a dataset, made again if a file or a package that they depend on changed.
@@ -317,7 +320,7 @@ class Store:
     def _read(self, paths: EntryPaths, make: Callable[[], Entry] | None) -> Entry | None:
         with reading(paths.manifest, RESULTS_VARIABLE):
             try:
-                manifest = read_manifest(paths)
+                manifest = not_stale(lambda: read_manifest(paths))
             except DamagedFile as damage:
                 log.log(logging.WARNING if make is None else logging.INFO, "%s: %s", paths.manifest, damage)
                 return None
@@ -326,9 +329,9 @@ class Store:
     def _read_locked(self, paths: EntryPaths, make: Callable[[], Entry]) -> Entry | None:
         """Return the stored entry, None if there is none; rename a damaged one and remove half-written files."""
         remove_left_overs(paths.value.parent, paths.value.stem)
-        with writing(paths.manifest, RESULTS_VARIABLE), reading(paths.manifest, RESULTS_VARIABLE):
+        with reading(paths.manifest, RESULTS_VARIABLE), writing(paths.manifest, RESULTS_VARIABLE):
             try:
-                manifest = read_manifest(paths)
+                manifest = not_stale(lambda: read_manifest(paths))
             except DamagedFile as damage:
                 rename_damaged_entry(paths, str(damage))
                 manifest = None
@@ -350,10 +353,11 @@ class Store:
         self, paths: EntryPaths, manifest: dict, make: Callable[[], Entry] | None
     ) -> Mapping[str, np.ndarray]:
         """Return the arrays that belong to `manifest`; compute damaged ones again if `make` is given."""
-        try:
-            return read_arrays(paths.value, manifest)
-        except DamagedFile as damage:
-            log.info("%s: %s", paths.value, damage)
+        with reading(paths.value, RESULTS_VARIABLE):
+            try:
+                return not_stale(lambda: read_arrays(paths.value, manifest))
+            except DamagedFile as damage:
+                log.info("%s: %s", paths.value, damage)
         lock = nullcontext() if self.read_only else locked(paths.lock, RESULTS_VARIABLE)
         with lock, reading(paths.manifest, RESULTS_VARIABLE):
             return self._reload_arrays(paths, make)
@@ -380,10 +384,14 @@ class Store:
     def _temporary(self) -> Path:
         return temporary_home()
 
+    def _maps(self, folder: Folder) -> Activations:
+        with reading(folder.path, ACTIVATIONS_VARIABLE):
+            return not_stale(folder.activations)
+
     def _is_complete(self, folder: Folder) -> bool:
         with reading(folder.path, ACTIVATIONS_VARIABLE):
             try:
-                return is_complete(folder, seal=not self.read_only)
+                return not_stale(lambda: is_complete(folder, seal=not self.read_only))
             except DamagedFile as damage:
                 log.info("%s: %s", folder.path, damage)
                 return False
@@ -391,7 +399,7 @@ class Store:
     def _read_metadata(self, path: Path, identity: dict) -> tuple[dict | None, str]:
         with reading(path, RESULTS_VARIABLE):
             try:
-                return read_metadata(path, identity, update=not self.read_only)
+                return not_stale(lambda: read_metadata(path, identity, update=not self.read_only))
             except DamagedFile as damage:
                 return None, str(damage)
 
@@ -400,7 +408,7 @@ class Store:
         with locked(path.with_suffix(".lock"), RESULTS_VARIABLE):
             remove_left_overs(path.parent, path.stem)
             facts = None
-            with writing(path, RESULTS_VARIABLE), reading(path, RESULTS_VARIABLE):
+            with reading(path, RESULTS_VARIABLE), writing(path, RESULTS_VARIABLE):
                 try:
                     facts, _ = read_metadata(path, identity, update=True)
                 except DamagedFile as damage:
