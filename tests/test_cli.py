@@ -1,12 +1,14 @@
 """Help, lists, tables, progress and errors of the command line."""
 
 import errno
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +309,50 @@ def test_a_disabled_store_needs_no_folder(cli, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_log_file_has_messages_progress_and_the_error(run, tmp_path):
+    file = tmp_path / "run.log"
+    assert run(*FMRI, "--splits", "2", "--seed", "78", "--bootstrap", "0", "-q", "--log-file", file)[2] == ""
+    text = file.read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d [\d:,]+ INFO regression: 100%, ", text, re.M)
+    assert run(*FMRI, "--layers", "nothing", "--log-file", file)[0] == 2
+    more = file.read_text()
+    assert more.startswith(text)
+    assert "error: " in more.splitlines()[-1]
+    code, _, err = run(*FMRI, "--log-file", tmp_path)
+    assert (code, "Is a directory" in one_line(err)) == (2, True)
+
+
+def test_warnings_of_packages_go_to_the_log_file_alone(call, tmp_path, monkeypatch):
+    from src.arguments import make_parser
+    from src.cli import execute
+
+    # pytest records warnings instead of showing them
+    monkeypatch.setattr(
+        warnings,
+        "showwarning",
+        lambda *told: print(f"{told[2]}:{told[3]}: {told[1].__name__}: {told[0]}", file=sys.stderr),
+    )
+
+    def warning(options, config):
+        warnings.simplefilter("always")
+        for path in (np.__file__, str(tmp_path / "mine.py")):
+            code = compile("import warnings; warnings.warn('look out', FutureWarning)", path, "exec")
+            exec(code, {"__name__": "some"})
+        logging.getLogger("another.package").warning("look here")
+        return 0
+
+    parser = make_parser("prog", "")
+    parser.add_argument("--log-file")
+    code, _, err = call(execute, parser, warning, ["--log-file", str(tmp_path / "log")])
+    assert code == 0
+    assert err.count("look out") == 1
+    assert "mine.py:1: FutureWarning: look out" in err
+    assert "look here" not in err
+    text = (tmp_path / "log").read_text()
+    assert re.search(r"WARNING .*numpy/__init__.py:1: FutureWarning: look out$", text, re.M)
+    assert "WARNING look here" in text
+
+
 def test_flags_behind_dashes_are_refused_where_nothing_takes_them(command):
     code, _, err = command("data", "list", "--", "--splits", "3")
     assert code == 2
@@ -326,8 +372,15 @@ def test_a_dry_run_computes_nothing(run, cli):
     assert code == 0
     assert re.search(r"^activations to fake-clips-fmri \(shown\) +(to compute|stored) ", out, re.M)
     assert re.search(r"^score on fake-clips-fmri +to compute ", out, re.M)
+    assert re.search(r"^activations .* \d+(\.\d+)? [kMG]B ", out, re.M)
+    assert re.search(r"^disk: [\d.]+ [kM]?B of activations to write$", out, re.M)
+    assert re.search(r"^memory: about 5 GB: 4 GB for the program, 4 copies of the largest layer", out, re.M)
+    assert re.search(r"^device memory: [\d.]+ k?B of weights, and a batch, fitted to what is free$", out, re.M)
+    assert re.search(r"^time: ", out, re.M)
     assert run(*arguments, "-q")[0] == 0
-    assert re.search(r"^score on fake-clips-fmri +stored ", run(*arguments, "--dry-run")[1], re.M)
+    again = run(*arguments, "--dry-run")[1]
+    assert re.search(r"^score on fake-clips-fmri +stored ", again, re.M)
+    assert "memory" not in again
 
 
 def test_a_fault_of_ours_is_exit_code_1_with_a_traceback(cli):

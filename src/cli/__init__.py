@@ -22,6 +22,7 @@ from ..config import Config, export_homes
 from ..files import OF_THE_SYSTEM
 from ..pipeline import Stopped
 from ..utils import BadInput
+from .logs import logged, recorded
 from .users_code import users_traceback
 
 PROGRAM = "dynamic-vision"
@@ -79,7 +80,7 @@ def execute(
         with interrupts.noticed() as arrived:
             return _executed(parser, run, arguments, arrived)
     except KeyboardInterrupt:
-        return _said(f"{parser.prog}: interrupted; run it again to continue", interrupts.EXIT_CODE)
+        return _interrupted(parser.prog)
     except BrokenPipeError:
         if not any(map(_has_no_reader, (sys.stdout, sys.stderr))):
             raise
@@ -104,30 +105,46 @@ def _executed(
             parser.error(f"{' '.join(options.flags)} behind --; expected nothing there")
         config = Config.from_env()
         export_homes(config)
-        _log_to_stderr(getattr(options, "quiet", False))
-        code = run(options, config)
+        with logged(getattr(options, "quiet", False), getattr(options, "log_file", None)):
+            return _finished(parser.prog, lambda: run(options, config), arrived)
+    except BadInput as error:
+        return _said(f"{parser.prog}: error: {error}", 2)
+
+
+def _finished(prog: str, run: Callable[[], int], arrived: Sequence[int]) -> int:
+    """Return the exit code of a command whose messages are shown and recorded."""
+    try:
+        code = run()
         # a closed pipe is noticed here, not when the interpreter exits
         sys.stdout.flush()
         return code
     except BadInput as error:
-        return _said(f"{parser.prog}: error: {error}", 2)
+        return _said(f"{prog}: error: {error}", 2)
     except Stopped as stopped:
-        return _said(f"{parser.prog}: {stopped}; run it again to continue", stopped.exit_code)
+        return _said(f"{prog}: {stopped}; run it again to continue", stopped.exit_code)
+    except KeyboardInterrupt:
+        return _interrupted(prog)
     except BrokenPipeError:
         raise
     except Exception as error:
         if arrived:
             # compiled code may answer an interrupt with an error of its own
-            raise KeyboardInterrupt from error
+            return _interrupted(prog)
         text = users_traceback(error) or _of_the_system(error)
         if text is None:
+            recorded("a fault of the program", logging.ERROR, error)
             raise
-        return _said(f"{parser.prog}: error: {text}", 2)
+        return _said(f"{prog}: error: {text}", 2)
+
+
+def _interrupted(prog: str) -> int:
+    return _said(f"{prog}: interrupted; run it again to continue", interrupts.EXIT_CODE)
 
 
 def _said(text: str, code: int) -> int:
     """Print a last line on standard error and return the exit code."""
     print(text, file=sys.stderr)
+    recorded(text, logging.INFO)
     return code
 
 
@@ -198,12 +215,6 @@ def whole_parser() -> argparse.ArgumentParser:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f".{name}", __name__)
-
-
-def _log_to_stderr(quiet: bool) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    package = logging.getLogger(__name__.partition(".")[0])
-    package.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 class _Version(argparse.Action):

@@ -171,13 +171,14 @@ class Benchmark:
         return Score({**entry.facts, **names}, entry.arrays, key_name(key), entry.provenance)
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return a row per step of the computation: its name, its key, whether it is stored, bytes to write."""
+        """Return a row per step of the computation: name, key, whether it is stored, bytes to write and of weights."""
         store, steps = self.run.store, []
         title_of = dict(zip(self.names, self.titles, strict=True))
         for (name, role), key in self.activation_keys().items():
             n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
             n_bytes = self.run.activation_bytes(key, n_stimuli)
-            steps.append({"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes})
+            step = {"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes}
+            steps.append(step | {"weights": self.run.model_metadata.get("bytes")})
         steps.append({"what": f"score on {' + '.join(self.titles)}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 

@@ -303,6 +303,7 @@ class Run:
             "features": feature_sizes(model, self.device),
             "left_out": dict(model.left_out),
             "notes": notes_of(model),
+            "bytes": _size(model),
         }
 
     @cached_property
@@ -536,6 +537,11 @@ def _data_facts(record: Record, declared: Dataset, known: str | None = None) -> 
         "time_ms": record.time_ms.tolist() if isinstance(record, Responses) else None,
         "notes": dict(record.notes),
     }
+
+
+def _size(model: "Model") -> int:
+    """Return the size of a network's parameters and buffers, in bytes."""
+    return sum(value.nbytes for value in (*model.module.parameters(), *model.module.buffers()))
 
 
 def _stimulus_files(record: Record) -> list[Path]:
