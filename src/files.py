@@ -59,9 +59,19 @@ def reading(path: Path, variable: str) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, variable: str) -> Iterator[None]:
-    """Convert the OSError of a full, write-protected or failing disk into BadInput that names `path` and `variable`."""
+    """Convert the OSError of a full, write-protected or failing disk into BadInput that names `path` and `variable`.
+
+    netCDF and HDF5 tell the same without a reason, as a RuntimeError.
+    """
     try:
         yield
+    except RuntimeError as error:
+        if not str(error).startswith(("NetCDF: ", "HDF")):
+            raise
+        raise BadInput(
+            f"cannot write {path} ({error}); the disk may be full or failing; free some space or set {variable} to "
+            "another disk"
+        ) from error
     except OSError as error:
         if error.errno in DISK_FULL:
             raise BadInput(
