@@ -7,7 +7,7 @@ nor xarray.
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from ..data.custom import is_custom, resolved, title
 from ..data.declare import Dataset, as_json, from_json
 from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
-from ..store import ActivationKey, ActivationSink, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
+from ..store import ActivationKey, ActivationSink, CeilingKey, Entry, Interrupted, Metadata, Store
 from ..utils import BadInput, array_digest, counted, digest, first_names, size_text
 from ..watch import importable, is_users, stamp, watching
 from .contents import content_digest
@@ -110,12 +110,14 @@ class Run:
         if name in self.objects.datasets:
             return self.objects.datasets[name]
         if is_custom(name):
-            with suppress(NotStored):
-                # a read-only store computes nothing: it calls no function for what it lacks
-                store = Store(self.config, read_only=True)
-                stored = store.metadata("data", title(name), Metadata, inputs=self._data_inputs(name))
+            stored = self._data_metadata.get(name) or self.store.known_metadata(
+                "data", title(name), inputs=self._data_inputs(name)
+            )
+            if stored is not None and not stored["unwatched"]:
                 found = from_json(stored["declaration"])
-                if isinstance(found, data.TYPES[self.request.benchmark]) and not stored["unwatched"]:
+                if isinstance(found, data.TYPES[self.request.benchmark]):
+                    # its files are as they were: they are not compared again
+                    self._data_metadata[name] = stored
                     return found
         return data.declaration(self.request.benchmark, name)
 

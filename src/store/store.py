@@ -305,6 +305,20 @@ class Store:
             facts = self._make_metadata(path, identity, make) if enabled else json_round_trip(make().facts)
         return facts
 
+    def known_metadata(self, kind: str, name: str, *, inputs: dict | None = None) -> dict | None:
+        """Return the metadata of a model or a dataset if they are stored and valid, None otherwise.
+
+        Parameters
+        ----------
+        kind, name, inputs
+            As in `metadata`.
+        """
+        inputs = json_round_trip(inputs or {})
+        file, identity = metadata_identifier(kind, name, inputs), {"kind": kind, "name": name, "inputs": inputs}
+        if not is_enabled(file):
+            return None
+        return self._read_metadata(self.results_home / f"{file}.json", identity)[0]
+
     def forget_metadata(self, kind: str, name: str, *, inputs: dict | None = None) -> None:
         """Remove the metadata of a model or a dataset, which something changed that nothing watched.
 
