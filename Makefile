@@ -4,7 +4,7 @@ READY := .venv/.ready
 MINUTES ?= 60
 DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
 
-.PHONY: help demo baselines test test-slow test-explore slurm-test lint format bench faults clean
+.PHONY: help demo baselines test test-slow test-explore slurm-test lint format bench faults stages clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +61,9 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
+
+stages: $(READY)  ## record the sources of the stages, after a decision on their versions; see CONTRIBUTING.md
+	$(PY) -m tests.stages
 
 clean:  ## remove what the demo wrote
 	rm -rf .demo .baselines

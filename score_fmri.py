@@ -2,7 +2,7 @@
 
 import sys
 
-from src.cli import run_score
+from src.__main__ import score
 
 if __name__ == "__main__":
-    sys.exit(run_score("fmri"))
+    sys.exit(score("fmri"))

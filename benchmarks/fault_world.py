@@ -1,12 +1,15 @@
 """A small store for fault injection: three tasks that run in child processes, which can be killed at any line."""
 
+import builtins
 import faulthandler
 import hashlib
+import io
 import logging
 import os
 import pickle
 import random
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -239,3 +242,53 @@ def flip(path: Path, rng: random.Random, first: float = 0.0) -> None:
     place = rng.randrange(int(first * len(data)), len(data))
     data[place] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
+
+
+SYSTEM_CALLS = [
+    *((os, name) for name in ("open", "stat", "lstat", "replace", "rename", "unlink", "mkdir", "scandir", "listdir")),
+    *((os, name) for name in ("fsync", "pread", "pwrite", "read", "write", "link")),
+    *((io, "open"), (builtins, "open")),
+]
+
+
+def failing(error: int, number: int, once: bool = False) -> Callable[[], None]:
+    """Return a function that sets up a child whose calls of the system on the store fail from the `number`th on.
+
+    error: number of the error; once: only this call fails.
+    """
+
+    def prepare() -> None:
+        flush_at_once()
+        shorten_waits()
+        count_calls(lambda k: k == number if once else k >= number, error)
+
+    return prepare
+
+
+def count_calls(fails: Callable[[int], bool] = lambda k: False, error: int = 0) -> list[int]:
+    """Replace the functions that call the system on files of worlds; return a list of the number of calls so far.
+
+    fails: whether the call of this number, from 1, raises the `error`.
+    """
+    count = [0]
+
+    def replaced(call: Callable) -> Callable:
+        def wrapped(first, *arguments, **options):
+            if _is_of_store(first):
+                count[0] += 1
+                if fails(count[0]):
+                    raise OSError(error, os.strerror(error), None if isinstance(first, int) else os.fspath(first))
+            return call(first, *arguments, **options)
+
+        return wrapped
+
+    for module, name in SYSTEM_CALLS:
+        setattr(module, name, replaced(getattr(module, name)))
+    return count
+
+
+def _is_of_store(place: object) -> bool:
+    """Return True for a path in a world's store, and for the descriptor of a file."""
+    if isinstance(place, int):
+        return stat.S_ISREG(os.fstat(place).st_mode)
+    return "faults-" in os.fsdecode(place) and not os.fsdecode(place).endswith(("computed.txt", "weights.bin"))

@@ -5,6 +5,7 @@ error of one line. The last line printed is "N injections, M wrong or lost"; the
 """
 
 import argparse
+import errno
 import json
 import os
 import random
@@ -26,7 +27,9 @@ from benchmarks.fault_world import (
     Outcome,
     World,
     collect,
+    count_calls,
     count_lines,
+    failing,
     flip,
     flush_at_once,
     in_child,
@@ -305,6 +308,42 @@ def read_only(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
             subprocess.run(["umount", "-l", place], check=True)
 
 
+ERRORS = (errno.EIO, errno.ESTALE, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOSPC)
+
+
+def io_errors(count: int, rng: random.Random, truth: dict) -> Iterator[Verdict]:
+    """Let calls of the system fail from a random one on, in an empty and in a filled store, and stale ones once.
+
+    The result is right, or the error is one line of BadInput; the next run gives the expected result.
+    """
+    for work in WORKS:
+        for filled in (False, True):
+            with world() as probe:
+                if filled:
+                    in_child(getattr(probe, work))
+                n_calls = in_child(lambda probe=probe, work=work: _number_of_calls(getattr(probe, work))).result
+            for _ in range(count):
+                error = rng.choice(ERRORS)
+                once = error == errno.ESTALE and filled
+                with world() as broken:
+                    if filled:
+                        in_child(getattr(broken, work))
+                    first = in_child(getattr(broken, work), failing(error, rng.randint(1, n_calls), once))
+                    last = again(broken, work)
+                    line = (first.error or "").startswith("BadInput: ") and "\n" not in first.error
+                    right = first.result == truth[work] or (line and not once)
+                    yield (
+                        f"{errno.errorcode[error]} {'once' if once else 'from a call on'}",
+                        (right and last.result == truth[work]),
+                    )
+
+
+def _number_of_calls(work: Callable[[], object]) -> int:
+    calls = count_calls()
+    work()
+    return calls[0]
+
+
 GROUPS = (
     kills,
     repeated_kills,
@@ -316,6 +355,7 @@ GROUPS = (
     manifests,
     clocks,
     full_disks,
+    io_errors,
     read_only,
 )
 

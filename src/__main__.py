@@ -1,8 +1,40 @@
-"""`python -m dynamic_vision`: the same as the command `dynamic-vision`."""
+"""`python -m dynamic_vision`, the same as the command `dynamic-vision`, and the start of the scripts.
+
+Nothing heavy is imported before an interrupt (Ctrl-C) is awaited, so that one during the imports is a line.
+"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from .cli import main
+from . import interrupts
+
+
+def main() -> int:
+    """Run the command `dynamic-vision`; return the exit code."""
+    with _imports():
+        from .cli import main as run
+    return run()
+
+
+def score(benchmark: str) -> int:
+    """Run `score_<benchmark>.py`; return the exit code."""
+    with _imports():
+        from .cli import run_score
+    return run_score(benchmark)
+
+
+@contextmanager
+def _imports() -> Iterator[None]:
+    with interrupts.noticed() as arrived:
+        try:
+            yield
+        except BaseException:
+            if not arrived:
+                raise
+            sys.stderr.write("interrupted before anything was done\n")
+            sys.exit(interrupts.EXIT_CODE)
+
 
 if __name__ == "__main__":
     sys.exit(main())

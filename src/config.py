@@ -8,6 +8,8 @@ from .utils import granted_cores
 
 DATA_VARIABLE, ACTIVATIONS_VARIABLE = "DATA_HOME", "MMAP_HOME"
 RESULTS_VARIABLE, WEIGHTS_VARIABLE = "RESULTCACHING_HOME", "TORCH_HOME"
+# folders of other libraries: packages of Brain-Score's data, its models' weights, repositories of Hugging Face
+LIBRARY_HOMES = {"BRAINIO_HOME": "~/.brainio", "BRAINSCORE_HOME": "~/.brain-score", "HF_HOME": "~/.cache/huggingface"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -53,12 +55,14 @@ class Config:
         )
 
     def homes(self) -> dict[str, Path]:
-        """Return the folders by the environment variables that move them."""
+        """Return the folders, those of other libraries too, by the environment variables that move them."""
+        libraries = {name: Path(os.environ.get(name) or place) for name, place in LIBRARY_HOMES.items()}
         return {
             DATA_VARIABLE: self.data_home,
             ACTIVATIONS_VARIABLE: self.activations_home,
             RESULTS_VARIABLE: self.results_home,
             WEIGHTS_VARIABLE: self.weights_home,
+            **{name: place.expanduser().absolute() for name, place in libraries.items()},
         }
 
 

@@ -10,16 +10,25 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from .utils import BadInput, digest
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 FORMAT = 1
+ROOM_BYTES = 4096
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# errors of a disk, its mount or its rights, and of limits of the process: never faults of the program
+OF_THE_SYSTEM = (
+    *(errno.EIO, errno.ESTALE, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG),
+    *(errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOTCONN, errno.EHOSTDOWN),
+    *DISK_FULL,
+)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR)
 
 
@@ -33,9 +42,14 @@ class NewerFormat(Exception):
 
 @contextmanager
 def reading(path: Path, variable: str) -> Iterator[None]:
-    """Convert NewerFormat into BadInput that names `path` and the `variable` that moves it."""
+    """Convert NewerFormat and an OSError into BadInput that names `path` and the `variable` that moves it."""
     try:
         yield
+    except OSError as error:
+        raise BadInput(
+            f"cannot read {error.filename or path} ({error.strerror or error}); check the disk and the rights of the "
+            f"file, or set {variable} to another folder"
+        ) from error
     except NewerFormat as error:
         raise BadInput(
             f"{path} was written by a later version of this program ({error}); "
@@ -45,9 +59,19 @@ def reading(path: Path, variable: str) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path, variable: str) -> Iterator[None]:
-    """Convert the OSError of a full, write-protected or failing disk into BadInput that names `path` and `variable`."""
+    """Convert the OSError of a full, write-protected or failing disk into BadInput that names `path` and `variable`.
+
+    netCDF and HDF5 tell the same without a reason, as a RuntimeError.
+    """
     try:
         yield
+    except RuntimeError as error:
+        if not str(error).startswith(("NetCDF: ", "HDF")):
+            raise
+        raise BadInput(
+            f"cannot write {path} ({error}); the disk may be full or failing; free some space or set {variable} to "
+            "another disk"
+        ) from error
     except OSError as error:
         if error.errno in DISK_FULL:
             raise BadInput(
@@ -63,8 +87,22 @@ def writing(path: Path, variable: str) -> Iterator[None]:
         ) from error
 
 
+def not_stale(call: Callable[[], T]) -> T:
+    """Return `call()`; called once more where a network disk has replaced a file that was open (ESTALE)."""
+    try:
+        return call()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return call()
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` durably and completely, or raise and leave `path` as it was."""
+    not_stale(lambda: _write_atomic(path, data))
+
+
+def _write_atomic(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
@@ -160,7 +198,7 @@ def require_regular(path: str | Path, expected: str) -> None:
     expected: name of the file's content in the message, such as "a film".
     """
     try:
-        kind = kind_of(path)
+        kind = not_stale(lambda: kind_of(path))
         readable = kind != "file" or os.access(path, os.R_OK)
     except OSError as error:
         raise BadInput(f"{path}: cannot be reached ({error.strerror}); expected {expected}") from None
@@ -183,11 +221,11 @@ _KINDS = (
 
 def read_bytes(path: Path) -> bytes | None:
     """Return the content of a file, None if there is none; BadInput for a folder, pipe or loop of links there."""
-    if kind_of(path) == "nothing":
+    if not_stale(lambda: kind_of(path)) == "nothing":
         return None
     require_regular(path, "a file of this program")
     try:
-        return path.read_bytes()
+        return not_stale(path.read_bytes)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -240,6 +278,21 @@ def rename_damaged(path: Path, reason: str) -> Path | None:
     sync_folder(path.parent)
     log.warning("%s: %s; renamed to %s", path, reason, target.name)
     return target
+
+
+def check_can_replace(target: Path, option: str) -> None:
+    """Raise BadInput if the file `target`, which an option names, could not be written; one beside it is tried."""
+    with writing(target, option):
+        kind = kind_of(target)
+        if kind in ("nothing", "file"):
+            part = temporary_sibling(target.with_name(f".{target.name}"))
+            try:
+                # an empty file fits on a full disk
+                part.write_bytes(bytes(ROOM_BYTES))
+            finally:
+                part.unlink(missing_ok=True)
+    if kind not in ("nothing", "file"):
+        raise BadInput(f"{option} {target}: is {kind}; expected the name of a file; choose another")
 
 
 @contextmanager

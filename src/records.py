@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from .columns import Table, column, is_missing, numbered, plain, table, texts
-from .utils import BadInput, array_digest, digest, file_digest, first_names
+from .utils import BadInput, array_digest, digest, first_names
+from .watch import digest_once
 
 NO_REGION = "no region"
 
@@ -192,7 +193,7 @@ class Stimuli:
     @cached_property
     def _files(self) -> tuple[str, ...]:
         """Digest of each stimulus' file."""
-        content = {path: file_digest(path) for path in set(self.paths)}
+        content = {path: digest_once(path) for path in set(self.paths)}
         return tuple(content[path] for path in self.paths)
 
 

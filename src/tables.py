@@ -5,12 +5,11 @@ by `write_rows`.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import replacing_file, writing
+from .files import check_can_replace, replacing_file, writing
 from .utils import BadInput
 
 if TYPE_CHECKING:
@@ -56,8 +55,7 @@ def check_output(path: str | None, suffixes: Sequence[str] = SUFFIXES, option: s
     folder = Path(path).absolute().parent
     if not folder.is_dir():
         raise BadInput(f"{option} {path}: there is no folder {folder}; create it first")
-    if not os.access(folder, os.W_OK):
-        raise BadInput(f"{option} {path}: the folder {folder} is not writable; choose another")
+    check_can_replace(Path(path).absolute(), option)
 
 
 def write_rows(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame", path: str | Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from .files import require_regular
 from .utils import BadInput
+from .watch import once_per_state
 
 MAX_PIXELS = 2**26  # of an image; a larger one is taken for a decompression bomb
 WIDEST_PIXEL = 10  # width of a pixel in heights, or its inverse, above which it is taken for damage
@@ -52,6 +53,7 @@ class VideoInfo:
     hidden: int = 1
 
 
+@once_per_state
 def probe(path: str | Path) -> VideoInfo:
     """Return length, rate and size of a film, from its packets and without decoding.
 

@@ -1,10 +1,15 @@
 """Help, lists, tables, progress and errors of the command line."""
 
+import errno
+import logging
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +200,159 @@ def test_ctrl_c_is_one_line_and_130(call):
     )
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3])
+def test_ctrl_c_during_the_imports_is_one_line(cli, seconds):
+    command = [sys.executable, "-c", IMPORTING, str(seconds), str(ROOT)]
+    done = subprocess.run(command, env=cli.environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert re.fullmatch(r"(.*\n)?.*interrupted.*\n", done.stderr), done.stderr
+
+
+IMPORTING = """
+import os, signal, sys, threading
+path, seconds = sys.argv[2], float(sys.argv[1])
+sys.path.insert(0, path)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from src.__main__ import score
+sys.argv[1:] = ["-m", "pixels", "-d", "fake-clips-fmri", "--splits", "2"]
+threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(score("fmri"))
+"""
+
+
+def test_an_error_that_follows_an_interrupt_is_the_interrupt(call):
+    from src.arguments import make_parser
+    from src.cli import execute
+
+    def interrupted(options, config):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("compiled code gave up") from None
+
+    assert call(execute, make_parser("prog", ""), interrupted, [])[::2] == (
+        130,
+        "prog: interrupted; run it again to continue\n",
+    )
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_an_error_of_the_system_is_one_line(call, number):
+    from src.arguments import make_parser
+    from src.cli import execute
+
+    def failing(options, config):
+        raise OSError(number, os.strerror(number), "some/file")
+
+    code, out, err = call(execute, make_parser("prog", ""), failing, [])
+    assert (code, out) == (2, "")
+    assert err == f"prog: error: some/file: {os.strerror(number)}; check the disk and the rights of the folder\n"
+
+
+def test_another_error_of_the_system_is_a_fault(call):
+    from src.arguments import make_parser
+    from src.cli import execute
+
+    def failing(options, config):
+        raise FileNotFoundError(errno.ENOENT, "none", "some/file")
+
+    with pytest.raises(FileNotFoundError):
+        call(execute, make_parser("prog", ""), failing, [])
+
+
+def test_a_full_output_is_one_line_and_a_closed_pipe_is_silent(cli):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, str(ROOT / "score_fmri.py"), "--list"]
+        done = subprocess.run(command, env=cli.environment(), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "cannot write the output (No space left on device)" in one_line(done.stderr)
+    for both in (False, True):
+        reader, writer = os.pipe()
+        os.close(reader)
+        kept = subprocess.PIPE if not both else writer
+        done = subprocess.run([*command, "-q"], env=cli.environment(), stdout=writer, stderr=kept)
+        os.close(writer)
+        assert (done.returncode, done.stderr or b"") == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.mkdir(), "is a folder; expected the name of a file"),
+        (lambda path: os.mkfifo(path), "is a named pipe; expected the name of a file"),
+        (lambda path: path.symlink_to("/dev/full"), "is a device; expected the name of a file"),
+    ],
+)
+def test_what_is_in_the_place_of_the_output_is_told_before_anything_is_computed(run, tmp_path, make, said):
+    make(tmp_path / "scores.csv")
+    code, out, err = run(*FMRI, "--seed", "4321", "--output", tmp_path / "scores.csv")
+    assert (code, out) == (2, "")
+    assert said in one_line(err)
+
+
+def test_a_full_disk_of_the_output_is_told_before_anything_is_computed(run, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, out, err = run(*FMRI, "--seed", "4321", "--output", tmp_path / "scores.csv")
+    assert (code, out) == (2, "")
+    assert "disk full while writing" in one_line(err)
+    assert list(tmp_path.glob("*.csv*")) == []
+
+
+@pytest.mark.slow
+def test_a_disabled_store_needs_no_folder(cli, tmp_path):
+    arguments = [*FMRI, "--splits", "2", "--bootstrap", "0", "--layers", "colour", "-q"]
+    nowhere = {"RESULTCACHING_DISABLE": "1", "DYNAMIC_VISION_HOME": str(tmp_path / "none")}
+    assert cli(*arguments, **nowhere).stdout == cli(*arguments).stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_log_file_has_messages_progress_and_the_error(run, tmp_path):
+    file = tmp_path / "run.log"
+    assert run(*FMRI, "--splits", "2", "--seed", "78", "--bootstrap", "0", "-q", "--log-file", file)[2] == ""
+    text = file.read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d [\d:,]+ INFO regression: 100%, ", text, re.M)
+    assert run(*FMRI, "--layers", "nothing", "--log-file", file)[0] == 2
+    more = file.read_text()
+    assert more.startswith(text)
+    assert "error: " in more.splitlines()[-1]
+    code, _, err = run(*FMRI, "--log-file", tmp_path)
+    assert (code, "Is a directory" in one_line(err)) == (2, True)
+
+
+def test_warnings_of_packages_go_to_the_log_file_alone(call, tmp_path, monkeypatch):
+    from src.arguments import make_parser
+    from src.cli import execute
+
+    # pytest records warnings instead of showing them
+    monkeypatch.setattr(
+        warnings,
+        "showwarning",
+        lambda *told: print(f"{told[2]}:{told[3]}: {told[1].__name__}: {told[0]}", file=sys.stderr),
+    )
+
+    def warning(options, config):
+        warnings.simplefilter("always")
+        for path in (np.__file__, str(tmp_path / "mine.py")):
+            code = compile("import warnings; warnings.warn('look out', FutureWarning)", path, "exec")
+            exec(code, {"__name__": "some"})
+        logging.getLogger("another.package").warning("look here")
+        return 0
+
+    parser = make_parser("prog", "")
+    parser.add_argument("--log-file")
+    code, _, err = call(execute, parser, warning, ["--log-file", str(tmp_path / "log")])
+    assert code == 0
+    assert err.count("look out") == 1
+    assert "mine.py:1: FutureWarning: look out" in err
+    assert "look here" not in err
+    text = (tmp_path / "log").read_text()
+    assert re.search(r"WARNING .*numpy/__init__.py:1: FutureWarning: look out$", text, re.M)
+    assert "WARNING look here" in text
+
+
 def test_flags_behind_dashes_are_refused_where_nothing_takes_them(command):
     code, _, err = command("data", "list", "--", "--splits", "3")
     assert code == 2
@@ -214,8 +372,15 @@ def test_a_dry_run_computes_nothing(run, cli):
     assert code == 0
     assert re.search(r"^activations to fake-clips-fmri \(shown\) +(to compute|stored) ", out, re.M)
     assert re.search(r"^score on fake-clips-fmri +to compute ", out, re.M)
+    assert re.search(r"^activations .* \d+(\.\d+)? [kMG]B ", out, re.M)
+    assert re.search(r"^disk: [\d.]+ [kM]?B of activations to write$", out, re.M)
+    assert re.search(r"^memory: about 5 GB: 4 GB for the program, 4 copies of the largest layer", out, re.M)
+    assert re.search(r"^device memory: [\d.]+ k?B of weights, and a batch, fitted to what is free$", out, re.M)
+    assert re.search(r"^time: ", out, re.M)
     assert run(*arguments, "-q")[0] == 0
-    assert re.search(r"^score on fake-clips-fmri +stored ", run(*arguments, "--dry-run")[1], re.M)
+    again = run(*arguments, "--dry-run")[1]
+    assert re.search(r"^score on fake-clips-fmri +stored ", again, re.M)
+    assert "memory" not in again
 
 
 def test_a_fault_of_ours_is_exit_code_1_with_a_traceback(cli):
@@ -234,20 +399,21 @@ def test_a_fault_of_ours_is_exit_code_1_with_a_traceback(cli):
     assert "ZeroDivisionError" in done.stderr
 
 
-def test_sigterm_keeps_what_is_done_and_leaves_with_143(cli):
+@pytest.mark.parametrize(("number", "context_ms"), [(signal.SIGTERM, "2120"), (signal.SIGINT, "2440")])
+def test_a_signal_keeps_what_is_done_and_leaves_with_its_code(cli, number, context_ms):
     arguments = [
         "-m",
         "fake-net",
         "-d",
         "fake-fmri",
         "--context-duration",
-        "2000",
+        context_ms,
         "--layers",
         "colour",
         "--splits",
         "2",
         "--permutations",
-        "300",
+        "30",
     ]
     command = [sys.executable, str(ROOT / "score_fmri.py"), *arguments]
     process = subprocess.Popen(
@@ -256,13 +422,14 @@ def test_sigterm_keeps_what_is_done_and_leaves_with_143(cli):
     stored = cli.home / "activations"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if any("2000" in m.read_text() for m in stored.glob("fake-net-block*/manifest.json")):
+        if any(context_ms in m.read_text() for m in stored.glob("fake-net-block*/manifest.json")):
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 143, err
+    assert process.returncode == 128 + number, err
     assert out == ""
+    assert "Traceback" not in err
     assert err.splitlines()[-1].endswith("run it again to continue")
     interrupted = cli("fmri", *arguments).stdout
     whole = cli("fmri", *arguments, "--rerun-all").stdout

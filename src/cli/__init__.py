@@ -9,15 +9,20 @@ import codecs
 import importlib
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
+from typing import TextIO
 
+from .. import interrupts
 from ..arguments import make_parser
 from ..config import Config, export_homes
+from ..files import OF_THE_SYSTEM
 from ..pipeline import Stopped
 from ..utils import BadInput
+from .logs import logged, recorded
 from .users_code import users_traceback
 
 PROGRAM = "dynamic-vision"
@@ -29,7 +34,6 @@ COMMANDS = {
     "grid": "score many models on many datasets, on SLURM or here",
     "report": "make a page, figures and tables of the stored scores",
 }
-INTERRUPTED = 130
 # what a terminal without Unicode shows instead; other characters become "?"
 ASCII = {"±": "+-", "×": "x", "²": "2", "–": "-"}
 
@@ -72,6 +76,26 @@ def execute(
     `takes_flags` accept them.
     """
     _replace_what_cannot_be_shown()
+    try:
+        with interrupts.noticed() as arrived:
+            return _executed(parser, run, arguments, arrived)
+    except KeyboardInterrupt:
+        return _interrupted(parser.prog)
+    except BrokenPipeError:
+        if not any(map(_has_no_reader, (sys.stdout, sys.stderr))):
+            raise
+        # the reader of our output has closed it, as in `... list | head`
+        _drop_output()
+        return 0
+
+
+def _executed(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace, Config], int],
+    arguments: Sequence[str] | None,
+    arrived: Sequence[int],
+) -> int:
+    """Do the work of `execute`; arrived: interrupts so far."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     try:
@@ -81,30 +105,76 @@ def execute(
             parser.error(f"{' '.join(options.flags)} behind --; expected nothing there")
         config = Config.from_env()
         export_homes(config)
-        _log_to_stderr(getattr(options, "quiet", False))
-        code = run(options, config)
+        with logged(getattr(options, "quiet", False), getattr(options, "log_file", None)):
+            return _finished(parser.prog, lambda: run(options, config), arrived)
+    except BadInput as error:
+        return _said(f"{parser.prog}: error: {error}", 2)
+
+
+def _finished(prog: str, run: Callable[[], int], arrived: Sequence[int]) -> int:
+    """Return the exit code of a command whose messages are shown and recorded."""
+    try:
+        code = run()
         # a closed pipe is noticed here, not when the interpreter exits
         sys.stdout.flush()
         return code
     except BadInput as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
+        return _said(f"{prog}: error: {error}", 2)
     except Stopped as stopped:
-        print(f"{parser.prog}: {stopped}; run it again to continue", file=sys.stderr)
-        return stopped.exit_code
+        return _said(f"{prog}: {stopped}; run it again to continue", stopped.exit_code)
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; run it again to continue", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(prog)
     except BrokenPipeError:
-        # the reader of our output has closed it, as in `... list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Exception as error:
-        text = users_traceback(error)
+        if arrived:
+            # compiled code may answer an interrupt with an error of its own
+            return _interrupted(prog)
+        text = users_traceback(error) or _of_the_system(error)
         if text is None:
+            recorded("a fault of the program", logging.ERROR, error)
             raise
-        print(f"{parser.prog}: error: {text}", file=sys.stderr)
-        return 2
+        return _said(f"{prog}: error: {text}", 2)
+
+
+def _interrupted(prog: str) -> int:
+    return _said(f"{prog}: interrupted; run it again to continue", interrupts.EXIT_CODE)
+
+
+def _said(text: str, code: int) -> int:
+    """Print a last line on standard error and return the exit code."""
+    print(text, file=sys.stderr)
+    recorded(text, logging.INFO)
+    return code
+
+
+def _of_the_system(error: Exception) -> str | None:
+    """Return one line on an error of a disk, its rights or the limits of the process, None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in OF_THE_SYSTEM:
+        return None
+    if error.filename is None:
+        # files are written under their names
+        return f"cannot write the output ({error.strerror}); what was computed is stored: run it again to print it"
+    return f"{error.filename}: {error.strerror}; check the disk and the rights of the folder"
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Return True for a stream into a pipe whose other end is closed."""
+    try:
+        polled = select.poll()
+        polled.register(stream.fileno(), 0)
+        return any(events & select.POLLERR for _, events in polled.poll(0))
+    except (OSError, ValueError):  # a captured stream has no descriptor
+        return False
+
+
+def _drop_output() -> None:
+    """Let what is left of the output go nowhere, so that the end of the interpreter writes nothing either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if _has_no_reader(stream):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _replace_what_cannot_be_shown() -> None:
@@ -145,12 +215,6 @@ def whole_parser() -> argparse.ArgumentParser:
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f".{name}", __name__)
-
-
-def _log_to_stderr(quiet: bool) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    package = logging.getLogger(__name__.partition(".")[0])
-    package.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 class _Version(argparse.Action):

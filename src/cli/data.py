@@ -92,7 +92,7 @@ def _state(declared: Dataset, folder: Path) -> tuple[str, str]:
         return "own" if declared.access == "own" else "embedded", "score it"
     was = prepared.stated(declared, folder)
     if was is not None:
-        current = was.get("census") == prepared.census(declared, folder)
+        current = not prepared.outdated(declared, folder, was)
         return ("ready", "score it") if current else ("outdated", command.format("prepare"))
     missing = _missing(declared, folder)
     if all(isinstance(need.origin, BrainScore) for need in declared.needs):

@@ -24,7 +24,6 @@ EXAMPLES = (
     "submit --benchmark fmri --models fake-net pixels --datasets fake-fmri --gpus 1 --time 4:00:00 --dry-run",
     "submit --benchmark task --models resnet18 --datasets digits --local 2 -- --splits 5",
 )
-REASON_WIDTH = 110
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +149,7 @@ def _status(options: argparse.Namespace, command: flow.Command, config: Config) 
     store = _store(config)
     for grid in _grids(options, config):
         found = states(grid, store)
-        header = ["cell", "model", "datasets", "state", "reason"]
+        header = ["cell", "model", "datasets", "state", "reason", "log"]
         print(aligned(header, [_row(state) for state in found], left=len(header)))
         print(f"{grid.name}: {len(found)} cells: {_counted(found)}\n")
     return 0
@@ -207,7 +206,8 @@ def _row(state: State) -> list[str]:
     cell = state.cell
     last = "" if state.state == "done" else state.last_line
     reason = "; ".join(part for part in (state.reason, last) if part)
-    return [cell.id, " ".join([cell.model, *cell.flags]), " + ".join(cell.names), state.state, reason[:REASON_WIDTH]]
+    log = str(state.log) if state.log is not None and state.state not in ("done", "pending") else ""
+    return [cell.id, " ".join([cell.model, *cell.flags]), " + ".join(cell.names), state.state, reason, log]
 
 
 def _counted(found: Sequence[State]) -> str:

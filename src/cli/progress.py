@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from ..pipeline import Reporter
+from .logs import recorded
 
 LOG_EVERY_S = 30.0
 
@@ -33,13 +34,20 @@ class Terminal(Reporter):
         return self._stop
 
     def say(self, text: str) -> None:
+        recorded(text)
         if not self._quiet:
             print(text, file=self._stream, flush=True)
 
     def progress(self, label: str) -> Callable[[float, float, str], None]:
-        if self._quiet:
-            return super().progress(label)
-        return self._bar(label) if self._stream.isatty() else self._lines(label)
+        if self._quiet or not self._stream.isatty():
+            return self._lines(label)
+        lines, bar = self._lines(label, recorded), self._bar(label)
+
+        def show(done: float, total: float, text: str = "") -> None:
+            lines(done, total, text)
+            bar(done, total, text)
+
+        return show
 
     def _bar(self, label: str) -> Callable[[float, float, str], None]:
         from tqdm import tqdm
@@ -58,7 +66,8 @@ class Terminal(Reporter):
 
         return show
 
-    def _lines(self, label: str) -> Callable[[float, float, str], None]:
+    def _lines(self, label: str, say: Callable[[str], None] | None = None) -> Callable[[float, float, str], None]:
+        say = say or self.say
         start = last = time.monotonic()
 
         def show(done: float, total: float, text: str = "") -> None:
@@ -69,9 +78,7 @@ class Terminal(Reporter):
             last = now
             spent = now - start
             left = spent * (total - done) / done if done else float("nan")
-            self.say(
-                f"{label}: {done / total:4.0%}, {_clock(spent)} done, {_clock(left)} left{', ' * bool(text)}{text}"
-            )
+            say(f"{label}: {done / total:4.0%}, {_clock(spent)} done, {_clock(left)} left{', ' * bool(text)}{text}")
 
         return show
 

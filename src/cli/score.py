@@ -8,11 +8,12 @@ from .. import data, models
 from ..arguments import examples_text, make_parser
 from ..config import Config
 from ..pipeline import check_scores_file, extract, plan, score, write_scores
+from ..pipeline.estimates import estimates
 from ..pipeline.flags import DESCRIPTIONS, add_flags, parsed
 from ..pipeline.flags import EXAMPLES as SCORE_EXAMPLES
-from ..store import key_name
+from ..store import Store, key_name
 from ..tables import aligned
-from ..utils import BadInput
+from ..utils import BadInput, size_text
 from .progress import Terminal
 
 EXAMPLES = ("fmri --model fake-net --datasets fake-fmri", "task --list")
@@ -47,7 +48,9 @@ def run(options: argparse.Namespace, config: Config) -> int:
     check_scores_file(flags.output)
     with Terminal(quiet=flags.quiet) as terminal:
         if flags.dry_run:
-            print(_plan_text(plan(flags.request, config, terminal)))
+            steps = plan(flags.request, config, terminal)
+            items = Store(config, read_only=True).items()
+            print("\n".join([_plan_text(steps), *estimates(steps, items, flags.request.batch_size)]))
         elif flags.extract_only:
             extract(flags.request, config, terminal)
         else:
@@ -78,7 +81,7 @@ def _plan_text(steps: Sequence[Mapping[str, Any]]) -> str:
         [
             step["what"],
             "stored" if step["stored"] else "to compute",
-            f"{step['bytes'] / 1e9:.3f}",
+            size_text(step["bytes"]) if step["bytes"] else "-",
             key_name(step["key"]),
         ]
         for step in steps

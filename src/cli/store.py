@@ -60,7 +60,12 @@ def _ls(options: argparse.Namespace, config: Config) -> int:
 def _row(item: StoredItem) -> list[str]:
     made = item.created[:16].replace("T", " ")
     size = size_text(item.bytes_on_disk())
-    return [item.kind, item.model, "+".join(item.datasets), made, prune.state(item), size, item.name]
+    return [item.kind, item.model, "+".join(item.datasets), made, _state(item), size, item.name]
+
+
+def _state(item: StoredItem) -> str:
+    """Return whether an item is complete, and whether the present program may make another."""
+    return f"{prune.state(item)}{' (other code)' * bool(item.outdated)}"
 
 
 def _du(options: argparse.Namespace, config: Config) -> int:
@@ -131,9 +136,10 @@ def _explain(key: Key, config: Config) -> None:
     if found is None:
         print(f"{key.kind}: nothing of this kind is stored")
         return
-    name, differences = found
+    item, differences = found
+    outdated = f"; it was made by {item.outdated}" if item.outdated else ""
     if not differences:
-        print(f"{key.kind}: stored as {name}")
+        print(f"{key.kind}: stored as {item.name}{outdated}")
         return
-    print(f"{key.kind}: not stored; the nearest, {name}, differs in")
+    print(f"{key.kind}: not stored; the nearest, {item.name}, differs in{outdated and f' these fields{outdated}'}")
     _print(["FIELD", "WANTED", "STORED"], [[field, str(ours), str(theirs)] for field, ours, theirs in differences])

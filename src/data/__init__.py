@@ -150,6 +150,24 @@ def files(name: str, config: Config) -> tuple[Path, ...]:
     return () if found.load else (prepared.home(found, config.data_home / found.study) / prepared.PROVENANCE,)
 
 
+def made_by(name: str, config: Config) -> dict[str, list]:
+    """Return the stage that read the prepared data of a known dataset, with the digest of its sources.
+
+    Parameters
+    ----------
+    name, config
+        As for `files`.
+
+    Returns
+    -------
+    dict of {str: list}
+        See `stages.sources`; empty for an embedded dataset, and for data that were prepared without it.
+    """
+    found = declaration(None, name)
+    stated = None if found.load else prepared.stated(found, config.data_home / found.study)
+    return dict((stated or {}).get("sources", {}))
+
+
 def examine(
     name: str, config: Config
 ) -> tuple[Dataset | None, Responses | Labels | Choices | None, list[str], list[str]]:

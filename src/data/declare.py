@@ -41,6 +41,8 @@ class Dataset:
         Remark that is printed with the dataset.
     expected : mapping of str to int, default {}
         Counts of the record of a whole release, by the names that `counts` returns.
+    version : int, default 1
+        Version of `read`, to be raised when its result changes: prepared data of another version are outdated.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Dataset:
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     note: str = ""
     expected: Mapping[str, int] = field(default_factory=dict)
+    version: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

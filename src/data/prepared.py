@@ -7,6 +7,7 @@ from typing import Any
 
 from ..files import unchecked_json, writing
 from ..locks import locked
+from ..stages import differing, sources, study_stage
 from ..utils import BadInput
 from .declare import Dataset
 from .release import Progress, Release, fetch_hint
@@ -66,7 +67,8 @@ def prepare(
             return False
         release = Release(declared.name, folder, options, jobs, *([progress] if progress else []))
         record = declared.read(release)
-        brainio.write(record, place, {"options": options, "census": census(declared, folder)})
+        stated_facts = {"options": options, "census": census(declared, folder), "version": declared.version}
+        brainio.write(record, place, stated_facts | {"sources": sources(stage(declared))})
         release.discard_parts()
     return True
 
@@ -78,9 +80,23 @@ def _require_folder(declared: Dataset, folder: Path) -> None:
 
 
 def is_current(declared: Dataset, folder: Path, options: Mapping[str, str]) -> bool:
-    """Return whether the prepared data were made with these options from as many files as the release has."""
-    found = stated(declared, folder) or {}
-    return found.get("options") == dict(options) and found.get("census") == census(declared, folder)
+    """Return whether the prepared data were made by this version, with these options, from all files that are here."""
+    found = stated(declared, folder)
+    return found is not None and found.get("options") == dict(options) and not outdated(declared, folder, found)
+
+
+def stage(declared: Dataset) -> str:
+    """Return the stage of the computation that reads a release, see `stages`."""
+    return study_stage(getattr(declared.read, "func", declared.read).__module__)
+
+
+def outdated(declared: Dataset, folder: Path, found: Mapping[str, Any]) -> str:
+    """Return the reason why prepared data should be prepared again, "" if there is none."""
+    if found.get("census") != census(declared, folder):
+        return f"the release in {folder} has changed since it was prepared"
+    if found.get("version", 1) != declared.version:
+        return f"it was prepared by version {found.get('version', 1)} of its reader, this is {declared.version}"
+    return ""
 
 
 def load(declared: Dataset, folder: Path) -> Any:
@@ -92,9 +108,9 @@ def load(declared: Dataset, folder: Path) -> Any:
         _require_folder(declared, folder)
         log.warning("preparing %s from %s (`dynamic-vision data prepare` shows progress)", declared.name, folder)
         prepare(declared, folder, {})
-    elif found.get("census") != census(declared, folder):
-        log.warning(
-            "%s: the release in %s has changed since it was prepared; run: dynamic-vision data prepare %s",
-            *(declared.name, folder, declared.name),
-        )
+    elif reason := outdated(declared, folder, found):
+        log.warning("%s: %s; run: dynamic-vision data prepare %s", declared.name, reason, declared.name)
+    elif differing(found.get("sources", {})):
+        reason = "it was prepared by other sources of its reader than the present ones"
+        log.warning("%s: %s; run: dynamic-vision data prepare %s --force", declared.name, reason, declared.name)
     return brainio.read(home(declared, folder))

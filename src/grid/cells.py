@@ -78,6 +78,8 @@ def _check_flags(flags: Flags) -> None:
         )
     if flags.output:
         raise BadInput("--output behind --; expected `dynamic-vision grid collect --output FILE` afterwards")
+    if flags.log_file:
+        raise BadInput("--log-file behind --; every cell has a log of its own: see `dynamic-vision grid status`")
     if flags.dry_run or flags.extract_only:
         raise BadInput("--dry-run or --extract-only behind --; expected --dry-run before it, or --split-steps")
     if request.model != "any" or request.datasets != _parsed(request.benchmark, ()).request.datasets:

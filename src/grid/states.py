@@ -33,7 +33,7 @@ Jobs = dict[tuple[str, int | None], slurm.Job]
 
 @dataclass(frozen=True)
 class State:
-    """A cell with its state (one of ORDER), the reason, the last line of its log, its job ids and its stored scores."""
+    """A cell with its state (one of ORDER), the reason, its log and the last line of it, job ids and stored scores."""
 
     cell: Cell
     state: str
@@ -41,6 +41,7 @@ class State:
     last_line: str = ""
     jobs: tuple[str, ...] = ()
     scores: tuple[Score, ...] = ()
+    log: Path | None = None
 
 
 def states(grid: Grid, store: Store, cells: Iterable[Cell] | None = None) -> list[State]:
@@ -91,7 +92,8 @@ def _by_jobs(cell: Cell, grid: Grid, submission: Submission | None, jobs: Jobs) 
     index = submission.cells.index(cell.id)
     state_of = _local if submission.where == "local" else _on_slurm
     state, reason, step, ids = state_of(grid, submission, index, jobs)
-    return State(cell, state, reason, last_line(grid.log(submission, step, index)), ids)
+    log = grid.log(submission, step, index)
+    return State(cell, state, reason, last_line(log), ids, log=log if log.exists() else None)
 
 
 def _local(grid: Grid, submission: Submission, index: int, jobs: Jobs) -> tuple[str, str, str, tuple[str, ...]]:

@@ -12,12 +12,13 @@ from ..utils import BadInput, first_names
 from .benchmarks import BENCHMARKS, benchmarks
 from .brain import BrainRun, is_brain
 from .objects import Objects
-from .request import Reporter, Request, Stopped, changed_options, check_options, option_text
+from .request import ADDED_OPTIONS, Reporter, Request, Stopped, changed_options, check_options, option_text
 from .run import Run
 from .score import Score, check_scores_file, write_scores
 from .summary import BEST_PER_UNIT
 
 __all__ = [
+    "ADDED_OPTIONS",
     "BENCHMARKS",
     "BEST_PER_UNIT",
     "Objects",

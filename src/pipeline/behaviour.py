@@ -47,7 +47,7 @@ class BehaviourBenchmark(Benchmark):
             *self._inputs(),
             metrics,
             self.protocol,
-            resample=self.request.bootstrap > 0,
+            resample=True,
             progress=self.run.progress("read-out"),
         )
 

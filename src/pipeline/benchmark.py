@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import models
-from ..analysis.aggregate import usable_ceiling
 from ..ceiling import Ceiling
 from ..evaluate.layer_choice import Rule
-from ..evaluate.metrics import METRICS, Metric
+from ..evaluate.metrics import METRICS, Metric, SimilarityMetric
 from ..evaluate.metrics.base import NO_FIT
 from ..evaluate.protocol import PROTOCOLS, Protocol
 from ..records import Activations, Evaluation
-from ..store import ActivationKey, Entry, ScoreKey, key_digest, key_name
+from ..stages import differing, joined, sources
+from ..store import ActivationKey, Entry, ScoreKey, StatisticsKey, key_digest, key_name
 from ..utils import BadInput
 from .feature_sets import BANDED, CONFOUNDS, Sources
-from .request import OPTIONS_OF_PROTOCOL
+from .request import ADDED_OPTIONS, OPTIONS_OF_PROTOCOL
 from .run import Run
 from .score import Score
+from .statistics import read_statistics, statistics_arrays
 from .summary import score_arrays, summarise
 from .uncertainty import ceiling_arrays, in_units_of_ceiling, interval_arrays, permutation_arrays
 
@@ -31,6 +32,23 @@ if TYPE_CHECKING:
     from ..analysis.permutation import Null
     from ..evaluate.cross_validate import Problem
 
+# arrays that the ADDED_OPTIONS add to a score
+ADDED_ARRAYS = {
+    "ceiling": (
+        *("ceiling", "ceiling_spread", "crossed", "ceiling_error", "ceiling_interval", "reliability", "masked"),
+        *("subject_ceiling", "subject_ceiling_error", "subject_ceiling_kind"),
+    ),
+    "partition": (
+        *("partition_sets", "joint", "unique", "unique_low", "unique_high", "unique_q", "alone"),
+        *("shared", "shared_low", "shared_high", "partition_areas"),
+    ),
+    "permutations": ("p", "q", "null"),
+    "bootstrap": (
+        *("low", "high", "resampled", "bootstrap", "bootstrap_normalised", "bootstrap_one_layer"),
+        *("bootstrap_one_layer_normalised", "bootstrap_regions"),
+    ),
+    "audit": ("null_valid", "null_test"),
+}
 TIME_MEAN = np.array([[0.0, np.inf]])
 
 
@@ -281,9 +299,7 @@ class Benchmark:
             key = self.key()
             entry = self.run.store.find(key)
         if entry is None or rerun:
-            # a new ceiling alone leaves the regression unchanged
-            kept = entry if rerun == {"ceiling"} else None
-            entry = self.run.store.fetch(key, lambda: self._compute(kept), rerun=bool(rerun))
+            entry = self.run.store.fetch(key, lambda: self._compute(key, entry), rerun=bool(rerun))
         return self.as_score(entry, key)
 
     def as_score(self, entry: Entry, key: ScoreKey) -> Score:
@@ -292,57 +308,116 @@ class Benchmark:
         return Score({**entry.facts, **names}, entry.arrays, key_name(key), entry.provenance)
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return a row per step of the computation: its name, its key, whether it is stored, bytes to write."""
+        """Return a row per step of the computation: name, key, whether it is stored, bytes to write and of weights."""
         store, steps = self.run.store, []
         title_of = dict(zip(self.names, self.titles, strict=True))
         for (name, role), key in self.activation_keys().items():
             n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
             n_bytes = self.run.activation_bytes(key, n_stimuli)
-            steps.append({"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes})
+            step = {"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes}
+            steps.append(step | {"weights": self.run.model_metadata.get("bytes")})
         by = f" by {self.metric}" if self.request.metric else ""
         steps.append({"what": f"score on {' + '.join(self.titles)}{by}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 
-    def _compute(self, kept: Entry | None) -> Entry:
+    def _compute(self, key: ScoreKey, stored: Entry | None) -> Entry:
+        """Return the score; `stored`: the one to be replaced. What other scores have of it is not fitted again."""
         self.check()
         metric = METRICS[self.metric]
         own = METRICS[metric.base] if metric.base else metric
         ceiling = self.ceiling() if self.request.ceiling and own.of_ceiling is not None else None
         if metric.base and ceiling is None:
             raise BadInput(f"--metric {metric.name} without a noise ceiling; expected data with one: drop --no-ceiling")
-        # scores in units of a ceiling are made anew with it
-        kept = None if metric.base else kept
-        evaluation = None
-        if kept is None:
-            evaluation = self.evaluation(null=False)
-            null = self.evaluation(null=True) if self.request.audit else None
-            rule = replace(self.rule, direction=metric.direction)
-            arrays, notes = score_arrays(evaluation, null, rule), dict(evaluation.notes)
-            arrays |= {} if "band_weight" not in arrays else {"bands": np.array([n for n, _ in self.sources.bands()])}
-            arrays |= self.partition_arrays() if self.sources.partition else {}
-            if self.request.permutations:
-                arrays |= permutation_arrays(self.null(), arrays, of_targets=bool(metric.base))
+        of_others = self._reusable(key, stored)
+        if of_others:
+            first = of_others[0][1]
+            arrays, notes, resampling = _without_added(first.arrays), dict(first.facts["notes"]), None
         else:
-            arrays, notes = dict(kept.arrays), dict(kept.facts["notes"])
-        before = usable_ceiling(arrays)
+            arrays, notes, resampling = self._fitted(key)
+        arrays |= self._null_arrays(of_others) if self.request.audit else {}
+        arrays |= self._partition_arrays(of_others) if self.sources.partition else {}
+        arrays |= self._permutation_arrays(of_others, arrays) if self.request.permutations else {}
         if ceiling is not None:
             arrays |= ceiling_arrays(ceiling, own.of_ceiling)
             arrays |= self.subject_ceilings() if "subjects" in arrays else {}
         size, seed = self.request.bootstrap, self.request.seed
-        if evaluation is not None and evaluation.resampling is not None:
+        if size and of_others:
+            resampling = self._statistics(key)
+        if size and resampling is not None:
             known = {} if self._together is None else self._together.intervals
             if own.name not in known:
                 self.run.report.say(f"bootstrap: {size} samples")
-                known[own.name] = interval_arrays(evaluation.resampling, arrays, size, seed, own.name)
+                known[own.name] = interval_arrays(resampling, arrays, size, seed, own.name)
             arrays |= known[own.name]
-        elif before is not None and not np.array_equal(before, usable_ceiling(arrays), equal_nan=True):
-            # these samples were divided by another ceiling
-            arrays.pop("bootstrap_normalised", None)
-            arrays.pop("bootstrap_one_layer_normalised", None)
         if size and not own.resampled:
             notes["95 % interval"] = f"none: the metric {own.name} has no resampling rule"
         arrays = in_units_of_ceiling(arrays) if metric.base else arrays
-        return Entry(arrays, self._header() | summarise(arrays, notes))
+        return Entry(arrays, self._header() | summarise(arrays, notes), {"sources": self._made_by()})
+
+    def _reusable(self, key: ScoreKey, stored: Entry | None) -> list[tuple[dict[str, Any], Entry]]:
+        """Return the options and entries of stored scores with the fits of this one, made by the present sources.
+
+        None for a metric in units of a ceiling, and for similarities, whose ceiling and null are made with the score.
+        """
+        metric = METRICS[self.metric]
+        if "evaluation" in self.request.rerun or metric.base or isinstance(metric, SimilarityMetric):
+            return []
+        found = [] if stored is None else [(key, stored)]
+        found += self.run.store.siblings(key, ADDED_OPTIONS)
+        return [(dict(other.options), entry) for other, entry in found if not differing(entry.made_by)]
+
+    def _fitted(self, key: ScoreKey) -> tuple[dict[str, np.ndarray], dict[str, Any], Any]:
+        """Return the arrays and notes of all fits, and the input of a bootstrap, which is stored."""
+        evaluation, metric = self.evaluation(null=False), METRICS[self.metric]
+        if evaluation.resampling is not None and not metric.base and not isinstance(metric, SimilarityMetric):
+            entry = Entry(statistics_arrays(evaluation.resampling), {}, {"sources": self._made_by()})
+            self.run.store.fetch(self._statistics_key(key), lambda: entry, rerun=True)
+        arrays = score_arrays(evaluation, None, replace(self.rule, direction=metric.direction))
+        arrays |= {} if "band_weight" not in arrays else {"bands": np.array([n for n, _ in self.sources.bands()])}
+        return arrays, dict(evaluation.notes), evaluation.resampling
+
+    def _statistics(self, key: ScoreKey) -> Any:
+        """Return the input of a bootstrap, stored with the fits or, for want of it, from new fits."""
+        stored = self.run.store.find(self._statistics_key(key))
+        if stored is None or differing(stored.made_by):
+            return self._fitted(key)[2]
+        return read_statistics(stored.arrays)
+
+    def _statistics_key(self, key: ScoreKey) -> StatisticsKey:
+        options = tuple(option for option in key.options if option[0] not in ADDED_OPTIONS)
+        return StatisticsKey(**{**vars(key), "options": options})
+
+    def _null_arrays(self, of_others: Sequence[tuple[Mapping[str, Any], Entry]]) -> dict[str, np.ndarray]:
+        """Return the scores of the null control."""
+        for options, entry in of_others:
+            if options.get("audit"):
+                return {name: np.asarray(entry.arrays[name]) for name in ADDED_ARRAYS["audit"]}
+        null = self.evaluation(null=True)
+        return {"null_valid": null.valid, "null_test": null.test}
+
+    def _partition_arrays(self, of_others: Sequence[tuple[Mapping[str, Any], Entry]]) -> dict[str, np.ndarray]:
+        """Return the partition of explained variance."""
+        wanted = self.options()
+        for options, entry in of_others:
+            same = all(options.get(name) == wanted.get(name) for name in ("partition", "confounds", "bootstrap"))
+            if same and "joint" in entry.arrays:
+                return {name: np.asarray(entry.arrays[name]) for name in ADDED_ARRAYS["partition"]}
+        return self.partition_arrays()
+
+    def _permutation_arrays(
+        self, of_others: Sequence[tuple[Mapping[str, Any], Entry]], arrays: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the permutation test."""
+        for options, entry in of_others:
+            if options.get("permutations") == self.request.permutations:
+                return {name: np.asarray(entry.arrays[name]) for name in ADDED_ARRAYS["permutations"]}
+        return permutation_arrays(self.null(), arrays, of_targets=bool(METRICS[self.metric].base))
+
+    def _made_by(self) -> dict[str, list]:
+        """Return the stages behind the score with the digests of their sources."""
+        states = [self.run.store.made_by(key) for key in self.activation_keys().values()]
+        states += [self.run.made_by(name) for name in self.names]
+        return joined([*states, *([sources("ceiling")] if self.request.ceiling else [])])
 
     def null(self) -> "Null":
         """Return the null distribution of the score: the pairing of stimuli and responses permuted."""
@@ -430,3 +505,10 @@ class Benchmark:
             "options": self.options(),
             "data": {t: self.run.data_metadata(n)["notes"] for t, n in zip(self.titles, self.names, strict=True)},
         }
+
+
+def _without_added(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of the fits alone; a ceiling without a reliability is one of theirs."""
+    of_fits = () if "reliability" in arrays else ADDED_ARRAYS["ceiling"]
+    added = {name for names in ADDED_ARRAYS.values() for name in names} - set(of_fits)
+    return {name: np.asarray(values) for name, values in arrays.items() if name not in added}

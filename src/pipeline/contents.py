@@ -13,7 +13,7 @@ from ..records import Choices, Labels, Responses, Stimuli
 from ..utils import array_digest, digest, file_digest
 
 # what a declaration says to the reader alone
-REMARKS = ("name", "study", "citation", "licence", "access", "source", "note")
+REMARKS = ("name", "study", "citation", "licence", "access", "source", "note", "version")
 
 
 def content_digest(record: Responses | Labels | Choices, declared: Dataset) -> str:

@@ -72,8 +72,8 @@ class ElectrodesBenchmark(Benchmark):
         responses = self.run.record(self.names[0])
         if null:
             responses = (nulls.circular_shift if self.per_unit else nulls.shuffle)(responses, self.request.seed)
-        shared = {"resample": self.request.bootstrap > 0 and not null}
-        shared |= {"progress": self.run.progress("null" if null else "regression"), "bands": self.bands}
+        shared = {"resample": not null, "bands": self.bands}
+        shared["progress"] = self.run.progress("null" if null else "regression")
         inputs = (self.scored_activations(self.names[0]), responses, self.decoder(), self.protocol, metrics)
         if self.per_unit:
             return electrodes.scores_per_unit(*inputs, **shared)

@@ -67,6 +67,7 @@ class Flags:
     extract_only: bool = False
     quiet: bool = False
     list: bool = False
+    log_file: str | None = None
 
 
 def parse(benchmark: str, arguments: Sequence[str], prog: str | None = None) -> Flags:
@@ -352,6 +353,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="number of splits computed in parallel",
     )
     group.add_argument("--quiet", "-q", action="store_true", help="print the scores only, no progress")
+    group.add_argument(
+        "--log-file", metavar="FILE", help="also write messages, progress and warnings to FILE, behind what it holds"
+    )
 
 
 def _add_rerun(parser: argparse.ArgumentParser) -> None:
@@ -398,7 +402,9 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         jobs=options.jobs,
         **_options_of(benchmark, options),
     )
-    return Flags(request, options.output, options.dry_run, options.extract_only, options.quiet, options.list)
+    return Flags(
+        request, options.output, options.dry_run, options.extract_only, options.quiet, options.list, options.log_file
+    )
 
 
 def _options_of(benchmark: str, options: argparse.Namespace) -> dict:

@@ -69,7 +69,7 @@ class FmriBenchmark(Benchmark):
             self.decoder(),
             self.protocol,
             metrics,
-            resample=self.request.bootstrap > 0 and not null,
+            resample=not null,
             each_subject=self._each_subject and not null,
             ceiling=self.request.ceiling and not null,
             permutations=0 if null else self.request.permutations,

@@ -31,6 +31,8 @@ CHOICES = {
     "ceiling_rows": protocols.CEILING_ROWS,
     "subjects": protocols.SUBJECTS,
 }
+# options that add arrays to a score and leave its fits as they are, most important first
+ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit", "partition", "confounds")
 OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
 OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
 MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent

@@ -7,7 +7,7 @@ nor xarray.
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from ..data.custom import is_custom, resolved, title
 from ..data.declare import Dataset, as_json, from_json
 from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
-from ..store import ActivationKey, ActivationSink, CeilingKey, Entry, Interrupted, Metadata, NotStored, Store
+from ..store import ActivationKey, ActivationSink, CeilingKey, Entry, Interrupted, Metadata, Store
 from ..utils import BadInput, array_digest, counted, digest, first_names, size_text
 from ..watch import importable, is_users, stamp, watching
 from .contents import content_digest
@@ -125,12 +125,14 @@ class Run:
         if name in self.objects.datasets:
             return self.objects.datasets[name]
         if is_custom(name):
-            with suppress(NotStored):
-                # a read-only store computes nothing: it calls no function for what it lacks
-                store = Store(self.config, read_only=True)
-                stored = store.metadata("data", title(name), Metadata, inputs=self._data_inputs(name))
+            stored = self._data_metadata.get(name) or self.store.known_metadata(
+                "data", title(name), inputs=self._data_inputs(name)
+            )
+            if stored is not None and not stored["unwatched"]:
                 found = from_json(stored["declaration"])
-                if isinstance(found, data.TYPES[self.request.benchmark]) and not stored["unwatched"]:
+                if isinstance(found, data.TYPES[self.request.benchmark]):
+                    # its files are as they were: they are not compared again
+                    self._data_metadata[name] = stored
                     return found
         return data.declaration(self.request.benchmark, name)
 
@@ -143,6 +145,12 @@ class Run:
             passed = self.objects.datasets.get(name)
             self._records[name] = data.load(name, self.config) if passed is None else self._load(passed)
         return self._records[name]
+
+    def made_by(self, name: str) -> dict[str, list]:
+        """Return the stages behind the prepared data of a dataset; {} for other data, which are read on each run."""
+        if name in self.objects.datasets or is_custom(name):
+            return {}
+        return data.made_by(name, self.config)
 
     def _is_own(self, name: str) -> bool:
         return is_custom(name) and name not in self.objects.datasets
@@ -239,19 +247,19 @@ class Run:
     def _read_data_metadata(self, name: str) -> dict[str, Any]:
         if name in self.objects.datasets:
             record = self.record(name)
-            return _data_facts(record) | {"digest": content_digest(record, self.objects.datasets[name])}
+            return _data_facts(record, self.objects.datasets[name])
         versions = {"av": version("av"), "numpy": version("numpy")}
 
         def make() -> Metadata:
             self._records.pop(name, None)
             record = self.record(name)
             files = (*_stimulus_files(record), *data.files(name, self.config), *_sources("data", "fakenet"))
-            return Metadata(_data_facts(record), files, versions)
+            return Metadata(_data_facts(record, self.declaration(name)), files, versions)
 
         def make_own() -> Metadata:
             self._own_records.pop(name, None)
             own = self._own(name)
-            facts = _data_facts(own.record) | {"digest": own.digest}
+            facts = _data_facts(own.record, own.declared, own.digest)
             facts |= {"declaration": as_json(own.declared), "unwatched": own.inputs["unwatched"]}
             files = (
                 *_sources("data", "fakenet"),
@@ -312,6 +320,7 @@ class Run:
             "features": feature_sizes(model, self.device),
             "left_out": dict(model.left_out),
             "notes": notes_of(model),
+            "bytes": _size(model),
         }
 
     @cached_property
@@ -374,7 +383,7 @@ class Run:
                 "make its weights repeatable (a seed), or run again if the change was intended"
             )
         model = replace(model, layers={layer: model.layers[layer] for layer in key.layers})
-        self._check_room(key, stimuli, int((~sink.done).sum()))
+        self._check_room(key, stimuli, int((~sink.done).sum()), sink.home)
         with self._neighbours():
             extract(
                 model,
@@ -429,9 +438,9 @@ class Run:
                     f"recording ends at {first_end_ms:g} ms; expected a longer film; remove it"
                 )
 
-    def _check_room(self, key: ActivationKey, stimuli: Stimuli, n_missing: int) -> None:
-        """Report what will be written; raise BadInput where the disk has too little room for it."""
-        n_bytes, home = self.activation_bytes(key, n_missing), self.store.activations_home
+    def _check_room(self, key: ActivationKey, stimuli: Stimuli, n_missing: int, home: Path) -> None:
+        """Report what will be written to `home`; raise BadInput where the disk has too little room for it."""
+        n_bytes = self.activation_bytes(key, n_missing)
         free = shutil.disk_usage(home).free
         if n_bytes > free:
             raise BadInput(
@@ -538,16 +547,22 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _data_facts(record: Record) -> dict[str, Any]:
+def _data_facts(record: Record, declared: Dataset, known: str | None = None) -> dict[str, Any]:
+    """Return the facts that keys need; known: the digest of the record and its declaration, where it was computed."""
     stimuli = {"shown": record.stimuli}
     if getattr(record, "fitting", None) is not None:
         stimuli["fitting"] = record.fitting.stimuli
     return {
-        "digest": record.digest,
+        "digest": known or content_digest(record, declared),
         "stimuli": {role: {"digest": s.digest, "ids": list(s.ids)} for role, s in stimuli.items()},
         "time_ms": record.time_ms.tolist() if isinstance(record, Responses) else None,
         "notes": dict(record.notes),
     }
+
+
+def _size(model: "Model") -> int:
+    """Return the size of a network's parameters and buffers, in bytes."""
+    return sum(value.nbytes for value in (*model.module.parameters(), *model.module.buffers()))
 
 
 def _stimulus_files(record: Record) -> list[Path]:

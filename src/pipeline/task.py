@@ -53,7 +53,7 @@ class TaskBenchmark(Benchmark):
             self.decoder(),
             metrics,
             self.protocol,
-            resample=self.request.bootstrap > 0 and not null,
+            resample=not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "read-out"),
         )

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-from ..pipeline import Reporter, Request, keys, score
+from ..pipeline import ADDED_OPTIONS, Reporter, Request, keys, score
 from ..store import ScoreKey
 from ..utils import BadInput, counted, seed_from
 from .bundle import different_results, is_public, read_bundle, row_name
 from .rows import Row
-from .scores import ADDED_OPTIONS, BenchmarkScores
+from .scores import BenchmarkScores
 
 YOURS = "yours"
 COMPARED = ("metric", "protocol", "version", "data")

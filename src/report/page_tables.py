@@ -92,7 +92,7 @@ def provenance(rows: Sequence[Row]) -> tuple[Table, list[str]]:
         "device",
         "wall time",
     )
-    names += ("Python", "packages", "counts")
+    names += ("made by other code", "Python", "packages", "counts")
     strings: dict[str, int] = {}
     records = []
     for row in rows:
@@ -107,7 +107,7 @@ def provenance(rows: Sequence[Row]) -> tuple[Table, list[str]]:
             row["created"],
         )
         values += (row["seed"], row["version"], row["options"], row["activations"], row["data"], row["commit"])
-        values += (row["device"], seconds, row["python"], row["packages"], row["notes"])
+        values += (row["device"], seconds, row["outdated"], row["python"], row["packages"], row["notes"])
         texts = ["–" if value is None or value in ({}, []) else as_text(value) for value in values]
         records.append([strings.setdefault(text, len(strings)) for text in texts])
     columns = [{"name": name, "note": "", "kind": "text"} for name in names]

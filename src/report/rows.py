@@ -53,6 +53,7 @@ def _score_row(benchmark: BenchmarkScores, score: StoredScore, rank: int | None)
         "splits": facts["options"]["splits"],
         "resampled": interval.get("unit"),
         "resamples": interval.get("n"),
+        "outdated": score.item.outdated or None,
         "score": score.name,
     }
 
@@ -174,6 +175,7 @@ def _provenance_row(benchmark: BenchmarkScores, score: StoredScore) -> Row:
         "seconds": item.seconds,
         "device": provenance.get("device"),
         "commit": provenance.get("commit"),
+        "outdated": item.outdated or None,
         "python": provenance.get("python"),
         "packages": provenance.get("packages", {}),
         "seed": provenance.get("seed"),

@@ -13,13 +13,11 @@ from ..data import BY_BENCHMARK
 from ..evaluate.metrics import METRICS
 from ..evaluate.protocol import PROTOCOLS
 from ..files import DamagedFile
-from ..pipeline import Request, changed_options, option_text, stored_name
+from ..pipeline import ADDED_OPTIONS, Request, changed_options, option_text, stored_name
 from ..store import Store, StoredItem
 from ..utils import BadInput, first_names, unknown_name
 
 DEFAULTS = {f.name: f.default for f in fields(Request)}
-# options that add arrays to a score and leave its values unchanged, most important first
-ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit", "partition", "confounds")
 # options that the dataset declares, by benchmark
 DATASET_OPTIONS = {"task": ("decoder", "metric"), "behaviour": ("metric",)}
 

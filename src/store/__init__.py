@@ -8,7 +8,7 @@ functions that check and remove single items.
 from . import prune
 from .activations import ActivationSink, Interrupted
 from .entries import Entry
-from .keys import ActivationKey, CeilingKey, Key, ScoreKey, key_digest, key_name
+from .keys import ActivationKey, CeilingKey, Key, ScoreKey, StatisticsKey, key_digest, key_name
 from .metadata import Metadata
 from .search import StoredItem, match_words
 from .store import NotStored, Store
@@ -23,6 +23,7 @@ __all__ = [
     "Metadata",
     "NotStored",
     "ScoreKey",
+    "StatisticsKey",
     "Store",
     "StoredItem",
     "key_digest",

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..config import ACTIVATIONS_VARIABLE
 from ..files import DamagedFile, reading, remove_folder, remove_left_overs, rename_damaged, writing
+from ..stages import differing
 from .folder import Folder, LayerFiles
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,14 @@ class ActivationSink:
     ----------
     done : numpy.ndarray, (n_stimuli,), bool
         Stimuli that are stored already.
+    home : Path
+        Folder that holds the activation folder; it exists.
     confirm : callable
         Called with the indices of finished stimuli before they are marked as done on the disk; it raises to prevent it.
     """
 
     def __init__(self, folder: Folder, files: LayerFiles, is_locked: Callable[[], bool]):
-        self.done = folder.done.copy()
+        self.done, self.home = folder.done.copy(), folder.path.parent
         self.confirm: Callable[[Sequence[int]], None] = lambda stimuli: None
         self._folder, self._files, self._is_locked = folder, files, is_locked
         self._written: dict[int, dict[str, np.ndarray]] = {}
@@ -82,8 +85,8 @@ class ActivationSink:
             raise ValueError(f"stimulus {i}: finished with {n_valid} bins, but not all are written in {gaps}")
         with writing(self._folder.path, ACTIVATIONS_VARIABLE):
             self._files.clear(i, n_valid)
-        self._folder.n_valid[i] = n_valid
-        self._folder.checksums[i] = self._files.checksums(i, n_valid)
+            checksums = self._files.checksums(i, n_valid)
+        self._folder.n_valid[i], self._folder.checksums[i] = n_valid, checksums
         del self._written[i]
         self.done[i] = True
         self._pending.append(i)
@@ -133,7 +136,7 @@ def fill_folder(
     folder: Folder, fill: Callable[[ActivationSink], None], rerun: bool, is_locked: Callable[[], bool]
 ) -> None:
     """Fill what is missing or damaged in `folder`; the caller holds its lock. Raises Interrupted."""
-    with writing(folder.path, ACTIVATIONS_VARIABLE), reading(folder.path, ACTIVATIONS_VARIABLE):
+    with reading(folder.path, ACTIVATIONS_VARIABLE), writing(folder.path, ACTIVATIONS_VARIABLE):
         _prepare(folder, rerun)
     if not folder.done.all():
         _fill_missing(folder, fill, is_locked)
@@ -154,12 +157,21 @@ def _prepare(folder: Folder, rerun: bool) -> None:
     if not found:
         folder.clear_state()
         folder.create()
-    elif rerun:
+    elif rerun or _is_begun_by_other_code(folder):
         folder.unseal()
         folder.clear_state()
         folder.write_state()
+        folder.write_manifest()
     else:
         _repair(folder)
+
+
+def _is_begun_by_other_code(folder: Folder) -> bool:
+    """Return True for a folder whose missing stimuli would be computed by other sources than the others."""
+    if folder.done.all() or not (stages := differing(folder.made_by)):
+        return False
+    log.warning("%s was begun by other sources of %s; all stimuli are computed again", folder.path, ", ".join(stages))
+    return True
 
 
 def _repair(folder: Folder) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import DamagedFile, encode_json, read_bytes, read_json, rename_damaged, write_atomic
-from .keys import Key, identifier, key_manifest
+from .keys import Key, identifier, key_manifest, stage_of
 from .provenance import provenance
 
 
@@ -24,12 +24,18 @@ class Entry:
     facts : dict
         JSON-able facts, read without the arrays.
     provenance : dict
-        Commit, versions, device and time of the computation; empty for an entry that is not stored.
+        Commit, versions, device and time of the computation; of an entry that is to be stored, at most the "sources"
+        of the values that it was made from.
     """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
+
+    @property
+    def made_by(self) -> dict:
+        """Stages behind the value with the digests of their sources, see `stages.sources`."""
+        return dict(self.provenance.get("sources", {}))
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def write_entry(paths: EntryPaths, entry: Entry, seconds: float) -> Entry:
         **identity,
         "value": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
         "facts": facts,
-        "provenance": provenance(identity["key"], seconds),
+        "provenance": provenance(identity["key"], seconds, entry.made_by | stage_of(paths.key)),
     }
     write_atomic(paths.value, data)
     write_atomic(paths.manifest, encode_json(manifest))

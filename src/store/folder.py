@@ -34,7 +34,7 @@ from ..files import (
 )
 from ..records import Activations
 from ..utils import first_names
-from .keys import ActivationKey, key_digest, key_manifest
+from .keys import ActivationKey, key_digest, key_manifest, stage_of
 from .npy import make_sparse, npy_bytes, npy_header, read_npy
 from .provenance import provenance
 
@@ -56,6 +56,7 @@ class Folder:
         self.sizes = {layer: int(sizes[layer]) for layer in key.layers}
         self.shape = (len(self.ids), len(key.bins_ms))
         self.headers = {layer: npy_header(np.float32, (*self.shape, size)) for layer, size in self.sizes.items()}
+        self.made_by: dict[str, list] = {}
         self.clear_state()
 
     def clear_state(self) -> None:
@@ -81,9 +82,7 @@ class Folder:
         target, self.path = self.path, temporary_sibling(self.path)
         try:
             self.path.mkdir(parents=True)
-            description = self.description()
-            manifest = description | {"provenance": provenance(description["key"])}
-            write_atomic(self.path / "manifest.json", encode_json(manifest))
+            self.write_manifest()
             for layer, header in self.headers.items():
                 make_sparse(self.layer_path(layer), header, self.offset(layer, self.shape[0], 0))
             self.write_state()
@@ -95,6 +94,12 @@ class Folder:
             self.path = target
         sync_folder(target.parent)
 
+    def write_manifest(self) -> None:
+        """Write the description with the provenance of the present program."""
+        description, self.made_by = self.description(), stage_of(self.key)
+        manifest = description | {"provenance": provenance(description["key"], made_by=self.made_by)}
+        write_atomic(self.path / "manifest.json", encode_json(manifest))
+
     def read(self) -> bool:
         """Read the manifest and the state; return False if there is no folder. Raises DamagedFile, NewerFormat."""
         if not self.path.is_dir():
@@ -105,6 +110,7 @@ class Folder:
         for name, wanted in self.description().items():
             if manifest.get(name) != wanted:
                 raise DamagedFile(f"its {name} differ from the wanted ones")
+        self.made_by = manifest.get("provenance", {}).get("sources", {})
         for layer in self.sizes:
             self._check_layer(layer)
         for name, blank in reversed(self._state().items()):

@@ -1,12 +1,13 @@
 """Typed keys of stored values, and the digests, identifiers and file names that follow from them."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from ..files import safe_name
+from ..stages import STAGES, sources
 from ..utils import digest
 
 PREFIX = "dynamic_vision."
@@ -24,6 +25,8 @@ class Key:
     ----------
     kind : str
         The class of values, a part of their identifier ("score", "ceiling", "activations").
+    stage : str
+        The stage of the computation that makes them, one of `stages.STAGES`; "" for none.
 
     Raises
     ------
@@ -40,6 +43,7 @@ class Key:
     """
 
     kind: ClassVar[str] = "value"
+    stage: ClassVar[str] = ""
 
     def __post_init__(self):
         hints = get_type_hints(type(self))
@@ -82,6 +86,7 @@ class ActivationKey(Key):
     """
 
     kind: ClassVar[str] = "activations"
+    stage: ClassVar[str] = "activations"
     model: str
     model_digest: str
     layers: tuple[str, ...]
@@ -122,6 +127,7 @@ class CeilingKey(Key):
     """
 
     kind: ClassVar[str] = "ceiling"
+    stage: ClassVar[str] = "ceiling"
     datasets: tuple[str, ...]
     data: tuple[str, ...]
     splits: int
@@ -156,6 +162,7 @@ class ScoreKey(Key):
     """
 
     kind: ClassVar[str] = "score"
+    stage: ClassVar[str] = "score"
     benchmark: str
     model: str
     datasets: tuple[str, ...]
@@ -176,9 +183,24 @@ class ScoreKey(Key):
         return "-".join([self.benchmark, self.model, "+".join(self.datasets)])
 
 
+@dataclass(frozen=True)
+class StatisticsKey(ScoreKey):
+    """Inputs of the statistics that a bootstrap of a score needs: those of the score, without the bootstrap's own."""
+
+    kind: ClassVar[str] = "statistics"
+
+
+KEYS = {key.__name__: key for key in (ActivationKey, CeilingKey, ScoreKey, StatisticsKey)}
+
+
 def key_content(key: Key) -> dict:
     """Return the key as JSON-able data: {"class": name, "fields": {name: value}}."""
     return {"class": type(key).__name__, "fields": {f.name: _to_lists(getattr(key, f.name)) for f in fields(key)}}
+
+
+def without_options(fields: Mapping, names: Collection[str]) -> dict:
+    """Return the fields of a score's key, as `key_content` has them, without some of its options."""
+    return {**fields, "options": [option for option in fields["options"] if option[0] not in names]}
 
 
 def key_manifest(key: Key) -> dict:
@@ -225,6 +247,11 @@ def key_name(key: Key) -> str:
     'fake-fmri-716f6ee8296a3c09'
     """
     return safe_name(key.label()) + "-" + key_digest(key)[:16]
+
+
+def stage_of(key: Key) -> dict[str, list]:
+    """Return the stage of a key's values with the digest of its present sources, {} for values without a stage."""
+    return sources(key.stage) if key.stage in STAGES else {}
 
 
 def identifier(key: Key) -> str:

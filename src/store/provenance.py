@@ -8,17 +8,23 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..stages import Sources
+
 PACKAGES = ("numpy", "scipy", "torch", "torchvision", "brainscore-vision", "scikit-learn", "av", "netCDF4")
 
 
-def provenance(fields: dict, seconds: float | None = None) -> dict:
-    """Return the provenance of a value whose key has `fields`; seconds: wall time of its computation."""
+def provenance(fields: dict, seconds: float | None = None, made_by: Sources | None = None) -> dict:
+    """Return the provenance of a value whose key has `fields`.
+
+    seconds: wall time of its computation; made_by: the stages behind it, see `stages.sources`.
+    """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": None if seconds is None else round(seconds, 3),
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in PACKAGES if package_version(name)},
         "commit": _commit(),
+        "sources": dict(made_by or {}),
         "device": _device(),
         "seed": _seed(fields),
     }

@@ -63,15 +63,18 @@ def state(item: StoredItem) -> str:
 
 
 def unused(items: Iterable[StoredItem]) -> Iterator[StoredItem]:
-    """Yield left-overs, and the activations and ceilings that the key of no stored score names."""
+    """Yield left-overs, and the activations, ceilings and statistics of no stored score."""
     items = list(items)
     scores = [item.key for item in items if item.kind == "score"]
     activations = {digest for key in scores for digest in key.get("activations", [])}
     data = {digest for key in scores for digest in key.get("data", [])}
+    inputs = [(key.get("activations"), key.get("data")) for key in scores]
     for item in items:
-        unnamed = (item.kind == "activations" and item.digest not in activations) or (
-            item.kind == "ceiling" and not data.issuperset(item.key.get("data", [None]))
-        )
+        unnamed = {
+            "activations": item.digest not in activations,
+            "ceiling": not data.issuperset(item.key.get("data", [None])),
+            "statistics": (item.key.get("activations"), item.key.get("data")) not in inputs,
+        }.get(item.kind, False)
         if unnamed or item.kind == "left-over":
             yield item
 

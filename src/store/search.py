@@ -10,9 +10,10 @@ import numpy as np
 
 from ..files import DamagedFile, NewerFormat, is_left_over, read_json
 from ..locks import is_dead_lock
+from ..stages import differing
 from ..utils import unknown_name
 from .entries import read_arrays, size_problem
-from .keys import PREFIX, Key, key_content
+from .keys import KEYS, PREFIX, Key, key_content
 
 Difference = tuple[str, object, object]
 
@@ -65,6 +66,21 @@ class StoredItem:
     def seconds(self) -> float | None:
         """Wall time of the computation in s, None where it is not known."""
         return self.manifest.get("provenance", {}).get("seconds")
+
+    @property
+    def made_by(self) -> dict[str, list]:
+        """Stages behind the value with the digests of their sources, see `stages.sources`; {} where not known."""
+        return self.manifest.get("provenance", {}).get("sources", {})
+
+    @property
+    def outdated(self) -> str:
+        """Stages that may give another value today, in words: of an earlier version, or of other sources."""
+        found, key_class = [], KEYS.get(self.manifest.get("class", ""))
+        if key_class and self.key.get("version") != key_class.version:
+            found.append(f"version {self.key.get('version')} of the {self.kind}, now {key_class.version}")
+        if stages := differing(self.made_by):
+            found.append(f"other sources of {', '.join(stages)}")
+        return "; ".join(found)
 
     @property
     def model(self) -> str:
@@ -144,11 +160,11 @@ def _read(kind: str, name: str, paths: tuple[Path, ...], manifest_path: Path) ->
         return StoredItem(kind, name, paths, {}, str(error))
 
 
-def nearest(key: Key, results_home: Path, activations_home: Path) -> tuple[str, list[Difference]] | None:
-    """Return (name, differences) of the stored item of the key's class with the fewest differing fields."""
+def nearest(key: Key, results_home: Path, activations_home: Path) -> tuple[StoredItem, list[Difference]] | None:
+    """Return the stored item of the key's class with the fewest differing fields, and these differences."""
     wanted = key_content(key)
     found = [
-        (item.name, differences(wanted["fields"], item.key))
+        (item, differences(wanted["fields"], item.key))
         for item in _of_kind(key.kind, results_home, activations_home)
         if item.manifest.get("class") == wanted["class"]
     ]

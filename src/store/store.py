@@ -1,8 +1,9 @@
 """The store: a value is read if it is stored and sound, else computed once, by one process, and written."""
 
+import glob
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from ..config import ACTIVATIONS_VARIABLE, RESULTS_VARIABLE, Config
-from ..files import DamagedFile, reading, remove_left_overs, rename_damaged, write_atomic, writing
+from ..files import (
+    DamagedFile,
+    NewerFormat,
+    not_stale,
+    read_json,
+    reading,
+    remove_left_overs,
+    rename_damaged,
+    safe_name,
+    write_atomic,
+    writing,
+)
 from ..locks import locked
 from ..records import Activations
 from ..utils import BadInput, first_names
@@ -28,7 +40,7 @@ from .entries import (
 )
 from .environment import CACHED_ONLY_VARIABLE, is_cached_only, is_enabled
 from .folder import Folder, has_seal
-from .keys import ActivationKey, Key, identifier, key_name
+from .keys import ActivationKey, Key, identifier, key_content, key_name, without_options
 from .metadata import Metadata, encode_metadata, made_while_unchanged, metadata_identifier, read_metadata
 
 log = logging.getLogger(__name__)
@@ -140,7 +152,52 @@ class Store:
         """
         if not isinstance(key, ActivationKey):
             return self.find(key) is not None
-        return is_enabled(identifier(key)) and has_seal(self.activations_home / key_name(key), key)
+        folder = self.activations_home / key_name(key)
+        with reading(folder, ACTIVATIONS_VARIABLE):
+            return is_enabled(identifier(key)) and not_stale(lambda: has_seal(folder, key))
+
+    def made_by(self, key: Key) -> dict[str, list]:
+        """Return the stages behind a stored value with the digests of their sources; {} where they are not known.
+
+        Parameters
+        ----------
+        key : Key
+        """
+        if not isinstance(key, ActivationKey):
+            entry = self.find(key)
+            return {} if entry is None else entry.made_by
+        folder = self.activations_home / key_name(key)
+        try:
+            return (read_json(folder / "manifest.json") or {}).get("provenance", {}).get("sources", {})
+        except (DamagedFile, NewerFormat):
+            return {}
+
+    def siblings(self, key: Key, options: Collection[str]) -> Iterator[tuple[Key, Entry]]:
+        """Yield the stored entries whose keys differ from a score's in some of its options alone, with their keys.
+
+        Parameters
+        ----------
+        key : ScoreKey
+        options : collection of str
+            Names of these options.
+
+        Yields
+        ------
+        (ScoreKey, Entry)
+            In the order of their names; those that cannot be read are left out.
+        """
+        content = key_content(key)
+        wanted = without_options(content["fields"], options)
+        folder = EntryPaths(self.results_home, key).manifest.parent
+        for path in sorted(folder.glob(f"{glob.escape(safe_name(key.label()))}-*.json")):
+            try:
+                stored = read_json(path) or {}
+            except (DamagedFile, NewerFormat, BadInput, OSError):
+                continue
+            if stored.get("class") == content["class"] and without_options(stored["key"], options) == wanted:
+                other = type(key)(**stored["key"])
+                if other != key and (entry := self.find(other)):
+                    yield other, entry
 
     def items(self) -> Iterator[search.StoredItem]:
         """Yield all items of the store, left-overs included; the arrays are not read.
@@ -152,7 +209,7 @@ class Store:
         """
         return search.stored_items(self.results_home, self.activations_home)
 
-    def nearest(self, key: Key) -> tuple[str, list[search.Difference]] | None:
+    def nearest(self, key: Key) -> tuple[search.StoredItem, list[search.Difference]] | None:
         """Return the stored item of the key's class that differs from it in the fewest fields.
 
         Parameters
@@ -161,7 +218,7 @@ class Store:
 
         Returns
         -------
-        (name, differences) or None
+        (StoredItem, differences) or None
             Differences are (field, wanted, stored), [] if the key itself is stored; None if no item has this class.
         """
         return search.nearest(key, self.results_home, self.activations_home)
@@ -203,13 +260,13 @@ class Store:
         enabled = is_enabled(identifier(key))
         folder = Folder(self.activations_home / key_name(key), key, sizes, ids)
         if enabled and not rerun and self._is_complete(folder):
-            return folder.activations()
+            return self._maps(folder)
         self._check_may_compute(key)
         if not enabled:
             folder.path = self._temporary / key_name(key)
         with locked(folder.path.with_name(f"{folder.path.name}.lock"), ACTIVATIONS_VARIABLE) as is_locked:
             fill_folder(folder, fill, rerun, is_locked)
-        return folder.activations()
+        return self._maps(folder)
 
     def metadata(self, kind: str, name: str, make: Callable[[], Metadata], *, inputs: dict | None = None) -> dict:
         """Return the metadata of a model or a dataset, made again if a file or a package that they depend on changed.
@@ -248,6 +305,20 @@ class Store:
             facts = self._make_metadata(path, identity, make) if enabled else json_round_trip(make().facts)
         return facts
 
+    def known_metadata(self, kind: str, name: str, *, inputs: dict | None = None) -> dict | None:
+        """Return the metadata of a model or a dataset if they are stored and valid, None otherwise.
+
+        Parameters
+        ----------
+        kind, name, inputs
+            As in `metadata`.
+        """
+        inputs = json_round_trip(inputs or {})
+        file, identity = metadata_identifier(kind, name, inputs), {"kind": kind, "name": name, "inputs": inputs}
+        if not is_enabled(file):
+            return None
+        return self._read_metadata(self.results_home / f"{file}.json", identity)[0]
+
     def forget_metadata(self, kind: str, name: str, *, inputs: dict | None = None) -> None:
         """Remove the metadata of a model or a dataset, which something changed that nothing watched.
 
@@ -263,7 +334,7 @@ class Store:
     def _read(self, paths: EntryPaths, make: Callable[[], Entry] | None) -> Entry | None:
         with reading(paths.manifest, RESULTS_VARIABLE):
             try:
-                manifest = read_manifest(paths)
+                manifest = not_stale(lambda: read_manifest(paths))
             except DamagedFile as damage:
                 log.log(logging.WARNING if make is None else logging.INFO, "%s: %s", paths.manifest, damage)
                 return None
@@ -272,9 +343,9 @@ class Store:
     def _read_locked(self, paths: EntryPaths, make: Callable[[], Entry]) -> Entry | None:
         """Return the stored entry, None if there is none; rename a damaged one and remove half-written files."""
         remove_left_overs(paths.value.parent, paths.value.stem)
-        with writing(paths.manifest, RESULTS_VARIABLE), reading(paths.manifest, RESULTS_VARIABLE):
+        with reading(paths.manifest, RESULTS_VARIABLE), writing(paths.manifest, RESULTS_VARIABLE):
             try:
-                manifest = read_manifest(paths)
+                manifest = not_stale(lambda: read_manifest(paths))
             except DamagedFile as damage:
                 rename_damaged_entry(paths, str(damage))
                 manifest = None
@@ -296,10 +367,11 @@ class Store:
         self, paths: EntryPaths, manifest: dict, make: Callable[[], Entry] | None
     ) -> Mapping[str, np.ndarray]:
         """Return the arrays that belong to `manifest`; compute damaged ones again if `make` is given."""
-        try:
-            return read_arrays(paths.value, manifest)
-        except DamagedFile as damage:
-            log.info("%s: %s", paths.value, damage)
+        with reading(paths.value, RESULTS_VARIABLE):
+            try:
+                return not_stale(lambda: read_arrays(paths.value, manifest))
+            except DamagedFile as damage:
+                log.info("%s: %s", paths.value, damage)
         lock = nullcontext() if self.read_only else locked(paths.lock, RESULTS_VARIABLE)
         with lock, reading(paths.manifest, RESULTS_VARIABLE):
             return self._reload_arrays(paths, make)
@@ -326,10 +398,14 @@ class Store:
     def _temporary(self) -> Path:
         return temporary_home()
 
+    def _maps(self, folder: Folder) -> Activations:
+        with reading(folder.path, ACTIVATIONS_VARIABLE):
+            return not_stale(folder.activations)
+
     def _is_complete(self, folder: Folder) -> bool:
         with reading(folder.path, ACTIVATIONS_VARIABLE):
             try:
-                return is_complete(folder, seal=not self.read_only)
+                return not_stale(lambda: is_complete(folder, seal=not self.read_only))
             except DamagedFile as damage:
                 log.info("%s: %s", folder.path, damage)
                 return False
@@ -337,7 +413,7 @@ class Store:
     def _read_metadata(self, path: Path, identity: dict) -> tuple[dict | None, str]:
         with reading(path, RESULTS_VARIABLE):
             try:
-                return read_metadata(path, identity, update=not self.read_only)
+                return not_stale(lambda: read_metadata(path, identity, update=not self.read_only))
             except DamagedFile as damage:
                 return None, str(damage)
 
@@ -346,7 +422,7 @@ class Store:
         with locked(path.with_suffix(".lock"), RESULTS_VARIABLE):
             remove_left_overs(path.parent, path.stem)
             facts = None
-            with writing(path, RESULTS_VARIABLE), reading(path, RESULTS_VARIABLE):
+            with reading(path, RESULTS_VARIABLE), writing(path, RESULTS_VARIABLE):
                 try:
                     facts, _ = read_metadata(path, identity, update=True)
                 except DamagedFile as damage:
@@ -366,7 +442,7 @@ class Store:
         near = "nothing of its kind is stored"
         if found and found[1]:
             fields = [f"{field} (wanted {wanted}, stored {stored})" for field, wanted, stored in found[1]]
-            near = f"the nearest stored one, {found[0]}, differs in {first_names(fields, 4)}"
+            near = f"the nearest stored one, {found[0].name}, differs in {first_names(fields, 4)}"
         elif found:
             near = "it is stored, but may not be used"
         self._check_allowed(name, name, near)

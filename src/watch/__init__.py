@@ -29,18 +29,20 @@ from .hooks import Watching as watching  # noqa: N813
 from .hooks import include
 from .origin import is_users
 from .seen import Seen, unchanged
-from .states import checked, file_state, files_checked, stamp
+from .states import checked, digest_once, file_state, files_checked, once_per_state, stamp
 
 __all__ = [
     "USERS_MODULE",
     "Seen",
     "checked",
+    "digest_once",
     "executed",
     "file_state",
     "files_checked",
     "importable",
     "include",
     "is_users",
+    "once_per_state",
     "stamp",
     "unchanged",
     "watching",

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 from ..utils import digest
+from .active import unwatched
 from .hooks import Uncached
 from .origin import is_users, module_file
-from .seen import unwatched
 
 # names of modules that are made of a user's file begin with this
 USERS_MODULE = "users_file_"

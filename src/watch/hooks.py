@@ -14,9 +14,10 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
+from .active import active, records, unwatched
 from .origin import asks_for_times, called_by_user, is_import_system, is_users, serves_python
 from .readers import READERS, Wrapped
-from .seen import Seen, active, records, unwatched
+from .seen import Seen
 
 _variables = type(os.environ)
 PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from .active import records
 from .origin import is_users, module_file
-from .seen import Seen, records
+from .seen import Seen
 
 # {module: names of functions, of classes, or of "Class.__init__"}; a name may have wildcards
 READERS = {

@@ -1,15 +1,14 @@
 """Record of all that a piece of code reads, and its inputs as plain data."""
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ..utils import digest
+from .active import unwatched
 from .imports import imported_by
 from .origin import holds_installed, is_users
 from .states import (
@@ -29,28 +28,6 @@ from .states import (
 
 # functions of `os` that are replaced while code is watched
 stat, getcwd = os.stat, os.getcwd
-
-# records of the code that is being watched
-active: "list[Seen]" = []
-_here = threading.local()
-
-
-def records() -> "list[Seen]":
-    """Return the records of the code that is being watched; none for accesses of the recording itself."""
-    return [] if getattr(_here, "busy", False) else list(active)
-
-
-@contextmanager
-def unwatched() -> Iterator[bool]:
-    """Yield True if there are records to add to; accesses of the block itself are not recorded."""
-    if not records():
-        yield False
-        return
-    _here.busy = True
-    try:
-        yield True
-    finally:
-        _here.busy = False
 
 
 @dataclass

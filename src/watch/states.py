@@ -4,14 +4,17 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ..stages import source_digest
 from ..utils import digest, file_digest
+from .active import records, unwatched
 
+T = TypeVar("T")
 # larger files are compared by size and time alone: reading the data again costs as much as their digest
 CONTENT_BYTES = 64 * 2**20
 # a second change within this time of the first may leave size and time as they are
@@ -33,6 +36,36 @@ def stamp(path: str | Path) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
+def once_per_state(function: Callable[..., T]) -> Callable[..., T]:
+    """Return a function of a path that remembers its last result for each file, while size, times and inode last.
+
+    A file that was changed just now may change again within the resolution of its times, and is read again. So is every
+    file while code is watched, because what is opened is recorded then.
+    """
+    known: dict[str, tuple[list[int], T]] = {}
+
+    @wraps(function)
+    def remembered(path: str | Path) -> T:
+        name, began, before = os.path.abspath(path), time.time_ns(), _quiet_stamp(path)
+        if before is not None and not records() and known.get(name, (None,))[0] == before:
+            return known[name][1]
+        result = function(path)
+        if before is not None and began - max(before[1:3]) >= RECENT_NS and _quiet_stamp(path) == before:
+            known[name] = before, result
+        return result
+
+    return remembered
+
+
+def _quiet_stamp(path: str | Path) -> list[int] | None:
+    """Return `stamp` of a file, without a record where code is watched."""
+    with unwatched():
+        return stamp(path)
+
+
+digest_once = once_per_state(file_digest)
+
+
 def file_state(path: str, whole: bool = False) -> list | None:
     """Return [size, mtime, ctime, inode, SHA-256 of the content] of a file, None if there is no such file.
 
@@ -43,7 +76,7 @@ def file_state(path: str, whole: bool = False) -> list | None:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             return None
-        content = file_digest(path) if whole or found.st_size < CONTENT_BYTES else None
+        content = digest_once(path) if whole or found.st_size < CONTENT_BYTES else None
     except OSError:
         return None
     recent = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < RECENT_NS
@@ -195,5 +228,7 @@ def listing_state(names: list[str] | None) -> str | None:
 
 
 def file_content(path: str) -> str | None:
-    """Return the SHA-256 of a whole file of any size, None if there is none."""
-    return file_digest(path) if Path(path).is_file() else None
+    """Return the SHA-256 of a whole file of any size, of Python its syntax tree's; None if there is none."""
+    if not Path(path).is_file():
+        return None
+    return source_digest(Path(path).read_bytes()) if path.endswith(".py") else file_digest(path)

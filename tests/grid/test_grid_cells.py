@@ -51,6 +51,7 @@ def test_a_cell_is_its_command_line():
         (["pixels"], ["fake-fmri"], ["--rerun-all"], "dynamic-vision store rm"),
         (["pixels"], ["fake-fmri"], ["--output", "x.csv"], "collect --output FILE"),
         (["pixels"], ["fake-fmri"], ["--extract-only"], "--split-steps"),
+        (["pixels"], ["fake-fmri"], ["--log-file", "x"], "every cell has a log of its own"),
         (["pixels"], ["fake-fmri"], ["-d", "fake-clips-fmri"], "expected --models and --datasets before it"),
         (["pixels"], ["fake-fmri"], ["--model", "fake-net"], "expected --models and --datasets before it"),
     ],
@@ -361,8 +362,9 @@ def test_hints_use_what_is_stored(bench, stub):
     assert "not known" in unknown[0]
     assert "no score on these datasets is stored" in unknown[1]
     stub.store_scores(cell.request())
-    disk, memory, time = hints([cell], Store(bench.config, read_only=True))
+    disk, memory, device, time = hints([cell], Store(bench.config, read_only=True))
     # 2 stimuli x 2 bins x (5000 projected + 10) x 4 bytes
     assert disk == "disk: 80.2 kB of activations to write"
     assert "--mem 5G" in memory
+    assert device == "device memory: weights of a size that is not stored, and a batch, fitted to what is free"
     assert "1 stored scores" in time

@@ -5,10 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-
-from src.cli.grid import REASON_WIDTH
 
 MODELS = ("fake-net", "pixels", "alexnet")
 CELLS = ("submit", "--benchmark", "fmri", "-m", *MODELS, "-d", "fake-fmri")
@@ -50,8 +49,11 @@ def test_scores_of_changed_code_are_missing(bench):
     bench("submit", "--benchmark", "fmri", "-m", "pixels", "-d", "fake-fmri", "--local", 1)
     bench.change_sources("changed")
     changed = f"valid metadata of data fake-fmri is not stored ({bench.home / 'source.py'} changed)"
+    [line] = [line for line in bench("status").splitlines() if "missing" in line and "pixels" in line]
+    assert line.endswith(".score.0.log")
+    assert Path(line.split()[-1]).is_file()
     reason = f"exit 0, but {changed}; run the score command to compute it"
-    assert bench.status() == {SECOND: ["missing", reason[:REASON_WIDTH].strip()]}
+    assert bench.status() == {SECOND: ["missing", reason]}
     bench("retry", "--local", 2)
     assert bench.states() == {SECOND: "done"}
 

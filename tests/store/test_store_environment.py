@@ -100,5 +100,6 @@ def test_nearest_names_the_differing_fields(store, score_key, entry):
     store.fetch(replace(score_key, model="other", datasets=("c",)), lambda: entry)
     wanted = replace(score_key, options=(("gap_ms", 0), ("seed", 3), ("audit", True)))
     differences = [("options.audit", True, "(absent)"), ("options.gap_ms", 0.0, 10000.0)]
-    assert store.nearest(wanted) == (key_name(score_key), differences)
-    assert store.nearest(score_key) == (key_name(score_key), [])
+    for key, expected in ((wanted, differences), (score_key, [])):
+        item, found = store.nearest(key)
+        assert (item.name, found) == (key_name(score_key), expected)

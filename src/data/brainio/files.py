@@ -80,8 +80,15 @@ def read(folder: Path) -> Record:
         ) from error
     if changed:
         raise BadInput(f"{folder / changed[0]} is not the file that was written (checksum differs); prepare it again")
-    with xarray.open_dataarray(folder / "assembly.nc", engine="netcdf4") as stored:
-        assembly = getattr(assemblies, stated["assembly"])(stored.load())
+    try:
+        with xarray.open_dataarray(folder / "assembly.nc", engine="netcdf4") as stored:
+            assembly = getattr(assemblies, stated["assembly"])(stored.load())
+    except (OSError, ValueError, RuntimeError) as error:
+        # the file is the one that was written
+        reason = str(error).split("\n")[0]
+        raise BadInput(
+            f"{folder / 'assembly.nc'}: the installed xarray or netCDF4 cannot read it ({reason}); prepare it again"
+        ) from error
     table = pandas.read_csv(
         folder / "stimuli.csv",
         dtype={"stimulus_id": str, "filename": str},

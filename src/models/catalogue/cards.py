@@ -111,6 +111,7 @@ CARDS: dict[str, Card] = {
     **_of(TORCHVISION, "efficientnet_b0", interpolation="bicubic", differs=PLUGIN),
     **_of(
         replace(TORCHVISION, source="github.com/epflneuroailab/scaling-primate-vvs"),
+        "resnet50_imagenet_full",
         "deit_base_imagenet_full_seed-0",
         "convnext_base_imagenet_full_seed-0",
     ),

@@ -24,8 +24,8 @@ def _wsl(depth: int, millions: float, digest: str) -> ModelEntry:
     return _entry(name, "network", millions, 35, argument=f"image_nets:{name}", weights=weights, **more)
 
 
-def _scaling(name: str, builder: str, millions: float, layers: int, extra: str = "") -> ModelEntry:
-    weights = Weights(file=f"{name}_ep300.pt", url=f"{SCALING}/{name}/ep300.pt", licence=UNSTATED, key="state")
+def _scaling(name: str, builder: str, millions: float, layers: int, extra: str = "", epoch: int = 300) -> ModelEntry:
+    weights = Weights(file=f"{name}_ep{epoch}.pt", url=f"{SCALING}/{name}/ep{epoch}.pt", licence=UNSTATED, key="state")
     more = {"weights": weights, "preprocessing": CENTRAL, "extra": extra, "note": RESIZED}
     more["plugin"] = Fed(fps=25.0, preprocessing=SQUARE)
     return _entry(name, "network", millions, layers, argument=f"image_nets:{builder}", **more)
@@ -40,6 +40,7 @@ ENTRIES = (
     _entry("vit_b_16", "torchvision", 86.57, 15, weights=of_torchvision("vit_b_16-c867db91.pth")),
     _entry("convnext_tiny", "torchvision", 28.59, 30, weights=of_torchvision("convnext_tiny-983f1562.pth")),
     _entry("efficientnet_b0", "brainscore", 5.29, 12, weights=of_torchvision("efficientnet_b0_rwightman-7f5810bc.pth")),
+    _scaling("resnet50_imagenet_full", "resnet50", 25.56, 18, epoch=100),
     _scaling("deit_base_imagenet_full_seed-0", "deit_base", 86.59, 14, "timm"),
     _scaling("convnext_base_imagenet_full_seed-0", "convnext_base", 88.59, 38),
     _wsl(8, 88.79, "c38310e5"),

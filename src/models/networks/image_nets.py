@@ -8,6 +8,11 @@ from .built import Built
 EMA = "model_ema_state_dict"
 
 
+def _last(state: dict) -> dict:
+    """Return the weights of the last step in a checkpoint of Gokce & Schrimpf (2024)."""
+    return {name.removeprefix("module."): value for name, value in state["model"].items()}
+
+
 def _averaged(state: dict) -> dict:
     """Return the moving average of the weights in a checkpoint of Gokce & Schrimpf (2024)."""
     return {name.removeprefix("module."): value for name, value in state[EMA].items()}
@@ -21,6 +26,16 @@ def _resnext_wsl(width: int, reduced: bool = False) -> Built:
     module = ResNet(Bottleneck, list(depths), groups=32, width_per_group=1 if reduced else width)
     blocks = [f"layer{stage}.{i}" for stage, depth in enumerate(depths, 1) for i in range(depth)]
     return Built(module, dict.fromkeys(("conv1", *blocks, "avgpool"), "CHW"))
+
+
+def _resnet50(reduced: bool = False) -> Built:
+    """Return ResNet-50 (He et al. 2016)."""
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    depths = (1, 1, 2, 1) if reduced else (3, 4, 6, 3)
+    module = ResNet(Bottleneck, list(depths), width_per_group=4 if reduced else 64)
+    blocks = [f"layer{stage}.{i}" for stage, depth in enumerate(depths, 1) for i in range(depth)]
+    return Built(module, dict.fromkeys(("conv1", *blocks, "avgpool"), "CHW"), _last)
 
 
 def _convnext_base(reduced: bool = False) -> Built:
@@ -48,6 +63,7 @@ BUILDERS: dict[str, Callable[..., Built]] = {
     "resnext101_32x8d_wsl": partial(_resnext_wsl, 8),
     "resnext101_32x16d_wsl": partial(_resnext_wsl, 16),
     "resnext101_32x32d_wsl": partial(_resnext_wsl, 32),
+    "resnet50": _resnet50,
     "convnext_base": _convnext_base,
     "deit_base": _deit_base,
 }

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...utils import BadInput, array_digest, digest, file_digest, unknown_name
+from ...stages import source_digest
+from ...utils import BadInput, array_digest, digest, unknown_name
 from ...watch import executed, importable
 from ..errors import error_line
 from ..preprocessing import FramePreprocessing, normalised, preprocessor
@@ -129,7 +130,7 @@ def load(
     """
     with importable(import_folder(reference)), nullcontext() if weights else without_weights():
         result = _called(reference)
-        recipe = digest([file_digest(reference_file(reference)), _parts(reference)[1]])
+        recipe = digest([source_digest(reference_file(reference).read_bytes()), _parts(reference)[1]])
         digested = isinstance(result, Model) and result.digest
         recipe = digest([recipe, list(input_size)]) if input_size not in (None, SIZE) else recipe
         model = as_model(reference, result, device, input_size, fps)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...utils import BadInput, digest, file_digest, unknown_name
+from ...stages import source_digest
+from ...utils import BadInput, digest, unknown_name
 from ..catalogue import entry_of
 from ..catalogue.entry import ModelEntry
 from ..checkpoints import fetched, plain_state, put, read_state, ready_text
@@ -101,5 +102,5 @@ def wrapped(entry: ModelEntry, built: "Built", device: str) -> Model:
 
 def recipe(entry: ModelEntry) -> str:
     """Return the digest of all but the weights: the source files and the preprocessing."""
-    files = [[path.name, file_digest(path)] for path in defining_files(entry.argument)]
+    files = [[path.name, source_digest(path.read_bytes(), docstrings=False)] for path in defining_files(entry.argument)]
     return digest([entry.argument, asdict(entry.preprocessing), files])

@@ -17,6 +17,7 @@ from src.utils import BadInput
 NAMES = (
     "VideoSwin-B",
     "resnext101_32x8d_wsl",
+    "resnet50_imagenet_full",
     "convnext_base_imagenet_full_seed-0",
     "deit_base_imagenet_full_seed-0",
 )
@@ -49,6 +50,8 @@ def published_file(name: str, state: dict) -> dict:
         return {"meta": {"epoch": 30}, "state_dict": {mmaction(key): value for key, value in state.items()}}
     if name.startswith("resnext"):
         return {key: value for key, value in state.items() if "num_batches_tracked" not in key}
+    if name.startswith("resnet50"):
+        return {"state": {"model": {f"module.{key}": value for key, value in state.items()}}}
     return {"state": {"model": {}, "model_ema_state_dict": {f"module.{key}": value for key, value in state.items()}}}
 
 
@@ -82,7 +85,7 @@ def test_loads_the_published_names(reduced):
     assert files == (path,)
     for key, value in model.module.state_dict().items():
         assert "num_batches" in key or torch.equal(value, state[key]), key
-    torch.save({"state_dict": {}, "state": {"model_ema_state_dict": {}}}, path)
+    torch.save({"state_dict": {}, "state": {"model": {}, "model_ema_state_dict": {}}}, path)
     with pytest.raises(BadInput, match=rf"{reduced}: the weight file .* does not fit the network: \d+ missing"):
         models.load(reduced)
 
