@@ -48,7 +48,7 @@ def score():
     arrays |= {"null": rng.normal(0, 0.1, 20), "classes": np.array(["dog", "cat"])}
     arrays |= {"confusion_human": np.eye(2), "confusion_model": np.stack([np.eye(2)] * 2)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
-    facts |= {"options": {"protocol": "default 2", "splits": 3}} | summarise(arrays, {})
+    facts |= {"options": {"protocol": "default 3", "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
 
 

@@ -24,6 +24,7 @@ LAYER_CHOICES = ("nested", "over splits")  # inside the training rows of each sp
 HEADLINES = ("per target", "one layer")
 ALPHA_SCALES = ("kernel", "absolute")  # alphas are multiplied by trace(K) / n of the kernel, or used as they are
 RUNS = ("standardised", "averaged")  # before repetitions are averaged, each run is z-scored; or the mean is, afterwards
+STEP_TIMES = ("centres", "even")  # steps of a layer at their measured times, or spread evenly over a window
 CEILING_ROWS = ("windows", "all")  # split-half agreement within the test parts, or over all rows
 ALPHAS = tuple(np.logspace(-4, 4, 9).tolist())
 N_BOOTSTRAP = 1000  # bootstrap samples of an interval
@@ -70,10 +71,12 @@ class Protocol:
         or neither; "spm-sampled": SPM's function sampled once per bin.
     ceiling_rows : {"windows", "all"}
         Noise ceiling over the test parts of the splits, or over all rows.
+    step_times : {"centres", "even"}
+        Video models: the steps of a layer count at their measured temporal centres, or are spread evenly over a window.
     """
 
     name: str = "default"
-    version: int = 2
+    version: int = 3
     n_splits: int = N_SPLITS
     seed: int = SEED
     segment_ms: float = SEGMENT_MS
@@ -90,6 +93,7 @@ class Protocol:
     high_pass_s: float = HIGH_PASS_S
     hrf: str = "spm"
     ceiling_rows: str = "windows"
+    step_times: str = "centres"
 
     @property
     def nested(self) -> bool:
@@ -121,5 +125,6 @@ PUBLISHED = Protocol(
     high_pass_s=0.0,
     hrf=SAMPLED_HRF,
     ceiling_rows="all",
+    step_times="even",
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (Protocol(), PUBLISHED)}

@@ -26,6 +26,7 @@ CHOICES = {
     "runs": protocols.RUNS,
     "hrf": protocols.HRFS,
     "ceiling_rows": protocols.CEILING_ROWS,
+    "step_times": protocols.STEP_TIMES,
 }
 OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
 OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
@@ -68,6 +69,9 @@ class Request:
         Films: training rows nearer than this to a held-out row are dropped, in ms.
     layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
+    step_times : {"centres", "even"}, optional
+        The steps of a layer of a video model count at their measured temporal centres, or are spread evenly over a
+        window; default: that of the protocol.
     decoder : {"ridge", "pls"}
         fMRI and electrodes: the linear decoder.
     alpha_per_target : bool
@@ -122,6 +126,7 @@ class Request:
     high_pass_s: float | None = None
     hrf: str | None = None
     ceiling_rows: str | None = None
+    step_times: str | None = None
     decoder: str = "ridge"
     alpha_per_target: bool = False
     splits: int = protocols.N_SPLITS
