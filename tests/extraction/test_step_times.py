@@ -11,7 +11,7 @@ import src as dv
 from src.data.synthetic.files import read_frames, write_film
 from src.extraction.extract import ArraySink, extract
 from src.models.inspect.centres import step_times
-from src.models.spec import Model
+from src.models.spec import Model, StepTimes
 from src.records import Responses, Stimuli
 from src.utils import regular_bins
 
@@ -106,3 +106,16 @@ def test_planted_responses_reach_the_ceiling_at_the_true_times_only(model, films
     assert ratio["centres"] == pytest.approx(1, abs=0.03)
     assert ratio["even"] < 0.85
     assert found["even"].facts["options"]["step_times"] == "even"
+
+
+def test_causal_inference_places_the_last_step_at_its_time(model, films):
+    """Windows of 16 frames, of which the last of two steps is centred on frame 8: seven frames before their end."""
+    two = {"num_frames": (16, 16), "fps": 25.0}
+    bins_ms, values = regular_bins(FRAMES * 1000 / FPS, 1000 / FPS), {}
+    for name, placed in (("centres", {"layers.2": StepTimes(listed=(0.0, 8.0))}), ("even", {})):
+        sink, own = ArraySink(len(films), len(bins_ms)), Model(**{**vars(model), **two, "step_times": placed})
+        extract(own, films, bins_ms, sink, mode="causal", n_components=None, n_workers=1)
+        values[name] = sink.values["layers.2"]
+    assert sink.n_valid.tolist() == [FRAMES] * N_FILMS
+    np.testing.assert_allclose(values["centres"][:, : FRAMES - 7], values["even"][:, 7:], atol=1e-6)
+    np.testing.assert_allclose(values["centres"][:, FRAMES - 7 :], values["even"][:, -1:].repeat(7, axis=1), atol=1e-6)

@@ -73,8 +73,10 @@ def timed(model: Model) -> list[str]:
     return [layer for layer, axes in model.layers.items() if "T" in axes] if model.kind == "video" else []
 
 
-def step_centres(model: Model, device: str = "cpu", n_frames: int | None = None) -> dict[str, np.ndarray]:
-    """Return the temporal centre of each step, from changes of every frame of a clip of whole pictures.
+def step_centres(
+    model: Model, device: str = "cpu", n_frames: int | None = None, crop: bool = False
+) -> dict[str, np.ndarray]:
+    """Return the temporal centre of each step, from changes of every frame of a clip.
 
     Parameters
     ----------
@@ -84,6 +86,8 @@ def step_centres(model: Model, device: str = "cpu", n_frames: int | None = None)
         Device of the passes, at least two per frame.
     n_frames : int, optional
         Length of the clip in frames; default: 16, within the model's limits.
+    crop : bool, default False
+        Pictures of 64 px instead of whole ones.
 
     Returns
     -------
@@ -97,10 +101,20 @@ def step_centres(model: Model, device: str = "cpu", n_frames: int | None = None)
     least, most = _limits(model)
     length = n_frames or int(min(most, max(least, SHORT)))
     with torch.inference_mode():
-        changes = _changes(Clips(model, length, device), layers)
+        changes = _changes(Clips(model, length, device, CROP if crop else 0), layers)
     frames = np.arange(length)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {layer: (frames * power).sum(axis=0) / power.sum(axis=0) for layer, power in changes.items()}
+
+
+def takes_crops(model: Model, device: str = "cpu") -> bool:
+    """Return True if the network takes pictures of 64 px, with the steps that its layers have for whole ones."""
+    layers, length = timed(model), max(_limits(model)[0], SHORT // 2)
+    try:
+        small = _counts(Clips(model, length, device, CROP), layers)
+    except Exception:  # a network may refuse a size with any exception
+        return False
+    return small == _counts(Clips(model, length, device), layers)
 
 
 def evenly_spaced(n_steps: int, n_frames: int) -> np.ndarray:
@@ -142,7 +156,7 @@ def _regular(
     model: Model, layers: Sequence[str], device: str, least: int, most: float
 ) -> tuple[dict[str, StepTimes], str]:
     """Return the times of the steps of a model that takes clips of many lengths, and a note."""
-    crop = CROP if _takes_crops(model, layers, device, max(least, SHORT // 2)) else 0
+    crop = CROP if takes_crops(model, device) else 0
     length = int(min(max(LONG if crop else SHORT, 2 * least), most))
 
     def counts(n_frames: int) -> dict[str, int]:
@@ -168,15 +182,6 @@ def _regular(
     return found, note
 
 
-def _takes_crops(model: Model, layers: Sequence[str], device: str, length: int) -> bool:
-    """Return True if the network takes small pictures, with the steps that it has for whole ones."""
-    try:
-        small = _counts(Clips(model, length, device, CROP), layers)
-    except Exception:  # a network may refuse a size with any exception
-        return False
-    return small == _counts(Clips(model, length, device), layers)
-
-
 def _shortest(length: int, stride: int, counts: Sequence[int]) -> int | None:
     """Return the frames of the shortest clip with a step, None where the numbers of steps have no constant stride.
 
@@ -188,6 +193,7 @@ def _shortest(length: int, stride: int, counts: Sequence[int]) -> int | None:
     return shortest if expected == list(counts) else None
 
 
+@torch.inference_mode()
 def _counts(of: Clips, layers: Sequence[str]) -> dict[str, int]:
     """Return the number of steps of each layer."""
     return {layer: len(value) for layer, value in _steps(of.model, layers, of.draw(0)).items()}
