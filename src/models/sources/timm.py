@@ -24,7 +24,6 @@ REDUCED: dict[str, dict[str, Any]] = {
         "num_heads": 1,
         "stages": (1, 1, 2, 1),
         "global_att_blocks": (3,),
-        "window_pos_embed_bkg_spatial_size": (7, 7),
     },
     "vit_pe_": {
         "embed_dim": 64,
