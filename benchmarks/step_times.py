@@ -33,6 +33,7 @@ NAMES = (
     "I3D-R50",
     "AVID-Kinetics400",
     "VideoSwin-B",
+    "TSM",
 )
 
 
