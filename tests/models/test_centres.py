@@ -92,6 +92,28 @@ def mixed(pooled: int, **limits) -> Model:
     return Model("mixed", Mixed(pooled).eval(), preprocess, layers, "video", 8.0, "0" * 64, **limits)
 
 
+class Recurrent(nn.Module):
+    """Leaky mean over the past of pairs of frames."""
+
+    def __init__(self):
+        super().__init__()
+        self.pairs, self.state = nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8)), nn.Identity()
+
+    def forward(self, clip):
+        states = []
+        for pair in self.pairs(clip).unbind(2):
+            states.append(pair + 0.9 * states[-1] if states else pair)
+        return self.state(torch.stack(states, 2))
+
+
+@pytest.mark.parametrize("limits", [(1, np.inf), (16, 16)])
+def test_a_recurrent_layer_counts_at_the_last_frames_that_it_has_seen(limits):
+    torch.manual_seed(0)
+    facts = {"layers": {"state": "CTHW"}, "kind": "video", "fps": 8.0, "digest": "0" * 64, "num_frames": limits}
+    times, _ = step_times(Model("leaky", Recurrent().eval(), preprocess, **facts))
+    np.testing.assert_allclose(times["state"].of_steps(8), evenly_spaced(8, 16), atol=0.25)
+
+
 def test_what_changes_all_steps_does_not_draw_them_to_the_middle():
     assert step_times(mixed(1)) == ({"mixed": StepTimes(0.5, 2.0, 2)}, "")
     fixed = step_times(mixed(1, num_frames=(16, 16)))[0]

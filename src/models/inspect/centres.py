@@ -2,7 +2,8 @@
 
 Step k of a layer depends on frames around a centre: after a convolution of kernel 3, stride 2 and padding 1 this is
 frame 2k, not the middle of the k-th pair of frames. Single frames are changed by small noise. The centre of a step is
-the mean of the frames, weighted by the squared change of the step.
+the mean of the frames, weighted by the squared change of the step. Steps of a recurrent layer, which reach far back and
+not ahead, count at the last frame that they have seen: their memory is no delay.
 
 Most networks take clips of many lengths. Their steps have a constant stride, so that the frames of one stride in the
 middle of a clip suffice, far from its ends; and time does not depend on the size of the pictures, which are cut to
@@ -33,6 +34,8 @@ SMALL = 10**6
 VALUES = 1500  # features times draws that are enough for the centre of a step
 LARGEST_STRIDE = 32
 TAIL = 0.15
+FELT = 0.01  # of the largest change
+MEMORY = 4  # strides that a recurrent layer reaches back, at least, and times that it reaches less far ahead
 ROUND = 4  # centres are rounded to 1 / ROUND frame, below which they vary with the noise
 
 
@@ -201,13 +204,31 @@ def _counts(of: Clips, layers: Sequence[str]) -> dict[str, int]:
 
 def _first(power: np.ndarray, frames: range, stride: int) -> float:
     """Return the time of step 0 from the changes of all steps by the frames of whole strides."""
-    weights = _own(power)
     lags = np.array(frames)[:, None] - stride * np.arange(power.shape[1])
+    newest = _newest(power, lags, stride)
+    if newest is not None:
+        return _rounded(newest)
+    weights = _own(power)
     return _rounded((weights * lags).sum() / weights.sum())
+
+
+def _newest(power: np.ndarray, lags: np.ndarray, stride: float) -> float | None:
+    """Return the middle of the newest frames of a step with a memory, relative to its start; None without a memory.
+
+    lags (n_frames, n_steps): frames by which each frame lies behind the start of each step.
+    """
+    felt = lags[power > FELT * power.max()]
+    back, ahead = -felt.min() / stride, max(0.0, (felt.max() + 1) / stride - 1)
+    return float(felt.max() - (stride - 1) / 2) if back >= MEMORY * (ahead + 1) else None
 
 
 def _listed(power: np.ndarray) -> StepTimes:
     """Return the time of each step from its changes by all frames."""
+    stride = len(power) / power.shape[1]
+    starts = stride * np.arange(power.shape[1])
+    newest = _newest(power, np.arange(len(power))[:, None] - starts, stride)
+    if newest is not None:
+        return StepTimes(listed=tuple(_rounded(time) for time in starts + newest))
     weights = _own(power)
     with np.errstate(invalid="ignore", divide="ignore"):
         centres = (np.arange(len(power))[:, None] * weights).sum(axis=0) / weights.sum(axis=0)
