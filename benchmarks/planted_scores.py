@@ -13,7 +13,7 @@ from src.utils import digest, seed_from
 TASKS = [f"task-{i:02d}" for i in range(11)]
 CAUSAL = {"task-02": 0.5, "task-07": 0.3}
 OPTIONS = {
-    "protocol": "default 2",
+    "protocol": "default 3",
     "splits": 4,
     "seed": 0,
     "audit": False,

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,7 @@ def extract(
     input_size: int | tuple[int, int] | None = None,
     fps: float | None = None,
     layer_axes: Mapping[str, str] | None = None,
+    step_times: str | None = None,
     n_components: int | None = N_COMPONENTS,
     device: str = "auto",
     batch_size: int | None = None,
@@ -175,6 +177,9 @@ def extract(
         Frames per second of a network, or of any model of single frames; default: 25, or that of the model.
     layer_axes : mapping of {str: str}, optional
         Axes of layers in place of the detected ones, as in `Request`.
+    step_times : {"centres", "even"}, optional
+        The steps of a layer of a video model count at their measured temporal centres, as in the default protocol, or
+        are spread evenly over a window.
     n_components : int or None
         Number of dimensions of the sparse random projection; None: features are not projected.
     device : str
@@ -195,6 +200,7 @@ def extract(
     """
     from .extraction.extract import ArraySink
     from .extraction.extract import extract as run
+    from .models.inspect.centres import step_times as measured
 
     shown = films if isinstance(films, Stimuli) else stimuli(films)
     config = Config.from_env()
@@ -211,10 +217,18 @@ def extract(
         _option(input_size),
         fps,
         tuple((layer_axes or {}).items()),
+        step_times=step_times,
         device=device,
         batch_size=batch_size,
     )
     with _as_model(model, request) as prepared:
+        if request.step_times == "even":
+            prepared = replace(prepared, step_times={})
+        elif not prepared.step_times:
+            times, note = measured(prepared, resolve_device(device))
+            prepared = replace(prepared, step_times=times)
+            if note:
+                warnings.warn(f"{prepared.name}: {note}", stacklevel=2)
         width_ms = 1000 / prepared.fps if bin_ms is None else bin_ms
         bins_ms = regular_bins(float(np.max(shown.duration_ms)), width_ms)
         sink = ArraySink(len(shown), len(bins_ms))

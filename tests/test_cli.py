@@ -449,7 +449,7 @@ def test_undefined_numbers_are_printed_as_a_dash():
         "model": "m",
         "datasets": ["d"],
         "metric": "pearson",
-        "options": {"splits": 2, "protocol": "default 2", "layer_choice": "nested"},
+        "options": {"splits": 2, "protocol": "default 3", "layer_choice": "nested"},
         "layers": [row],
         "headline": row,
         "one_layer": row,

@@ -59,7 +59,7 @@ def score():
     arrays |= {name: rng.uniform(0, 0.2, 6) for name in ("joint", "shared", "shared_low", "shared_high")}
     arrays |= {"bands": np.array(["early", "late"]), "band_weight": np.full((2, 6, 3), 0.5)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
-    facts |= {"options": {"protocol": "default 2", "splits": 3}} | summarise(arrays, {})
+    facts |= {"options": {"protocol": "default 3", "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
 
 

@@ -109,9 +109,9 @@ def test_a_layer_per_unit_is_the_headline_and_has_its_own_interval(arrays):
         assert row["low"] < row["test"] < row["high"]
     assert facts["one_layer"]["low_normalised"] < facts["one_layer"]["normalised"]
     facts |= {"benchmark": "fmri", "model": "m", "datasets": ["d"], "metric": "pearson"}
-    facts["options"] = {"splits": 3, "protocol": "default 2", "layer_choice": "nested"}
+    facts["options"] = {"splits": 3, "protocol": "default 3", "layer_choice": "nested"}
     text = Score(facts, found).summary()
     assert "> best layer per unit" in text
-    assert "protocol default 2" in text
+    assert "protocol default 3" in text
     table = Score(facts, found).to_dataframe()
     assert (table.groupby(["target_id", "split"])["chosen"].sum() == 1).all()

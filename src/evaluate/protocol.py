@@ -26,6 +26,7 @@ HEADLINES = ("per target", "one layer")
 ALPHA_SCALES = ("kernel", "absolute")  # alphas are multiplied by trace(K) / n of the kernel, or used as they are
 RUNS = ("standardised", "averaged")  # before repetitions are averaged, each run is z-scored; or the mean is, afterwards
 SUBJECTS = ("both", "mean")  # fMRI: single subjects are scored beside their mean, or the mean alone
+STEP_TIMES = ("centres", "even")  # steps of a layer at their measured times, or spread evenly over a window
 CEILING_ROWS = ("windows", "all")  # split-half agreement within the test parts, or over all rows
 ALPHAS = tuple(np.logspace(-4, 4, 9).tolist())
 N_BOOTSTRAP = 1000  # bootstrap samples of an interval
@@ -75,10 +76,12 @@ class Protocol:
         Noise ceiling over the test parts of the splits, or over all rows.
     subjects : {"both", "mean"}
         fMRI, ridge regression: each subject is scored besides their mean, or the mean alone.
+    step_times : {"centres", "even"}
+        Video models: the steps of a layer count at their measured temporal centres, or are spread evenly over a window.
     """
 
     name: str = "default"
-    version: int = 2
+    version: int = 3
     n_splits: int = N_SPLITS
     seed: int = SEED
     segment_ms: float = SEGMENT_MS
@@ -96,6 +99,7 @@ class Protocol:
     hrf: str = "spm"
     ceiling_rows: str = "windows"
     subjects: str = "both"
+    step_times: str = "centres"
 
     @property
     def nested(self) -> bool:
@@ -128,5 +132,6 @@ PUBLISHED = Protocol(
     hrf=SAMPLED_HRF,
     ceiling_rows="all",
     subjects="mean",
+    step_times="even",
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (Protocol(), PUBLISHED)}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..models.inspect import outputs
-from ..models.spec import Model
+from ..models.spec import Model, StepTimes
 from ..utils import BadInput
 from .loader import Plan
 from .projection import Projection, make_projection
@@ -121,10 +121,13 @@ class HookedModel:
         time = self.model.layers[layer].find("T") + 1
         if time and (self._last_step_only or output.shape[time] == 1):
             output, time = output.select(time, output.shape[time] - 1), 0
-        n_steps = output.shape[time] if time else 1
-        if n_steps not in self._binnings:
-            self._binnings[n_steps] = make_binning(self._rows, n_steps, self.device)
-        binning = self._binnings[n_steps]
+        steps = output.shape[time] if time else 1, self.model.step_times.get(layer)
+        if steps not in self._binnings:
+            self._binnings[steps] = make_binning(self._rows, *steps, self.device)
+        binning = self._binnings[steps]
+        if binning.matrix is not None and binning.matrix.numel() == 0:
+            # last steps of causal windows that other layers need
+            return
         with torch.autocast(self.device.type, enabled=False):
             values = on_cpu(self._project(layer, bin_steps(output.float(), time, binning.matrix)))
             if _same_memory(values, output):
@@ -167,9 +170,9 @@ def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
-def make_binning(rows: Sequence[Row], n_steps: int, device) -> Binning:
-    """Return the binning of a batch whose layers have `n_steps` time steps in every row."""
-    parts = [(plan, *plan.time_map.weights(first, last, n_steps)) for plan, first, last in rows]
+def make_binning(rows: Sequence[Row], n_steps: int, times: StepTimes | None, device) -> Binning:
+    """Return the binning of a batch whose layers have `n_steps` time steps in every row, at these times."""
+    parts = [(plan, *plan.time_map.weights(first, last, n_steps, times)) for plan, first, last in rows]
     if n_steps == 1:
         return _across_rows(parts, device)
     n_bins = max(len(bins) for _, bins, _ in parts)

@@ -100,7 +100,8 @@ def make_plan(model: Model, stimuli: Stimuli, index: int, settings: Settings) ->
         info = piece(info, *stimuli.piece_ms(index)) if stimuli.piece_ms(index) else info
     windows_ms = make_windows(model, settings.mode, settings.context_ms, info.duration_ms)
     one_frame_each = framewise(model, settings.mode)
-    time_map = TimeMap(windows_ms, one_frame_each, info.duration_ms, model.fps, settings.bins_ms, settings.partial)
+    bins = (info.duration_ms, model.fps, settings.bins_ms, settings.partial)
+    time_map = TimeMap(windows_ms, one_frame_each, *bins, model.step_times.values())
     return Plan(index, label, path, still, info, windows_ms, time_map.needed(), time_map, model.kind == "image")
 
 

@@ -4,13 +4,18 @@ The scheme is that of Brain-Score's BlockInferencer and CausalInferencer. A laye
 a window. They are averaged by overlap into frame bins (bins of one model frame), and these into the target bins. Both
 steps are linear: `TimeMap` composes them into one small matrix per window. The windows of an image model are single
 frames.
+
+Where the times of a layer's steps are known (`StepTimes`), a step counts from half-way to the one before until half-way
+to the next, and is averaged by overlap into the target bins at once. In causal inference these are the last steps of
+consecutive windows.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 
-from ..models.spec import Model
+from ..models.spec import Model, StepTimes
 from ..utils import BadInput
 
 Mode = Literal["block", "causal"]
@@ -67,7 +72,8 @@ class TimeMap:
 
     Times are converted to phases, in units of frame bins: frame bin f covers [f, f + 1). The last frame bin is
     repeated once, so that a target bin that ends less than one frame after the stimulus is covered.
-    `n_valid` is the number of leading target bins that are covered.
+    `n_valid` is the number of leading target bins that are covered. `step_times`: of the layers whose steps have known
+    times; the last steps of causal windows may belong to bins before the windows' last frames.
     """
 
     def __init__(
@@ -78,8 +84,9 @@ class TimeMap:
         fps: float,
         bins_ms: np.ndarray,
         partial: bool,
+        step_times: Iterable[StepTimes] = (),
     ):
-        interval = 1000 / fps
+        self._interval = interval = 1000 / fps
         self._windows_ms = windows_ms
         self._framewise = one_frame_each
         self._n_frames = n_frame_bins(duration_ms, fps)
@@ -97,10 +104,15 @@ class TimeMap:
         self.n_valid = len(covered) if covered.all() else int(np.argmin(covered))
         self._starts = self._phase(starts[: self.n_valid])
         self._ends = self._phase(ends[: self.n_valid])
+        # phases at which the last step of one window gives way to that of the next: (n_windows + 1,) for each timing
+        self._turns = {times: self._turns_of_last(times) for times in set(step_times)} if one_frame_each else {}
 
     def needed(self) -> np.ndarray:
         """Return the indices of the windows that overlap a valid bin, in increasing order."""
-        first, end = self._bin_range(*self._frames(np.arange(len(self._windows_ms))))
+        low, high = self._frames(np.arange(len(self._windows_ms)))
+        for turns in self._turns.values():
+            low, high = np.minimum(low, turns[:-1]), np.maximum(high, turns[1:])
+        first, end = self._bin_range(low, high)
         return np.flatnonzero(end > first)
 
     def frame_weights(self) -> np.ndarray:
@@ -108,11 +120,18 @@ class TimeMap:
         frames = np.arange(self._n_frames)
         return self._fraction(np.arange(self.n_valid), frames, self._reach(frames + 1))
 
-    def weights(self, first: int, last: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    def weights(
+        self, first: int, last: int, n_steps: int, times: StepTimes | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights of `n_steps` time steps, common to the windows first..last, in the target bins.
 
-        Returns bins (n_bins,) and weights (n_bins, n_steps). Over all windows the weights of a bin sum to 1.
+        times: of the steps, None for steps that are evenly spaced; one of those given at the start. Returns bins
+        (n_bins,) and weights (n_bins, n_steps). Over all windows the weights of a bin sum to 1.
         """
+        if times is not None and self._framewise:
+            return self._placed(self._turns[times][[first, last + 1]][None])
+        if times is not None and (steps := times.of_steps(n_steps)) is not None:
+            return self._placed(np.stack([self._turns_of_steps(w, steps) for w in range(first, last + 1)]))
         low, high = self._frames(first)[0], self._frames(last)[1]
         bins = self._bins(low, high)
         if self._framewise:
@@ -125,6 +144,30 @@ class TimeMap:
         to_bins = self._fraction(bins, frames, self._reach(frames + 1))
         return to_bins @ _overlap_fraction(self._edges_ms[frames], self._edges_ms[frames + 1], steps_ms)
 
+    def _placed(self, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bins and weights of steps that meet at these phases, (n_windows, n_steps + 1)."""
+        bins = np.arange(*self._bin_range(turns.min(), turns.max()))
+        weights = sum(self._fraction(bins, each[:-1], each[1:]) for each in turns)
+        some = weights.sum(axis=1) > TINY
+        return bins[some], weights[some]
+
+    def _turns_of_steps(self, window: int, steps: np.ndarray) -> np.ndarray:
+        """Return the phases at which the steps of a window meet, with its start and its end: (n_steps + 1,)."""
+        start, end = self._windows_ms[window]
+        middles_ms = start + ((steps[:-1] + steps[1:]) / 2 + 0.5) * self._interval
+        turns = self._phase(np.concatenate([[start], np.clip(middles_ms, start, end), [end]]))
+        turns[-1] = self._reach(turns[-1])
+        return turns
+
+    def _turns_of_last(self, times: StepTimes) -> np.ndarray:
+        """Return the phases at which the last steps of consecutive windows meet: (n_windows + 1,)."""
+        starts, ends = self._windows_ms.T
+        n_frames = np.round((ends - starts) / self._interval)
+        of_last = starts / self._interval + [times.of_last(n) for n in n_frames] + np.full(len(starts), 0.5)
+        of_last = np.maximum.accumulate(of_last)
+        turns = np.concatenate([[0.0], (of_last[:-1] + of_last[1:]) / 2, [self._n_frames + 1.0]])
+        return np.clip(turns, 0, self._n_frames + 1)
+
     def _frames(self, window):
         """Return the half-open range of frame bins that a window overlaps, or those of an array of windows."""
         if self._framewise:
@@ -135,7 +178,7 @@ class TimeMap:
 
     def _reach(self, high: np.ndarray) -> np.ndarray:
         """Return the ends of frame bins as phases; the end of the last one includes its repetition."""
-        return np.where(high >= self._n_frames, self._n_frames + 1, high)
+        return np.where(high >= self._n_frames - TINY, self._n_frames + 1, high)
 
     def _fraction(self, bins: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Return the fraction of each bin within the phases [low, high), shape (n_bins, n_phases)."""

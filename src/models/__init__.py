@@ -201,6 +201,7 @@ def load(
     input_size: tuple[int, int] | None = None,
     fps: float | None = None,
     layer_axes: Mapping[str, str] | None = None,
+    reduced: bool = False,
 ) -> "Model":
     """Return the model of that name.
 
@@ -223,6 +224,8 @@ def load(
     layer_axes : mapping of {str: str}, optional
         Axes of layers in place of the detected ones, {layer or pattern: axes}: "KC", or "(T8K)C" for 8 time steps in an
         axis of tokens, time slowest, "(KT8)C" for time fastest, "(1+T8K)C" behind a class token.
+    reduced : bool, default False
+        Sampled weights and, of most networks of the catalogue, few blocks of few channels: to try a network quickly.
 
     Returns
     -------
@@ -234,8 +237,9 @@ def load(
     BadInput
         For an unknown name, a missing package or weight file, and a network that cannot be used.
     """
-    chosen = {"layers": layers, "input_size": input_size, "fps": fps, "layer_axes": layer_axes}
-    return load_watched(name, device, limit, **chosen)[0]
+    from .loading import load_entry
+
+    return load_entry(resolve(name), device, limit, layers, input_size, fps, layer_axes, reduced)[0]
 
 
 def load_watched(

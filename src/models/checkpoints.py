@@ -31,7 +31,7 @@ def ready_text(entry: ModelEntry) -> str:
         return "yes"
     if weights.url:
         return f"fetches {weights.file}"
-    return f"needs {weights.file}: see `dynamic-vision models check {entry.name}`"
+    return f"needs {weights.file}: see `dynamic-vision models check {entry.name} --full`"
 
 
 def fetched(entry: ModelEntry) -> Path:

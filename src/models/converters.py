@@ -27,7 +27,7 @@ def convert(name: str, *files: str | Path) -> Path:
     name : str
         One of CONVERTERS.
     *files : str or Path
-        The published files, in the order of the message that names them (`dynamic-vision models check NAME`).
+        The published files, in the order of the message that names them (`dynamic-vision models check NAME --full`).
 
     Returns
     -------

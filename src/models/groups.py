@@ -34,6 +34,7 @@ FAMILIES = (
     ("cornet", "CORnet"),
     ("r3d", "R3D"),
     ("r2plus1d", "R3D"),
+    ("tsm", "TSM"),
     ("mc3", "R3D"),
     ("s3d", "S3D"),
     ("mvit", "MViT"),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # entries under which training loops store the state dict of the network, the first one found is read
 STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "model_ema", "ema")
+REDUCIBLE = ("network", "huggingface", "timm", "pytorchvideo", "torchvision")  # sources that build reduced networks
 STATE_KEYS += ("state_dict_ema", "teacher", "student", "encoder", "backbone")
 
 
@@ -36,10 +37,12 @@ def load_entry(
     input_size: tuple[int, int] | None = None,
     fps: float | None = None,
     layer_axes: Mapping[str, str] | None = None,
+    reduced: bool = False,
 ) -> tuple[Model, tuple[Path, ...]]:
     """Return the entry's model on `device` and the weight files opened for it.
 
     Its layers are those named or, without names, its own, at most `limit` of them; `layer_axes` replaces their axes.
+    reduced: with sampled weights and, of a network in the catalogue, few blocks of few channels.
     The random initial values of a builder come from a seed in the name, so that two processes build the same network.
     Raises BadInput for a model that is unavailable and for an optional extra that is not installed.
     """
@@ -50,16 +53,17 @@ def load_entry(
     if entry.source != "own":
         check_input(entry, input_size, fps)
     source = {"input_size": input_size, "fps": fps} if entry.source == "own" else {}
+    source |= {"reduced": True} if reduced and entry.source in REDUCIBLE else {}
     with opened_weights() as files:
         state = _users_state(entry) if entry.finetuned else {}
-        model, recipe = _built(entry, device, weights=not (entry.random or entry.finetuned), **source)
-        if entry.random:
+        model, recipe = _built(entry, device, weights=not (entry.random or entry.finetuned or reduced), **source)
+        if entry.random or (reduced and any(True for _ in model.module.parameters())):
             _check_weights(entry.name, model.module)
             reinitialise(model.module, seed_from(f"Random-{_seed_name(entry)}"))
         if entry.finetuned:
             model, recipe = _finetuned(entry, model, recipe, state, device, **source)
     model.module.eval().requires_grad_(False).to(device)
-    if entry.random or entry.finetuned or recipe is not None:
+    if entry.random or entry.finetuned or reduced or recipe is not None:
         model = replace(model, digest=model_digest(model, recipe or model.digest))
     if entry.order:
         model = with_order(model, entry)

@@ -89,6 +89,46 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class StepTimes:
+    """Times of the steps of a layer within a clip, in frames: 0 is the middle of the first frame.
+
+    Parameters
+    ----------
+    first, stride : float
+        Time of step 0, and distance of one step from the next, for clips of any length.
+    shortest : int
+        Frames of the shortest clip with one step; every further `stride` frames add one.
+    listed : tuple of float, default ()
+        Time of each step in a clip of the only length that the model takes, in place of the three above.
+
+    Examples
+    --------
+    Convolution of kernel 3, stride 2 and padding 1:
+
+    >>> times = StepTimes(0.0, 2.0, 1)
+    >>> times.of_steps(3), times.of_last(6)
+    (array([0., 2., 4.]), 4.0)
+    """
+
+    first: float = 0.0
+    stride: float = 1.0
+    shortest: int = 1
+    listed: tuple[float, ...] = ()
+
+    def of_steps(self, n_steps: int) -> "np.ndarray | None":
+        """Return the times of `n_steps` steps, (n_steps,), None for another number of steps than those listed."""
+        if not self.listed:
+            return self.first + self.stride * np.arange(n_steps)
+        return np.array(self.listed) if len(self.listed) == n_steps else None
+
+    def of_last(self, n_frames: float) -> float:
+        """Return the time of the last step of a clip of `n_frames`."""
+        if self.listed:
+            return self.listed[-1]
+        return float(self.first + self.stride * max(0, (n_frames - self.shortest) // self.stride))
+
+
+@dataclass(frozen=True)
 class Model:
     """A network ready to run, with its preprocessing and the axes of its layers.
 
@@ -132,6 +172,9 @@ class Model:
         Shown -> {layer: (n_frames, n_features)}: features of a whole stimulus at each frame, in place of the network.
     sizes : mapping of {str: int}, default {}
         Number of features of the layers of `series`.
+    step_times : mapping of {str: StepTimes}, default {}
+        Times of the steps of layers within a window, where they are known; else they are measured. The steps of other
+        layers are spread evenly over a window.
 
     Examples
     --------
@@ -160,3 +203,4 @@ class Model:
     order: Literal["", "frozen", "shuffled"] = ""
     series: "Callable[[Shown], Mapping[str, np.ndarray]] | None" = None
     sizes: Mapping[str, int] = field(default_factory=dict)
+    step_times: Mapping[str, StepTimes] = field(default_factory=dict)

@@ -161,7 +161,8 @@ class Benchmark:
     def protocol_options(self) -> dict[str, Any]:
         """Return the options that every benchmark has."""
         named = f"{self.protocol.name} {self.protocol.version}"
-        return {"protocol": named} | self.chosen("splits", "seed", "bootstrap", "permutations", "layer_choice")
+        shared = ("splits", "seed", "bootstrap", "permutations", "layer_choice", "step_times")
+        return {"protocol": named} | self.chosen(*shared)
 
     def regression_options(self) -> dict[str, Any]:
         """Return the options of fMRI and electrodes."""

@@ -35,12 +35,17 @@ class ElectrodesBenchmark(Benchmark):
         return self.declared[0].fit == "per unit"
 
     def bins_ms(self, name: str) -> np.ndarray:
-        """Bins of the recording or, where they are shorter than a frame of the model, one bin per frame from 0 on."""
+        """Bins of the recording or, where they are shorter than a frame of the model, one bin per frame from 0 on.
+
+        Steps at their measured times may begin in the middle of a frame, so that half a frame is the limit for them.
+        """
         recorded = super().bins_ms(name)
-        frame_ms = 1000.0 / min(run.model_metadata["fps"] for run in self.sources.runs.values())
-        if recorded[0, 1] - recorded[0, 0] >= frame_ms:
+        runs = self.sources.runs.values()
+        frame_ms = 1000.0 / min(run.model_metadata["fps"] for run in runs)
+        limit_ms = frame_ms / 2 if any(run.has_step_times for run in runs) else frame_ms
+        if recorded[0, 1] - recorded[0, 0] >= limit_ms:
             return recorded
-        return regular_bins(np.ceil(recorded[-1, 1] / frame_ms) * frame_ms, frame_ms)
+        return regular_bins(np.ceil(recorded[-1, 1] / frame_ms) * frame_ms, limit_ms)
 
     @property
     def protocol(self) -> Protocol:

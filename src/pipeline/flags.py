@@ -162,6 +162,12 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="length of a window of a video model, in ms",
     )
+    _add_choice(
+        group,
+        "step_times",
+        "of a video model: the steps of a layer count at their temporal centres, measured by changes of single frames, "
+        "or are spread evenly over a window",
+    )
     group.add_argument(
         "--precision", choices=PRECISIONS, default=DEFAULTS["precision"], help="precision of the forward pass"
     )

@@ -30,6 +30,7 @@ CHOICES = {
     "hrf": protocols.HRFS,
     "ceiling_rows": protocols.CEILING_ROWS,
     "subjects": protocols.SUBJECTS,
+    "step_times": protocols.STEP_TIMES,
 }
 # options that add arrays to a score and leave its fits as they are, most important first
 ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit", "partition", "confounds")
@@ -83,6 +84,9 @@ class Request:
     metric : str or tuple of str
         Names of `evaluate.metrics.METRICS`: a score by each, from one fit; default: that of the benchmark (Pearson's
         r) or of the dataset.
+    step_times : {"centres", "even"}, optional
+        The steps of a layer of a video model count at their measured temporal centres, or are spread evenly over a
+        window; default: that of the protocol.
     decoder : {"ridge", "pls", "banded", "stacked"}
         fMRI and electrodes: the linear decoder. "banded" and "stacked" fit all layers, or all feature sets, at once:
         with a penalty for each, or as a convex combination of their predictions.
@@ -151,6 +155,7 @@ class Request:
     subjects: str | None = None
     reverse: bool = False
     metric: tuple[str, ...] = ()
+    step_times: str | None = None
     decoder: str = "ridge"
     features: tuple[str, ...] = ()
     partition: tuple[str, ...] = ()

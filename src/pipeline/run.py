@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,7 @@ from .request import Reporter, Request, Stopped
 
 if TYPE_CHECKING:
     from ..evaluate.decoders.base import Split
-    from ..models.spec import Model
+    from ..models.spec import Model, StepTimes
 
 Record = Responses | Labels | Choices
 
@@ -323,6 +323,44 @@ class Run:
             "bytes": _size(model),
         }
 
+    @property
+    def has_step_times(self) -> bool:
+        """True if the steps of layers are placed at their measured times."""
+        return self.model_metadata["kind"] == "video" and self.request.step_times == "centres"
+
+    @cached_property
+    def _step_times(self) -> "dict[str, StepTimes]":
+        """Times of the steps of the model's layers: its own, or measured once; layers without them are reported."""
+        if not self.has_step_times:
+            return {}
+        from ..models.spec import StepTimes
+
+        if self._loaded.model.step_times:
+            return dict(self._loaded.model.step_times)
+        found = self._measured_times() if self.objects.model is not None else self._stored_times()
+        if found["note"]:
+            self.report.say(f"{models.title(self.request.model)}: {found['note']}")
+        return {layer: StepTimes(*facts[:3], tuple(facts[3])) for layer, facts in found["times"].items()}
+
+    def _stored_times(self) -> dict[str, Any]:
+        loaded, name = self._loaded, models.title(self.request.model)
+
+        def make() -> Metadata:
+            files = _sources("models/inspect")
+            return Metadata(self._measured_times(), tuple(files), models.versions(self.request.model))
+
+        inputs = {"digest": loaded.digest, "layers": dict(loaded.model.layers)}
+        return self.store.metadata("step-times", name, make, inputs=inputs)
+
+    def _measured_times(self) -> dict[str, Any]:
+        from ..models.inspect.centres import step_times
+
+        model = self._loaded.model
+        self.report.say(f"measuring the times of the steps of {model.name}")
+        with self._neighbours():
+            times, note = step_times(model, self.device)
+        return {"times": {layer: list(astuple(one)) for layer, one in times.items()}, "note": note}
+
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """Layers to score, in the network's order: all, or those that the request's names denote."""
@@ -345,6 +383,7 @@ class Run:
             precision=request.precision,
             n_components=None if self._full_features else N_COMPONENTS,
             fps=facts["fps"],
+            step_times="centres" if self.has_step_times else "even",
         )
 
     @property
@@ -382,7 +421,7 @@ class Run:
                 f"{self.request.model} is not as it was when it was loaded before, although all that it reads is; "
                 "make its weights repeatable (a seed), or run again if the change was intended"
             )
-        model = replace(model, layers={layer: model.layers[layer] for layer in key.layers})
+        model = replace(model, layers={layer: model.layers[layer] for layer in key.layers}, step_times=self._step_times)
         self._check_room(key, stimuli, int((~sink.done).sum()), sink.home)
         with self._neighbours():
             extract(

@@ -171,6 +171,7 @@ def _score_row(benchmark: BenchmarkScores, score: StoredScore, inputs: Mapping[s
         "context_ms": shown.get("context_ms"),
         "precision": shown.get("precision", ""),
         "fps": shown.get("fps"),
+        "step_times": shown.get("step_times", ""),
         "layer": headline["layer"],
         "test": headline["test"],
         "test_sd": headline["test_sd"],

@@ -81,6 +81,8 @@ class ActivationKey(Key):
         Number of outputs of the random projection per layer and bin; None: no projection.
     fps : float
         Frame rate of the model's input in Hz.
+    step_times : str
+        "centres" if a video model's steps count at their measured times, "even" if they are spread evenly.
     version : int
         Version of the computation.
     """
@@ -98,6 +100,7 @@ class ActivationKey(Key):
     precision: str
     n_components: int | None
     fps: float
+    step_times: str = "even"
     version: int = 3
 
     def label(self) -> str:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.extraction.windows import TimeMap, context_limits, framewise, make_windows, n_frame_bins
-from src.models.spec import Model
+from src.models.spec import Model, StepTimes
 from src.utils import BadInput, overlap_weights, regular_bins
 
 
@@ -132,3 +132,79 @@ def test_the_limits_of_the_model_apply(limits, context_ms, expected):
 def test_limits_that_exclude_each_other():
     with pytest.raises(BadInput, match="exclude each other"):
         context_limits(model(num_frames=(16, 16), duration_ms=(1000.0, 2000.0)), 4000.0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    mode=st.sampled_from(["block", "causal"]),
+    fps=st.sampled_from([25.0, 12.0, 7.5, 30000 / 1001]),
+    duration_ms=st.one_of(st.floats(50, 9000), st.integers(1, 200).map(lambda n: n * 40.0)),
+    context_ms=st.sampled_from([400.0, 1000.0, 1234.5, 4000.0, np.inf]),
+    width_ms=st.sampled_from([20.0, 40.0, 333.3, 1000.0]),
+    first=st.sampled_from([-2.25, -1.0, 0.0, 0.5, 1.5]),
+    stride=st.sampled_from([1.0, 2.0, 8.0]),
+    partial=st.booleans(),
+)
+def test_weights_of_steps_at_known_times_sum_to_one(
+    mode, fps, duration_ms, context_ms, width_ms, first, stride, partial
+):
+    net, times = model(fps=fps), StepTimes(first, stride, 1)
+    bins_ms = regular_bins(duration_ms + 3 * width_ms, width_ms)
+    windows = make_windows(net, mode, context_ms, duration_ms)
+    time_map = TimeMap(windows, framewise(net, mode), duration_ms, fps, bins_ms, partial, [times])
+    total = np.zeros(len(bins_ms))
+    for window in time_map.needed():
+        n_frames = round((windows[window, 1] - windows[window, 0]) * fps / 1000)
+        n_steps = 1 if mode == "causal" else max(1, int((n_frames - 1) // stride) + 1)
+        bins, weights = time_map.weights(window, window, n_steps, times)
+        assert weights.min(initial=0) >= 0
+        total[bins] += weights.sum(axis=1)
+    np.testing.assert_allclose(total[: time_map.n_valid], 1, atol=1e-6)
+    assert not total[time_map.n_valid :].any()
+
+
+def test_steps_count_from_half_way_to_the_one_before_until_half_way_to_the_next():
+    """Three convolutions of stride 2 and padding 1: a step at every 8th frame, from the first one on."""
+    windows, bins_ms = np.array([[0, 960.0]]), regular_bins(960, 20)
+    time_map = TimeMap(windows, False, 960.0, 25.0, bins_ms, False)
+    bins, weights = time_map.weights(0, 0, 3, StepTimes(0.0, 8.0, 1))
+    # step 1 is in the middle of frame 8, 340 ms; step 0 at 20 ms and step 2 at 660 ms
+    expected = [[1, 0, 0]] * 9 + [[0, 1, 0]] * 16 + [[0, 0, 1]] * 23
+    np.testing.assert_allclose(weights, expected, atol=1e-9)
+    assert bins.tolist() == list(range(48))
+
+
+def test_listed_times_place_irregular_steps_and_only_those():
+    windows, bins_ms = np.array([[0, 320.0]]), regular_bins(320, 20)
+    time_map = TimeMap(windows, False, 320.0, 25.0, bins_ms, False)
+    _, weights = time_map.weights(0, 0, 3, StepTimes(listed=(0.0, 4.0, 7.0)))
+    np.testing.assert_allclose(weights.sum(axis=0), [5, 7, 4])
+    _, even = time_map.weights(0, 0, 2, StepTimes(listed=(0.0, 4.0, 7.0)))
+    np.testing.assert_allclose(even, time_map.weights(0, 0, 2)[1])
+
+
+@pytest.mark.parametrize(("stride", "first"), [(1.0, 0.0), (2.0, 0.5), (4.0, 1.5)])
+def test_steps_in_the_middle_of_their_frames_are_spread_evenly(stride, first):
+    bins_ms = regular_bins(6000, 250)
+    windows = make_windows(model(), "block", 4000.0, 6000.0)
+    time_map = TimeMap(windows, False, 6000.0, 25.0, bins_ms, False)
+    for window in time_map.needed():
+        found = time_map.weights(window, window, int(100 / stride), StepTimes(first, stride, 1))
+        even = time_map.weights(window, window, int(100 / stride))
+        np.testing.assert_array_equal(found[0], even[0])
+        np.testing.assert_allclose(found[1], even[1], atol=1e-9)
+
+
+def test_the_last_step_of_a_causal_window_counts_at_its_own_time():
+    """Windows of 8 frames whose last step is three frames before their end: bins lag by three windows."""
+    net, bins_ms = model(num_frames=(8, 8)), regular_bins(1600, 40)
+    windows = make_windows(net, "causal", 320.0, 4000.0)
+    times = StepTimes(listed=(0.0, 4.0))
+    time_map = TimeMap(windows, True, 4000.0, 25.0, bins_ms, False, [times])
+    # the bins end with frame 39, the time of the last step of window 42
+    assert time_map.needed().tolist() == list(range(43))
+    assert not len(time_map.weights(42, 42, 1)[0])
+    for window, expected in ((20, 17), (42, 39)):
+        bins, weights = time_map.weights(window, window, 1, times)
+        assert bins.tolist() == [expected]
+        np.testing.assert_allclose(weights, [[1.0]])

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from src import models
-from src.models.inspect.centres import evenly_spaced, step_centres
-from src.models.spec import Model
+from src.models.inspect.centres import evenly_spaced, step_centres, step_times
+from src.models.spec import Model, StepTimes
 
 FRAMES = 16
 # (kernel, stride, padding) in time of consecutive layers
@@ -53,6 +53,99 @@ def test_centres_are_those_of_the_strides(name):
     inside = (expected - reach >= 0) & (expected + reach <= FRAMES - 1)
     assert inside.sum() >= 2
     np.testing.assert_allclose(found[inside], expected[inside], atol=0.25)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_step_times_are_those_of_the_strides_for_clips_of_any_length(name):
+    model = stack(STACKS[name])
+    (found,), note = step_times(model)[0].values(), step_times(model)[1]
+    stride, start, shortest = 1, 0.0, 1
+    for kernel, step, padding in STACKS[name]:
+        start += stride * ((kernel - 1) / 2 - padding)
+        shortest += stride * (kernel - 1 - 2 * padding)
+        stride *= step
+    assert not note
+    assert (found.stride, found.shortest) == (stride, shortest)
+    assert found.first == pytest.approx(start, abs=0.25)
+    for n_frames in (17, 24, 33):
+        n_steps = model.module(model.preprocess(np.zeros((n_frames, 96, 128, 3), np.uint8))[None]).shape[2]
+        assert found.of_last(n_frames) == pytest.approx(found.of_steps(n_steps)[-1])
+
+
+class Mixed(nn.Module):
+    """Tubelets of two frames with a share of the mean over all tubelets, as attention adds; and that mean alone."""
+
+    def __init__(self, pooled: int = 1):
+        super().__init__()
+        self.tubelets = nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8))
+        self.mixed, self.pooled = nn.Identity(), nn.AdaptiveAvgPool3d((pooled, 1, 1))
+
+    def forward(self, clip):
+        steps = self.tubelets(clip)
+        self.mixed(steps + 3 * steps.mean(dim=2, keepdim=True))
+        return self.pooled(steps)
+
+
+def mixed(pooled: int, **limits) -> Model:
+    torch.manual_seed(0)
+    layers = {"mixed": "CTHW", "pooled": "CTHW"}
+    return Model("mixed", Mixed(pooled).eval(), preprocess, layers, "video", 8.0, "0" * 64, **limits)
+
+
+class Recurrent(nn.Module):
+    """Leaky mean over the past of pairs of frames."""
+
+    def __init__(self):
+        super().__init__()
+        self.pairs, self.state = nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8)), nn.Identity()
+
+    def forward(self, clip):
+        states = []
+        for pair in self.pairs(clip).unbind(2):
+            states.append(pair + 0.9 * states[-1] if states else pair)
+        return self.state(torch.stack(states, 2))
+
+
+@pytest.mark.parametrize("limits", [(1, np.inf), (16, 16)])
+def test_a_recurrent_layer_counts_at_the_last_frames_that_it_has_seen(limits):
+    torch.manual_seed(0)
+    facts = {"layers": {"state": "CTHW"}, "kind": "video", "fps": 8.0, "digest": "0" * 64, "num_frames": limits}
+    times, _ = step_times(Model("leaky", Recurrent().eval(), preprocess, **facts))
+    np.testing.assert_allclose(times["state"].of_steps(8), evenly_spaced(8, 16), atol=0.25)
+
+
+def test_what_changes_all_steps_does_not_draw_them_to_the_middle():
+    assert step_times(mixed(1)) == ({"mixed": StepTimes(0.5, 2.0, 2)}, "")
+    fixed = step_times(mixed(1, num_frames=(16, 16)))[0]
+    assert list(fixed) == ["mixed"]
+    np.testing.assert_allclose(fixed["mixed"].listed, evenly_spaced(8, 16), atol=0.25)
+    drawn = step_centres(mixed(1))["mixed"]
+    assert np.abs(drawn - evenly_spaced(8, 16)).max() > 1
+
+
+def test_steps_that_are_not_regular_are_named_and_spread_evenly():
+    times, note = step_times(mixed(5))
+    assert list(times) == ["mixed"]
+    assert note == "steps of pooled are not regular in time; they are spread evenly"
+
+
+def test_a_network_that_cannot_be_measured_is_reported():
+    broken = mixed(1)
+    broken.module.mixed.register_forward_hook(lambda *_: 1 / 0)
+    times, note = step_times(broken)
+    assert not times
+    assert note.startswith("times of the steps cannot be measured (ZeroDivisionError")
+
+
+def test_the_embedded_networks_times_are_those_of_the_frames_that_it_pools():
+    model = models.load("fake-net")
+    measured, note = step_times(model)
+    assert not note
+    for layer, stated in model.step_times.items():
+        # motion compares each frame with the one before, so that half a frame lies before those that are pooled
+        before = 0.5 if layer == "motion" else 0.0
+        assert measured[layer].first == pytest.approx(stated.first - before, abs=0.25)
+        assert (measured[layer].stride, measured[layer].shortest) == (stated.stride, stated.shortest)
 
 
 def test_brain_scores_convention_is_late_by_half_a_frame_per_stride():

@@ -278,7 +278,8 @@ def test_list_names_what_is_missing(capsys, monkeypatch, tmp_path):
     assert rows["alexnet"].endswith("fetches alexnet-owt-7be5be79.pth")
     assert rows["TimeSformer"].endswith("fetches facebook/timesformer-base-finetuned-k400")
     assert rows["SlowFast"].endswith("needs pip install 'dynamic-vision[pytorchvideo]'")
-    assert rows["hmax"].endswith("needs hmax_universal_patch_set.safetensors: see `dynamic-vision models check hmax`")
+    needed = "needs hmax_universal_patch_set.safetensors: see `dynamic-vision models check hmax --full`"
+    assert rows["hmax"].endswith(needed)
     assert rows["gone"].endswith("unavailable: lost; nearest: X3D")
     assert rows["fake-net"].endswith("yes")
 

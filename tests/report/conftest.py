@@ -12,7 +12,7 @@ from src.utils import digest
 
 METRIC = {"fmri": "pearson", "electrodes": "pearson", "task": "accuracy", "behaviour": "O2"}
 OPTIONS = {
-    "protocol": "default 2",
+    "protocol": "default 3",
     "splits": 4,
     "seed": 0,
     "audit": False,

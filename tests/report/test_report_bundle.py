@@ -44,11 +44,11 @@ def test_a_bundle_holds_the_scores_and_what_they_rest_on(bundle, score_store):
         assert row["test"] == score.headline["test"]
         assert row["normalised"] == score.headline["normalised"]
         assert row["data"] == list(score.item.key["data"])
-        assert row["protocol"] == "default 2"
+        assert row["protocol"] == "default 3"
         draws = found.tables["replicates"].query("digest == @row['digest']")
         np.testing.assert_array_equal(draws["test"], score.arrays["bootstrap"])
         assert len(found.tables["layers"].query("digest == @row['digest']")) == len(score.facts["layers"])
-    assert found.card["protocols"] == ["default 2"]
+    assert found.card["protocols"] == ["default 3"]
     assert set(found.card["data"]) == {"films", "choices"}
     readme = (bundle / "README.md").read_text()
     assert readme.startswith("---\npretty_name")
@@ -81,7 +81,7 @@ def test_added_rows_and_an_edited_card_are_refused(bundle, tmp_path):
     with pytest.raises(BadInput, match=r"regions\.parquet has 5 rows .*; expected 6"):
         read_bundle(bundle)
     card = bundle / "card.json"
-    card.write_text(card.read_text().replace("default 2", "default 3"))
+    card.write_text(card.read_text().replace("default 3", "default 4"))
     with pytest.raises(BadInput, match=r"card\.json was edited"):
         read_bundle(bundle)
     with pytest.raises(BadInput, match=r"holds no card\.json"):

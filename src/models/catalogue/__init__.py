@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from . import (
+    action_own,
     audiovideo,
     controls,
     huggingface,
@@ -24,6 +25,7 @@ FAMILIES = (
     small,
     torchvision_video,
     pytorchvideo,
+    action_own,
     huggingface,
     transformers_own,
     audiovideo,

@@ -86,6 +86,23 @@ ZOO = Card(
     scaling=GREY,
 )
 KITTI = Card("github.com/chengtan9907/OpenSTL, kitticaltech", "KITTI", (128, 160), scaling=NONE, fps=10.0, frames=10)
+IG65M = Card(
+    "github.com/moabitcoin/ig65m-pytorch, ig65m/cli/extract.py; 30 frames per second as in VMZ",
+    "IG-65M",
+    112,
+    128,
+    scaling=KINETICS,
+    fps=30.0,
+    frames=32,
+)
+TSM = Card(
+    "github.com/mit-han-lab/temporal-shift-module, ops/dataset.py, test_models.py, tools/vid2img_kinetics.py",
+    "Kinetics-400",
+    224,
+    256,
+    fps=3.75,
+    frames=8,
+)
 CHAT = Card(
     "github.com/OpenGVLab/Ask-Anything, video_chat: load_video",
     "",
@@ -258,6 +275,10 @@ CARDS: dict[str, Card] = {
         fps=16.0,
         differs=FULLY,
     ),
+    **_of(IG65M, "R2plus1D-34-IG65M"),
+    **_of(IG65M, "R2plus1D-34-IG65M-Kinetics400", data="IG-65M, Kinetics-400"),
+    **_of(TSM, "TSM"),
+    **_of(TSM, "TSM-smthsmthv2", data="Something-Something v2", fps=None, differs={"fps": SPREAD}),
     **_of(KITTI, "ConvLSTM", "PredRNN", differs=FULLY),
     **_of(KITTI, "TAU", "SimVP", "MIM"),
     **_of(Card(HUB.format("LanguageBind/Video-LLaVA-7B-hf"), "", 224, 224, "bicubic", CLIP), "Video-LLaVA"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import fakenet
 from ...utils import digest, seed_from
-from ..spec import Model
+from ..spec import Model, StepTimes
 from . import whole
 
 if TYPE_CHECKING:
@@ -106,6 +106,15 @@ def motion_energy() -> tuple[Model, str]:
     return model, digest(["motion-energy", LUMINANCE_PX, FPS, len(module.filters), module.steps])
 
 
+# the frames that a step of the embedded network pools, at which responses are planted
+FAKE_STEP_TIMES = {
+    "colour": StepTimes(0.0, 1.0, 1),
+    "orientation": StepTimes(0.0, 1.0, 1),
+    "motion": StepTimes(0.5, 2.0, 1),
+    "conjunction": StepTimes(1.5, 4.0, 1),
+}
+
+
 def fake_net() -> tuple[Model, None]:
     """Return the network whose layers are the planted sources of the responses in the synthetic datasets."""
     model = Model(
@@ -116,6 +125,7 @@ def fake_net() -> tuple[Model, None]:
         kind="video",
         fps=float(fakenet.FPS),
         digest=fakenet.digest(),
+        step_times=FAKE_STEP_TIMES,
     )
     return model, None
 

@@ -7,7 +7,7 @@ loaded by a user's function that returns a Model.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,16 @@ from .described import CLIP_FILES, as_clips, described
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+# facts of a reduced configuration
+SMALL = {
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 64,
+    "embed_dim": 16,
+    "num_heads": [1, 2, 4, 8],
+}
 
 
 def source_files(repository: str) -> tuple[Path, ...]:
@@ -44,11 +54,15 @@ def ready(repository: str) -> str:
     return "yes" if weights_here(plain) else f"fetches {plain}"
 
 
-def load(repository: str, device: str, weights: bool = True) -> tuple[Model, str]:
-    """Return the network, with its weights or its initial values, and the digest of configuration and preprocessing."""
+def load(repository: str, device: str, weights: bool = True, reduced: bool = False) -> tuple[Model, str]:
+    """Return the network, with its weights or its initial values, and the digest of configuration and preprocessing.
+
+    reduced: few blocks of few channels, without weights, of a network of the catalogue.
+    """
     plain = repository.removesuffix(PLUGIN)
     if plain in ARCHITECTURES:
         entry, architecture = entry_of("huggingface", repository), ARCHITECTURES[plain]
+        architecture = small(architecture) if reduced else architecture
         module = built(architecture, state_of(plain, architecture.keys) if weights else None, entry.name)
         model = wrapped(entry, architecture, module.to(device))
         return model, digest(["huggingface", plain, asdict(architecture), asdict(entry.preprocessing)])
@@ -63,6 +77,17 @@ def built(architecture: Architecture, state: Mapping[str, "Tensor"] | None, name
     cls = getattr(transformers, architecture.model)
     module = cls(config, **architecture.build) if state is None else _filled(cls, config, state, name, architecture)
     return module.get_submodule(architecture.part).eval()
+
+
+def small(architecture: Architecture) -> Architecture:
+    """Return the architecture with two blocks, or one to two in each stage, of few channels."""
+    facts = {name: SMALL.get(name, value) for name, value in architecture.facts.items()}
+    if "depths" in facts:
+        facts["depths"] = [1, 1, 2, 1]
+        return replace(architecture, facts=facts, depth=tuple(facts["depths"]))
+    if "VJEPA2" in architecture.config:
+        facts |= {"pred_hidden_size": 48, "pred_num_hidden_layers": 1}
+    return replace(architecture, facts=facts, depth=(SMALL["num_hidden_layers"],))
 
 
 def _filled(cls: type, config: Any, state: Mapping, name: str, architecture: Architecture | None = None) -> "nn.Module":

@@ -60,10 +60,13 @@ def build(argument: str, reduced: bool = False) -> "Built":
     return builders[name](reduced=reduced)
 
 
-def load(argument: str, device: str, weights: bool = True) -> tuple[Model, str]:
-    """Return the network, with its weights or its initial values, and the digest of its code and preprocessing."""
+def load(argument: str, device: str, weights: bool = True, reduced: bool = False) -> tuple[Model, str]:
+    """Return the network, with its weights or its initial values, and the digest of its code and preprocessing.
+
+    reduced: few blocks of few channels, without weights.
+    """
     entry = entry_of("network", argument)
-    built = build(entry.argument)
+    built = build(entry.argument, reduced)
     if weights:
         put_weights(entry, built)
     return wrapped(entry, built, device), recipe(entry)

@@ -16,6 +16,28 @@ from ..spec import Model
 from ..weights import explain_weight_errors, record_weight_file
 
 FPS = 25.0
+# arguments of a reduced network, by a part of its name
+REDUCED: dict[str, dict[str, Any]] = {
+    "convnext": {"depths": (1, 1, 2, 1), "dims": (8, 16, 32, 64)},
+    "hiera": {
+        "embed_dim": 16,
+        "num_heads": 1,
+        "stages": (1, 1, 2, 1),
+        "global_att_blocks": (3,),
+    },
+    "vit_pe_": {
+        "embed_dim": 64,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_ratio": 2.0,
+        "attn_pool_num_heads": 2,
+        "num_classes": 8,
+    },
+    "vit_": {"embed_dim": 64, "depth": 2, "num_heads": 2},
+    "eva": {"embed_dim": 64, "depth": 2, "num_heads": 2},
+    "beit": {"embed_dim": 64, "depth": 2, "num_heads": 2},
+    "aimv2": {"embed_dim": 64, "depth": 2, "num_heads": 2},
+}
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
@@ -35,12 +57,15 @@ def ready(name: str) -> str:
     return "fetches weights" if importlib.util.find_spec("timm") else "needs timm"
 
 
-def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
-    """Return the network, with its weights or its initial values, and the digest of its preprocessing."""
+def load(name: str, device: str, weights: bool = True, reduced: bool = False) -> tuple[Model, str]:
+    """Return the network, with its weights or its initial values, and the digest of its preprocessing.
+
+    reduced: few blocks of few channels, without weights.
+    """
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
-    module = network(name, weights).eval().to(device)
+    module = network(name, weights, reduced).eval().to(device)
     preprocessing = described(module.pretrained_cfg)
     model = Model(
         name=f"timm:{name}",
@@ -54,17 +79,22 @@ def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
     return detected(model, device, choose=True), digest(["timm", name, asdict(preprocessing)])
 
 
-def network(name: str, weights: bool = True) -> Any:
+def network(name: str, weights: bool = True, reduced: bool = False) -> Any:
     """Return the network, pretrained or not; raise BadInput for an unknown name and for missing weights."""
     import timm
 
     if not timm.is_model(name):
         raise unknown_name("model of timm", name, timm.list_models(pretrained=True))
     if not weights:
-        return timm.create_model(name, pretrained=False)
+        return timm.create_model(name, pretrained=False, **(_few(name) if reduced else {}))
     overlay = pretrained_overlay(timm.models.get_pretrained_cfg(name))
     with explain_weight_errors(f"timm:{name}", "HF_HOME or TORCH_HOME", "pip install 'dynamic-vision[timm]'"):
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+
+
+def _few(name: str) -> dict[str, Any]:
+    """Return the arguments of a reduced network; those of another family are the network's own."""
+    return next((facts for part, facts in REDUCED.items() if part in name), {})
 
 
 def pretrained_overlay(configuration: Any) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...utils import digest
 from ..catalogue import entry_of
@@ -10,6 +11,9 @@ from ..checkpoints import ready_text
 from ..preprocessing import FramePreprocessing
 from ..spec import Model
 from ..weights import explain_weight_errors
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def source_files(name: str) -> tuple[Path, ...]:
@@ -27,13 +31,17 @@ def ready(name: str) -> str:
     return ready_text(entry_of("torchvision", name)) if importlib.util.find_spec("torchvision") else "needs torchvision"
 
 
-def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
-    """Return the network, with its first published weights or its initial values, and its preprocessing's digest."""
+def load(name: str, device: str, weights: bool = True, reduced: bool = False) -> tuple[Model, str]:
+    """Return the network, with its first published weights or its initial values, and its preprocessing's digest.
+
+    reduced: few blocks of few channels, without weights; the small networks are as they are.
+    """
     with explain_weight_errors(name, "TORCH_HOME", "pip install torchvision"):
         import torchvision
 
         published = next(iter(torchvision.models.get_model_weights(name)))
-        module = torchvision.models.get_model(name, weights=published if weights else None).eval().to(device)
+        full = torchvision.models.get_model(name, weights=published if weights else None) if not reduced else None
+        module = (full or _small(name)).eval().to(device)
     from ..inspect.outputs import blocks
     from ..inspect.probe import detected
 
@@ -49,6 +57,19 @@ def load(name: str, device: str, weights: bool = True) -> tuple[Model, str]:
         num_frames=entry.frames,
     )
     return detected(model, device, choose=True), digest(["torchvision", repr(transform)])
+
+
+def _small(name: str) -> "nn.Module":
+    """Return a network of the same class with few blocks of few channels, or the network itself if it is small."""
+    from torchvision.models import get_model
+    from torchvision.models.video.swin_transformer import SwinTransformer3d
+    from torchvision.models.vision_transformer import VisionTransformer
+
+    if name.startswith("swin3d"):
+        return SwinTransformer3d([2, 4, 4], 16, [1, 1, 2, 1], [1, 2, 4, 8], [8, 7, 7])
+    if name.startswith("vit"):
+        return VisionTransformer(224, 16, num_layers=2, num_heads=3, hidden_dim=48, mlp_dim=64)
+    return get_model(name, weights=None)
 
 
 def _preprocessor(transform: Callable, kind: str) -> FramePreprocessing:

@@ -1,0 +1,79 @@
+"""Times of the steps of layers against the changes of every frame, and against steps that are spread evenly.
+
+    python -m benchmarks.step_times [--models NAME ...] [--frames 64]
+
+The times that extraction uses are measured once per model from a few frames in the middle of a clip, whatever its
+length (`models.inspect.centres.step_times`). The reference changes every frame of a clip, one after the other, and
+takes the mean of the frames weighted by the squared change of a step (`step_centres`). Compared are the steps in the
+middle third of the clip, whose fields the ends of the clip do not cut off. Weights are sampled: networks that reduce
+have few blocks of few channels, the others their own size; pictures are cut to 64 px where a network takes them.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from src import models
+from src.models.inspect.centres import evenly_spaced, step_centres, step_times, takes_crops
+from src.models.spec import Model
+from src.tables import aligned
+
+NAMES = (
+    "r3d_18",
+    "mvit_v2_s",
+    "swin3d_t",
+    "s3d",
+    "SlowFast",
+    "X3D",
+    "TimeSformer",
+    "VideoMAE-V1-B",
+    "ViViT",
+    "I3D-R50",
+    "AVID-Kinetics400",
+    "VideoSwin-B",
+    "TSM",
+)
+
+
+def differences(model: Model, n_frames: int) -> Iterator[tuple[str, int, float, float]]:
+    """Yield for each layer its name, its number of steps, and the largest distances from the reference in frames.
+
+    The first distance is that of the step times, the second that of steps that are spread evenly.
+    """
+    times, note = step_times(model)
+    assert not note, note
+    length = int(np.clip(n_frames, *model.num_frames))
+    for layer, reference in step_centres(model, n_frames=length, crop=takes_crops(model)).items():
+        n_steps = len(reference)
+        middle = (reference >= length / 3) & (reference < 2 * length / 3)
+        if n_steps == 1 or not middle.any():
+            continue
+        placed, even = times[layer].of_steps(n_steps), evenly_spaced(n_steps, length)
+        yield layer, n_steps, *(float(np.abs(one - reference)[middle].max()) for one in (placed, even))
+
+
+def rows(names: Sequence[str], n_frames: int) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the table, one per model."""
+    for name in names:
+        began = time.process_time()
+        found = list(differences(models.load(name, reduced=True, limit=6), n_frames))
+        placed, even = (max(found, key=lambda row, at=at: row[at]) for at in (2, 3))
+        seconds = time.process_time() - began
+        yield name, str(len(found)), f"{placed[2]:.2f}", placed[0], f"{even[3]:.2f}", even[0], f"{seconds:.0f}"
+
+
+def main() -> None:
+    """Print a row per model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=NAMES)
+    parser.add_argument("--frames", type=int, default=64, help="length of a clip, within the limits of a model")
+    options = parser.parse_args()
+    head = ("model", "layers", "frames off", "layer", "spread evenly", "layer", "core s")
+    for row in rows(options.models, options.frames):
+        print(aligned(head, [row]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

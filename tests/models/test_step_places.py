@@ -1,0 +1,28 @@
+"""Steps of thirteen architectures are placed within a quarter of a frame of their centres by changes of every frame."""
+
+import pytest
+
+from benchmarks.step_times import NAMES, differences
+from src import models
+from src.models.extras import missing
+
+QUICK = ("VideoMAE-V1-B", "TSM")
+
+
+def check(name: str) -> None:
+    if missing(models.MODELS[name].extra):
+        pytest.skip(missing(models.MODELS[name].extra))
+    found = list(differences(models.load(name, reduced=True, limit=6), 64))
+    assert len(found) >= 2
+    assert max(placed for _, _, placed, _ in found) <= 0.25, found
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_steps_are_placed_at_their_centres(name):
+    check(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in QUICK])
+def test_steps_of_larger_networks_are_placed_at_their_centres(name):
+    check(name)
