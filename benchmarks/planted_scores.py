@@ -58,13 +58,16 @@ def arrays_of(values: np.ndarray, targets: dict, n_layers: int = 3, bootstrap: i
     return arrays | {f"target_{name}": np.asarray(column) for name, column in targets.items()}
 
 
-def put(store: Store, benchmark: str, model: str, dataset: str, arrays: dict[str, np.ndarray]) -> None:
-    """Store a score with its facts."""
+def put(
+    store: Store, benchmark: str, model: str, dataset: str, arrays: dict[str, np.ndarray], metric: str = ""
+) -> None:
+    """Store a score with its facts; metric: by default that of the benchmark."""
     facts = summarise(arrays, {"chance": 0.1} if benchmark == "task" else {})
-    metric = {"task": "accuracy", "behaviour": "I2n"}.get(benchmark, "pearson")
-    facts |= {"benchmark": benchmark, "model": model, "datasets": [dataset], "options": OPTIONS, "metric": metric}
+    options = OPTIONS | ({"metric": metric} if metric else {})
+    metric = metric or {"task": "accuracy", "behaviour": "I2n"}.get(benchmark, "pearson")
+    facts |= {"benchmark": benchmark, "model": model, "datasets": [dataset], "options": options, "metric": metric}
     key = ScoreKey(
-        benchmark, model, (dataset,), (digest([model, dataset]),), (digest(dataset),), tuple(OPTIONS.items())
+        benchmark, model, (dataset,), (digest([model, dataset]),), (digest(dataset),), tuple(options.items())
     )
     store.fetch(key, lambda: Entry(arrays, facts))
 

@@ -70,6 +70,15 @@ FMRI = ("fmri", "-m", "fake-net", "-d", "fake-clips-fmri")
             r"unknown fmri dataset 'fake-fmir'; did you mean fake-fmri",
         ),
         (("electrodes", "-m", "fake-net", "-d", "fake-electrodse"), r"did you mean fake-electrodes"),
+        ((*FMRI, "--metric", "peason"), r"unknown metric 'peason'; did you mean pearson\?"),
+        (
+            (*FMRI, "--metric", "r2", "top5"),
+            r"--metric top5: not for predictions by the decoder ridge; expected one of: p",
+        ),
+        (
+            ("behaviour", "-m", "fake-net", "-d", "fake-behaviour", "--metric", "rsa"),
+            r"--metric rsa: not for human choices; expected one of: I2n, O2, error_consistency",
+        ),
         ((*FMRI, "--layers", "motoin"), r"unknown layer of fake-net 'motoin'; did you mean motion or motion.vote\?"),
         ((*FMRI, "--output", "scores.xls"), r"--output scores.xls; expected a name that ends in .csv, .json"),
         ((*FMRI, "--output", "no/such/folder/x.csv"), r"there is no folder .*no/such/folder; create it first"),

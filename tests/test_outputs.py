@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from benchmarks.planted_scores import fill
+from benchmarks.planted_scores import fill, films, put
 from src.config import Config
 from src.grid.collect import COLUMNS
 from src.pipeline.score import Score, write_scores
@@ -19,6 +19,7 @@ from src.report.bundle import write_bundle
 from src.report.export import all_tables
 from src.report.relevance import TABLES, across_models
 from src.report.scores import collect
+from src.store import Store
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "outputs.md").read_text()
 
@@ -122,7 +123,8 @@ def test_grid_collect():
 def planted(tmp_path_factory):
     home = tmp_path_factory.mktemp("planted")
     config = Config(home, home / "activations", home / "results", home, cores=1)
-    fill(config, 20, n_tasks=2)
+    for name in fill(config, 20, n_tasks=2):
+        put(Store(config), "fmri", name, "films", films(name, 40), "r2")
     write_bundle(config, home / "bundle")
     return config, home / "bundle"
 

@@ -26,7 +26,7 @@ def kendall(a: np.ndarray, b: np.ndarray) -> float:
 
     Examples
     --------
-    >>> kendall(np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.4, 0.2])).round(3)
+    >>> round(kendall(np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.4, 0.2])), 3)
     0.333
     """
     upper = np.triu_indices(len(a), 1)

@@ -17,6 +17,7 @@ from .decoders.base import Split
 from .feature_sets import joined
 from .finite import usual_rows
 from .layer_choice import Rule
+from .metrics import METRICS
 from .novelty import distances
 from .protocol import DELAY_MS, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
@@ -91,7 +92,8 @@ def scores(
     made = joined(made, bands)
     blocks = made.blocks
     several = _people(parts, pieces, protocol) if each_subject else None
-    people = several if "pearson" in metrics else None
+    of_subjects = [name for name in metrics if METRICS[name].of_subjects]
+    people = several if of_subjects else None
     if people is not None:
         other = subjects.sampled_targets(people, made.targets.shape[1], len(made.targets))
         made = replace(made, other=other if other.shape[1] else None)
@@ -115,7 +117,7 @@ def scores(
     targets, found = {"target_id": units["unit_id"], **units}, {}
     for metric, result in results.items():
         extra = dict(result.extra) | {name: np.array(values) for name, values in films.items()}
-        if people is not None and metric == "pearson":
+        if metric in of_subjects and people is not None:
             layers = rule.layers(result.valid)
             test = rule.test({"valid": result.valid, "test": result.test})
             of_people = subjects.score(fitted, decoder, people, result.other, layers, test, blocks, progress)

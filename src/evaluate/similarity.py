@@ -2,7 +2,7 @@
 
 As in an encoding model, the layer of a region is chosen in each split by rows other than its test rows: by the training
 rows or, where the design has them, the validation rows. The score is that of the test rows. At most 300 evenly spaced
-rows of each are compared.
+test rows, and 200 others, are compared.
 
 Intervals come from influences (the jackknife; Efron 1992, Journal of the Royal Statistical Society B 54:83): a
 bootstrap sample changes the score by the influence of each block times its number of copies less 1. A permutation moves
@@ -26,7 +26,8 @@ from .metrics.similarity import Pairs
 from .nulls import shift_range
 from .subjects import People, SubjectScores
 
-MOST_ROWS = 300  # of a part of a split that are compared
+MOST_ROWS = 300  # of the test part of a split that are compared
+MOST_VALID_ROWS = 200  # that choose the layer
 MOST_BLOCKS = 20  # of a test part whose influence is computed; more are joined
 LEAST_ROWS = 5
 N_HALVINGS = 10
@@ -107,7 +108,7 @@ class Scorer:
         self.made, self.regions = made, dict(regions) or {EVERYWHERE: np.arange(made.targets.shape[1])}
         self.recordings, self.permutations, self.seed = recordings, permutations, seed
         self._blocks = _joined_blocks(made)
-        self.tests = [self._part(split.test) for split in made.splits]
+        self.tests = [self._part(split.test, MOST_ROWS) for split in made.splits]
         self.valids = [self._part(split.valid if len(split.valid) else split.train) for split in made.splits]
         self.tallies = [_Tally(metric, self, rule) for metric in metrics]
         self._buffer: dict[tuple[int, str], np.ndarray] = {}
@@ -124,11 +125,9 @@ class Scorer:
         """Number of blocks of all rows."""
         return int(self._blocks.max()) + 1
 
-    def _part(self, rows: np.ndarray) -> _Part:
+    def _part(self, rows: np.ndarray, most: int = MOST_VALID_ROWS) -> _Part:
         rows = np.sort(np.asarray(rows))
-        rows = (
-            rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).astype(int))] if len(rows) else rows
-        )
+        rows = rows[np.unique(np.linspace(0, max(0, len(rows) - 1), min(most, len(rows))).astype(int))]
         stimulus = self.made.stimulus[rows]
         near = stimulus[:, None] == stimulus[None]
         if self.made.time_ms is not None:
@@ -239,7 +238,7 @@ class _Tally:
         if (r, k, name) not in self._responses:
             columns = list(self.owner.regions.values())[r]
             values = self.owner.made.targets[np.ix_(part.rows, columns)]
-            self._responses[r, k, name] = self.owner.side(self.metric, values, part)
+            self._responses[r, k, name] = _compact(self.owner.side(self.metric, values, part))
         return self._responses[r, k, name]
 
     def add(self, i: int, r: int, k: int, valid_side, test_side, valid: _Part) -> None:
@@ -373,6 +372,14 @@ class _Tally:
         else:
             reliability = sum(products) / sum(squares) if squares and sum(squares) > 0 else np.nan
         return float(np.sqrt(reliability)) if n_blocks and reliability > 0 else float("nan")
+
+
+def _compact(side):
+    """Return a measure as float32, since those of all regions and splits are kept; one array there twice stays one."""
+    if side is None:
+        return None
+    first = side[0].astype(np.float32)
+    return first, first if side[1] is side[0] else side[1].astype(np.float32)
 
 
 def _total(test: np.ndarray, influence: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
-from ..evaluate.metrics import Metric
+from ..evaluate.metrics import METRICS, Metric
 from ..records import Evaluation, Responses
 from ..utils import BadInput
 from .benchmark import Benchmark
@@ -100,7 +100,7 @@ class FmriBenchmark(Benchmark):
         return self.run.window_ceiling(self.names, recordings, made.splits, made.weights, self._runs)
 
     def subject_ceilings(self) -> dict[str, np.ndarray]:
-        if not self._each_subject or self.metric != "pearson":
+        if not self._each_subject or not METRICS[self.metric].of_subjects:
             return {}
         from ..evaluate import fmri
 

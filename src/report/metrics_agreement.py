@@ -101,9 +101,10 @@ def sentence(benchmarks: Sequence[BenchmarkScores], rows: Sequence[dict[str, Any
         return f"{text}; the rankings have no order to compare."
     ends = "" if least["low"] is None else f" [{number(least['low'])}, {number(least['high'])}]"
     names = " and ".join(METRICS[n].title if n in METRICS else n for n in (least["metric"], least["other"]))
+    lowest = ", the lowest of all pairs" if len(rows) > 1 else ""
     return (
-        f"{text}; the rankings of {count(least['models'])} models by {names} on {least['benchmark']} agree "
-        f"{'least' if len(rows) > 1 else 'so'}: Kendall's tau {number(least['tau'])}{ends}."
+        f"{text}; the rankings of {count(least['models'])} models by {names} on {least['benchmark']} have Kendall's "
+        f"tau {number(least['tau'])}{ends}{lowest}."
     )
 
 

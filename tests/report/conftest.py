@@ -97,7 +97,7 @@ class SyntheticScore:
             "datasets": self.dataset.split("+"),
             "options": self.all_options,
         }
-        facts |= {"metric": METRIC[self.benchmark]}
+        facts |= {"metric": self.all_options.get("metric", METRIC[self.benchmark])}
         for name in ("interval", "permutation"):
             facts.pop(name, None)
         if not self.old:

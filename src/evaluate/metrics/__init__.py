@@ -47,6 +47,7 @@ _ENTRIES: Sequence[Metric] = (
         value=pearson,
         statistic=_CORRELATION,
         of_ceiling=lambda r: r,
+        of_subjects=True,
         least_rows=LEAST_TEST_ROWS,
     ),
     PredictionMetric(

@@ -107,6 +107,8 @@ class Metric:
         The ceiling in words, for notes below a table.
     of_regions : bool, default False
         True if a target is a region, False if it is a unit or a label.
+    of_subjects : bool, default False
+        True for the metric by which `evaluate.subjects` scores single subjects, from the weights of their mean's fits.
     base : str, optional
         Name of the metric whose scores are divided by their ceiling: this metric has no value of its own.
     """
@@ -121,6 +123,7 @@ class Metric:
     chance: Callable[[int], float] | None = None
     ceiling_is: str = "sqrt of the split-half reliability"
     of_regions: bool = False
+    of_subjects: bool = False
     base: str | None = None
 
     @property
