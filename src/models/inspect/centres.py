@@ -33,7 +33,7 @@ MOST_SMALL, MOST_LARGE = 64, 8  # for networks with few features, below and abov
 SMALL = 10**6
 VALUES = 1500  # features times draws that are enough for the centre of a step
 LARGEST_STRIDE = 32
-TAIL = 0.15
+TAIL = 0.02  # of the largest change
 FELT = 0.01  # of the largest change
 MEMORY = 4  # strides that a recurrent layer reaches back, at least, and times that it reaches less far ahead
 ROUND = 4  # centres are rounded to 1 / ROUND frame, below which they vary with the noise
@@ -246,7 +246,7 @@ def _own(power: np.ndarray) -> np.ndarray:
     clip cut off on one side, and of attention to a part of the clip.
     """
     own = power - power.min(axis=1, keepdims=True) if power.shape[1] > 1 else power
-    return np.maximum(own - TAIL * own.max(), 0)
+    return np.where(own > TAIL * own.max(), own, 0)
 
 
 def _rounded(time: float) -> float:
