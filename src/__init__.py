@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .api import compare, datasets, extract, load, score
+    from .api import compare, datasets, extract, load, load_encoder, score
     from .config import Config
     from .data.arrays import labels, responses, stimuli
     from .data.declare import Behaviour, Electrodes, Fmri, Task
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "dynamic-vision"
 INSTALLED_NAME = "dynamic_vision"
 _HOMES = {
-    "api": ("compare", "datasets", "extract", "load", "score"),
+    "api": ("compare", "datasets", "extract", "load", "load_encoder", "score"),
     "config": ("Config",),
     "data.arrays": ("labels", "responses", "stimuli"),
     "data.declare": ("Behaviour", "Electrodes", "Fmri", "Task"),
@@ -63,6 +63,7 @@ __all__ = [
     "extract",
     "labels",
     "load",
+    "load_encoder",
     "models",
     "responses",
     "score",

@@ -484,6 +484,10 @@ class Benchmark:
         """Return the regressions with the layers of all feature sets, each made when called, on the score's splits."""
         raise NotImplementedError
 
+    def feature_means(self) -> dict[str, np.ndarray]:
+        """Return {layer: mean of its features over the rows}, where features are centred over all rows."""
+        return {}
+
     def regions(self) -> dict[str, np.ndarray]:
         """Return {region: its units}."""
         from ..evaluate.align import regions
