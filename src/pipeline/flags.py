@@ -287,8 +287,8 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             "--decoder",
             choices=DECODERS,
             default=DEFAULTS["decoder"],
-            help="linear decoder; banded: all layers, or --features, in one fit with a penalty each; stacked: as a "
-            "convex combination of their predictions",
+            help="linear decoder; pls: on the CPU; banded: all layers, or --features, in one fit with a penalty each; "
+            "stacked: as a convex combination of their predictions",
         )
         group.add_argument("--alpha-per-target", action="store_true", help="one ridge penalty per unit")
         _add_choice(group, "headline", "score that models are ranked by: with a layer per unit, or one layer for all")

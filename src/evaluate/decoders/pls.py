@@ -7,7 +7,7 @@ from .tensors import Standardiser
 
 
 class PLS(Regression):
-    """Partial least squares of scikit-learn, features standardised, targets centred and not scaled.
+    """Partial least squares of scikit-learn, on the CPU, features standardised, targets centred and not scaled.
 
     Row weights count as repeated rows. scikit-learn has no weights: each row enters twice, times plus and minus the
     root of its weight, so that centring has no effect.
