@@ -38,24 +38,20 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# a literal list, so that static tools and `from dynamic_vision import *` see the same names
+# a literal list, so that static tools and `from dynamic_vision import *` see the same names; without the decoders, which
+# import torch
 __all__ = [
-    "PLS",
     "Activations",
     "BadInput",
-    "BandedRidge",
     "Behaviour",
     "Choices",
     "Config",
     "Electrodes",
     "Fmri",
     "Labels",
-    "Logistic",
     "Model",
     "Responses",
-    "Ridge",
     "Score",
-    "StackedRidge",
     "Stimuli",
     "Task",
     "compare",
@@ -85,7 +81,7 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "__version__"])
+    return sorted({*globals(), *__all__, *_HOME_OF, "__version__"})
 
 
 def _claim_name() -> None:
