@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .api import compare, datasets, extract, load, score
+    from .api import compare, datasets, extract, load, load_encoder, score
     from .config import Config
     from .data.arrays import labels, responses, stimuli
     from .data.declare import Behaviour, Electrodes, Fmri, Task
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "dynamic-vision"
 INSTALLED_NAME = "dynamic_vision"
 _HOMES = {
-    "api": ("compare", "datasets", "extract", "load", "score"),
+    "api": ("compare", "datasets", "extract", "load", "load_encoder", "score"),
     "config": ("Config",),
     "data.arrays": ("labels", "responses", "stimuli"),
     "data.declare": ("Behaviour", "Electrodes", "Fmri", "Task"),
@@ -38,24 +38,20 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# a literal list, so that static tools and `from dynamic_vision import *` see the same names
+# a literal list, so that static tools and `from dynamic_vision import *` see the same names; without the decoders, which
+# import torch
 __all__ = [
-    "PLS",
     "Activations",
     "BadInput",
-    "BandedRidge",
     "Behaviour",
     "Choices",
     "Config",
     "Electrodes",
     "Fmri",
     "Labels",
-    "Logistic",
     "Model",
     "Responses",
-    "Ridge",
     "Score",
-    "StackedRidge",
     "Stimuli",
     "Task",
     "compare",
@@ -63,6 +59,7 @@ __all__ = [
     "extract",
     "labels",
     "load",
+    "load_encoder",
     "models",
     "responses",
     "score",
@@ -84,7 +81,7 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "__version__"])
+    return sorted({*globals(), *__all__, *_HOME_OF, "__version__"})
 
 
 def _claim_name() -> None:

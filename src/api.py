@@ -15,7 +15,7 @@ from .config import Config, export_homes
 from .data.arrays import stimuli
 from .data.declare import Dataset, Electrodes, Fmri, Task
 from .models.spec import N_COMPONENTS
-from .pipeline import Objects, Reporter, Request, Score, check_options
+from .pipeline import Encoder, Objects, Reporter, Request, Score, check_options
 from .pipeline.run import resolve_device
 from .records import Activations, Choices, Labels, Responses, Stimuli
 from .utils import BadInput, regular_bins
@@ -285,6 +285,32 @@ def load(key: str, *, config: Config | None = None) -> Score:
         Where no stored score, or more than one, has that name.
     """
     return pipeline.load_score(key, config or Config.from_env())
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """Return an encoder that `score ... --save-encoder FILE` has written.
+
+    Parameters
+    ----------
+    path : str or Path
+        The safetensors file; its JSON file lies beside it.
+
+    Returns
+    -------
+    Encoder
+        `predict(films)` returns an xarray.Dataset with `response` (film, time, unit).
+
+    Raises
+    ------
+    BadInput
+        For a file that is missing, of another version, or not the one that its JSON file describes.
+
+    Examples
+    --------
+    >>> import dynamic_vision as dv
+    >>> dv.load_encoder("mt.safetensors").predict(["walk.mp4"])["response"].mean("time")  # doctest: +SKIP
+    """
+    return pipeline.load_encoder(path)
 
 
 def _option(value: Any) -> Any:

@@ -28,6 +28,7 @@ from .users_code import users_traceback
 PROGRAM = "dynamic-vision"
 COMMANDS = {
     "score": "score a model on fMRI, electrodes, a task or behaviour",
+    "predict": "predict the responses to films by a saved encoder",
     "data": "list, fetch, prepare and check datasets",
     "models": "list, show, check and convert models",
     "store": "list, verify and remove what is stored",

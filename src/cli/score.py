@@ -7,7 +7,7 @@ from typing import Any
 from .. import data, models
 from ..arguments import examples_text, make_parser
 from ..config import Config
-from ..pipeline import check_scores_file, extract, plan, score, write_scores
+from ..pipeline import check_encoder_file, check_scores_file, extract, plan, save_encoder, score, write_scores
 from ..pipeline.estimates import estimates
 from ..pipeline.flags import DESCRIPTIONS, add_flags, parsed
 from ..pipeline.flags import EXAMPLES as SCORE_EXAMPLES
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
     if not flags.request.model:
         raise BadInput("no model named; expected --model NAME: see --list")
     check_scores_file(flags.output)
+    check_encoder_file(flags.save_encoder, flags.request)
     with Terminal(quiet=flags.quiet) as terminal:
         if flags.dry_run:
             steps = plan(flags.request, config, terminal)
@@ -59,6 +60,8 @@ def run(options: argparse.Namespace, config: Config) -> int:
                 print(found.summary(), flush=True)
                 scores.append(found)
             write_scores(scores, flags.output)
+            if flags.save_encoder is not None:
+                save_encoder(flags.request, config, flags.save_encoder, terminal)
     return 0
 
 

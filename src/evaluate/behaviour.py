@@ -42,6 +42,7 @@ def scores(
     protocol: Protocol,
     *,
     resample: bool = False,
+    device: str = "cpu",
     progress: Callable | None = None,
 ) -> dict[str, Evaluation]:
     """Return, by metric, the agreement of each layer's answers with random halves of the human trials.
@@ -49,7 +50,8 @@ def scores(
     fitting: activations of the fitting stimuli; None if the dataset has none: the read-out is then fitted and tested
     on the shown stimuli, out of fold. Metrics share the read-outs. One half of a split is the test, the other chooses
     the layer. The ceiling follows from the agreement of the two halves, for confusions as its square root: the score of
-    a perfect model on one of them. resample: keep the statistics for a bootstrap over the images of each class.
+    a perfect model on one of them. resample: keep the statistics for a bootstrap over the images of each class;
+    device: of the read-outs, "cpu" or a CUDA device.
     """
     for metric in metrics:
         check(choices, metric)
@@ -58,7 +60,7 @@ def scores(
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
     accuracy, confusions, models = [], [], []
     for i, name in enumerate(layers):
-        probabilities = read_out(layers[name](), name, fitting, choices, truth, protocol.seed)
+        probabilities = read_out(layers[name](), name, fitting, choices, truth, protocol.seed, device)
         accuracy.append(float((probabilities.argmax(axis=1) == truth)[truth >= 0].mean()))
         confusions.append(model_confusion(probabilities, truth, two_way))
         models.append(ResponseMatrix(model_matrix(probabilities, truth), truth))
@@ -150,6 +152,7 @@ def null(
     n: int,
     protocol: Protocol,
     *,
+    device: str = "cpu",
     progress: Callable | None = None,
 ) -> np.ndarray:
     """Return the split-mean test agreement of `n` permutations that shuffle the model's answers over images: (n,).
@@ -165,7 +168,7 @@ def null(
     ]
     seed, rule = protocol.seed, Rule(protocol.nested)
     layers = time_mean(activations, choices.stimuli.ids, choices.stimuli.name)
-    probabilities = [read_out(layers[name](), name, fitting, choices, truth, seed) for name in layers]
+    probabilities = [read_out(layers[name](), name, fitting, choices, truth, seed, device) for name in layers]
     return shuffled_agreement(probabilities, truth, human, metric, n, seed, rule, progress, two_way=two_way)
 
 
@@ -218,13 +221,19 @@ def coded_trials(choices: Choices) -> Trials:
 
 
 def read_out(
-    shown: np.ndarray, layer: str, fitting: Activations | None, choices: Choices, truth: np.ndarray, seed: int
+    shown: np.ndarray,
+    layer: str,
+    fitting: Activations | None,
+    choices: Choices,
+    truth: np.ndarray,
+    seed: int,
+    device: str = "cpu",
 ) -> np.ndarray:
     """Return class probabilities (n_stimuli, n_classes) of the shown stimuli, in the order of `choices.classes`."""
     if fitting is not None:
         labels = choices.fitting
         X = time_mean(fitting, labels.stimuli.ids, labels.stimuli.name)[layer]()
-        return _probabilities(X, labels.values[:, 0], shown, choices.classes)
+        return _probabilities(X, labels.values[:, 0], shown, choices.classes, device)
     labelled = np.flatnonzero(truth >= 0)
     names = np.asarray(choices.classes)[truth[labelled]]
     probabilities = np.full((len(shown), len(choices.classes)), 1 / len(choices.classes))
@@ -234,13 +243,15 @@ def read_out(
     folds = StratifiedKFold(min(MOST_FOLDS, fewest), shuffle=True, random_state=seed)
     for train, held in folds.split(shown[labelled], names):
         fit, out = labelled[train], labelled[held]
-        probabilities[out] = _probabilities(shown[fit], names[train], shown[out], choices.classes)
+        probabilities[out] = _probabilities(shown[fit], names[train], shown[out], choices.classes, device)
     return probabilities
 
 
-def _probabilities(X: np.ndarray, y: np.ndarray, shown: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+def _probabilities(
+    X: np.ndarray, y: np.ndarray, shown: np.ndarray, classes: Sequence[str], device: str = "cpu"
+) -> np.ndarray:
     """Fit a read-out on features X and labels y; return the class probabilities of the shown features."""
-    decoder = Logistic().fit(X, np.asarray(y)[:, None])
+    decoder = Logistic(device=device).fit(X, np.asarray(y)[:, None])
     place = {name: i for i, name in enumerate(decoder.classes_)}
     absent = [name for name in classes if name not in place]
     if absent:

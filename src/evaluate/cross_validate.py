@@ -703,7 +703,7 @@ def _parallel(tasks: Tasks, jobs: int, threads: int) -> Iterator:
 
     # OMP_NUM_THREADS may allow fewer than the cores
     threads = min(threads, torch.get_num_threads())
-    with _thread_limit(threads):
+    with thread_limit(threads):
         if jobs == 1:
             yield from _serial(tasks)
             return
@@ -718,7 +718,7 @@ def _parallel(tasks: Tasks, jobs: int, threads: int) -> Iterator:
 
 
 @contextmanager
-def _thread_limit(threads: int) -> Iterator[None]:
+def thread_limit(threads: int) -> Iterator[None]:
     """Limit torch and the linear algebra libraries to a number of threads, and restore it on exit."""
     import torch
     from threadpoolctl import threadpool_limits

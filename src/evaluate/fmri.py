@@ -460,12 +460,16 @@ def _lagged(aligned: Aligned, name: str, bins_ms: np.ndarray, lag: bool, kernel:
     if not lag:
         return values
     width_ms = float(bins_ms[0, 1] - bins_ms[0, 0])
+    return np.stack([lagged(film, width_ms, kernel) for film in values])
+
+
+def lagged(film: np.ndarray, width_ms: float, kernel: str) -> np.ndarray:
+    """Return the features of one film (n_time, n_features) with the haemodynamic lag or the delay."""
     if kernel == "delay":
-        return np.stack([hrf.delay(film, width_ms, DELAY_MS) for film in values])
+        return hrf.delay(film, width_ms, DELAY_MS)
     if kernel == "fir":
-        delays = hrf.delay_bins(width_ms)
-        return np.stack([np.concatenate([*hrf.delayed(film, delays)], axis=1) for film in values])
-    return np.stack([hrf.convolve(film, width_ms, kernel) for film in values])
+        return np.concatenate([*hrf.delayed(film, hrf.delay_bins(width_ms))], axis=1)
+    return hrf.convolve(film, width_ms, kernel)
 
 
 def zscore(values: np.ndarray) -> np.ndarray:

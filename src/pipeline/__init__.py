@@ -11,6 +11,7 @@ from ..store import Key, Store
 from ..utils import BadInput, first_names
 from .benchmarks import BENCHMARKS, benchmarks
 from .brain import BrainRun, is_brain
+from .encoder import Encoder, check_encoder_file, load_encoder, predict, save_encoder, write_predictions
 from .objects import Objects
 from .request import ADDED_OPTIONS, Reporter, Request, Stopped, changed_options, check_options, option_text
 from .run import Run
@@ -21,23 +22,29 @@ __all__ = [
     "ADDED_OPTIONS",
     "BENCHMARKS",
     "BEST_PER_UNIT",
+    "Encoder",
     "Objects",
     "Reporter",
     "Request",
     "Score",
     "Stopped",
     "changed_options",
+    "check_encoder_file",
     "check_options",
     "check_scores_file",
     "extract",
     "is_brain",
     "keys",
+    "load_encoder",
     "load_score",
     "option_text",
     "plan",
+    "predict",
+    "save_encoder",
     "score",
     "stored_name",
     "stored_scores",
+    "write_predictions",
     "write_scores",
 ]
 

@@ -447,6 +447,8 @@ class Benchmark:
         from ..evaluate.decoders import DECODERS
 
         name, protocol = self.decoder_name(), self.protocol
+        if name == "logistic":
+            return DECODERS[name](device=self.logistic_device)
         if name not in ("ridge", *BANDED):
             return DECODERS[name]()
         options = {"penalty": protocol.penalty, "scaled": protocol.alpha_scale == "kernel", "device": self.run.device}
@@ -455,6 +457,11 @@ class Benchmark:
         if name != "banded":
             options["alpha_per_target"] = protocol.alpha_per_target
         return DECODERS[name](**options)
+
+    @property
+    def logistic_device(self) -> str:
+        """Device of logistic regressions: a CUDA device, or the CPU, since others have no float64."""
+        return self.run.device if self.run.device.startswith("cuda") else "cpu"
 
     def partition_arrays(self) -> dict[str, np.ndarray]:
         """Return the partition of explained variance between the feature sets as arrays to store."""
@@ -483,6 +490,10 @@ class Benchmark:
     def partition_problems(self) -> list[Callable[[], "Problem"]]:
         """Return the regressions with the layers of all feature sets, each made when called, on the score's splits."""
         raise NotImplementedError
+
+    def feature_means(self) -> dict[str, np.ndarray]:
+        """Return {layer: mean of its features over the rows}, where features are centred over all rows."""
+        return {}
 
     def regions(self) -> dict[str, np.ndarray]:
         """Return {region: its units}."""

@@ -68,6 +68,7 @@ class Flags:
     quiet: bool = False
     list: bool = False
     log_file: str | None = None
+    save_encoder: str | None = None
 
 
 def parse(benchmark: str, arguments: Sequence[str], prog: str | None = None) -> Flags:
@@ -85,7 +86,7 @@ def add_flags(parser: argparse.ArgumentParser, benchmark: str) -> None:
     _add_activations(parser)
     _add_evaluation(parser, benchmark)
     _add_inference(parser, benchmark)
-    _add_run(parser)
+    _add_run(parser, benchmark)
     _add_rerun(parser)
 
 
@@ -286,8 +287,8 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             "--decoder",
             choices=DECODERS,
             default=DEFAULTS["decoder"],
-            help="linear decoder; banded: all layers, or --features, in one fit with a penalty each; stacked: as a "
-            "convex combination of their predictions",
+            help="linear decoder; pls: on the CPU; banded: all layers, or --features, in one fit with a penalty each; "
+            "stacked: as a convex combination of their predictions",
         )
         group.add_argument("--alpha-per-target", action="store_true", help="one ridge penalty per unit")
         _add_choice(group, "headline", "score that models are ranked by: with a layer per unit, or one layer for all")
@@ -344,11 +345,17 @@ def _add_inference(parser: argparse.ArgumentParser, benchmark: str) -> None:
         )
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
+def _add_run(parser: argparse.ArgumentParser, benchmark: str) -> None:
     group = parser.add_argument_group("run")
     group.add_argument(
         "--output", metavar="FILE", help="also write the scores to FILE: .csv, .json, .parquet or .nc (netCDF)"
     )
+    if benchmark in REGRESSIONS:
+        group.add_argument(
+            "--save-encoder",
+            metavar="FILE",
+            help="also fit all rows, and write the encoder, for `predict`, to FILE.safetensors and a JSON file",
+        )
     group.add_argument("--dry-run", action="store_true", help="print the steps and their state in the store, and exit")
     group.add_argument("--extract-only", action="store_true", help="compute and store the activations, and exit")
     group.add_argument(
@@ -408,8 +415,15 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         jobs=options.jobs,
         **_options_of(benchmark, options),
     )
+    files = {"output": options.output, "save_encoder": getattr(options, "save_encoder", None)}
+    files["log_file"] = options.log_file
     return Flags(
-        request, options.output, options.dry_run, options.extract_only, options.quiet, options.list, options.log_file
+        request,
+        dry_run=options.dry_run,
+        extract_only=options.extract_only,
+        quiet=options.quiet,
+        list=options.list,
+        **files,
     )
 
 

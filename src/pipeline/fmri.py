@@ -147,6 +147,13 @@ class FmriBenchmark(Benchmark):
         parts = self._parts(null=False, everything=True)
         return [lambda: fmri.problem(parts, self.protocol, validate=self.validate)[0]]
 
+    def feature_means(self) -> dict[str, np.ndarray]:
+        from ..evaluate import fmri
+
+        # the averaged runs of the published protocol have features as they are
+        made = fmri.problem(self._parts(null=False), replace(self.protocol, runs="averaged"), validate=self.validate)[0]
+        return {layer: load().mean(axis=0, dtype=np.float64) for layer, load in made.layers.items()}
+
     def copies(self) -> int:
         from ..evaluate.hrf import delay_bins
 

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from src.config import Config
+from src.evaluate import behaviour
 from src.evaluate.decoders import ALPHAS, DECODERS, PLS, BandedRidge, LeftOut, Logistic, Ridge
 from src.evaluate.decoders.logistic_solver import fit_splits, minimise
+from src.pipeline import Request
+from src.pipeline.benchmarks import benchmarks
+from src.pipeline.run import Run
 from src.utils import BadInput
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
@@ -126,6 +132,33 @@ def test_torch_logistic_finds_scikit_learns_optimum(n_classes, weighted, device)
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_the_batched_solver_is_nearer_the_optimum_than_scikit_learn(device):
+    """Ten classes, more features than the labels need: scikit-learn stops early, at its default tolerance."""
+    rng = np.random.default_rng(0)
+    digits = load_digits()
+    features = np.maximum(digits.data / 16 @ rng.normal(size=(64, 300)), 0) + 2.4 * rng.normal(size=(1797, 300))
+    rows = rng.permutation(1797)
+    train, held = rows[:500], rows[500:]
+    scaler = StandardScaler().fit(features[train])
+    Z, Z_held, labels = scaler.transform(features[train]), scaler.transform(features[held]), digits.target
+
+    def objective(coef, intercept):
+        log_p = torch.from_numpy(Z @ coef.T + intercept).log_softmax(1).numpy()
+        return -log_p[np.arange(len(Z)), labels[train]].sum() + 0.5 * (coef**2).sum()
+
+    best = LogisticRegression(max_iter=10**5, tol=1e-9, solver="newton-cg").fit(Z, labels[train])
+    default = LogisticRegression(max_iter=3000).fit(Z, labels[train])
+    ours = Logistic(device=device, solver="torch").fit(features[train], labels[train])
+    fits = ours._fits[0].fits
+    values = [objective(one.coef_, one.intercept_) for one in (best, default)]
+    found = objective(fits.W[0].cpu().numpy().T, fits.b[0].cpu().numpy())
+    assert found - values[0] < 1e-5 * values[0]
+    assert found - values[0] < 0.01 * (values[1] - values[0])
+    assert abs(ours.score(features[held], labels[held]) - best.score(Z_held, labels[held])) < 1e-3
+    np.testing.assert_allclose(ours.predict_proba(features[held]), best.predict_proba(Z_held), atol=3e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_batched_read_outs_equal_each_alone(device):
     X, Y, held = classification()
     weights = torch.ones(3, len(X), dtype=torch.float64)
@@ -230,3 +263,18 @@ def test_many_bands_are_searched_at_random():
     assert found.score(X[150:], Y[150:]).min() > Ridge(scaled=True).fit(X[:150], Y[:150]).score(X[150:], Y[150:]).min()
     np.testing.assert_array_equal(found.alpha_, BandedRidge(**options).fit(X[:150], Y[:150]).alpha_)
     assert np.median(found.alpha_[:2]) < np.median(found.alpha_[2:])
+
+
+@pytest.mark.parametrize(("device", "solver"), [("cuda:1", "torch"), ("cpu", "sklearn"), ("mps", "sklearn")])
+def test_read_outs_of_scores_run_on_a_cuda_device(device, solver, tmp_path, monkeypatch):
+    config = Config(*[tmp_path / name for name in ("data", "activations", "results", "torch")], 1)
+    found = {}
+    for benchmark, dataset in (("task", "fake-action"), ("behaviour", "fake-behaviour")):
+        run = Run(Request(benchmark, "fake-net", (dataset,)), config)
+        vars(run)["device"] = device
+        (found[benchmark],) = benchmarks(run)
+    decoder = found["task"].decoder()
+    assert (decoder.device, decoder.solver_used) == (device if solver == "torch" else "cpu", solver)
+    monkeypatch.setattr(type(found["behaviour"]), "_inputs", lambda self: ())
+    monkeypatch.setattr(behaviour, "scores", lambda *_, device, **__: device)
+    assert found["behaviour"].evaluate(null=False, metrics=("I2n",)) == decoder.device

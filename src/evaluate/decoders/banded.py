@@ -161,6 +161,11 @@ class BandedRidge(Regression):
         return self._shaped(predicted.cpu().numpy())
 
     @property
+    def standardisation_(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and inverse standard deviation of the features in training: twice (n_features,) float64."""
+        return self._mean.cpu().numpy(), self._inverse.cpu().numpy()
+
+    @property
     def coef_(self) -> np.ndarray:
         """Coefficients of the standardised features: (n_targets, n_features) float64."""
         parts = [self._Z[:, columns].T @ dual for columns, dual in self._band_duals()]

@@ -7,7 +7,7 @@ from .tensors import Standardiser
 
 
 class PLS(Regression):
-    """Partial least squares of scikit-learn, features standardised, targets centred and not scaled.
+    """Partial least squares of scikit-learn, on the CPU, features standardised, targets centred and not scaled.
 
     Row weights count as repeated rows. scikit-learn has no weights: each row enters twice, times plus and minus the
     root of its weight, so that centring has no effect.
@@ -70,3 +70,13 @@ class PLS(Regression):
         """Return the predictions (n_rows, n_targets) of features (n_rows, n_features)."""
         X = self._checked(X)
         return self._shaped(self._scaler(X) @ self.coef_.T + self._mean)
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Predictions at the mean of the features: (n_targets,)."""
+        return self._mean
+
+    @property
+    def standardisation_(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and inverse standard deviation of the features in training: twice (n_features,) float64."""
+        return self._scaler.mean, self._scaler.inverse

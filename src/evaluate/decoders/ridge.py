@@ -200,6 +200,11 @@ class Ridge(Regression):
         return np.broadcast_to(self.alpha_, len(self.intercept_)).copy()
 
     @property
+    def standardisation_(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and inverse standard deviation of the features in training: twice (n_features,) float64."""
+        return self._eigen.mean.cpu().numpy(), self._eigen.inverse.cpu().numpy()
+
+    @property
     def coef_(self) -> np.ndarray:
         """Coefficients of the standardised features: (n_targets, n_features) float64."""
         penalty = self._penalty if self._penalty.ndim else self._penalty[None]

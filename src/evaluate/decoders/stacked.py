@@ -147,6 +147,12 @@ class StackedRidge(Regression):
         return sum(fit.intercept_ * weights for fit, weights in zip(self._fits, self.stack_weights_, strict=True))
 
     @property
+    def standardisation_(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and inverse standard deviation of the features in training: twice (n_features,) float64."""
+        mean, inverse = zip(*(fit.standardisation_ for fit in self._fits), strict=True)
+        return np.concatenate(mean), np.concatenate(inverse)
+
+    @property
     def coef_(self) -> np.ndarray:
         """Coefficients of the standardised features: (n_targets, n_features) float64."""
         parts = zip(self._fits, self.stack_weights_, strict=True)
