@@ -459,8 +459,8 @@ def _permuted(
         # predictions centred on the rows; their mean is needed by few metrics
         mean = share @ weights
         weights = weights - mean
-        # the training mean is added to the predictions of held-out and of training rows alike
-        mean = mean + of_train / of_train.sum() if of_metric.means else None
+        # weights of held-out rows sum to 0, without the training mean, those of training rows to 1
+        mean = mean + (1 - mean.sum()) * of_train / of_train.sum() if of_metric.means else None
         Y = case.session.targets.values[:, columns].float()
         r = _scores(of_metric, weights, mean, share, rows, train, rows_of, Y)
         found[:, place[columns].cpu().numpy()] = r

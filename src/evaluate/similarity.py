@@ -252,7 +252,7 @@ class _Tally:
             self._sides[r, k] = test_side
         truth = self.responses(r, k, valid, "valid")
         if valid_side is not None and truth is not None:
-            self.valid[i, r, k] = self.metric.compare(valid_side, truth, np.ones((1, len(valid.rows)))).score
+            self.valid[i, r, k] = self.metric.compare(valid_side, truth).score
 
     def end_layer(self, i: int) -> None:
         """Keep the measures of the test rows of a layer where it is the best so far for a region."""
@@ -319,9 +319,8 @@ class _Tally:
             for r in range(len(owner.regions)):
                 side, truth = self._chosen.get((r, k)), self.responses(r, k, part, "test")
                 if side is not None and truth is not None:
-                    one = np.ones((1, len(part.rows)))
                     for p, order in enumerate(orders):
-                        found[p, r, k] = self.metric.compare(side, self.metric.permuted(truth, order), one).score
+                        found[p, r, k] = self.metric.compare(side, self.metric.permuted(truth, order)).score
         return nan_mean(found, axis=2).astype(np.float32)
 
     def _subjects(self, people: People) -> SubjectScores:
@@ -361,7 +360,7 @@ class _Tally:
                 sides = [owner.side(self.metric, halves[part.rows, half, h], part) for half in (0, 1)]
                 if whole is None or any(side is None for side in sides):
                     continue
-                agreed.append(self.metric.compare(*sides, np.ones((1, len(part.rows)))).score)
+                agreed.append(self.metric.compare(*sides).score)
                 if not self.metric.corrected:
                     of_split.append((sides[0][0] * sides[1][1]).sum())
             if of_split:

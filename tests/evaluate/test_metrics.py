@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -178,15 +180,20 @@ def test_a_bootstrap_sample_is_its_rows_repeated(name):
         np.testing.assert_allclose(sample, np.nanmean(scores, axis=0), atol=2e-5)
 
 
-def test_r2_of_permutations_without_a_fit_is_that_of_new_fits():
+@pytest.mark.parametrize("copies", [1, 31], ids=["few targets", "more than rows"])
+def test_r2_of_permutations_without_a_fit_is_that_of_new_fits(copies):
+    """Also where training rows, predicted without their block, choose the layer; targets have a mean."""
     from src.analysis.permutation import null
+    from src.evaluate.layer_choice import Rule
 
-    made = planted()
-    made = Problem(
-        {"signal": made.layers["signal"]}, made.targets, made.splits, stimulus=made.stimulus, shifted=made.shifted
-    )
-    decoder = Ridge(alphas=[1.0])
-    fast, slow = (null([lambda: made], decoder, "r2", 5, refit=refit).test for refit in (False, True))
+    made, rng = planted(), np.random.default_rng(0)
+    X, noise = (rng.standard_normal((120, 6)).astype(np.float32) for _ in range(2))
+    targets = np.tile(X @ rng.standard_normal((6, 4)) + rng.standard_normal((120, 4)) + 30, (1, copies))
+    splits = item_splits(120, layout="tiled", n_splits=3)
+    made = replace(made, layers={"x": lambda: X, "y": lambda: noise}, targets=targets.astype(np.float32), splits=splits)
+    decoder = Ridge(alphas=[1.0], penalty="blocks")
+    options = {"rule": Rule(True), "missing": "units"}
+    fast, slow = (null([lambda: made], decoder, "r2", 5, refit=refit, **options).test for refit in (False, True))
     np.testing.assert_allclose(fast, slow, atol=2e-4)
     assert fast.max() < 0.1
 

@@ -118,19 +118,21 @@ def kernel(X: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Compared:
-    """Similarity of two sides: the score, and the influence of each block of rows on it, (n_blocks,) of sum 0."""
+    """Similarity of two sides: the score and, if wanted, the influences of blocks on it, (n_blocks,) of sum 0."""
 
     score: float
-    influence: np.ndarray
+    influence: np.ndarray | None = None
 
 
-def compare_pairs(a, b, member: np.ndarray) -> Compared:
+def compare_pairs(a, b, member: np.ndarray | None = None) -> Compared:
     """Return the cosine of two sides over the pairs, from what a measure returned of each.
 
-    member: (n_blocks, n_rows) of 0 and 1; the influence of a block is (m - 1) / m times the change of the score where
-    the block's pairs are left out (jackknife over m blocks).
+    member: (n_blocks, n_rows) of 0 and 1, None for a score without influences. The influence of a block is (m - 1) / m
+    times the change of the score where the block's pairs are left out (jackknife over m blocks).
     """
     (first, _), (second, weighted) = a, b
+    if member is None:
+        return Compared(_cosine(*(np.vdot(x, y) for x, y in ((first, weighted), (first, a[1]), (second, weighted)))))
     parts = [first * weighted, first * a[1], second * weighted]
     sums = [part.sum() for part in parts]
     score = _cosine(*sums)
@@ -183,14 +185,16 @@ def permuted_units(side, order: np.ndarray):
     return tuple(part[order] for part in side)
 
 
-def compare_units(a, b, member: np.ndarray) -> Compared:
+def compare_units(a, b, member: np.ndarray | None = None) -> Compared:
     """Return the mean correlation of softly matched units; the influences keep the matching."""
     (x, _), (y, _) = a, b
     if not x.shape[1] or not y.shape[1]:
-        return Compared(float("nan"), np.zeros(len(member)))
+        return Compared(float("nan"), None if member is None else np.zeros(len(member)))
     r = x.T @ y / len(x)
     plan = soft_matching(r)
     score = float((plan * r).sum())
+    if member is None:
+        return Compared(score)
     # influence of a row on a correlation: x y - r (x^2 + y^2) / 2
     weighted = plan * r
     of_rows = ((x @ plan) * y).sum(axis=1) - (x**2 @ weighted.sum(axis=1) + y**2 @ weighted.sum(axis=0)) / 2
@@ -207,7 +211,7 @@ class SimilarityMetric(Metric):
     measure : function
         (responses (n_rows, n_units), `Pairs`) -> two arrays of the side, which `compare` multiplies.
     compare : function
-        (measure of the model, measure of the responses, member (n_blocks, n_rows)) -> `Compared`.
+        (measure of the model, measure of the responses, member (n_blocks, n_rows) or None) -> `Compared`.
     permuted : function
         (measure of the responses, order (n_rows,)) -> the measure of responses in another order.
     corrected : bool, default True
