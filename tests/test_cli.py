@@ -70,6 +70,7 @@ FMRI = ("fmri", "-m", "fake-net", "-d", "fake-clips-fmri")
             r"unknown fmri dataset 'fake-fmir'; did you mean fake-fmri",
         ),
         (("electrodes", "-m", "fake-net", "-d", "fake-electrodse"), r"did you mean fake-electrodes"),
+        ((*FMRI, "--metric", "pearson", "r2", "--output", "x.nc"), r"2 scores for one .nc file; expected 1: name one"),
         ((*FMRI, "--metric", "peason"), r"unknown metric 'peason'; did you mean pearson\?"),
         (
             (*FMRI, "--metric", "r2", "top5"),

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
         return 0
     if not flags.request.model:
         raise BadInput("no model named; expected --model NAME: see --list")
-    check_scores_file(flags.output)
+    check_scores_file(flags.output, len(set(flags.request.metric)))
     check_encoder_file(flags.save_encoder, flags.request)
     with Terminal(quiet=flags.quiet) as terminal:
         if flags.dry_run:

@@ -226,9 +226,20 @@ class Score:
         write_scores([self], path)
 
 
-def check_scores_file(path: str | None) -> None:
-    """Raise BadInput for a file that scores cannot be written to; called before anything is computed."""
+def check_scores_file(path: str | None, n_metrics: int = 1) -> None:
+    """Raise BadInput for a file that scores cannot be written to; called before anything is computed.
+
+    n_metrics: number of metrics of the request, each with a score.
+    """
     check_output(path, (*SUFFIXES, ".nc"))
+    if path is not None and Path(path).suffix == ".nc" and n_metrics > 1:
+        raise _several_for_netcdf(n_metrics)
+
+
+def _several_for_netcdf(n: int) -> BadInput:
+    return BadInput(
+        f"{n} scores for one .nc file; expected 1: name one dataset and one metric, or write .parquet or .csv"
+    )
 
 
 def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
@@ -240,7 +251,7 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
         write_rows([_as_json(score) for score in scores], path)
     elif suffix == ".nc":
         if len(scores) > 1:
-            raise BadInput(f"{len(scores)} scores for one .nc file; expected 1: name one dataset, or write .parquet")
+            raise _several_for_netcdf(len(scores))
         with writing(Path(path), "--output"), replacing_file(Path(path)) as part:
             scores[0].to_xarray().to_netcdf(part)
     else:
