@@ -43,6 +43,32 @@ def data():
     return dv.Fmri(name="whole cortex", study="own", load=load, **facts)
 """
 )
+IMAGES = """
+import numpy
+import dynamic_vision as dv
+from dynamic_vision.data.films import write_png
+
+N_IMAGES = 5000
+
+
+def load(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = numpy.random.default_rng(0)
+    brightness = rng.uniform(0, 1, (N_IMAGES, 4))
+    images = [folder / f"{k}.png" for k in range(N_IMAGES)]
+    for path, values in zip(images, brightness):
+        if not path.is_file():
+            grey = (255 * values).astype(numpy.uint8).reshape(2, 2).repeat(8, 0).repeat(8, 1)
+            write_png(path, grey[..., None].repeat(3, 2))
+    return dv.responses(dv.stimuli(images, image_ms=100), brightness[:, None], bin_ms=100)
+
+
+def data():
+    facts = {"citation": "mine", "licence": "mine", "access": "own", "source": "mine"}
+    return dv.Electrodes(name="images", study="own", load=load, **facts)
+"""
+# a fit of components to 5,000 rows takes less than one of their kernel
+OF_IMAGES = ("--splits", "1", "--layers", "conv1", "--decoder", "pls", "--no-ceiling", "--bootstrap", "0")
 OPTIONS = ("--splits", "2", "--layers", "conv1", "--clip-duration", "10", "--gap", "2", "--bootstrap", "40")
 
 
@@ -51,6 +77,14 @@ def score(folder: Path, **environment: str) -> subprocess.CompletedProcess:
     (folder / "cortex.py").write_text(DATASET)
     homes = {"DYNAMIC_VISION_HOME": str(folder / "home"), "DATA_HOME": "", "MMAP_HOME": "", "RESULTCACHING_HOME": ""}
     command = [sys.executable, ROOT / "score_fmri.py", "-m", "fake-image-net", "-d", "cortex.py:data", *OPTIONS]
+    return subprocess.run(command, cwd=folder, env=os.environ | homes | environment, capture_output=True, text=True)
+
+
+def score_images(folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Score the dataset of 5,000 images in a fresh process, as `score` does the other."""
+    (folder / "images.py").write_text(IMAGES)
+    homes = {"DYNAMIC_VISION_HOME": str(folder / "home"), "DATA_HOME": "", "MMAP_HOME": "", "RESULTCACHING_HOME": ""}
+    command = [sys.executable, ROOT / "score_electrodes.py", "-m", "fake-image-net", "-d", "images.py:data", *OF_IMAGES]
     return subprocess.run(command, cwd=folder, env=os.environ | homes | environment, capture_output=True, text=True)
 
 
@@ -75,10 +109,12 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         score(Path(folder)).check_returncode()
+        score_images(Path(folder)).check_returncode()
         rows = {
             "python": python("pass"),
             "import dynamic_vision": python("import dynamic_vision"),
             "cached re-run, 20,484 units": lambda: score(Path(folder)),
+            "cached re-run, 5,000 stimuli": lambda: score_images(Path(folder)),
             f"import {', '.join(IMPORTS)}": python(f"import {', '.join(IMPORTS)}"),
         }
         times = {name: seconds(run, repeats) for name, run in rows.items()}

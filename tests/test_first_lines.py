@@ -33,6 +33,9 @@ LINES = {
     "score_task.py --model resnet50_imagenet_full --tasks imagenet2012 selfmotion": ("imagenet2012", "selfmotion"),
 }
 
+# less film for a network of 40 GFLOP a window
+SMALLER = {"keles2024": {"FILM_S": 60.0}, "mcmahon2023": {"N_CLIPS": {"train": 16, "test": 4}}}
+
 
 @pytest.fixture
 def homes(tmp_path, monkeypatch):
@@ -59,6 +62,8 @@ def test_a_line_runs_as_typed_and_again_from_the_store(line, homes, bucket, monk
     with serving({}) as server, ExitStack() as stack:
         for name, module in zip(names, LINES[line], strict=True):
             miniature = importlib.import_module(f"tests.data.miniatures.{module}")
+            for constant, value in SMALLER.get(module, {}).items():
+                monkeypatch.setattr(miniature, constant, value)
             folder = released(homes, miniature)
             stack.enter_context(getattr(miniature, "around", lambda *_: nullcontext())(folder))
             if not any(isinstance(need.origin, BrainScore) for need in declared(name).needs):

@@ -11,6 +11,7 @@ import torch
 from src.config import Config
 from src.evaluate.bootstrap_statistics import BootstrapStatistics, JoinedStatistics, Resampling, SplitStatistics
 from src.evaluate.confusion_bootstrap import ConfusionBootstrap, ResponseMatrix
+from src.evaluate.metrics import METRICS
 from src.pipeline import Request, score
 from src.pipeline.benchmark import Benchmark
 from src.pipeline.statistics import read_statistics, statistics_arrays
@@ -45,7 +46,7 @@ def computed(monkeypatch):
         return lambda *arguments, **options: (found.append(name), function(*arguments, **options))[1]
 
     module = importlib.import_module("src.evaluate.electrodes")
-    monkeypatch.setattr(module, "score", noted("fits", module.score))
+    monkeypatch.setattr(module, "scores", noted("fits", module.scores))
     monkeypatch.setattr(Benchmark, "null", noted("permutations", Benchmark.null))
     module = importlib.import_module("src.extraction.extract")
     monkeypatch.setattr(module, "extract", noted("extraction", module.extract))
@@ -143,7 +144,7 @@ def of_joined_problems():
 
     def member():
         weight, sums = torch.ones(4, 1), torch.from_numpy(rng.uniform(1, 2, (1, 4, 3)).astype(np.float32))
-        return BootstrapStatistics([SplitStatistics(np.arange(4), weight, sums)], 6)
+        return BootstrapStatistics([SplitStatistics(np.arange(4), weight, sums)], 6, METRICS["accuracy"].statistic)
 
     joined = JoinedStatistics([member(), member()], np.array([0, 4]))
     return Resampling("clips", np.repeat([0, 1], 6), 1.5, "same", joined, joined, {"V1": joined})

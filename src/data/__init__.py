@@ -102,6 +102,13 @@ def declaration(benchmark: str | None, name: str) -> Dataset:
     if name not in known and other is not None:
         raise BadInput(f"{name} is no {benchmark} dataset but one of {other}; expected score_{other}.py for it")
     if name not in known:
+        study, _, area = name.rpartition("-")
+        own, elsewhere = (
+            [n for n in known if n.rpartition("-")[0] == study],
+            [n for n in known if n.endswith(f"-{area}")],
+        )
+        if own and elsewhere:
+            raise BadInput(f"{study} has no {area}; it has {', '.join(own)}; {area} is in {', '.join(elsewhere)}")
         raise unknown_name("dataset" if benchmark is None else f"{benchmark} dataset", name, known)
     return known[name]
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,18 @@ def test_a_cell_is_its_command_line():
     ]
     assert len({c.id for c in [cell, *others]}) == 6
     assert Cell(*vars(cell).values()).id == cell.id == "8ca19b733c"
+
+
+def test_jobs_get_the_homes_of_all_libraries(bench, monkeypatch):
+    monkeypatch.setenv("HF_HOME", "some where")
+    monkeypatch.setenv("BRAINSCORE_HOME", "/scores")
+    monkeypatch.delenv("BRAINIO_HOME", raising=False)
+    lines = bench(*DRY).splitlines()
+    assert f"export HF_HOME='{Path.cwd() / 'some where'}'" in lines
+    assert "export BRAINSCORE_HOME=/scores" in lines
+    assert f"export BRAINIO_HOME={Path('~/.brainio').expanduser()}" in lines
+    for variable in ("DATA_HOME", "MMAP_HOME", "RESULTCACHING_HOME", "TORCH_HOME"):
+        assert any(line.startswith(f"export {variable}=") for line in lines), variable
 
 
 @pytest.mark.parametrize(
