@@ -27,7 +27,8 @@ STAGES = {
         *("evaluate/**/*.py", "analysis/aggregate.py", "analysis/bootstrap.py", "analysis/fdr.py"),
         *("analysis/crossed.py", "analysis/permutation.py", "analysis/variance.py", "pipeline/behaviour.py"),
         *("pipeline/benchmark.py", "pipeline/brain.py", "pipeline/electrodes.py", "pipeline/feature_sets.py"),
-        *("pipeline/fmri.py", "pipeline/summary.py", "pipeline/task.py", "pipeline/uncertainty.py", "utils.py"),
+        *("pipeline/fmri.py", "pipeline/parts.py", "pipeline/summary.py", "pipeline/task.py"),
+        *("pipeline/uncertainty.py", "utils.py"),
     ),
 }
 # what a study's module reads its release with, besides the modules of `data`

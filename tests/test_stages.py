@@ -17,7 +17,7 @@ from tests.stages import present
 
 SCIENCE = ("evaluate", "extraction", "analysis")
 # modules of `analysis` that read stored scores alone
-READERS = {"leaderboard.py", "paired.py", "profiles.py", "relevance.py", "variance.py"}
+READERS = {"agreement.py", "leaderboard.py", "paired.py", "profiles.py", "relevance.py"}
 
 
 def test_the_sources_of_every_stage_are_recorded_with_its_version():
