@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from .config import Config
     from .data.arrays import labels, responses, stimuli
     from .data.declare import Behaviour, Electrodes, Fmri, Task
-    from .evaluate.decoders import PLS, BandedRidge, Logistic, Ridge, StackedRidge
+    from .evaluate.decoders import PLS as PLS
+    from .evaluate.decoders import BandedRidge as BandedRidge
+    from .evaluate.decoders import Logistic as Logistic
+    from .evaluate.decoders import Ridge as Ridge
+    from .evaluate.decoders import StackedRidge as StackedRidge
     from .models.spec import Model
     from .pipeline import Score
     from .records import Activations, Choices, Labels, Responses, Stimuli
@@ -38,8 +42,8 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# a literal list, so that static tools and `from dynamic_vision import *` see the same names; without the decoders, which
-# import torch
+# a literal list, so that static tools and `from dynamic_vision import *` see the same names; the decoders, which import
+# torch, are not among them
 __all__ = [
     "Activations",
     "BadInput",

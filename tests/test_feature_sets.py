@@ -5,7 +5,7 @@ import pytest
 
 from src import api
 from src.config import Config
-from src.pipeline import Request, keys
+from src.pipeline import Request, keys, plan
 from src.pipeline.feature_sets import parsed
 from src.pipeline.flags import parse
 from src.utils import BadInput
@@ -115,6 +115,13 @@ def test_options_that_are_not_used_are_in_no_key(config):
         assert not names & {name for name, _ in key.options}
     *_, key = keys(Request("fmri", "fake-net", (DATASET,), confounds=True), config)
     assert ("confounds", True) in key.options
+
+
+def test_a_dry_run_has_a_step_per_model(config):
+    request = Request("fmri", "fake-net", (DATASET,), partition=("fake-net", "fake-image-net"))
+    steps = [step["what"] for step in plan(request, config)]
+    expected = [f"activations to {DATASET} (shown)", f"activations to {DATASET} (shown, fake-image-net)"]
+    assert steps == [*expected, f"score on {DATASET}"]
 
 
 @pytest.mark.parametrize(

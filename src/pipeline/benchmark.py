@@ -312,11 +312,14 @@ class Benchmark:
         """Return a row per step of the computation: name, key, whether it is stored, bytes to write and of weights."""
         store, steps = self.run.store, []
         title_of = dict(zip(self.names, self.titles, strict=True))
-        for (name, role), key in self.activation_keys().items():
-            n_stimuli = len(self.run.data_metadata(name)["stimuli"][role]["ids"])
-            n_bytes = self.run.activation_bytes(key, n_stimuli)
-            step = {"what": f"activations to {title_of[name]} ({role})", "key": key, "bytes": n_bytes}
-            steps.append(step | {"weights": self.run.model_metadata.get("bytes")})
+        keys = self.activation_keys()
+        for model, run in self.sources.runs.items():
+            for name in self.names:
+                for role, stimuli in run.data_metadata(name)["stimuli"].items():
+                    key = keys[name, self._role(model, role)]
+                    what = f"activations to {title_of[name]} ({self._role(model, role)})"
+                    step = {"what": what, "key": key, "bytes": run.activation_bytes(key, len(stimuli["ids"]))}
+                    steps.append(step | {"weights": run.model_metadata.get("bytes")})
         by = f" by {self.metric}" if self.request.metric else ""
         steps.append({"what": f"score on {' + '.join(self.titles)}{by}", "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]

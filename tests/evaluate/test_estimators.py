@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -31,11 +32,21 @@ def regression(n=60, p=8, t=3, seed=0):
     return X, X @ rng.standard_normal((p, t)) + rng.standard_normal((n, t))
 
 
+# of scikit-learn from 1.6 on, and expected for its RidgeCV too: a row is left out whole, whatever its weight
+BY_LEAVING_OUT = {
+    "check_sample_weight_equivalence_on_dense_data": "the choice of the penalty leaves out rows, not copies"
+}
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_scikit_learn_accepts_the_estimator(name):
+    estimator = ESTIMATORS[name]
+    expected = {}
+    if "expected_failed_checks" in signature(check_estimator).parameters and hasattr(estimator, "penalty"):
+        expected = {"expected_failed_checks": BY_LEAVING_OUT}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(ESTIMATORS[name])
+        check_estimator(estimator, **expected)
 
 
 @pytest.mark.parametrize("name", [name for name in DECODERS if name != "logistic"])
