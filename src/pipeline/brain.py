@@ -6,7 +6,7 @@ Rows match by the content of the stimuli. Nobody predicts his or her own noise: 
 the people who are predicted, and the mean of all predicts other studies only.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,10 @@ class Source:
 class BrainRun(Run):
     """A run whose features are the responses of a dataset; see `Run` for the parameters."""
 
-    def __init__(self, request, *args, **kwargs):
-        # the responses follow the stimulus as those that they predict
-        super().__init__(replace(request, hrf="none"), *args, **kwargs)
+    @property
+    def has_responses(self) -> bool:
+        """True: the features follow the stimulus as the responses that they predict."""
+        return True
 
     def check_model(self) -> None:
         """Raise BadInput for a dataset that does not exist, and for options of a network."""

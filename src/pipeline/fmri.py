@@ -10,6 +10,7 @@ import numpy as np
 from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import METRICS, Metric
+from ..evaluate.protocol import Protocol
 from ..records import Evaluation, Responses
 from ..utils import BadInput
 from .benchmark import Benchmark
@@ -24,6 +25,11 @@ class FmriBenchmark(Benchmark):
     def takes(self, metric: Metric) -> bool:
         # the features of a layer have no regions and no ceiling
         return metric.name == "pearson" if self.request.reverse else metric.of_responses
+
+    @property
+    def protocol(self) -> Protocol:
+        found = super().protocol
+        return replace(found, hrf="none") if self.run.has_responses else found
 
     @property
     def rule(self) -> Rule:

@@ -113,6 +113,11 @@ class Run:
         """True for a model outside the catalogue: of a file of the user's, or of a name of a hub."""
         return self.objects.model is None and models.resolve(self.request.model).group == "own"
 
+    @property
+    def has_responses(self) -> bool:
+        """False: the features of a model are not haemodynamic responses, see `brain.BrainRun`."""
+        return False
+
     def left_out_subjects(self, name: str) -> tuple[str, ...]:
         """Return the subjects of a dataset that are not predicted: none, see `brain.BrainRun`."""
         return ()
