@@ -33,7 +33,7 @@ REDUCED: dict[str, dict[str, Any]] = {
         "attn_pool_num_heads": 2,
         "num_classes": 8,
     },
-    "giant_patch14_dinov2": {"embed_dim": 64, "depth": 2, "num_heads": 2, "mlp_ratio": 4.0},
+    "vit_giant_patch14": {"embed_dim": 64, "depth": 2, "num_heads": 2, "mlp_ratio": 4.0},
     "vit_": {"embed_dim": 64, "depth": 2, "num_heads": 2},
     "eva": {"embed_dim": 64, "depth": 2, "num_heads": 2},
     "beit": {"embed_dim": 64, "depth": 2, "num_heads": 2},
