@@ -77,7 +77,8 @@ def true_signal(model: Model, films: Stimuli) -> np.ndarray:
 def test_activations_are_the_layer_at_its_true_times(model, films):
     times, note = step_times(model)
     assert not note
-    assert (times["layers.2"].first, times["layers.2"].stride, times["layers.2"].shortest) == (0.0, 8.0, 1)
+    assert times["layers.2"].first == pytest.approx(0, abs=0.125)
+    assert (times["layers.2"].stride, times["layers.2"].shortest) == (8.0, 1)
     bins_ms, truth = regular_bins(FRAMES * 1000 / FPS, BIN_MS), true_signal(model, films)
     correlations = {}
     for name, placed in (("centres", times), ("even", {})):
@@ -85,7 +86,7 @@ def test_activations_are_the_layer_at_its_true_times(model, films):
         extract(Model(**{**vars(model), "step_times": placed}), films, bins_ms, sink, n_components=None, n_workers=1)
         parts = [values - values.mean(axis=(0, 1)) for values in (sink.values["layers.2"], truth)]
         correlations[name] = np.corrcoef(*(part.ravel() for part in parts))[0, 1]
-    assert correlations["centres"] > 0.9999
+    assert correlations["centres"] > 0.999
     assert correlations["even"] < 0.85
 
 

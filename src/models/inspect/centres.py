@@ -33,10 +33,10 @@ MOST_SMALL, MOST_LARGE = 64, 8  # for networks with few features, below and abov
 SMALL = 10**6
 VALUES = 1500  # features times draws that are enough for the centre of a step
 LARGEST_STRIDE = 32
-TAIL = 0.02  # of the largest change
+TAIL = 0.01  # of the largest change
 FELT = 0.01  # of the largest change
 MEMORY = 4  # strides that a recurrent layer reaches back, at least, and times that it reaches less far ahead
-ROUND = 4  # centres are rounded to 1 / ROUND frame, below which they vary with the noise
+ROUND = 8  # centres are rounded to 1 / ROUND frame, below which they vary with the noise
 
 
 def step_times(model: Model, device: str = "cpu") -> tuple[dict[str, StepTimes], str]:
@@ -52,7 +52,7 @@ def step_times(model: Model, device: str = "cpu") -> tuple[dict[str, StepTimes],
     Returns
     -------
     times : dict of {str: StepTimes}
-        Rounded to a quarter of a frame; empty for a model of single frames. Left out are layers with one step in all
+        Rounded to an eighth of a frame; empty for a model of single frames. Left out are layers with one step in all
         clips, and those whose number of steps does not grow regularly with the clip.
     note : str
         Layers that are left out for irregular steps, or the error of a network that cannot be measured; else "".
