@@ -17,6 +17,13 @@ N_BINS = 400
 OPTIONS = {"splits": 4, "bootstrap": 0}
 
 
+@pytest.fixture(autouse=True)
+def homes(cli, monkeypatch):
+    """The homes of the test session in place of the user's."""
+    for name, value in cli.environment().items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def study(tmp_path):
     """A function from responses (n_subjects, n_rows, n_units) to a declaration of a study of one film."""
