@@ -2,6 +2,7 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("same")
+# a shell that starts the tests in the background has told them to ignore interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 RESULTS_HOME = os.environ.get("RESULTCACHING_HOME")
 RENDERERS = [*(ROOT / "src" / "data").rglob("*.py"), *(ROOT / "src" / "fakenet").glob("*.py")]
 

@@ -109,7 +109,8 @@ class Sources:
         for name, layers in self._layers().items():
             if name != self.request.model:
                 found[name] = self.run.beside(name, layers)
-            elif missing := set(layers) - set(self.run.layers):
+            # the model is loaded after the data, whose errors are told before anything is written
+            elif layers and (missing := set(layers) - set(self.run.layers)):
                 raise BadInput(
                     f"{first_names(sorted(missing))} of {models.title(name)} is not among the layers that are scored; "
                     "expected its layers: name it in --layers too"
