@@ -94,13 +94,13 @@ def test_another_study_on_the_same_film_is_predicted_by_its_mean_person(study):
         dv.score("brain:one", second, **OPTIONS)
     known = {"one": first, "two": second, "three": study("three", planted(2, 9, SIGNAL), film="another film")}
 
-    def test_r(model):
+    def r_by(model):
         request = Request("fmri", model, ("two",), **OPTIONS, ceiling=False)
         return next(score(request, Config.from_env(), objects=Objects(datasets=known))).facts["headline"]["test"]
 
-    assert test_r("brain:one") > test_r("brain:one:one-1") + 0.02
+    assert r_by("brain:one") > r_by("brain:one:one-1") + 0.02
     with pytest.raises(BadInput, match="share no stimulus"):
-        test_r("brain:three")
+        r_by("brain:three")
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,11 @@ from .finite import usual_rows
 from .layer_choice import Rule
 from .metrics import METRICS
 from .novelty import distances
-from .protocol import DELAY_MS, ONE_FILM, TOLERANCE_MS, Protocol
+from .protocol import DELAY_MS, LEAST_RECORDED, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
 from .splits import left_out_blocks, segment_splits, segments, unseen_splits
 
 N_REVERSED = 200  # features of a layer that responses predict
-LEAST_RECORDED = 0.95  # of the rows, for a unit whose responses predict features
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ TOLERANCE_MS = 1e-6  # rounding error of times that count as equal
 PENALTIES = ("blocks", "rows", "gcv")  # rows that are left out together to choose a ridge penalty
 MISSING = ("units", "rows")  # a unit is scored on its own rows, or all units on the rows that none lacks
 LEAST_TEST_ROWS = 10  # for a correlation of a test part
+LEAST_RECORDED = 0.95  # of the rows, for a unit whose responses are features; others count as the unit's mean
 LAYER_CHOICES = ("nested", "over splits")  # inside the training rows of each split, or by scores averaged over splits
 HEADLINES = ("per target", "one layer")
 ALPHA_SCALES = ("kernel", "absolute")  # alphas are multiplied by trace(K) / n of the kernel, or used as they are

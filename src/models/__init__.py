@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from ..utils import BadInput, unknown_name
 from .catalogue import ALIASES, MODELS, PLUGIN, ModelEntry
 from .catalogue.entry import SOURCES
-from .groups import GROUP_NAMES, GROUPS, Membership, membership
+from .groups import BRAIN_PREFIX, GROUP_NAMES, GROUPS, Membership, membership
 from .weights import SUFFIXES
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIASES",
+    "BRAIN_PREFIX",
     "GROUPS",
     "GROUP_NAMES",
     "MODELS",
@@ -290,7 +291,7 @@ def title(name: str) -> str:
     place, colon, argument = base.partition(":")
     if place.endswith(".py") or "/" in place:
         place = Path(place).name
-    elif base.startswith("brain:"):
+    elif base.startswith(BRAIN_PREFIX):
         argument = Path(argument).name
     elif base.startswith("hf:") and Path(argument).expanduser().is_dir():
         argument = Path(argument).expanduser().absolute().name

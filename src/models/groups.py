@@ -14,6 +14,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name, entry in MODELS.items() if entry.group == group) for group in GROUP_ORDER
 }
 UNTRAINED, BRAIN, OWN, OTHER = "untrained", "brain", "own", "other"
+BRAIN_PREFIX = "brain:"  # of the responses of a dataset in place of a model
 # in the order of every chart
 GROUP_NAMES = (*GROUP_ORDER, UNTRAINED, BRAIN, OWN, OTHER)
 PREFIXES = ("Random-", "NoDownsample-", "BrainScore-", "Finetune-", "Frozen-", "Shuffled-")
@@ -94,7 +95,7 @@ def membership(name: str) -> Membership:
     >>> membership("V-JEPA2-L").family == membership("VJEPA-Temporal").family
     True
     """
-    if name.startswith("brain:"):
+    if name.startswith(BRAIN_PREFIX):
         return Membership(BRAIN, BRAIN, None)
     base, random, reordered = name, False, False
     while base.startswith(PREFIXES):

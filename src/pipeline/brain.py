@@ -8,31 +8,27 @@ the people who are predicted, and the mean of all predicts other studies only.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import models
 from ..ceiling import repetition_mean
 from ..evaluate.align import content_codes, regions
+from ..evaluate.protocol import LEAST_RECORDED
 from ..records import NO_REGION, Activations, Responses, Stimuli
 from ..store import ActivationKey, Metadata
 from ..utils import BadInput, digest, first_names
 from .fmri import FmriBenchmark
 from .run import Run
 
-if TYPE_CHECKING:
-    from ..store import ActivationSink
-
-PREFIX = "brain:"
 WHOLE = "whole brain"
-LEAST_SHARE = 0.95  # of its rows that a unit of the source has recorded; the others count as its mean
 FORMS = "brain:DATASET, brain:DATASET:SUBJECT, brain:DATASET:REGION or brain:DATASET:SUBJECT:REGION"
 
 
 def is_brain(model: str) -> bool:
     """Return True for the name of a brain in place of a model."""
-    return model.startswith(PREFIX)
+    return model.startswith(models.BRAIN_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ class BrainRun(Run):
     @cached_property
     def _dataset_and_parts(self) -> tuple[str, list[str]]:
         """The dataset of the model's name, and the parts behind it."""
-        name = self.request.model.removeprefix(PREFIX)
+        name = self.request.model.removeprefix(models.BRAIN_PREFIX)
         pieces, failed = name.split(":"), None
         for n in range(min(2, len(pieces) - 1) + 1):
             dataset = ":".join(pieces[: len(pieces) - n])
@@ -108,7 +104,7 @@ class BrainRun(Run):
         if source.subject is None:
             raise BadInput(
                 f"{self.request.model} on {self.declaration(name).name}: people predict themselves, with their noise; "
-                f"expected another study, or one of them: {PREFIX}{source.dataset}:SUBJECT"
+                f"expected another study, or one of them: {models.BRAIN_PREFIX}{source.dataset}:SUBJECT"
             )
         return (source.subject,)
 
@@ -178,7 +174,7 @@ class BrainRun(Run):
         recorded = np.isfinite(taken).any(axis=2) & shared[:, None]
         n_valid = np.where(recorded.any(axis=1), n_bins - np.argmax(recorded[:, ::-1], axis=1), 0)
         shown = np.arange(n_bins) < n_valid[:, None]
-        usable = np.isfinite(taken[shown]).mean(axis=0) >= LEAST_SHARE
+        usable = np.isfinite(taken[shown]).mean(axis=0) >= LEAST_RECORDED
         layers = {}
         for layer, columns in self._columns.items():
             kept = columns[usable[columns]]
@@ -190,9 +186,6 @@ class BrainRun(Run):
             padded[:, :n_bins] = np.where(shown[:, :, None], np.nan_to_num(taken[:, :, kept]), 0)
             layers[layer] = padded
         return Activations(layers, bins_ms, n_valid, stimuli.ids)
-
-    def _extract(self, key: ActivationKey, stimuli: Stimuli, name: str, sink: "ActivationSink") -> None:
-        raise NotImplementedError("responses are not extracted")
 
     @cached_property
     def _prepared(self) -> Responses:

@@ -109,7 +109,7 @@ def test_a_shortcut_wins_on_the_films_it_was_fitted_to_and_falls_outside(dataset
     of_model = {"a": {k: s + 0.5 * rng.standard_normal(s.shape) for k, s in signal.items()}}
     of_model["b"] = {"near": signal["near"], "far": rng.standard_normal(signal["far"].shape)}
 
-    def test_r(model, *tested):
+    def r_of(model, *tested):
         parts = [
             dataset(f"{model}-{k}", {"layer": of_model[model][k]}, recorded[k], tested=k in tested)
             for k in ("near", *tested)
@@ -117,8 +117,8 @@ def test_a_shortcut_wins_on_the_films_it_was_fitted_to_and_falls_outside(dataset
         found = fmri.score(parts, Ridge(penalty="blocks", scaled=True), PROTOCOL)
         return np.median(found.test[0], axis=0).mean(), found
 
-    inside = {model: test_r(model)[0] for model in of_model}
-    outside = {model: test_r(model, "far") for model in of_model}
+    inside = {model: r_of(model)[0] for model in of_model}
+    outside = {model: r_of(model, "far") for model in of_model}
     assert inside["b"] > inside["a"] + 0.03
     closed_form = np.median(np.sqrt((weights**2).sum(0) / ((weights**2).sum(0) + 1)))
     assert inside["b"] == pytest.approx(closed_form, abs=0.02)
