@@ -85,8 +85,11 @@ INSPECT = """
   const rows = [...document.querySelectorAll("tr[data-model]")];
   found.filtered = rows.filter((row) => !row.hidden).map((row) => row.dataset.model);
   found.shown = Object.values(Report.specs).flatMap((spec) => spec.panels.map((panel) => panel.model).filter(Boolean));
-  choose("f-dataset", document.getElementById("f-dataset").options[1].value);
-  found.sections = [...document.querySelectorAll("section[data-dataset]")].filter((one) => !one.hidden).length;
+  const datasets = [...document.getElementById("f-dataset").options];
+  found.sections = [datasets.find((one) => one.value === "shared"), datasets.at(-1)].map((one) => {
+    choose("f-dataset", one.value);
+    return [...document.querySelectorAll("section[data-dataset]")].filter((section) => !section.hidden).length;
+  });
   document.body.dataset.found = JSON.stringify(found);
 }, 100));</script>
 """

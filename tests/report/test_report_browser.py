@@ -54,7 +54,8 @@ def test_the_page_works_and_its_figures_fill_their_cards(page, tmp_path, width, 
 def _check_values(found):
     """Check the values for the keyboard, the downloads and the filters."""
     assert found["spoken"] == found["tip"]
-    assert found["spoken"].startswith("a-model-with-a-very-long-name-that-does-not-fit")
+    # the best on the benchmark that all have; those that it lacks are estimated
+    assert found["spoken"].startswith("old: ")
     lines = found["csv"].splitlines()
     assert lines[0] == "panel,model,series,value,low,high"
     assert [line.split(",")[1] for line in lines if "noise ceiling" in line] == ["noise ceiling"]
@@ -62,4 +63,6 @@ def _check_values(found):
     assert found["png"] > 200
     assert set(found["filtered"]) == {"poor"}
     assert set(found["shown"]) <= {"poor", "noise ceiling"}
-    assert found["sections"] == 1
+    # a mean over the benchmarks of all models shows all sections, a benchmark its own
+    assert found["sections"][1] == 1
+    assert found["sections"][0] > 3

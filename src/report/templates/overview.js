@@ -114,7 +114,8 @@
     fill();
     drawOverview();
     for (const row of document.querySelectorAll("tr[data-model]")) row.hidden = !isShown(row.dataset.model);
-    const chosen = state.dataset;
+    // a mean over benchmarks has no section: all of them are shown
+    const chosen = document.querySelector(`section[data-dataset="${CSS.escape(state.dataset)}"]`) ? state.dataset : "";
     for (const section of document.querySelectorAll("section[data-dataset]")) section.hidden = Boolean(chosen) && section.id !== chosen;
     for (const link of document.querySelectorAll("nav.contents a[data-dataset]")) link.hidden = Boolean(chosen) && link.dataset.dataset !== chosen;
     redraw();
