@@ -329,7 +329,7 @@ def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: boo
 
     subject_ceiling, subject_ceiling_error: (n_subjects, n_targets), NaN = undefined; subject_ceiling_kind:
     (n_subjects,), "split-half" (square root of the reliability of the subject's own mean) where the subject has
-    repetitions in at least half of the rows, else "inter-subject" (r with the mean of the others). Empty for fewer
+    repetitions in at least half of the rows of the datasets with the subject, else "inter-subject" (r with the mean of the others). Empty for fewer
     than two subjects.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
@@ -345,9 +345,15 @@ def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: boo
     found, error = inter_subject(targets, made.targets.shape[1], windows, weights=made.weights)
     kind = np.full(len(people), "inter-subject")
     for k, name in enumerate(people.names):
-        own = [_own_recording(part, rows, name) for part, rows in zip(parts, pieces, strict=True)]
-        if sum(_repeated(one) for one in own) >= len(made.stimulus) / 2:
-            ceiling = window_split_half(own, windows, weights=made.weights, seed=protocol.seed)
+        # the rows of the datasets that the subject is in
+        present = [name in part.people for part in parts]
+        seen = np.repeat(present, [len(piece.stimulus) for piece in pieces])
+        own = [_own_recording(p, r, name) for p, r in zip(parts, pieces, strict=True) if name in p.people]
+        if sum(_repeated(one) for one in own) >= seen.sum() / 2:
+            place = np.cumsum(seen) - 1
+            shown = [place[rows[seen[rows]]] for rows in windows if seen[rows].any()]
+            weights = None if made.weights is None else made.weights[seen]
+            ceiling = window_split_half(own, shown, weights=weights, seed=protocol.seed)
             found[k], error[k], kind[k] = ceiling.best_r, ceiling.best_r_error, "split-half"
     return {
         "subject_ceiling": found.astype(np.float32),
@@ -357,7 +363,7 @@ def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: boo
 
 
 def _own_recording(part: Part, rows: "_PartRows", name: str) -> Recording:
-    """Return the runs of one subject; none of another dataset's subject."""
+    """Return the runs of one subject of a dataset."""
     own = [k for k, subject in enumerate(part.people) if subject == name]
     return Recording(part.responses.values[:, own], [name] * len(own), rows.stimulus, rows.bin)
 

@@ -171,6 +171,23 @@ def test_a_record_of_single_runs_has_inter_subject_ceilings(recorded):
     assert "subjects" not in one.extra
 
 
+def test_ceilings_of_people_of_two_studies(recorded):
+    """The people of one study have no run in the other one."""
+    rng = np.random.default_rng(9)
+    values = (SIGNAL + 2 * rng.standard_normal((6, N, UNITS))).reshape(6, 2, N // 2, UNITS).swapaxes(0, 1)
+    one = recorded(values.astype(np.float32), ("p", "p", "q", "q", "r", "r"))
+    other = recorded(values[:, :3].astype(np.float32), ("s", "t", "u"))
+    protocol = Protocol(hrf="none", n_splits=5, tied=False)
+    alone = fmri.subject_ceilings([one], protocol)
+    found = fmri.subject_ceilings([one, other], protocol)
+    assert found["subject_ceiling_kind"].tolist() == ["split-half"] * 3 + ["inter-subject"] * 3
+    assert np.isfinite(found["subject_ceiling"]).all()
+    # about the same runs, in other test parts
+    np.testing.assert_allclose(
+        np.median(found["subject_ceiling"][:3], axis=1), np.median(alone["subject_ceiling"], axis=1), atol=0.06
+    )
+
+
 def test_unrelated_subjects_do_not_predict_each_other():
     values = RNG.standard_normal((5, N, 40)).astype(np.float32)
     r, error = inter_subject(lambda units: values[..., units], 40, [split.test for split in SPLITS])
