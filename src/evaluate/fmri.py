@@ -329,8 +329,8 @@ def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: boo
 
     subject_ceiling, subject_ceiling_error: (n_subjects, n_targets), NaN = undefined; subject_ceiling_kind:
     (n_subjects,), "split-half" (square root of the reliability of the subject's own mean) where the subject has
-    repetitions in at least half of the rows of the datasets with the subject, else "inter-subject" (r with the mean of the others). Empty for fewer
-    than two subjects.
+    repetitions in at least half of the rows of the datasets with the subject, else "inter-subject" (r with the mean of
+    the others). Empty for fewer than two subjects.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     people = _people(parts, pieces, protocol)
