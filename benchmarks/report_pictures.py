@@ -24,7 +24,7 @@ from tests.report.browser import CHROMIUM, FLAGS
 # {model: level of its alignment}
 MODELS = {
     "VideoMAE-V1-B": 0.59,
-    "V-JEPA2-L": 0.58,
+    "V-JEPA2-L": 0.587,
     "r3d_18": 0.5,
     "SlowFast": 0.47,
     "X3D-S": 0.45,
@@ -46,7 +46,7 @@ CENTRES = {
     "STS": (0.0, 0.38, 0.5),
     "IPS": (0.2, 0.2, 0.85),
 }
-RADIUS_MM = 17
+RADIUS_MM = 24
 LAYERS = [f"block.{i}" for i in range(6)]
 # {file in docs: (address in the page, width, height)}
 PICTURES = {
@@ -131,8 +131,7 @@ def picture(page: Path, address: str, width: int, height: int, output: Path, pro
     flags = [f"--user-data-dir={profile}", f"--window-size={max(width, 500)},{height}", f"--screenshot={output}"]
     flags += ["--allow-file-access-from-files", "--virtual-time-budget=8000"]
     subprocess.run([CHROMIUM, *FLAGS, *flags, frame.as_uri()], check=True, capture_output=True, timeout=300)
-    image = Image.open(output).convert("RGB").crop((0, 0, width, height))
-    image.quantize(128, dither=Image.Dither.NONE).save(output, optimize=True)
+    Image.open(output).convert("RGB").crop((0, 0, width, height)).save(output, optimize=True)
 
 
 def main() -> None:

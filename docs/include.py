@@ -1,7 +1,8 @@
 """Hook of the documentation site: parts of pages that are kept elsewhere in the repository.
 
-A line `{{ README: Title }}` stands for a section of the README, `{{ FILE: path }}` for a Markdown file without its title,
-`{{ TABLE: path: first cell }}` for a table of a Markdown file, and `{{ CELLS: path }}` for a program with `# %%` cells. A fact is stated in one place this way.
+A line `{{ README: Title }}` stands for a section of the README, `{{ FILE: path }}` for a Markdown file without its
+title, `{{ TABLE: path: first cell }}` for a table of a Markdown file, and `{{ CELLS: path }}` for a program with `# %%`
+cells. A fact is stated in one place this way.
 """
 
 import re

@@ -75,7 +75,9 @@ def test_the_blocks_of_a_page_run_in_their_order(page, place):
                 printed += done.stdout
         elif language == "python":
             # blocks of a page are cells of one notebook
-            code = "\n".join(block for kind, block in FENCE.findall(page.read_text(encoding="utf-8")) if kind == "python")
+            code = "\n".join(
+                block for kind, block in FENCE.findall(page.read_text(encoding="utf-8")) if kind == "python"
+            )
             done = subprocess.run(
                 [sys.executable, "-c", code], cwd=place, env=environment(place), capture_output=True, text=True
             )
@@ -91,7 +93,9 @@ def test_every_block_states_its_language_or_is_printed_text():
         for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
             assert language in ("sh", "python", "toml", ""), (name_of(page), language)
             commands = re.findall(r"^(?:\.venv/|dynamic-vision |make |pip |python )", block, re.M)
-            assert language == "sh" or not commands, f"{name_of(page)}: a command outside of a block that is run: {block}"
+            assert language == "sh" or not commands, (
+                f"{name_of(page)}: a command outside of a block that is run: {block}"
+            )
 
 
 def test_every_included_part_exists():
