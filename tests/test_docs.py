@@ -38,7 +38,8 @@ def place(tmp_path_factory):
     """A folder like a user's, with small recordings where the pages have theirs; the pages share its store."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(ROOT / "examples", folder / "examples")
-    (folder / "src").symlink_to(ROOT / "src")
+    for path in (ROOT / "src", *ROOT.glob("score_*.py")):
+        (folder / path.name).symlink_to(path)
     bids_files.study(folder, "24", "cifti")
     (folder / "sessions").mkdir()
     nwb_files.write_h5py(folder / "sessions" / "one.nwb", nwb_files.recording(folder))
