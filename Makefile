@@ -4,7 +4,7 @@ READY := .venv/.ready
 MINUTES ?= 60
 DEMO := DYNAMIC_VISION_HOME=$(CURDIR)/.demo RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
 
-.PHONY: help demo baselines test test-slow test-explore slurm-test lint format bench faults stages clean
+.PHONY: help demo docs baselines test test-slow test-explore slurm-test lint format bench faults stages clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -14,15 +14,15 @@ demo: $(READY)  ## set up, then score two embedded models on the embedded datase
 	$(DEMO) score_fmri.py --model pixels --datasets fake-fmri
 	$(DEMO) -m src report --output .demo/report
 
-BASELINES := $(CURDIR)/.baselines
-baselines: $(READY)  ## score the models that need no download on the embedded datasets, and bundle the scores
-	for model in pixels motion-energy fake-net fake-image-net; do \
-		for pair in fmri/fake-fmri fmri/fake-clips-fmri electrodes/fake-electrodes electrodes/fake-mt \
-			task/fake-action task/fake-selfmotion task/digits behaviour/fake-behaviour behaviour/fake-behaviour-2afc; do \
-			DYNAMIC_VISION_HOME=$(BASELINES) RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= \
-			$(PY) score_$${pair%/*}.py --model $$model $$(case $$pair in fmri/*|electrodes/*) echo --datasets;; *) echo --tasks;; esac) $${pair#*/} || exit 1; \
+BASELINES := DYNAMIC_VISION_HOME=$(CURDIR)/.baselines RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY)
+baselines: $(READY)  ## score the models that need no download on all embedded data, and bundle the scores in the package
+	for model in fake-net fake-image-net pixels motion-energy low-level autocorrelation; do \
+		for scores in "fmri --datasets fake-fmri" "fmri --datasets fake-clips-fmri" \
+			"electrodes --datasets fake-electrodes fake-mt" "task --tasks fake-action fake-selfmotion digits" \
+			"behaviour --tasks fake-behaviour fake-behaviour-2afc"; do \
+			$(BASELINES) -m src score $$scores --model $$model --quiet || exit 1; \
 		done; done
-	DYNAMIC_VISION_HOME=$(BASELINES) RESULTCACHING_HOME= DATA_HOME= MMAP_HOME= $(PY) -m src report bundle --output .baselines/bundle
+	$(BASELINES) -m src report bundle --no-replicates --output src/report/baselines
 
 test: $(READY)  ## set up, then run the quick tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --dist loadfile --durations=10
@@ -35,6 +35,9 @@ test-explore: $(READY)  ## the property tests on new examples, MINUTES=60 long, 
 	end=$$(($$(date +%s) + 60 * $(MINUTES))); while [ $$(date +%s) -lt $$end ]; do \
 		OMP_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow and not slurm" -n 2 --hypothesis-profile=explore \
 		$$(grep -rl "from hypothesis" tests --include="test_*.py") || exit 1; done
+
+docs: $(READY)  ## build the documentation site in site/, and fail on a warning or a broken link
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 lint: $(READY)  ## check style, imports and docstrings
 	$(PY) -m ruff check .
@@ -66,7 +69,7 @@ stages: $(READY)  ## record the sources of the stages, after a decision on their
 	$(PY) -m tests.stages
 
 clean:  ## remove what the demo wrote
-	rm -rf .demo .baselines
+	rm -rf .demo .baselines site
 
 slurm-test: $(READY)  ## drive a grid through its accidents on a real one-node SLURM, with and without accounting
 	tests/slurm/install.sh

@@ -57,9 +57,9 @@ def score(
         A name of `datasets()`, the path of a folder with `dataset.toml`, a reference `bids:`, `nwb:` or `brainio:`, or
         "path/to/file.py:function"; several fMRI names for a joint score; a declaration
         (`Fmri`, `Electrodes`, `Task`, `Behaviour`); or a record (`responses(...)`, `labels(...)`).
-    benchmark : {"fmri", "electrodes", "task", "behaviour"}, optional
-        Required for `Responses`: "electrodes", or "fmri" for responses that follow the stimulus by a haemodynamic
-        response.
+    benchmark : str, optional
+        "fmri", "electrodes", "task" or "behaviour". Required for `Responses`: "electrodes", or "fmri" for responses
+        that follow the stimulus by a haemodynamic response.
     name : str, optional
         Name of a model that is passed as an object, for tables; default: the name of its class.
     config : Config, optional

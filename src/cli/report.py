@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="BUNDLE",
-        help="also rank your scores among those of bundles",
+        help="also rank your scores among those of bundles; baselines: the bundle in the package",
     )
     actions = add_actions(parser, required=False)
     relevance = add_action(
@@ -56,11 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     relevance.add_argument("--no-units", action="store_true", help="regions only: no arrays of single units are read")
     bundle = add_action(actions, "bundle", _bundle, "write the scores with digests of their inputs, to be shared")
     _add_selection(bundle, "bundle", "folder of the bundle")
+    bundle.add_argument("--no-replicates", action="store_true", help="leave out the bootstrap draws, most of its size")
     merge = add_action(actions, "merge", _merge, "write the scores of several bundles as one")
     merge.add_argument("bundles", nargs="+", metavar="BUNDLE", help="folders of bundles")
     merge.add_argument("--output", "-o", required=True, metavar="DIR", help="folder of the merged bundle")
     verify = add_action(actions, "verify", _verify, "check a bundle, and compute some of its scores again")
-    verify.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle")
+    verify.add_argument("bundle", metavar="BUNDLE", help="folder of a bundle, or baselines")
     verify.add_argument("--rows", type=count, default=3, metavar="N", help="rows to compute again, at random")
     verify.add_argument("--seed", type=count_or_zero, default=0, metavar="N", help="seed of their choice")
     verify.add_argument("--quiet", "-q", action="store_true", help="no progress")
@@ -136,7 +137,7 @@ def _print_ranking(ranking: Ranking) -> None:
 
 
 def _bundle(options: argparse.Namespace, config: Config) -> int:
-    _print_written(write_bundle(config, options.output, options.models, options.datasets))
+    _print_written(write_bundle(config, options.output, options.models, options.datasets, not options.no_replicates))
     return 0
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CARD, README = "card.json", "README.md"
+# bundles in the package, by name
+SHIPPED = {"baselines": Path(__file__).with_name("baselines")}
 TABLES = ("scores", "regions", "layers", "replicates")
 # largest difference of two computations of one score: solvers of classifiers end at a tolerance
 TOLERANCE = {"task": 0.01, "behaviour": 0.01}
@@ -74,7 +76,11 @@ class Written:
 
 
 def write_bundle(
-    config: Config, output: str | Path, models: Sequence[str] = (), datasets: Sequence[str] = ()
+    config: Config,
+    output: str | Path,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    replicates: bool = True,
 ) -> Written:
     """Write the stored scores as a bundle.
 
@@ -85,6 +91,8 @@ def write_bundle(
         Folder of the bundle, replaced as a whole if it is one already.
     models, datasets : sequence of str
         Names of stored models and datasets; empty for all.
+    replicates : bool
+        Also write the bootstrap draws, which are most of a bundle's size (default: True).
 
     Raises
     ------
@@ -99,14 +107,14 @@ def write_bundle(
     for benchmark in benchmarks:
         for score in benchmark.scores:
             try:
-                replicates = _replicate_rows(score)
+                draws = _replicate_rows(score) if replicates else []
             except DamagedFile as damage:
                 problems.append(f"{score.name}: {damage}")
                 continue
             tables["scores"].append(_score_row(benchmark, score, inputs))
             tables["regions"] += _region_rows(score)
             tables["layers"] += _layer_rows(score)
-            tables["replicates"] += replicates
+            tables["replicates"] += draws
     if not tables["scores"]:
         raise BadInput(f"no score can be read ({first_names(problems, 3)}); run `dynamic-vision store verify`")
     _write(tables, folder)
@@ -297,7 +305,7 @@ def read_bundle(path: str | Path) -> Bundle:
     Parameters
     ----------
     path : str or Path
-        Folder of a bundle, or the file of a bundle's scores alone.
+        Folder of a bundle, the file of a bundle's scores alone, or "baselines": the bundle in the package.
 
     Returns
     -------
@@ -309,6 +317,8 @@ def read_bundle(path: str | Path) -> Bundle:
         If there is no bundle, or a value differs from what was written: the message names row and field.
     """
     folder = Path(path).expanduser()
+    if not folder.exists():
+        folder = SHIPPED.get(str(path), folder)
     alone = folder.is_file()
     if not alone and not (folder / CARD).is_file():
         raise BadInput(f"{path} holds no {CARD}; expected a folder that `dynamic-vision report bundle` wrote")

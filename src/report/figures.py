@@ -230,7 +230,7 @@ def _region_layers(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> 
     caption = f"Median over the {benchmark.target_noun}s of a region, mean over splits; framed: the layer that most "
     caption += "splits choose for the region. One colour scale for all panels."
     caption += f" The {MAX_REGIONS} best predicted of {n} regions; the table lists all." if n > MAX_REGIONS else ""
-    spec = heat(panels, f"test {benchmark.metric}", ("region (number of units)", "layer, first on the left"))
+    spec = heat(panels, f"test {benchmark.metric}", ("region (units)", "layer, first on the left"))
     yield Picture("region-layers", "layers", "Layers in each region", caption, spec)
 
 

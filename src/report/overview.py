@@ -196,7 +196,8 @@ def _found_text(rows: Sequence[Row], key: str, stored: Mapping[str, str]) -> str
     if best["mean"] is None:
         return "No model has a defined score."
     interval = f" [{number(best['low'])}, {number(best['high'])}]" if best["low"] is not None else ""
-    text = f"{best['model']} has the highest {key}, {number(best['mean'])}{interval}"
+    verb = f"has the highest {key}," if len(rows) > 1 else f"has a {key} of"
+    text = f"{best['model']} {verb} {number(best['mean'])}{interval}"
     if len(rows) > 1 and best["tied"] is not None:
         tied = [row["model"] for row in rows[1:] if row["tied"]]
         if tied:
