@@ -237,6 +237,6 @@ def test_people_have_scores_below_that_of_their_mean(name):
     assert set(found.extra["subject_ceiling_kind"]) == {"inter-subject"}
     assert (ceiling[:, :2] > 0.1).all()
     assert abs(ceiling[:, 2].mean() - (test[2].mean() if name == "soft_matching" else 0)) < 0.1
-    assert (0 < error).all()
+    assert (error > 0).all()
     medians = np.median(of_people.test, axis=1).mean(axis=1)
     np.testing.assert_allclose(of_people.segments.mean(axis=1), medians, atol=1e-6)
