@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
-from src.analysis.bootstrap import recentre, sample_counts, sample_medians, tails, training_factor
+from src.analysis.bootstrap import recentre, sample_counts, tails, training_factor
 from src.evaluate import hrf
 from src.evaluate.bootstrap_statistics import BlockSums, BootstrapStatistics, widening
 from src.evaluate.decoders.base import Split
 from src.evaluate.metrics import METRICS
 from src.evaluate.metrics.base import FISHER
 from src.evaluate.protocol import GAP_MS, SEGMENT_MS
+from src.evaluate.sample_medians import sample_medians
 from src.evaluate.splits import segments
 from src.tables import aligned
 

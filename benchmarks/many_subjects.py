@@ -2,6 +2,7 @@
 
     python -m benchmarks.many_subjects --people 1
     python -m benchmarks.many_subjects --people 40
+    python -m benchmarks.many_subjects --people 40 --ceilings
 
 Two films of 300 s, three layers of 1,000 features, 20,000 units, ten splits; responses are memory-mapped. Printed:
 processor time of the evaluation, and the peak of the process's own memory before and during it (pages of the mapped
@@ -58,6 +59,7 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, default=40)
+    parser.add_argument("--ceilings", action="store_true", help="also the ceilings of single subjects")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         dataset, done, peak = part(Path(folder), given.people), threading.Event(), [own_mb()]
@@ -70,6 +72,8 @@ def main() -> None:
         threading.Thread(target=watch, daemon=True).start()
         decoder = Ridge(penalty="blocks", scaled=True)
         fmri.score([dataset], decoder, Protocol(hrf="none"), each_subject=True)
+        if given.ceilings:
+            fmri.subject_ceilings([dataset], Protocol(hrf="none"))
         seconds = time.process_time() - start
         done.set()
     print(f"{given.people} people: {seconds:.1f} s of processor time; {before:.0f} MB before, {peak[0]:.0f} MB at most")

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import src as dv
+from src.analysis.bootstrap import bootstrap, interval
 from src.config import Config
 from src.evaluate import fmri
 from src.evaluate.decoders import Ridge
 from src.evaluate.fmri import Part
+from src.evaluate.layer_choice import Rule
 from src.evaluate.protocol import Protocol
 from src.pipeline import Objects, Request, score
 from src.records import Activations, Responses, Stimuli
@@ -159,6 +161,22 @@ def test_a_wide_expansion_passes_forward_and_fails_in_reverse(part):
     assert reversed_r["right"] > 0.95
     assert abs(reversed_r["wide"]) < 0.1
     assert abs(reversed_r["noise"]) < 0.05
+
+
+def test_the_interval_of_a_score_in_reverse_covers_its_mean_over_worlds(part):
+    """Responses of little signal: the truth is the mean over worlds of the score."""
+    protocol = Protocol(hrf="none", n_splits=5, subjects="mean", high_pass_s=0.0)
+    weights, worlds = np.random.default_rng(4).standard_normal((3, 20)) / 2, []
+    for k in range(24):
+        rng = np.random.default_rng([5, k])
+        X, noise = rng.standard_normal((N_BINS, 3)), rng.standard_normal((N_BINS, 10))
+        values = X @ weights + 2 * rng.standard_normal((N_BINS, 20))
+        found = fmri.reverse([part({"right": X, "noise": noise}, values)], protocol)
+        drawn = bootstrap(found.resampling, Rule().test(vars(found)), 200, 0).aggregate
+        worlds.append((Rule().test(vars(found)).mean(), *interval(drawn), drawn.std()))
+    score, low, high, spread = np.array(worlds).T
+    assert np.median(spread) == pytest.approx(score.std(), rel=0.4)
+    assert ((low < score.mean()) & (score.mean() < high)).mean() > 0.8
 
 
 def test_features_are_predicted_on_the_command_line(cli):

@@ -52,9 +52,12 @@ def score():
     arrays |= {"null": rng.normal(0, 0.1, 20), "classes": np.array(["dog", "cat"])}
     arrays |= {"confusion_human": np.eye(2), "confusion_model": np.stack([np.eye(2)] * 2)}
     arrays |= {"split_films": np.array(["a", "b", ""]), "split_distance": np.ones((2, 3))}
+    arrays |= {"split_distance_low_level": np.ones(3)}
     arrays |= {"subjects": np.array(["p", "q"]), "subject_test": rng.uniform(0.1, 0.3, (2, 6, 3))}
     arrays |= {"subject_segments": rng.uniform(0.1, 0.3, (2, 8)), "subject_shown": np.array([2, 0, 4.0])}
     arrays |= {"subject_ceiling": np.full((2, 6), 0.5), "subject_ceiling_error": np.full((2, 6), 0.1)}
+    ridge = ("subject_ceiling_ridge", "subject_ceiling_ridge_error")
+    arrays |= dict.fromkeys(ridge, np.full((2, 6), 0.2))
     arrays |= {"subject_ceiling_kind": np.array(["split-half", "inter-subject"]), "widening": np.array(1.4)}
     arrays |= {"partition_sets": np.array(["video", "frozen"]), "partition_areas": rng.uniform(0, 0.2, (3, 4, 3))}
     arrays |= {

@@ -44,6 +44,16 @@ def test_few_people_and_ceilings_by_others_are_said():
     assert "inter-subject ceiling: r of a subject with the mean of the others, which a model may exceed" in text
 
 
+def test_each_ceiling_is_printed_with_its_error():
+    score = score_of(7)
+    of_units = {"ceiling_error": 0.02, "ceiling_ridge": 0.4, "ceiling_ridge_error": 0.03}
+    for name, value in of_units.items():
+        score.arrays[f"subject_{name}"] = np.full((7, 6), value)
+    text = score_text(score.facts | summarise(score.arrays, {}))
+    assert text.count("0.500 ±0.020") == text.count("0.400 ±0.030") == 7
+    assert "kind of ceiling  ridge from the others" in text
+
+
 def test_scores_that_are_undefined_are_counted():
     score = score_of(7)
     assert "undefined" not in score_text(score.facts)

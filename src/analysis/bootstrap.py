@@ -21,7 +21,8 @@ import numpy as np
 
 from ..evaluate.metrics import METRICS
 from ..evaluate.metrics.base import FISHER, Scale
-from ..utils import nan_mean, nan_median, seed_from
+from ..evaluate.sample_medians import sample_medians
+from ..utils import nan_mean, seed_from
 from .aggregate import aggregate
 
 if TYPE_CHECKING:
@@ -271,43 +272,6 @@ def bootstrap(
         part = replicates[:, columns] if per_target else resampling.regions[region].replicates(counts)
         by_region[region] = draws(sample_medians(part), aggregate(scores))
     return Bootstrap(low, high, draws(sample_medians(replicates), aggregate(test)), scaled, by_region)
-
-
-def sample_medians(replicates: np.ndarray) -> np.ndarray:
-    """Return the median over targets of each bootstrap sample.
-
-    Targets differ in the estimated score already because of noise; with the noise of the samples on top they would
-    differ more than in new data, and the median would vary more. The targets' means over samples are therefore moved
-    towards their median until the spread over targets in a sample is the one observed.
-
-    Parameters
-    ----------
-    replicates : array of shape (n_samples, n_targets)
-        Scores of the bootstrap samples, NaN = undefined.
-
-    Returns
-    -------
-    float64 array of shape (n_samples,)
-        NaN for a sample without a score.
-
-    Examples
-    --------
-    >>> sample_medians(np.array([[0.0, 0.4, np.nan], [0.2, 0.6, np.nan]])).round(3)
-    array([0.2, 0.4])
-    """
-    known = np.isfinite(replicates)
-    mean, median, variance, usable = np.mean, np.median, np.var, replicates
-    if not known.all():
-        replicates = replicates[:, known.any(axis=0)]
-        mean, median, variance, usable = nan_mean, nan_median, np.nanvar, replicates[known.any(axis=1)]
-    if not replicates.shape[1]:
-        return np.full(len(replicates), np.nan)
-    means = mean(replicates, axis=0)
-    # variance over targets of what a sample adds to each
-    added, observed = np.mean([variance(sample - means) for sample in usable]), means.var()
-    kept = np.sqrt(max(0.0, 1 - added / observed)) if observed > 0 else 1.0
-    excess = (1 - kept) * (means - np.median(means))
-    return median(replicates - excess.astype(replicates.dtype), axis=1).astype(np.float64)
 
 
 def _intervals(

@@ -17,6 +17,7 @@ from ..utils import array_digest, digest
 from .decoders.base import Split
 from .layer_choice import PER_TARGET, Rule
 from .metrics import Moments, RowMeans
+from .sample_medians import sample_medians
 
 BATCH = 256  # targets per batch of replicates: they fit into the processor's cache
 CONSTANT = 1e-6  # a variance below this share of the mean square is rounding
@@ -201,6 +202,17 @@ class JoinedStatistics:
             [m.replicates(counts[:, a:b]) for m, (a, b) in zip(self.members, pairwise(edges), strict=True)]
         )
         return found if self.columns is None else found[:, self.columns]
+
+
+@dataclass(frozen=True)
+class MedianOfTargets:
+    """Statistics of the median over targets, which counts as one target."""
+
+    targets: BootstrapStatistics
+
+    def replicates(self, counts: np.ndarray) -> np.ndarray:
+        """Return the median over the targets of each bootstrap sample: (n_samples, 1)."""
+        return sample_medians(self.targets.replicates(counts)).astype(np.float32)[:, None]
 
 
 @dataclass(frozen=True)

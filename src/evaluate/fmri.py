@@ -10,7 +10,7 @@ from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput, nan_median
 from . import hrf, similarity, subjects
 from .align import Aligned, align, content_codes, regions
-from .bootstrap_statistics import identity, widening
+from .bootstrap_statistics import MedianOfTargets, Resampling, identity, widening
 from .cross_validate import Problem, cross_validate_problem
 from .decoders import Decoder, Ridge
 from .decoders.base import Split
@@ -19,6 +19,7 @@ from .finite import usual_rows
 from .layer_choice import Rule
 from .metrics import METRICS
 from .novelty import distances
+from .other_people import from_others
 from .protocol import DELAY_MS, LEAST_RECORDED, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
 from .splits import penalty_blocks, segment_splits, segments, unseen_splits
@@ -33,7 +34,8 @@ class Part:
     responses: as `prepared` returns them; lag: True if the responses follow the stimulus by a haemodynamic response
     (films), False for one beta per clip; row_weight: number of bins of a film that one row counts as; subjects: names
     of the subjects of all repetitions among those of all datasets, by default those of the responses; tested: its
-    rows are predicted by fits to the parts that are not tested; if no part is, all are split.
+    rows are predicted by fits to the parts that are not tested; if no part is, all are split. low_level: statistics of
+    the stimuli, each a layer, in which the distance of test films is measured beside that in the model's features.
     """
 
     activations: Activations
@@ -42,6 +44,7 @@ class Part:
     row_weight: float = 1.0
     subjects: tuple[str, ...] | None = None
     tested: bool = False
+    low_level: Activations | None = None
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -74,6 +77,7 @@ def scores(
     splits: Sequence[Split] | None = None,
     resample: bool = False,
     each_subject: bool = False,
+    without_mean: bool = False,
     ceiling: bool = False,
     permutations: int = 0,
     bands: Sequence[Sequence[str]] | None = None,
@@ -84,7 +88,8 @@ def scores(
 
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
     over segments. each_subject: score each of several subjects besides their mean by Pearson's r, see
-    `subject_arrays`; for ridge regression. bands: layers of each band of a joint fit, see `feature_sets.joined`.
+    `subject_arrays`; for ridge regression. without_mean: the test scores are the mean over these subjects, of layers
+    that the mean subject chooses. bands: layers of each band of a joint fit, see `feature_sets.joined`.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
@@ -109,7 +114,7 @@ def scores(
     )
     fitted, films = made, {}
     if protocol.layout == ONE_FILM or any(part.tested for part in parts):
-        fitted, films = _with_distances(made, blocks, parts)
+        fitted, films = _with_distances(made, blocks, parts, pieces)
     fitted = fitted if resample else replace(fitted, blocks=None)
     options = {"groups": regions(units), "rule": rule, "missing": protocol.missing, "jobs": jobs, "progress": progress}
     results = similarity.fitted(compared, fitted, decoder, metrics, **options)
@@ -121,6 +126,9 @@ def scores(
             test = rule.test({"valid": result.valid, "test": result.test})
             of_people = subjects.score(fitted, decoder, people, result.other, layers, test, blocks, progress)
             extra |= subject_arrays(of_people, people, made, blocks, parts)
+            if without_mean:
+                of_layers = subjects.means(fitted, decoder, people, result.other, len(made.layers), blocks)
+                result = replace(result, test=of_layers, resampling=None)
         found[metric] = Evaluation(
             tuple(made.layers),
             targets,
@@ -138,11 +146,14 @@ def scores(
     return found
 
 
-def _with_distances(made: Problem, blocks: np.ndarray, parts: Sequence[Part]) -> tuple[Problem, dict[str, list]]:
+def _with_distances(
+    made: Problem, blocks: np.ndarray, parts: Sequence[Part], pieces: Sequence["_PartRows"]
+) -> tuple[Problem, dict[str, list]]:
     """Return the problem and what is known of its test parts, which are whole stimuli, once its layers are loaded.
 
     split_films: (n_splits,) identifier of the stimulus tested, "" for several; split_distance: (n_layers, n_splits),
-    see `novelty.distances`.
+    see `novelty.distances`; split_distance_low_level: (n_splits,), the same in low-level statistics, whose mean over a
+    film counts too.
     """
     ids = [stimulus_id for part in parts for stimulus_id in part.responses.stimuli.ids]
     tested = [np.unique(made.stimulus[split.test]) for split in made.splits]
@@ -158,7 +169,16 @@ def _with_distances(made: Problem, blocks: np.ndarray, parts: Sequence[Part]) ->
 
     layers = {name: loading(load) for name, load in made.layers.items()}
     films = {"split_films": [ids[s[0]] if len(s) == 1 else "" for s in tested], "split_distance": of_layers}
+    if all(part.low_level is not None for part in parts):
+        statistics = np.concatenate([_low_level(part, rows) for part, rows in zip(parts, pieces, strict=True)])
+        films["split_distance_low_level"] = distances(statistics, made.splits, made.stimulus, blocks)
     return replace(made, layers=layers), films
+
+
+def _low_level(part: Part, rows: "_PartRows") -> np.ndarray:
+    """Return the low-level statistics of the rows of a dataset: (n_rows, n)."""
+    aligned = align(part.low_level, part.responses)
+    return np.concatenate([aligned.layer(name)[rows.stimulus, rows.bin] for name in part.low_level.layers], axis=1)
 
 
 def reverse(
@@ -175,9 +195,7 @@ def reverse(
     ----------
     Muzellec and Kar 2025, "Reverse predictivity" (bioRxiv 2025.08.08.669382).
     """
-    decoder = Ridge(
-        penalty=protocol.penalty, alpha_per_target=True, scaled=protocol.alpha_scale == "kernel", device=device
-    )
+    decoder = _ridge(protocol, device, per_target=True)
     made, notes = problem(parts, protocol)
     recorded = np.isfinite(made.targets)
     units = recorded.mean(axis=0) >= LEAST_RECORDED
@@ -190,7 +208,7 @@ def reverse(
         X = X[:, np.unique(np.linspace(0, X.shape[1] - 1, N_REVERSED).astype(int))]
         columns.append(X.shape[1])
         features.append(zscore(X))
-    made = replace(made, layers={"responses": lambda: responses}, targets=np.concatenate(features, axis=1), blocks=None)
+    made = replace(made, layers={"responses": lambda: responses}, targets=np.concatenate(features, axis=1))
     result = cross_validate_problem(
         made, decoder, "pearson", rule=Rule(protocol.nested), missing=protocol.missing, jobs=jobs, progress=progress
     )
@@ -202,8 +220,29 @@ def reverse(
     notes |= {"units": int(units.sum()), "features of a layer, at most": N_REVERSED} | result.notes
     targets = {"target_id": np.array(["features"])}
     return Evaluation(
-        tuple(parts[0].activations.layers), targets, valid, test, "pearson", notes=notes, extra=result.extra
+        tuple(parts[0].activations.layers),
+        targets,
+        valid,
+        test,
+        "pearson",
+        notes=notes,
+        resampling=_of_layers(result.resampling, edges, Rule(protocol.nested).layers(valid)[0]),
+        extra=result.extra,
     )
+
+
+def _of_layers(found: Resampling, edges: np.ndarray, layers: np.ndarray) -> Resampling:
+    """Return the input of a bootstrap of the median over the features of one layer, which each split chooses.
+
+    edges: of the features of each layer among the targets; layers: (n_splits,) those chosen.
+    """
+    statistics, splits = found.one_layer, []
+    columns = np.split(np.arange(statistics.splits[0].sums.shape[2]), edges)
+    for split, layer in zip(statistics.splits, layers, strict=True):
+        # layers with fewer features count some twice, so that all splits have equally many
+        even = np.linspace(0, len(columns[layer]) - 1, N_REVERSED).astype(int)
+        splits.append(split.take(columns[layer][even]))
+    return replace(found, one_layer=MedianOfTargets(replace(statistics, splits=splits)))
 
 
 def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:
@@ -324,13 +363,16 @@ def _joined(
     return made, notes
 
 
-def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: bool = False) -> dict[str, np.ndarray]:
+def subject_ceilings(
+    parts: Sequence[Part], protocol: Protocol, *, validate: bool = False, device: str = "cpu"
+) -> dict[str, np.ndarray]:
     """Return a noise ceiling of each subject over the test rows of the splits, as arrays to store.
 
     subject_ceiling, subject_ceiling_error: (n_subjects, n_targets), NaN = undefined; subject_ceiling_kind:
     (n_subjects,), "split-half" (square root of the reliability of the subject's own mean) where the subject has
     repetitions in at least half of the rows of the datasets with the subject, else "inter-subject" (r with the mean of
-    the others). Empty for fewer than two subjects.
+    the others). subject_ceiling_ridge, subject_ceiling_ridge_error: (n_subjects, n_targets), of a ridge regression from
+    the others, see `other_people.from_others`. Empty for fewer than two subjects.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     people = _people(parts, pieces, protocol)
@@ -355,11 +397,20 @@ def subject_ceilings(parts: Sequence[Part], protocol: Protocol, *, validate: boo
             weights = None if made.weights is None else made.weights[seen]
             ceiling = window_split_half(own, shown, weights=weights, seed=protocol.seed)
             found[k], error[k], kind[k] = ceiling.best_r, ceiling.best_r_error, "split-half"
+    by_ridge, ridge_error = from_others(made, _ridge(protocol, device), people, made.blocks)
     return {
         "subject_ceiling": found.astype(np.float32),
         "subject_ceiling_error": error.astype(np.float32),
         "subject_ceiling_kind": kind,
+        "subject_ceiling_ridge": by_ridge.astype(np.float32),
+        "subject_ceiling_ridge_error": ridge_error.astype(np.float32),
     }
+
+
+def _ridge(protocol: Protocol, device: str, *, per_target: bool = False) -> Ridge:
+    """Return the ridge regression of the protocol, with a penalty for all targets or for each."""
+    scaled = protocol.alpha_scale == "kernel"
+    return Ridge(penalty=protocol.penalty, alpha_per_target=per_target, scaled=scaled, device=device)
 
 
 def _own_recording(part: Part, rows: "_PartRows", name: str) -> Recording:

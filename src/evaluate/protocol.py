@@ -28,7 +28,7 @@ LAYER_CHOICES = ("nested", "over splits")  # inside the training rows of each sp
 HEADLINES = ("per target", "one layer")
 ALPHA_SCALES = ("kernel", "absolute")  # alphas are multiplied by trace(K) / n of the kernel, or used as they are
 RUNS = ("standardised", "averaged")  # before repetitions are averaged, each run is z-scored; or the mean is, afterwards
-SUBJECTS = ("both", "mean")  # fMRI: single subjects are scored beside their mean, or the mean alone
+SUBJECTS = ("both", "mean", "each")  # fMRI: single subjects and their mean are scored, the mean alone, or they alone
 STEP_TIMES = ("centres", "even")  # steps of a layer at their measured times, or spread evenly over a window
 CEILING_ROWS = ("windows", "all")  # split-half agreement within the test parts, or over all rows
 ALPHAS = tuple(np.logspace(-4, 4, 9).tolist())
@@ -79,8 +79,9 @@ class Protocol:
         or neither; "spm-sampled": SPM's function sampled once per bin.
     ceiling_rows : {"windows", "all"}
         Noise ceiling over the test parts of the splits, or over all rows.
-    subjects : {"both", "mean"}
-        fMRI, ridge regression: each subject is scored besides their mean, or the mean alone.
+    subjects : {"both", "mean", "each"}
+        fMRI, ridge regression: each subject is scored besides their mean; the mean alone; or each subject alone, and
+        the score of a unit is the mean over subjects.
     step_times : {"centres", "even"}
         Video models: the steps of a layer count at their measured temporal centres, or are spread evenly over a window.
     """

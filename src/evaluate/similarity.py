@@ -24,6 +24,7 @@ from .layer_choice import PER_TARGET, Rule
 from .metrics import METRICS, SimilarityMetric
 from .metrics.similarity import Pairs
 from .nulls import shift_range
+from .other_people import mean_over_splits, sums
 from .subjects import People, SubjectScores
 
 MOST_ROWS = 300  # of the test part of a split that are compared
@@ -268,6 +269,7 @@ class _Tally:
         """Return the scores with ceiling, statistics of a bootstrap, permutations and single subjects."""
         owner, regions = self.owner, self.owner.regions
         extra = {} if people is None else subject_arrays(self._subjects(people))
+        extra |= {} if people is None or owner.recordings is None else self._subject_ceilings(people)
         notes = {**notes, "rows compared": int(np.mean([len(part.rows) for part in owner.tests]))}
         if self.projected and self.metric.permuted.__name__ == "permuted_units":
             notes["layers whose features are projections, not units"] = len(self.projected)
@@ -344,6 +346,29 @@ class _Tally:
             # the median over regions is taken to move as their mean
             pseudo.append(score + owner.n_blocks * total.mean(axis=0))
         return SubjectScores(test.astype(np.float32), np.stack(pseudo))
+
+    def _subject_ceilings(self, people: People) -> dict[str, np.ndarray]:
+        """Return the similarity of each subject with the mean of the others, as arrays to store.
+
+        subject_ceiling, subject_ceiling_error: (n_subjects, n_regions), mean over splits and its standard error;
+        subject_ceiling_kind: (n_subjects,).
+        """
+        owner = self.owner
+        found = np.full((len(people), *self.test.shape[1:]), np.nan)
+        for r, columns in enumerate(owner.regions.values()):
+            total, count = sums(people, range(len(people)), columns)
+            for s in range(len(people)):
+                values = people.targets(s, columns)
+                recorded = np.isfinite(values)
+                n_others = count - recorded
+                others = (total - np.where(recorded, values, 0)) / np.where(n_others > 0, n_others, np.nan)
+                for k, part in enumerate(owner.tests):
+                    sides = [owner.side(self.metric, side[part.rows], part) for side in (others, values)]
+                    if all(side is not None for side in sides):
+                        found[s, r, k] = self.metric.compare(*sides).score
+        r, error = mean_over_splits(found)
+        kind = np.full(len(people), "inter-subject")
+        return {"subject_ceiling": r, "subject_ceiling_error": error, "subject_ceiling_kind": kind}
 
     def _ceiling(self) -> np.ndarray:
         """Return the score of a perfect model, from the agreement of halves of the repetitions: (n_regions,)."""

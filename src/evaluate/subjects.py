@@ -140,6 +140,21 @@ def score(
     return SubjectScores(adding.test, adding.pseudo_values())
 
 
+def means(
+    problem: Problem, decoder: Ridge, people: People, kept: Fits, n_layers: int, blocks: np.ndarray
+) -> np.ndarray:
+    """Return the mean over subjects of their test r in every layer: (n_layers, n_targets, n_splits) float64.
+
+    problem, decoder, people, kept, blocks: see `score`.
+    """
+    shape = (problem.targets.shape[1], len(problem.splits))
+    found = []
+    for layer in range(n_layers):
+        scores = score(problem, decoder, people, kept, np.full(shape, layer), np.zeros(shape), blocks)
+        found.append(nan_mean(scores.test, axis=0))
+    return np.stack(found).astype(np.float64)
+
+
 def _by_pattern(people: People, subject: int, n_targets: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield (columns, rows, values (n_columns, n_rows)) of a subject's units that are recorded in the same rows."""
     for start in range(0, n_targets, BATCH):

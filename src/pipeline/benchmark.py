@@ -37,6 +37,7 @@ ADDED_ARRAYS = {
     "ceiling": (
         *("ceiling", "ceiling_spread", "crossed", "ceiling_error", "ceiling_interval", "reliability", "masked"),
         *("subject_ceiling", "subject_ceiling_error", "subject_ceiling_kind"),
+        *("subject_ceiling_ridge", "subject_ceiling_ridge_error"),
     ),
     "partition": (
         *("partition_sets", "joint", "unique", "unique_low", "unique_high", "unique_q", "alone"),
@@ -82,6 +83,7 @@ class Benchmark:
     """
 
     partial_bins = False
+    of_mean = True  # False: scores are means of single subjects, whose own segments are resampled
 
     def __init__(self, run: Run, names: Sequence[str], metric: str | None = None, together: Together | None = None):
         self.run, self.names, self.request = run, tuple(names), run.request
@@ -347,9 +349,10 @@ class Benchmark:
         arrays |= self._permutation_arrays(of_others, arrays) if self.request.permutations else {}
         if ceiling is not None:
             arrays |= ceiling_arrays(ceiling, own.of_ceiling)
-            arrays |= self.subject_ceilings() if "subjects" in arrays else {}
+        if self.request.ceiling and "subjects" in arrays and (ceiling is not None or not self.of_mean):
+            arrays |= self.subject_ceilings()
         size, seed = self.request.bootstrap, self.request.seed
-        if size and of_others:
+        if size and of_others and self.of_mean:
             resampling = self._statistics(key)
         if size and resampling is not None:
             known = {} if self._together is None else self._together.intervals

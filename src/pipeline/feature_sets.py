@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CONFOUNDS = "confounds"
 CONFOUND_MODELS = ("low-level", "motion-energy")  # a band each
+STATISTICS = ("luminance", "contrast", "cuts")  # layers of the first in which the distance of films is measured
 BANDED = ("banded", "stacked")  # decoders of several groups of features
 
 Bands = Sequence[tuple[str, ...]]
@@ -115,6 +116,8 @@ class Sources:
                     f"{first_names(sorted(missing))} of {models.title(name)} is not among the layers that are scored; "
                     "expected its layers: name it in --layers too"
                 )
+        for name in CONFOUND_MODELS if self.request.whole_films else ():
+            found.setdefault(name, self.run.beside(name))
         return found
 
     def _layers(self) -> dict[str, tuple[str, ...]]:
@@ -151,6 +154,18 @@ class Sources:
     def partition_bands(self) -> dict[str, list[tuple[str, ...]]]:
         """Return {set: layers of each of its bands}."""
         return {name: [self.layers(part) for part in parts] for name, parts in self.partition.items()}
+
+    def statistics(self, of_models: Mapping[str, Activations]) -> Activations:
+        """Return the low-level statistics of stimuli, a layer each: luminance, contrast, cuts, mean motion energy.
+
+        of_models: activations of CONFOUND_MODELS.
+        """
+        low_level, motion = (of_models[name] for name in CONFOUND_MODELS)
+        layers = {name: np.asarray(low_level.layers[name]) for name in STATISTICS if name in low_level.layers}
+        (energy,) = motion.layers.values()
+        layers["motion energy"] = np.asarray(energy).mean(axis=2, keepdims=True)
+        n_valid = np.minimum(np.asarray(low_level.n_valid), np.asarray(motion.n_valid))
+        return Activations(layers, low_level.time_ms, n_valid, low_level.ids)
 
     def _name(self, model: str, layer: str) -> str:
         return layer if model == self.request.model else f"{models.title(model)}:{layer}"

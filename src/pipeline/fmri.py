@@ -11,9 +11,10 @@ from ..ceiling import Ceiling, check_repeated, joint
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import METRICS, Metric
 from ..evaluate.protocol import Protocol
-from ..records import Evaluation, Responses
+from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput
 from .benchmark import Benchmark
+from .feature_sets import CONFOUND_MODELS
 
 if TYPE_CHECKING:
     from ..evaluate.cross_validate import Problem
@@ -61,7 +62,11 @@ class FmriBenchmark(Benchmark):
 
         records = [self.run.record(name) for name in self.names]
         fmri.check(records, self.protocol, tested=self._tested, validate=self.validate)
-        if self.request.ceiling and not self.request.reverse:
+        if not self.of_mean and len({who for part in self._prepared.values() for who in part.subjects}) < 2:
+            raise BadInput(
+                f"--subjects each on {' + '.join(self.titles)}: one subject; expected several: drop the option"
+            )
+        if self.request.ceiling and not self.request.reverse and self.of_mean:
             check_repeated(*(self._prepared[name].subjects for name in self.names))
 
     def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
@@ -78,6 +83,7 @@ class FmriBenchmark(Benchmark):
             metrics,
             resample=not null,
             each_subject=self._each_subject and not null,
+            without_mean=not self.of_mean,
             ceiling=self.request.ceiling and not null,
             permutations=0 if null else self.request.permutations,
             bands=self.bands,
@@ -88,13 +94,17 @@ class FmriBenchmark(Benchmark):
     @property
     def _each_subject(self) -> bool:
         """True if single subjects are scored; those of ridge regression by the weights of the mean's fits."""
-        return self.protocol.subjects == "both" and self.decoder_name() == "ridge"
+        return self.protocol.subjects != "mean" and self.decoder_name() == "ridge"
+
+    @property
+    def of_mean(self) -> bool:
+        return self.protocol.subjects != "each"
 
     def problems(self) -> list[Callable[[], "Problem"]]:
         return [self._problem]
 
     def ceiling(self) -> Ceiling | None:
-        if self.request.reverse:
+        if self.request.reverse or not self.of_mean:
             return None
         protocol = self.protocol
         if protocol.ceiling_rows == "all":
@@ -112,7 +122,8 @@ class FmriBenchmark(Benchmark):
         from ..evaluate import fmri
 
         self.run.report.say("computing the ceilings of single subjects")
-        return fmri.subject_ceilings(self._parts(null=False), self.protocol, validate=self.validate)
+        options = {"validate": self.validate, "device": self.run.device}
+        return fmri.subject_ceilings(self._parts(null=False), self.protocol, **options)
 
     @property
     def _runs(self) -> str:
@@ -179,9 +190,15 @@ class FmriBenchmark(Benchmark):
                 responses = (nulls.circular_shift if declared.lag else nulls.shuffle)(responses, self.request.seed)
             people = self._people(declared.study, responses.subjects)
             activations = self.all_activations(name) if everything else self.scored_activations(name)
-            traits = (declared.lag, declared.row_weight, people, tested)
+            traits = (declared.lag, declared.row_weight, people, tested, self._low_level(name))
             parts.append(fmri.Part(activations, responses, *traits))
         return parts
+
+    def _low_level(self, name: str) -> Activations | None:
+        """Return the low-level statistics of a dataset's stimuli, where whole films are predicted."""
+        if not self.request.whole_films:
+            return None
+        return self.sources.statistics({model: self.activations(name, model=model) for model in CONFOUND_MODELS})
 
     def _people(self, study: str, subjects: Sequence[str]) -> tuple[str, ...]:
         """Return the names of subjects among those of all datasets: another study has other people."""

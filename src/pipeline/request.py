@@ -87,8 +87,9 @@ class Request:
         Films, ridge regression: film that is left out together where a penalty or a layer is chosen, and around it.
     layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
-    subjects : {"both", "mean"}, optional
-        fMRI, ridge regression: score each subject besides their mean, or the mean alone.
+    subjects : {"both", "mean", "each"}, optional
+        fMRI, ridge regression: score each subject besides their mean, the mean alone, or each subject alone, so that a
+        score is the mean of theirs.
     reverse : bool
         fMRI: predict the features of the model from the responses, in place of the responses from the features.
     metric : str or tuple of str
@@ -219,7 +220,26 @@ class Request:
         _check("bootstrap", self.bootstrap, is_bootstrap_size, f"0, or at least {MIN_BOOTSTRAP}")
         if self.reverse and (self.permutations or self.audit or self.decoder != "ridge"):
             raise BadInput("reverse with permutations, audit or another decoder than ridge; expected none of these")
+        if self.benchmark == "fmri" and self.subjects == "each":
+            self._check_each_subject()
         _check("permutations", self.permutations, lambda value: value >= 0, "0 or a whole number above it")
+
+    def _check_each_subject(self) -> None:
+        """Raise BadInput for what is of the mean subject."""
+        of_mean = ("reverse", "permutations", "audit", "features", "partition", "confounds")
+        given = [name for name in of_mean if getattr(self, name)]
+        given += [] if self.decoder == "ridge" else [f"decoder {self.decoder}"]
+        given += [f"metric {name}" for name in self.metric if not METRICS[name].of_subjects]
+        if given:
+            raise BadInput(
+                f"subjects each with {', '.join(given)}; expected ridge regression and Pearson's r alone: "
+                "use subjects both"
+            )
+
+    @property
+    def whole_films(self) -> bool:
+        """True if films are predicted that no training row comes from."""
+        return self.benchmark == "fmri" and not self.reverse and bool(self.test or self.layout == protocols.ONE_FILM)
 
     def _check_feature_sets(self) -> None:
         """Raise BadInput for feature sets of a benchmark without a regression; the first one may be the model."""

@@ -92,6 +92,8 @@ def _title(facts: Facts) -> str:
     what = f"{facts['model']} on {_datasets(facts)}"
     if facts["options"].get("reverse"):
         what = f"features of {facts['model']} by the responses to {_datasets(facts)}"
+    if facts["options"].get("subjects") == "each":
+        over = f", mean of single subjects{over}"
     return f"{what}: {facts['metric']}{over}, mean ± s.d. over {facts['splits']} splits"
 
 
@@ -177,9 +179,10 @@ def _region_table(facts: Facts) -> Table:
 
 
 def _film_table(facts: Facts) -> Table:
-    columns = [("", "test"), ("", "distance")]
+    columns = [(f"test {metric_label(facts)}", "test"), ("distance", "distance")]
+    columns += [("low-level distance", "distance_low_level")] if "distance_low_level" in facts["films"][0] else []
     rows = [[row["film"] or "several", *_cells(row, columns)] for row in facts["films"]]
-    return Table(["test film", f"test {metric_label(facts)}", "distance"], rows)
+    return Table(["test film", *(title for title, _ in columns)], rows)
 
 
 def _film_notes(facts: Facts) -> list[str]:
@@ -187,11 +190,15 @@ def _film_notes(facts: Facts) -> list[str]:
     films = facts.get("films")
     if films is None:
         return []
-    known = [row["distance"] for row in films if row["distance"] is not None]
-    if not known:
+    of = {"distance": "features", "distance_low_level": "luminance, contrast, cuts and motion energy"}
+    ranges = []
+    for name, what in of.items():
+        known = [row[name] for row in films if row.get(name) is not None]
+        ranges += [f"in {what} {min(known):.2f} to {max(known):.2f}"] if known else []
+    if not ranges:
         return []
-    meaning = "distance of test films from the training films in features; 1: as far as these are from each other"
-    return [f"{meaning}; from {min(known):.2f} to {max(known):.2f}"]
+    meaning = "distance of test films from the training films; 1: as far as these are from each other"
+    return [f"{meaning}; {'; '.join(ranges)}"]
 
 
 def _partition_table(facts: Facts) -> Table:
@@ -240,9 +247,25 @@ def _subject_table(facts: Facts) -> Table:
     label, rows = metric_label(facts), facts["subjects"]["rows"]
     if "ceiling" not in rows[0]:
         return Table(["subject", f"test {label}"], [[row["subject"], *_cells(row, [("", "test")])] for row in rows])
-    columns = [("", "test"), ("", "ceiling")]
-    cells = [[row["subject"], *_cells(row, columns), row["ceiling_kind"]] for row in rows]
-    return Table(["subject", f"test {label}", "ceiling", "kind of ceiling"], cells)
+    ridge = "ceiling_ridge" in rows[0]
+    cells = [
+        [
+            row["subject"],
+            *_cells(row, [("", "test")]),
+            _with_error(row, "ceiling"),
+            row["ceiling_kind"],
+            *([_with_error(row, "ceiling_ridge")] if ridge else []),
+        ]
+        for row in rows
+    ]
+    header = ["subject", f"test {label}", "ceiling", "kind of ceiling", *(["ridge from the others"] if ridge else [])]
+    return Table(header, cells)
+
+
+def _with_error(row: Mapping[str, Any], name: str) -> str:
+    """Return a number with its standard error."""
+    error = row.get(f"{name}_error")
+    return _number(row.get(name)) + (f" ±{error:.3f}" if error is not None else "")
 
 
 def _subject_notes(facts: Facts) -> list[str]:
@@ -263,7 +286,15 @@ def _subject_notes(facts: Facts) -> list[str]:
     if people["undefined"]:
         lines.append(f"{people['undefined']} of {n * facts['targets']} scores of single subjects are undefined")
     if any(row.get("ceiling_kind") == "inter-subject" for row in people["rows"]):
-        lines.append("inter-subject ceiling: r of a subject with the mean of the others, which a model may exceed")
+        label = metric_label(facts)
+        lines.append(
+            f"inter-subject ceiling: {label} of a subject with the mean of the others, which a model may exceed"
+        )
+    if "ceiling_ridge" in people["rows"][0]:
+        lines.append(
+            "ridge from the others: test r of a regression from their mean in the splits of the score; "
+            "± of a ceiling: standard error of a unit"
+        )
     if people["weak"]:
         lines.append(f"{n} people: the interval for new people is weak; expected six or more")
     return lines

@@ -124,8 +124,9 @@ def _regions(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
 
 def _films(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]] | None:
-    """Return a row per split of whole stimuli: "film" (None for several), "test", "distance"; None for other splits.
+    """Return a row per split of whole stimuli; None for other splits.
 
+    "film" (None for several), "test", "distance" in features, "distance_low_level" where statistics were computed.
     Medians over targets, with the layers chosen as for the headline.
     """
     if "split_films" not in arrays:
@@ -137,7 +138,11 @@ def _films(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]] | None:
     rows = zip(
         np.asarray(arrays["split_films"]).tolist(), split_medians(test), nan_median(distance, axis=0), strict=True
     )
-    return [{"film": name or None, "test": r, "distance": d} for name, r, d in rows]
+    found = [{"film": name or None, "test": r, "distance": d} for name, r, d in rows]
+    if "split_distance_low_level" in arrays:
+        for row, one in zip(found, np.asarray(arrays["split_distance_low_level"]).tolist(), strict=True):
+            row["distance_low_level"] = one
+    return found
 
 
 def _ceiling_interval(arrays: Mapping[str, np.ndarray]) -> list[float] | None:

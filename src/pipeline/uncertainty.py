@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 STEP = 1e-4  # of a numerical derivative
 # arrays of a ceiling that a score in units of its ceiling has not
-CEILING_OF_SCORE = ("ceiling_spread", "ceiling_error", "ceiling_interval", "subject_ceiling", "subject_ceiling_error")
+CEILING_OF_SCORE = (
+    *("ceiling_spread", "ceiling_error", "ceiling_interval", "subject_ceiling", "subject_ceiling_error"),
+    *("subject_ceiling_ridge", "subject_ceiling_ridge_error"),
+)
+
+SUBJECT_CEILINGS = ("ceiling", "ceiling_error", "ceiling_ridge", "ceiling_ridge_error")
 
 
 def interval_arrays(
@@ -145,7 +150,8 @@ def facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     """Return the scores of single subjects and their mean with two intervals; None where none is scored.
 
-    "rows": {"subject", "test", "ceiling", "ceiling_kind"}, medians over targets; "score", "films", "people", "weak",
+    "rows": {"subject", "test", "ceiling", "ceiling_error", "ceiling_kind", "ceiling_ridge", "ceiling_ridge_error"},
+    medians over targets, the last two of a ridge regression from the others; "score", "films", "people", "weak",
     "p", "n_subjects": see `analysis.crossed.intervals`; "undefined": number of targets without a score,
     over all subjects; "n_films", "n_clips", "minutes": shown.
     """
@@ -159,8 +165,10 @@ def subject_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     for k, name in enumerate(np.asarray(arrays["subjects"]).tolist()):
         row = {"subject": name, "test": float(scores[k])}
         if kinds is not None:
-            ceiling = float(nan_median(np.asarray(arrays["subject_ceiling"], dtype=np.float64)[k]))
-            row |= {"ceiling": ceiling, "ceiling_kind": kinds[k]}
+            row["ceiling_kind"] = kinds[k]
+            for one in SUBJECT_CEILINGS:
+                if f"subject_{one}" in arrays:
+                    row[one] = float(nan_median(np.asarray(arrays[f"subject_{one}"], dtype=np.float64)[k]))
         rows.append(row)
     undefined = int(np.isnan(np.asarray(arrays["subject_test"])).all(axis=2).sum())
     n_films, n_clips, minutes = np.asarray(arrays["subject_shown"]).tolist()

@@ -11,7 +11,6 @@ from src.analysis.bootstrap import (
     bootstrap,
     recentre,
     sample_counts,
-    sample_medians,
     tails,
     training_factor,
 )
@@ -22,6 +21,7 @@ from src.evaluate.decoders.base import Split
 from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.metrics import METRICS
 from src.evaluate.metrics.base import ARCSINE, FISHER
+from src.evaluate.sample_medians import sample_medians
 from src.evaluate.splits import item_splits
 from src.utils import nan_mean
 from tests.analysis.fmri_like import problem

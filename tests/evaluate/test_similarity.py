@@ -231,5 +231,12 @@ def test_people_have_scores_below_that_of_their_mean(name):
     found = evaluations[name]
     test = np.take_along_axis(found.test, RULE.layers(found.valid)[None], axis=0)[0]
     assert (of_people.test[:, 1].mean(axis=1) < test[1].mean()).all()
+    # a person is as similar to the others as their signal allows, where there is one; a model may exceed it
+    ceiling, error = found.extra["subject_ceiling"], found.extra["subject_ceiling_error"]
+    assert ceiling.shape == error.shape == (6, 3)
+    assert set(found.extra["subject_ceiling_kind"]) == {"inter-subject"}
+    assert (ceiling[:, :2] > 0.1).all()
+    assert abs(ceiling[:, 2].mean() - (test[2].mean() if name == "soft_matching" else 0)) < 0.1
+    assert (error > 0).all()
     medians = np.median(of_people.test, axis=1).mean(axis=1)
     np.testing.assert_allclose(of_people.segments.mean(axis=1), medians, atol=1e-6)

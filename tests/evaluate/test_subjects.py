@@ -188,6 +188,53 @@ def test_ceilings_of_people_of_two_studies(recorded):
     )
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_ridge_from_the_others_finds_what_they_share(recorded, alike):
+    """Six people see one signal of four directions; in the second world each mixes them into units in another way."""
+    rng = np.random.default_rng(11)
+    latent = rng.standard_normal((N, 4))
+    mixing = [rng.standard_normal((4, UNITS)) / 2 for _ in range(6)]
+    values = [latent @ mixing[0 if alike else k] + rng.standard_normal((N, UNITS)) for k in range(6)]
+    part = recorded(np.stack(values).reshape(6, 2, N // 2, UNITS).swapaxes(0, 1).astype(np.float32), tuple("pqrstu"))
+    found = fmri.subject_ceilings([part], Protocol(hrf="none", n_splits=5, high_pass_s=0.0))
+    signal = np.stack([(mixing[0 if alike else k] ** 2).sum(axis=0) for k in range(6)])
+    perfect = np.sqrt(signal / (1 + signal))
+    # of six people, the first and the last form a group
+    for k in range(6):
+        others = [j for j in range(6) if j not in ((0, 5) if k in (0, 5) else (k,))]
+        seen = np.mean([mixing[0 if alike else j] for j in others], axis=0)
+        left = np.linalg.inv(np.eye(4) + len(others) * seen @ seen.T)  # covariance of the signal, the others known
+        own = mixing[0 if alike else k]
+        r = perfect[k] * np.sqrt(1 - np.einsum("du,de,eu->u", own, left, own) / signal[k])
+        assert np.median(found["subject_ceiling_ridge"][k] - r) == pytest.approx(-0.02, abs=0.07)
+    own = np.stack([mixing[0 if alike else k] for k in range(6)])
+    others = (own.sum(axis=0) - own) / 5
+    by_mean = (own * others).sum(axis=1) / np.sqrt((1 + signal) * ((others**2).sum(axis=1) + 1 / 5))
+    assert np.median(found["subject_ceiling"] - by_mean) == pytest.approx(0, abs=0.03)
+    error = found["subject_ceiling_ridge_error"]
+    assert error.shape == (6, UNITS)
+    assert 0.005 < np.median(error) < 0.1
+
+
+def test_a_ridge_from_unrelated_people_predicts_nothing(recorded):
+    values = np.random.default_rng(12).standard_normal((2, 7, N // 2, UNITS)).astype(np.float32)
+    found = fmri.subject_ceilings([recorded(values, tuple("pqrstuv"))], Protocol(hrf="none", n_splits=5))
+    assert abs(np.median(found["subject_ceiling_ridge"])) < 0.03
+
+
+def test_rows_that_nobody_else_saw_do_not_count_in_a_ridge_from_the_others(recorded):
+    rng = np.random.default_rng(13)
+    values = (SIGNAL + rng.standard_normal((3, N, UNITS))).reshape(3, 2, N // 2, UNITS).swapaxes(0, 1)
+    whole = fmri.subject_ceilings([recorded(values.astype(np.float32), tuple("pqr"))], Protocol(hrf="none", n_splits=5))
+    # one person alone saw the last minute of the second film
+    values[1, 1:, -60:] = np.nan
+    part = recorded(values.astype(np.float32), tuple("pqr"))
+    found = fmri.subject_ceilings([part], Protocol(hrf="none", n_splits=5))
+    np.testing.assert_allclose(
+        np.median(found["subject_ceiling_ridge"], axis=1), np.median(whole["subject_ceiling_ridge"], axis=1), atol=0.05
+    )
+
+
 def test_unrelated_subjects_do_not_predict_each_other():
     values = RNG.standard_normal((5, N, 40)).astype(np.float32)
     r, error = inter_subject(lambda units: values[..., units], 40, [split.test for split in SPLITS])
@@ -212,3 +259,19 @@ def test_the_benchmark_has_the_pseudo_values_of_the_package():
         layers = np.zeros((benchmark.N_UNITS, len(design.splits)), int)
         found = subjects.score(problem, decoder, people, result.other, layers, result.test[0], blocks)
         np.testing.assert_allclose(found.segments, table, atol=2e-3)
+
+
+def test_scores_without_the_mean_subject_are_the_mean_of_single_ones(recorded):
+    values = Y[:3].reshape(3, 2, N // 2, UNITS).swapaxes(0, 1)
+    part, decoder = recorded(values, ("p", "q", "r")), Ridge(penalty="blocks", scaled=True)
+    protocol = Protocol(hrf="none", n_splits=5)
+    both = fmri.score([part], decoder, protocol, each_subject=True)
+    each = fmri.score([part], decoder, protocol, each_subject=True, without_mean=True, resample=True)
+    np.testing.assert_array_equal(each.valid, both.valid)
+    np.testing.assert_array_equal(each.extra["subject_test"], both.extra["subject_test"])
+    rule = Rule(True, "per target")
+    chosen = rule.test({"valid": each.valid, "test": each.test})
+    np.testing.assert_allclose(chosen, each.extra["subject_test"].mean(axis=0), atol=1e-6)
+    assert each.resampling is None
+    # a subject is noisier than their mean
+    assert np.median(each.test.max(axis=0)) < np.median(both.test.max(axis=0)) - 0.1

@@ -140,3 +140,21 @@ def test_the_distance_of_a_film_is_stored_beside_its_score(dataset):
     assert found["split_distance"][0, 0] == pytest.approx(1, abs=0.15)
     assert found["split_distance"][0, 1] > 4
     assert np.isnan(found["split_distance"][1]).all()
+
+
+def test_the_distance_in_low_level_statistics_is_beside_that_in_features(dataset):
+    """The second film is as near as the first in features, and brighter."""
+    rng = np.random.default_rng(6)
+    X = {k: rng.standard_normal((2 * N_BINS, 5)) for k in ("near", "far")}
+    light = {k: 0.1 * rng.standard_normal((2 * N_BINS, 1)) for k in X}
+    light["far"][N_BINS:] += 2
+    parts = []
+    for k in X:
+        part = dataset(k, {"layer": X[k]}, X[k] @ rng.standard_normal((5, UNITS)), tested=k == "far")
+        statistics = {"luminance": light[k].reshape(2, N_BINS, 1).astype(np.float32)}
+        parts.append(replace(part, low_level=replace(part.activations, layers=statistics)))
+    found = fmri.score(parts, Ridge(), PROTOCOL).extra
+    assert found["split_distance"][0] == pytest.approx(0.9, abs=0.2)
+    in_light = found["split_distance_low_level"]
+    assert in_light[0] == pytest.approx(1, abs=0.5)
+    assert in_light[1] > 50
