@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import models
 from ..ceiling import Ceiling
+from ..evaluate.axis import CURVES, TIME_COURSE
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import METRICS, Metric, SimilarityMetric
 from ..evaluate.metrics.base import NO_FIT
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 ADDED_ARRAYS = {
     "ceiling": (
         *("ceiling", "ceiling_spread", "crossed", "ceiling_error", "ceiling_interval", "reliability", "masked"),
-        *("subject_ceiling", "subject_ceiling_error", "subject_ceiling_kind"),
+        *("subject_ceiling", "subject_ceiling_error", "subject_ceiling_kind", "time_course_ceiling"),
     ),
     "partition": (
         *("partition_sets", "joint", "unique", "unique_low", "unique_high", "unique_q", "alone"),
@@ -46,6 +47,7 @@ ADDED_ARRAYS = {
     "bootstrap": (
         *("low", "high", "resampled", "bootstrap", "bootstrap_normalised", "bootstrap_one_layer"),
         *("bootstrap_one_layer_normalised", "bootstrap_regions"),
+        *(f"{name}_{part}" for name in CURVES for part in ("low", "high", "ends")),
     ),
     "audit": ("null_valid", "null_test"),
 }
@@ -219,6 +221,10 @@ class Benchmark:
         """Return the split-half noise ceiling of the recordings; None where the evaluation brings its own."""
         return None
 
+    def time_ceiling(self) -> np.ndarray:
+        """Return the noise ceiling in each time bin: (n_targets, n_bins)."""
+        raise NotImplementedError
+
     def subject_ceilings(self) -> dict[str, np.ndarray]:
         """Return the noise ceilings of single subjects as arrays to store; empty where none is scored."""
         return {}
@@ -344,6 +350,8 @@ class Benchmark:
         if ceiling is not None:
             arrays |= ceiling_arrays(ceiling, own.of_ceiling)
             arrays |= self.subject_ceilings() if "subjects" in arrays else {}
+            if TIME_COURSE in arrays:
+                arrays[f"{TIME_COURSE}_ceiling"] = own.of_ceiling(self.time_ceiling())
         size, seed = self.request.bootstrap, self.request.seed
         if size and of_others:
             resampling = self._statistics(key)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.aggregate import regions
+from ..evaluate.axis import DELAY_PROFILE, TIME_COURSE, curve_name
 from ..evaluate.layer_choice import stored_rule
 from ..files import replacing_file, writing
 from ..tables import SUFFIXES, check_output, write_rows
 from ..utils import BadInput
+from .parts import peaks_ms
 from .score_text import metric_label, score_html, score_text
 from .summary import BEST_PER_UNIT
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 CHOSEN_ONLY = ("low", "high", "p", "q")
 PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_ONLY)
+POINTS = {TIME_COURSE: "time_bin", DELAY_PROFILE: "delay"}  # dimension of the points of a curve
 PER_TARGET_AND_SPLIT = ("valid", "test", "null_valid", "null_test")
 DIMENSIONS = {
     **dict.fromkeys(PER_TARGET_AND_SPLIT, ("layer", "target", "split")),
@@ -41,6 +44,11 @@ DIMENSIONS = {
     **dict.fromkeys(("unique", "unique_low", "unique_high", "unique_q", "alone"), ("set", "target")),
     **dict.fromkeys(("joint", "shared", "shared_low", "shared_high"), ("target",)),
     "band_weight": ("band", "target", "split"),
+    **{
+        f"{name}{part}": ("target", point)
+        for name, point in POINTS.items()
+        for part in ("", "_low", "_high", "_ceiling")
+    },
 }
 
 
@@ -109,7 +117,9 @@ class Score:
             Columns: benchmark, model, datasets, metric, layer; the columns of the target table with the prefix
             `target_`; split, valid, test; null_valid and null_test (null control); chosen, whether the headline counts
             the row; ceiling, reliability, masked; low, high (95 % interval), p and q of the target in these rows, NaN
-            elsewhere, and so subject_NAME, the test score of each single subject; key, commit, and options as JSON.
+            elsewhere, and so subject_NAME, the test score of each single subject, time_course_START or
+            delay_profile_START, the score at each point of the curve by its start in ms, and peak_ms, the start of the
+            largest; key, commit, and options as JSON.
             See docs/outputs.md.
         """
         import pandas as pd
@@ -136,6 +146,11 @@ class Score:
             # the layers of subjects are those that the headline counts
             values = np.asarray(arrays["subject_test"])[k][target, split]
             table[f"subject_{subject}"] = np.where(table["chosen"], values, np.nan).astype(np.float32)
+        if (name := curve_name(arrays)) is not None:
+            starts, of_targets = np.asarray(arrays[f"{name}_ms"])[:, 0], np.asarray(arrays[name])[target]
+            columns = {f"{name}_{start:g}": of_targets[:, p] for p, start in enumerate(starts)}
+            columns["peak_ms"] = peaks_ms(arrays)[target]
+            table |= {column: np.where(table["chosen"], values, np.nan) for column, values in columns.items()}
         found = pd.DataFrame(table)
         return found.assign(**{name: pd.Categorical([text] * len(found)) for name, text in self._origin().items()})
 
@@ -151,6 +166,7 @@ class Score:
         -------
         xarray.Dataset
             `valid` and `test` (layer, target, split); `unique` (set, target) and others of a partition.
+            `time_course` (target, time_bin) and `delay_profile` (target, delay) with their intervals.
             Coordinates: layer, target (identifier of the target), split,
             draw, region, subject, classes shown and answer; of the dimension target also the columns of the target
             table with the prefix `target_`, `ceiling`, ... Attributes: key, commit, options and facts, as JSON.
@@ -175,6 +191,10 @@ class Score:
             coords["set"] = np.asarray(arrays["partition_sets"]).astype(str)
         if "bands" in arrays:
             coords["band"] = np.asarray(arrays["bands"]).astype(str)
+        if (name := curve_name(arrays)) is not None:
+            ends = zip(("start_ms", "end_ms"), np.asarray(arrays[f"{name}_ms"]).T, strict=True)
+            coords |= {f"{POINTS[name]}_{end}": (POINTS[name], values) for end, values in ends}
+            coords["peak_ms"] = ("target", peaks_ms(arrays))
         if "bootstrap" in arrays:
             coords["draw"] = np.arange(len(arrays["bootstrap"]))
         if "bootstrap_regions" in arrays:

@@ -172,7 +172,7 @@ class ScoreKey(Key):
     activations: tuple[str, ...]
     data: tuple[str, ...]
     options: Options
-    version: int = 4
+    version: int = 5
 
     def __post_init__(self):
         super().__post_init__()
