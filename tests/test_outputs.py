@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from benchmarks.planted_scores import fill, films, put
+from benchmarks.planted_scores import arrays_of, fill, films, put
 from src.config import Config
 from src.grid.collect import COLUMNS
 from src.pipeline.score import Score, write_scores
@@ -140,6 +140,9 @@ def planted(tmp_path_factory):
     config = Config(home, home / "activations", home / "results", home, cores=1)
     for name in fill(config, 20, n_tasks=2):
         put(Store(config), "fmri", name, "films", films(name, 40), "r2")
+    arrays = arrays_of(np.full(4, 0.5), {"target_id": list("abcd")})
+    arrays |= {"time_course": np.full((4, 2), 0.5), "time_course_ms": np.array([[0.0, 20.0], [20.0, 40.0]])}
+    put(Store(config), "electrodes", "pixels", "array", arrays)
     write_bundle(config, home / "bundle")
     return config, home / "bundle"
 
@@ -158,13 +161,14 @@ def columns_of(rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["scores", "layers", "regions", "pairs", "metrics", "leaderboard", "provenance", "against"]
+    "name", ["scores", "layers", "regions", "curves", "pairs", "metrics", "leaderboard", "provenance", "against"]
 )
 def test_report_tables(tables, name):
     found, _, titles = tables
     columns = ["(title)" if column in titles else column for column in columns_of(found[name])]
     assert list(dict.fromkeys(columns)) == documented(f"Report: {name}")
-    assert set(found) == {"scores", "layers", "regions", "pairs", "metrics", "leaderboard", "provenance", "against"}
+    names = {"scores", "layers", "regions", "curves", "pairs", "metrics", "leaderboard", "provenance", "against"}
+    assert set(found) == names
 
 
 @pytest.mark.parametrize("name", TABLES)

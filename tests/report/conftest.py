@@ -55,7 +55,7 @@ class SyntheticScore:
             activations=(digest([self.model, self.dataset]),),
             data=(digest(self.dataset),),
             options=tuple(self.all_options.items()),
-            version=1 if self.old else 4,
+            version=1 if self.old else ScoreKey.version,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
