@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,7 @@ def score(curve):
     arrays |= {f"{curve}_ms": 20.0 * np.arange(4)[:, None] + [0, 20], f"{curve}_ends": np.full((3, 4, 2), 0.2)}
     arrays |= {"bands": np.array(["early", "late"]), "band_weight": np.full((2, 6, 3), 0.5)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
+    facts["context_ms"] = 4000.0
     facts |= {"options": {"protocol": "default 3", "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
 
@@ -87,7 +89,7 @@ def without_own_columns(columns):
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_score_tables(score, curve, suffix, tmp_path):
-    write_scores([score, score], tmp_path / f"s.{suffix}")
+    write_scores([score, replace(score, facts={**score.facts, "context_ms": 1000.0})], tmp_path / f"s.{suffix}")
     table = (pd.read_csv if suffix == "csv" else pd.read_parquet)(tmp_path / f"s.{suffix}")
     assert sorted(without_own_columns(table.columns)) == sorted(documented("Score tables", curve))
     assert set(table["key"].astype(str)) == {"fmri-net-films-0"}
@@ -101,7 +103,8 @@ def test_score_json(score, curve, tmp_path):
     (content,) = json.loads((tmp_path / "s.json").read_text())
     assert sorted(content) == sorted(documented("Score JSON"))
     assert (content["key"], content["commit"]) == ("fmri-net-films-0", "abc123")
-    rows = set(documented("Score tables", curve)) - {"key", "commit", "options"}
+    # one score has no windows
+    rows = set(documented("Score tables", curve)) - {"key", "commit", "options", "window_ms"}
     assert set(without_own_columns(content["scores"][0])) == rows
 
 
@@ -143,6 +146,8 @@ def planted(tmp_path_factory):
     arrays = arrays_of(np.full(4, 0.5), {"target_id": list("abcd")})
     arrays |= {"time_course": np.full((4, 2), 0.5), "time_course_ms": np.array([[0.0, 20.0], [20.0, 40.0]])}
     put(Store(config), "electrodes", "pixels", "array", arrays)
+    for context_ms in (1000.0, 4000.0):
+        put(Store(config), "electrodes", "r3d_18", "array", arrays, context_ms=context_ms)
     write_bundle(config, home / "bundle")
     return config, home / "bundle"
 
@@ -161,13 +166,25 @@ def columns_of(rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["scores", "layers", "regions", "curves", "pairs", "metrics", "leaderboard", "provenance", "against"]
+    "name",
+    ["scores", "layers", "regions", "curves", "windows", "pairs", "metrics", "leaderboard", "provenance", "against"],
 )
 def test_report_tables(tables, name):
     found, _, titles = tables
     columns = ["(title)" if column in titles else column for column in columns_of(found[name])]
     assert list(dict.fromkeys(columns)) == documented(f"Report: {name}")
-    names = {"scores", "layers", "regions", "curves", "pairs", "metrics", "leaderboard", "provenance", "against"}
+    names = {
+        "scores",
+        "layers",
+        "regions",
+        "curves",
+        "windows",
+        "pairs",
+        "metrics",
+        "leaderboard",
+        "provenance",
+        "against",
+    }
     assert set(found) == names
 
 

@@ -519,12 +519,19 @@ class Benchmark:
 
         return not getattr(DECODERS[self.decoder_name()], "leaves_out", False)
 
+    @property
+    def _has_windows(self) -> bool:
+        """True if a model behind the score is one of windows."""
+        runs = self.sources.runs.values()
+        return any(not run.has_responses and run.model_metadata["kind"] == "video" for run in runs)
+
     def _header(self) -> Mapping[str, Any]:
         return {
             "benchmark": self.request.benchmark,
             "model": self.sources.title,
             "datasets": list(self.titles),
             "metric": self.metric,
+            "context_ms": float(self.request.context_ms) if self._has_windows else None,
             "options": self.options(),
             "data": {t: self.run.data_metadata(n)["notes"] for t, n in zip(self.titles, self.names, strict=True)},
         }

@@ -158,10 +158,12 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--context-duration",
+        nargs="+",
         type=number,
-        default=DEFAULTS["context_ms"],
+        default=[DEFAULTS["context_ms"]],
         metavar="MS",
-        help="length of a window of a video model, in ms",
+        help="length of a window of a video model, in ms (default: "
+        f"{DEFAULTS['context_ms']:g}); several: a score with each, and the shortest that each unit and region needs",
     )
     _add_choice(
         group,
@@ -398,7 +400,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         datasets=tuple(dict.fromkeys((*_datasets(benchmark, options.datasets), *getattr(options, "test", ())))),
         layers=tuple(options.layers),
         mode=options.inference_mode,
-        context_ms=options.context_duration,
+        context_ms=tuple(options.context_duration),
         precision=options.precision,
         protocol=options.protocol,
         metric=tuple(options.metric),

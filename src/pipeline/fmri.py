@@ -139,8 +139,11 @@ class FmriBenchmark(Benchmark):
         """Return the record of a dataset with its runs on one scale."""
         from ..evaluate import fmri
 
-        declared = self.run.declaration(name)
-        return fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
+        declared, known = self.run.declaration(name), self.run.prepared
+        key = (name, self.protocol.runs, self.protocol.high_pass_s)
+        if key not in known:
+            known[key] = fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
+        return known[key]
 
     def _problem(self) -> "Problem":
         from ..evaluate import fmri

@@ -89,6 +89,9 @@ class Run:
         self._records: dict[str, Record] = {}
         self._own_records: dict[str, OwnRecord] = {}
         self._data_metadata: dict[str, dict[str, Any]] = {}
+        # responses with their runs on one scale, by dataset and treatment
+        self.prepared: dict[tuple, Responses] = {}
+        self._first: Run | None = None
 
     def beside(self, model: str, layers: Sequence[str] = ()) -> "Run":
         """Return the run of another model on the same datasets; records and facts about the datasets are shared."""
@@ -99,6 +102,20 @@ class Run:
         )
         other._records, other._own_records = self._records, self._own_records
         other._data_metadata = self._data_metadata
+        return other
+
+    def with_context(self, context_ms: float) -> "Run":
+        """Return the run of the same model with one context; the model, records and facts are shared."""
+        other = Run(
+            replace(self.request, context_ms=context_ms),
+            self.config,
+            self.report,
+            store=self.store,
+            objects=self.objects,
+        )
+        other._records, other._own_records = self._records, self._own_records
+        other._data_metadata, other.prepared = self._data_metadata, self.prepared
+        other._first = self if self._first is None else self._first
         return other
 
     def check_model(self) -> None:
@@ -210,6 +227,8 @@ class Run:
     @cached_property
     def _loaded(self) -> "LoadedModel":
         """The model and its inputs; BadInput for a user's network whose values are not repeatable."""
+        if self._first is not None:
+            return self._first._loaded
         if self.objects.model is not None:
             return LoadedModel(self.objects.model, self.objects.model.digest)
         request = self.request
@@ -283,6 +302,8 @@ class Run:
     @cached_property
     def model_metadata(self) -> dict[str, Any]:
         """Facts about the model that keys need, without its weights; layers that were left out are reported."""
+        if self._first is not None:
+            return self._first.model_metadata
         facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
         if facts["left_out"]:
             self.report.say(f"{models.title(self.request.model)}: {left_out_text(facts['left_out'])}")
@@ -338,6 +359,8 @@ class Run:
         """Times of the steps of the model's layers: its own, or measured once; layers without them are reported."""
         if not self.has_step_times:
             return {}
+        if self._first is not None:
+            return self._first._step_times
         from ..models.spec import StepTimes
 
         if self._loaded.model.step_times:

@@ -17,6 +17,7 @@ from ..utils import BadInput
 from .parts import peaks_ms
 from .score_text import metric_label, score_html, score_text
 from .summary import BEST_PER_UNIT
+from .windows import sweeps, temporal_windows
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -131,6 +132,7 @@ class Score:
             "model": facts["model"],
             "datasets": "+".join(facts["datasets"]),
             "metric": facts["metric"],
+            "context_ms": np.nan if facts.get("context_ms") is None else float(facts["context_ms"]),
             "layer": np.asarray(arrays["layers"]).astype(str)[layer],
         }
         table |= {_column(name): np.asarray(arrays[name])[target] for name in arrays if name.startswith("target_")}
@@ -246,19 +248,19 @@ class Score:
         write_scores([self], path)
 
 
-def check_scores_file(path: str | None, n_metrics: int = 1) -> None:
+def check_scores_file(path: str | None, n_scores: int = 1) -> None:
     """Raise BadInput for a file that scores cannot be written to; called before anything is computed.
 
-    n_metrics: number of metrics of the request, each with a score.
+    n_scores: number of metrics and contexts of the request, each with a score.
     """
     check_output(path, (*SUFFIXES, ".nc"))
-    if path is not None and Path(path).suffix == ".nc" and n_metrics > 1:
-        raise _several_for_netcdf(n_metrics)
+    if path is not None and Path(path).suffix == ".nc" and n_scores > 1:
+        raise _several_for_netcdf(n_scores)
 
 
 def _several_for_netcdf(n: int) -> BadInput:
     return BadInput(
-        f"{n} scores for one .nc file; expected 1: name one dataset and one metric, or write .parquet or .csv"
+        f"{n} scores for one .nc file; expected 1: name one dataset, metric and context, or write .parquet or .csv"
     )
 
 
@@ -268,7 +270,7 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
         return
     suffix = Path(path).suffix
     if suffix == ".json":
-        write_rows([_as_json(score) for score in scores], path)
+        write_rows([_as_json(*pair) for pair in zip(scores, _with_windows(scores), strict=True)], path)
     elif suffix == ".nc":
         if len(scores) > 1:
             raise _several_for_netcdf(len(scores))
@@ -277,13 +279,25 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
     else:
         import pandas as pd
 
-        write_rows(pd.concat([score.to_dataframe() for score in scores], ignore_index=True), path)
+        write_rows(pd.concat(_with_windows(scores), ignore_index=True), path)
 
 
-def _as_json(score: Score) -> dict[str, Any]:
+def _with_windows(scores: Sequence[Score]) -> "list[pd.DataFrame]":
+    """Return the tables of the scores; those with several contexts of a model have the targets' windows."""
+    found = {id(score): score.to_dataframe() for score in scores}
+    for group in sweeps(scores):
+        window_ms = temporal_windows(group)[0]
+        for score in group:
+            table, (n_layers, _, n_splits) = found[id(score)], np.shape(score.arrays["test"])
+            of_rows = np.tile(np.repeat(window_ms, n_splits), n_layers)
+            table.insert(table.columns.get_loc("key"), "window_ms", np.where(table["chosen"], of_rows, np.nan))
+    return [found[id(score)] for score in scores]
+
+
+def _as_json(score: Score, table: "pd.DataFrame") -> dict[str, Any]:
     """Return the facts of a score with its key, commit, and a row per layer, target and split."""
     origin = {"key": score.key, "commit": score.provenance.get("commit") or ""}
-    table = score.to_dataframe().drop(columns=["key", "commit", "options"])
+    table = table.drop(columns=["key", "commit", "options"])
     return origin | dict(score.facts) | {"scores": json.loads(table.to_json(orient="records"))}
 
 

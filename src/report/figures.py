@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..pipeline import BEST_PER_UNIT
-from . import curves, surface_maps
+from . import contexts, curves, surface_maps
 from .picture import Picture
 from .rows import Row, benchmark_rows
 from .scores import BenchmarkScores, StoredScore
@@ -42,6 +42,7 @@ def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs: Se
     yield from _region_layers(benchmark, shown)
     yield from partitions(benchmark, shown)
     yield from curves.pictures(benchmark, shown)
+    yield from contexts.pictures(benchmark)
     yield from _units(benchmark, shown)
     yield from _model_pairs(benchmark, shown, pairs)
     yield from surface_maps.pictures(benchmark, shown)
