@@ -150,7 +150,8 @@ def _of_chosen(test: np.ndarray, valid: np.ndarray, index: np.ndarray) -> np.nda
 def _mean_context(index: np.ndarray, contexts_ms: Sequence[float]) -> np.ndarray:
     """Return the geometric mean over splits of the contexts of indices (..., n_splits); NaN without any."""
     logs = np.where(index < 0, np.nan, np.log(np.asarray(contexts_ms, dtype=np.float64))[np.maximum(index, 0)])
-    return np.exp(nan_mean(logs, axis=-1))
+    # a context that all splits choose is itself
+    return np.round(np.exp(nan_mean(logs, axis=-1)), 6)
 
 
 def _paired_draws(scores: Sequence[Arrays]) -> list[np.ndarray] | None:
