@@ -264,7 +264,9 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
             help="predict the features of each layer from the responses of the mean subject, by ridge regression",
         )
         _add_choice(
-            group, "subjects", "ridge: score each subject of a dataset besides their mean (both), or the mean alone"
+            group,
+            "subjects",
+            "ridge: score each subject of a dataset besides their mean (both), or the mean alone, as other decoders do",
         )
         group.add_argument(
             "--high-pass",

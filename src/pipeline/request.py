@@ -78,7 +78,8 @@ class Request:
     layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
     subjects : {"both", "mean"}, optional
-        fMRI, ridge regression: score each subject besides their mean, or the mean alone.
+        fMRI: score each subject besides their mean, or the mean alone. By ridge regression; scores by another decoder
+        are of the mean alone, and say so.
     reverse : bool
         fMRI: predict the features of the model from the responses, in place of the responses from the features.
     metric : str or tuple of str

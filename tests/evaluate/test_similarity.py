@@ -58,6 +58,23 @@ def test_rsa_is_spearmans_correlation_of_correlation_distances():
     assert score("rsa", X, Y) == pytest.approx(expected, abs=1e-10)
 
 
+# of rsatoolbox 0.3.2 (numpy 2.4.6) for `sides(n, seed)`: calc_rdm(Dataset(X), "correlation") with compare(...,
+# "spearman"), all pairs and without those of neighbours; "euclidean" with "corr_cov"
+RSATOOLBOX = {
+    (15, 0): (0.405722579307485, 0.4566952035306465, 0.4357517725008074),
+    (40, 1): (0.2532749826246364, 0.26499477486319595, 0.2575752772353822),
+    (60, 2): (0.3076788157668946, 0.3112446249188626, 0.3534272101567533),
+}
+
+
+@pytest.mark.parametrize("case", RSATOOLBOX)
+def test_rsa_agrees_with_rsatoolbox(case):
+    (X, Y), n = sides(*case), case[0]
+    near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) < 3
+    found = score("rsa", X, Y), score("rsa", X, Y, Pairs(~near)), score("rsa_whitened", X, Y)
+    np.testing.assert_allclose(found, RSATOOLBOX[case], rtol=0, atol=1e-10)
+
+
 def test_whitened_rsa_inverts_the_covariance_of_distances():
     X, Y = sides(15)
     C = np.array([np.eye(15)[i] - np.eye(15)[j] for i, j in zip(*np.triu_indices(15, 1), strict=True)])
