@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LEVEL = 95.0
 BATCH = 1024  # targets whose percentiles are computed at a time
+SAMPLES = 32  # bootstrap samples whose spread over targets is computed at a time
 
 
 @dataclass(frozen=True)
@@ -304,7 +305,9 @@ def sample_medians(replicates: np.ndarray) -> np.ndarray:
         return np.full(len(replicates), np.nan)
     means = mean(replicates, axis=0)
     # variance over targets of what a sample adds to each
-    added, observed = np.mean([variance(sample - means) for sample in usable]), means.var()
+    batches = (usable[start : start + SAMPLES] for start in range(0, len(usable), SAMPLES))
+    added = np.concatenate([variance(batch - means, axis=1) for batch in batches]).mean()
+    observed = means.var()
     kept = np.sqrt(max(0.0, 1 - added / observed)) if observed > 0 else 1.0
     excess = (1 - kept) * (means - np.median(means))
     return median(replicates - excess.astype(replicates.dtype), axis=1).astype(np.float64)

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from src.ceiling import Recording
 from src.evaluate import similarity
@@ -12,7 +12,7 @@ from src.evaluate.cross_validate import Problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.metrics import METRICS, SimilarityMetric
-from src.evaluate.metrics.similarity import Pairs, soft_matching
+from src.evaluate.metrics.similarity import Pairs, mean_ranks, soft_matching
 from src.evaluate.splits import item_splits, left_out_groups
 from src.evaluate.subjects import People
 
@@ -73,6 +73,12 @@ def test_rsa_agrees_with_rsatoolbox(case):
     near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) < 3
     found = score("rsa", X, Y), score("rsa", X, Y, Pairs(~near)), score("rsa_whitened", X, Y)
     np.testing.assert_allclose(found, RSATOOLBOX[case], rtol=0, atol=1e-10)
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for values in (rng.standard_normal(50), rng.integers(0, 6, 50) / 3, np.ones(4), np.zeros(0), np.array([2.0])):
+        np.testing.assert_array_equal(mean_ranks(values), rankdata(values))
 
 
 def test_whitened_rsa_inverts_the_covariance_of_distances():
