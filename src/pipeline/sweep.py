@@ -26,6 +26,7 @@ def scored(run: Run) -> list[Benchmark]:
             f"{len(several)} context durations of {models.title(run.request.model)}, a model of single frames; "
             "expected a video model, or one --context-duration"
         )
+    run.swept = several
     first = run.with_context(several[0])
     runs = [first, *(first.with_context(context) for context in several[1:])]
     return [benchmark for of_score in zip(*map(benchmarks, runs), strict=True) for benchmark in of_score]
