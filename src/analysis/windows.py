@@ -108,7 +108,7 @@ def windows(scores: Sequence[Arrays], contexts_ms: Sequence[float]) -> list[dict
         row = {"region": region, "targets": len(columns), "window_ms": None, "low_ms": None, "high_ms": None}
         row |= {"units": int(np.isfinite(of_units[columns]).sum()), "score": score}
         row["test"] = nan_mean(of_test, axis=1).tolist()
-        of_area = None if draws is None or draws[k] is None else draws[k]
+        of_area = draws[k] if k < len(draws) else None
         ends = [(None, None)] * len(scores) if of_area is None else [interval(one) for one in of_area]
         row["low"], row["high"] = (
             [float(end) if end is not None else None for end in of_end] for of_end in zip(*ends, strict=True)
@@ -125,6 +125,20 @@ def windows(scores: Sequence[Arrays], contexts_ms: Sequence[float]) -> list[dict
             )
         rows.append(row)
     return rows
+
+
+def window_text(window_ms: float | None, contexts_ms: Sequence[float]) -> str:
+    """Return a window in seconds, as a bound where it is the shortest or the longest context; "-" for None.
+
+    Examples
+    --------
+    >>> [window_text(window_ms, [250.0, 1000.0, 4000.0]) for window_ms in (250.0, 1414.2, 4000.0, None)]
+    ['≤0.25', '1.41', '≥4', '-']
+    """
+    if window_ms is None:
+        return "-"
+    bound = "≤" if window_ms <= min(contexts_ms) else "≥" if window_ms >= max(contexts_ms) else ""
+    return f"{bound}{window_ms / 1000:.3g}"
 
 
 def _of_headline(scores: Sequence[Arrays]) -> tuple[np.ndarray, np.ndarray]:
@@ -154,12 +168,12 @@ def _mean_context(index: np.ndarray, contexts_ms: Sequence[float]) -> np.ndarray
     return np.round(np.exp(nan_mean(logs, axis=-1)), 6)
 
 
-def _paired_draws(scores: Sequence[Arrays]) -> list[np.ndarray] | None:
-    """Return the draws (n_contexts, n_samples) of all targets and of each region; None unless they are paired."""
+def _paired_draws(scores: Sequence[Arrays]) -> list[np.ndarray]:
+    """Return the draws (n_contexts, n_samples) of all targets and of each region; none unless they are paired."""
     if not all("bootstrap" in arrays for arrays in scores):
-        return None
+        return []
     if len({(*np.asarray(arrays["resampled"]).tolist(), len(arrays["bootstrap"])) for arrays in scores}) > 1:
-        return None
+        return []
     found = [np.stack([np.asarray(arrays["bootstrap"]) for arrays in scores])]
     if "bootstrap_regions" in scores[0]:
         found += list(np.stack([np.asarray(arrays["bootstrap_regions"]) for arrays in scores], axis=1))

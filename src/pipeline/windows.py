@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.windows import ENOUGH, unit_windows, windows
+from ..analysis.windows import ENOUGH, unit_windows, window_text, windows
 from ..evaluate.layer_choice import stored_rule
 from ..tables import aligned
 from .score_text import metric_label
@@ -51,8 +51,9 @@ def windows_text(scores: Sequence["Score"]) -> str:
     header = ["temporal window", "s", "95 %", "units", *(f"{label} {_context(score) / 1000:g} s" for score in scores)]
     rows = []
     for row in found[: 1 + MAX_REGIONS]:
+        contexts_ms = [_context(score) for score in scores]
         ends = [row[name] for name in ("window_ms", "low_ms", "high_ms")]
-        window, low, high = ("-" if end is None else f"{end / 1000:.3g}" for end in ends)
+        window, low, high = (window_text(end, contexts_ms) for end in ends)
         of_ends = "-" if row["low_ms"] is None else f"{low} to {high}"
         cells = ["-" if value is None else f"{value:.3f}" for value in row["test"]]
         rows.append([row["region"], window, of_ends, f"{row['units']} of {row['targets']}", *cells])

@@ -36,25 +36,29 @@ def pictures(benchmark: BenchmarkScores) -> Iterator[Picture]:
         of_regions = {row["region"]: row for row in rows}
         kept = [rows[0], *(of_regions.get(region) for region in regions)]
         none = [None] * len(contexts_ms)
-        panel: Row = {"title": f"{model}: {_window_text(rows[0])}", "model": model}
+        panel: Row = {"title": f"{model}: {_window(rows[0], contexts_ms)}", "model": model}
         panel["x"] = [context / 1000 for context in contexts_ms]
         for part, name in (("y", "test"), ("low", "low"), ("high", "high")):
             panel[part] = [none if row is None else row[name] for row in kept]
         panels.append(panel)
-    texts = [f"{row['region']} {_window_text(row)}" for row in found[0][2][1:] if row["region"] in regions]
+    first, contexts_ms, rows = found[0]
+    texts = [f"{row['region']} {_window(row, contexts_ms)}" for row in rows[1:] if row["region"] in regions]
     caption = f"Test score by the length of the model's window, median over {benchmark.target_noun}s; bands: 95 % "
     caption += "bootstrap interval. In the title the window that all units need: the shortest that reaches 90 % of the "
     caption += "best score, chosen inside the training rows of each split."
-    caption += f" Regions of {found[0][0]}: {', '.join(texts)}." if texts else ""
+    caption += f" Regions of {first}: {', '.join(texts)}." if texts else ""
     spec = lines(panels, series, "context (s)", f"test {benchmark.metric}", log=True)
     yield Picture("contexts", "contexts", "Temporal windows", caption, spec)
 
 
-def _window_text(row: Row) -> str:
+def _window(row: Row, contexts_ms: Sequence[float]) -> str:
+    from ..analysis.windows import window_text
+
     if row["window_ms"] is None:
         return "no window"
-    ends = "" if row["low_ms"] is None else f" [{row['low_ms'] / 1000:.3g}, {row['high_ms'] / 1000:.3g}]"
-    return f"{row['window_ms'] / 1000:.3g}{ends} s"
+    ends = [window_text(row[name], contexts_ms) for name in ("low_ms", "high_ms")]
+    interval = "" if row["low_ms"] is None else f" [{', '.join(ends)}]"
+    return f"{window_text(row['window_ms'], contexts_ms)}{interval} s"
 
 
 def _regions(tables: Sequence[Sequence[Row]]) -> list[str]:

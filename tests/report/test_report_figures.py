@@ -6,7 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from src.report import charts, figures
+from src.report import charts, contexts, figures
 from src.report.figures import pictures, ranked_dots
 from src.report.rows import pair_rows
 from src.report.scores import collect, readable_scores
@@ -240,3 +240,21 @@ def test_curves_have_a_panel_per_model_with_regions_and_the_ceiling(score_store)
 def test_delays_are_at_their_start(score_store):
     delays = made(score_store, **CASES["delays"])["delay-profile"].spec
     assert delays["panels"][0]["x"] == [20.0 * k for k in range(9)]
+
+
+def test_several_contexts_are_a_line_per_region_with_the_window_in_the_title(score_store):
+    for context_ms, level in ((500.0, 0.2), (1000.0, 0.58), (4000.0, 0.6), (16000.0, 0.55)):
+        score_store.add(context_ms=context_ms, level=level)
+    score_store.add(model="one context", context_ms=4000.0)
+    score_store.add(model="single frames")
+    (benchmark,), _ = collect(score_store.config)
+    [found] = contexts.pictures(benchmark)
+    (panel,) = found.spec["panels"]
+    assert (panel["model"], panel["x"]) == ("good", [0.5, 1.0, 4.0, 16.0])
+    assert panel["title"].startswith("good: 1 ")
+    assert [one["name"] for one in found.spec["series"]] == ["all units", "V1", "V2", "MT"]
+    assert panel["y"][0] == pytest.approx([0.2, 0.58, 0.6, 0.55], abs=0.06)
+    assert "V1 1" in found.caption
+    with figure_style():
+        axes = charts.plot(found.spec).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "1", "4", "16"]
