@@ -10,7 +10,7 @@ from scipy.stats import pearsonr
 from src.evaluate import electrodes, fmri
 from src.evaluate.cross_validate import Problem
 from src.evaluate.curves import TimeBins
-from src.evaluate.decoders import PLS, Ridge
+from src.evaluate.decoders import PLS, Ridge, StackedRidge
 from src.evaluate.decoders.base import Split
 from src.evaluate.layer_choice import Rule
 from src.evaluate.metrics import METRICS
@@ -190,3 +190,12 @@ def test_summands_of_a_ridge_regression_sum_to_its_predictions():
             columns = slice(part * third, (part + 1) * third)
             expected = scaled[:, columns] @ fit.coef_[:, columns].T
             torch.testing.assert_close(found.parts[part].double(), torch.from_numpy(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_a_joint_fit_has_a_time_course(recorded):
+    decoder, bands = StackedRidge(bands=(12, 12), penalty="blocks", scaled=True), [["noise"], ["signal"]]
+    found = electrodes.score(*recorded["moving"], decoder, PROTOCOL, resample=True, bands=bands)
+    course = found.extra["time_course"]
+    assert course[0, :4].min() > 0.7
+    assert course[1, 4:].min() > 0.7
+    assert abs(course[3:].mean()) < 0.02

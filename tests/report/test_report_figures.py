@@ -15,13 +15,13 @@ from src.report.theme import colours, figure_style
 LONG = "a-model-with-a-very-long-name-that-does-not-fit-beside-a-chart"
 
 
-def curve(name, n_points=9):
-    """Arrays of a curve of 30 units in 3 regions that rises and falls, undefined in the last point."""
+def curve(name, n_points=9, n_regions=3):
+    """Arrays of a curve of 30 units in regions that rises and falls, undefined in the last point."""
     level = np.sin(np.linspace(0, np.pi, n_points)) * np.linspace(0.2, 0.6, 30)[:, None]
     level[:, -1] = np.nan
     arrays = {name: level, f"{name}_low": level - 0.1, f"{name}_high": level + 0.1}
     arrays[f"{name}_ms"] = 20.0 * np.arange(n_points)[:, None] + [0, 20]
-    arrays[f"{name}_ends"] = np.stack([level[:4] - 0.05, level[:4] + 0.05], axis=2)
+    arrays[f"{name}_ends"] = np.stack([level[: n_regions + 1] + end for end in (-0.05, 0.05)], axis=2)
     return tuple((arrays | {"time_course_ceiling": level + 0.2} if name == "time_course" else arrays).items())
 
 
