@@ -17,7 +17,8 @@ import numpy as np
 from src.evaluate.cross_validate import Problem, cross_validate_problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import Rule
-from src.evaluate.splits import left_out_blocks, segment_splits
+from src.evaluate.protocol import Protocol
+from src.evaluate.splits import penalty_blocks, segment_splits
 from src.utils import granted_cores, regular_bins
 
 POLICIES = (None, "PASSIVE")
@@ -35,7 +36,7 @@ def evaluate() -> None:
         {f"layer{k}": lambda: X.copy() for k in range(N_LAYERS)},
         rng.standard_normal((N_ROWS, N_TARGETS)).astype(np.float32),
         splits,
-        left_out=left_out_blocks(film, time_ms, **options),
+        left_out=penalty_blocks(film, time_ms, Protocol()),
     )
     cross_validate_problem(problem, Ridge(penalty="blocks", scaled=True), "pearson", rule=Rule(nested=True))
 

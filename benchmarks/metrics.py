@@ -19,8 +19,8 @@ from src.evaluate.cross_validate import Problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.metrics import METRICS, SimilarityMetric
-from src.evaluate.protocol import GAP_MS, SEGMENT_MS
-from src.evaluate.splits import left_out_blocks, segment_splits, segments
+from src.evaluate.protocol import GAP_MS, SEGMENT_MS, Protocol
+from src.evaluate.splits import penalty_blocks, segment_splits, segments
 from src.pipeline.uncertainty import in_units_of_ceiling, interval_arrays
 from src.tables import aligned
 from src.utils import regular_bins
@@ -49,7 +49,7 @@ def problem(n_rows: int, n_features: int, n_targets: int, n_layers: int, n_split
         segment_splits(stimulus, time_ms, **options),
         blocks=segments(stimulus, time_ms[:, 0], SEGMENT_MS),
         block_name="segments",
-        left_out=left_out_blocks(stimulus, time_ms, SEGMENT_MS, GAP_MS),
+        left_out=penalty_blocks(stimulus, time_ms, Protocol()),
         stimulus=stimulus,
         shifted=np.ones(n_rows, bool),
         time_ms=time_ms[:, 0],

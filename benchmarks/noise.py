@@ -23,7 +23,7 @@ from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.protocol import PUBLISHED, Protocol
 from src.evaluate.runs import high_pass
-from src.evaluate.splits import left_out_blocks, segment_splits, segments
+from src.evaluate.splits import penalty_blocks, segment_splits, segments
 from src.tables import aligned
 from src.utils import nan_mean, nan_median, regular_bins
 
@@ -76,7 +76,7 @@ def problem(lengths_s: Sequence[int], drift: bool, seed: int, protocol: Protocol
         prepared(targets, protocol.high_pass_s),
         segment_splits(stimulus, time_ms, **options, layout=protocol.layout, seed=seed),
         blocks=segments(stimulus, time_ms[:, 0], protocol.segment_ms),
-        left_out=left_out_blocks(stimulus, time_ms, **options),
+        left_out=penalty_blocks(stimulus, time_ms, protocol),
         stimulus=stimulus,
         shifted=np.full(len(stimulus), films),
     )

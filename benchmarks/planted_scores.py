@@ -5,6 +5,7 @@ from itertools import zip_longest
 import numpy as np
 
 from src.config import Config
+from src.evaluate.protocol import Protocol
 from src.models import MODELS
 from src.pipeline.summary import summarise
 from src.store import Entry, ScoreKey, Store
@@ -13,7 +14,7 @@ from src.utils import digest, seed_from
 TASKS = [f"task-{i:02d}" for i in range(11)]
 CAUSAL = {"task-02": 0.5, "task-07": 0.3}
 OPTIONS = {
-    "protocol": "default 3",
+    "protocol": Protocol().title,
     "splits": 4,
     "seed": 0,
     "audit": False,

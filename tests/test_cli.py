@@ -16,9 +16,12 @@ import pytest
 
 from src.cli import COMMANDS, main, run_score
 from src.cli.progress import Terminal
+from src.evaluate.protocol import Protocol
 from src.pipeline import Score
 from src.tables import aligned
 from tests.conftest import ROOT
+
+PROTOCOL = Protocol().title
 
 
 @pytest.fixture
@@ -460,7 +463,7 @@ def test_undefined_numbers_are_printed_as_a_dash():
         "model": "m",
         "datasets": ["d"],
         "metric": "pearson",
-        "options": {"splits": 2, "protocol": "default 3", "layer_choice": "nested"},
+        "options": {"splits": 2, "protocol": PROTOCOL, "layer_choice": "nested"},
         "layers": [row],
         "headline": row,
         "one_layer": row,

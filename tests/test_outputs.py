@@ -12,6 +12,7 @@ import xarray as xr
 
 from benchmarks.planted_scores import arrays_of, fill, films, put
 from src.config import Config
+from src.evaluate.protocol import Protocol
 from src.grid.collect import COLUMNS
 from src.pipeline.score import Score, write_scores
 from src.pipeline.summary import summarise
@@ -21,6 +22,8 @@ from src.report.export import all_tables
 from src.report.relevance import TABLES, across_models
 from src.report.scores import collect
 from src.store import Store
+
+PROTOCOL = Protocol().title
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "outputs.md").read_text()
 
@@ -76,7 +79,7 @@ def score(curve):
     arrays |= {"bands": np.array(["early", "late"]), "band_weight": np.full((2, 6, 3), 0.5)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
     facts["context_ms"] = 4000.0
-    facts |= {"options": {"protocol": "default 3", "splits": 3}} | summarise(arrays, {})
+    facts |= {"options": {"protocol": PROTOCOL, "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
 
 

@@ -7,11 +7,14 @@ from src.analysis.permutation import Null
 from src.evaluate.cross_validate import cross_validate_problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import PER_TARGET, Rule
+from src.evaluate.protocol import Protocol
 from src.pipeline import Score
 from src.pipeline.flags import parse
 from src.pipeline.summary import summarise
 from src.pipeline.uncertainty import interval_arrays, permutation_arrays
 from tests.analysis.fmri_like import problem
+
+PROTOCOL = Protocol().title
 
 REGIONS = np.array(["V1"] * 3 + ["MT"] * 3)
 
@@ -109,9 +112,9 @@ def test_a_layer_per_unit_is_the_headline_and_has_its_own_interval(arrays):
         assert row["low"] < row["test"] < row["high"]
     assert facts["one_layer"]["low_normalised"] < facts["one_layer"]["normalised"]
     facts |= {"benchmark": "fmri", "model": "m", "datasets": ["d"], "metric": "pearson"}
-    facts["options"] = {"splits": 3, "protocol": "default 3", "layer_choice": "nested"}
+    facts["options"] = {"splits": 3, "protocol": PROTOCOL, "layer_choice": "nested"}
     text = Score(facts, found).summary()
     assert "> best layer per unit" in text
-    assert "protocol default 3" in text
+    assert f"protocol {PROTOCOL}" in text
     table = Score(facts, found).to_dataframe()
     assert (table.groupby(["target_id", "split"])["chosen"].sum() == 1).all()

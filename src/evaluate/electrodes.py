@@ -17,7 +17,7 @@ from .feature_sets import JOINT, joined
 from .finite import usual_rows
 from .layer_choice import Rule
 from .protocol import Protocol
-from .splits import item_splits, left_out_blocks, left_out_groups, segment_splits, segments
+from .splits import item_splits, left_out_groups, penalty_blocks, segment_splits, segments
 
 
 def score(
@@ -187,7 +187,7 @@ def _unit_problem(
         splits,
         blocks=segments(stimulus, time_ms[:, 0], protocol.segment_ms),
         block_name="clips",
-        left_out=left_out_blocks(stimulus, time_ms, protocol.segment_ms, protocol.gap_ms),
+        left_out=penalty_blocks(stimulus, time_ms, protocol),
         stimulus=stimulus,
         shifted=np.ones(len(stimulus), bool),
     )

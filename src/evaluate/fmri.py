@@ -22,7 +22,7 @@ from .metrics import METRICS
 from .novelty import distances
 from .protocol import DELAY_MS, LEAST_RECORDED, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
-from .splits import left_out_blocks, segment_splits, segments, unseen_splits
+from .splits import penalty_blocks, segment_splits, segments, unseen_splits
 
 N_REVERSED = 200  # features of a layer that responses predict
 
@@ -324,7 +324,7 @@ def _joined(
         weights=None if np.ptp(weights) == 0 else weights,
         blocks=segments(tied, time_ms[:, 0], protocol.segment_ms),
         block_name="segments",
-        left_out=left_out_blocks(tied, time_ms, protocol.segment_ms, protocol.gap_ms),
+        left_out=penalty_blocks(tied, time_ms, protocol),
         stimulus=stimulus,
         shifted=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),
         time_ms=time_ms[:, 0],

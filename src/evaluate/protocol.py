@@ -9,6 +9,8 @@ SEED = 0
 VALID_SHARE = TEST_SHARE = 0.1
 SEGMENT_MS = 15_000.0
 GAP_MS = 10_000.0
+PENALTY_BLOCK_MS, PENALTY_GAP_MS = 150_000.0, 30_000.0
+LEAST_BLOCKS = 4  # of films, to choose a ridge penalty by
 ONE_FILM = "leave-one-film-out"
 LAYOUTS = ("tiled", "runs", "scattered", ONE_FILM)  # of the held-out segments of films
 ITEM_LAYOUTS = ("tiled", "sampled")  # of the held-out stimuli, where these are the units of a split
@@ -58,6 +60,8 @@ class Protocol:
         fMRI and electrodes: the score that models are ranked by has a layer per unit, or one for all.
     penalty : {"blocks", "rows", "gcv"}
         Ridge: rows that are left out together to choose the penalty, see `decoders.Ridge`.
+    penalty_block_ms, penalty_gap_ms : float
+        Ridge with penalty "blocks": film that is left out together, and around it, see `splits.penalty_blocks`.
     alpha_scale : {"kernel", "absolute"}
         Ridge: candidate penalties are multiplied by trace(K) / n of the kernel, or used as they are.
     alpha_per_target : bool
@@ -82,7 +86,7 @@ class Protocol:
     """
 
     name: str = "default"
-    version: int = 3
+    version: int = 4
     n_splits: int = N_SPLITS
     seed: int = SEED
     segment_ms: float = SEGMENT_MS
@@ -91,6 +95,8 @@ class Protocol:
     layer_choice: str = "nested"
     headline: str = "per target"
     penalty: str = "blocks"
+    penalty_block_ms: float = PENALTY_BLOCK_MS
+    penalty_gap_ms: float = PENALTY_GAP_MS
     alpha_scale: str = "kernel"
     alpha_per_target: bool = False
     missing: str = "units"
@@ -101,6 +107,11 @@ class Protocol:
     ceiling_rows: str = "windows"
     subjects: str = "both"
     step_times: str = "centres"
+
+    @property
+    def title(self) -> str:
+        """Name and version, as in keys and outputs."""
+        return f"{self.name} {self.version}"
 
     @property
     def nested(self) -> bool:

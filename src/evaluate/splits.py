@@ -16,6 +16,7 @@ from .decoders.base import LeftOut, Split
 from .protocol import (
     ITEM_LAYOUTS,
     LAYOUTS,
+    LEAST_BLOCKS,
     LEAST_TEST_ROWS,
     N_SPLITS,
     ONE_FILM,
@@ -23,6 +24,7 @@ from .protocol import (
     TEST_SHARE,
     TOLERANCE_MS,
     VALID_SHARE,
+    Protocol,
 )
 
 
@@ -356,6 +358,37 @@ def left_out_blocks(stimulus: np.ndarray, time_ms: np.ndarray, segment_ms: float
         for k, gap in zip(several, _gaps([blocks[k] for k in several], time_ms, gap_ms), strict=True):
             gaps[k] = gap
     return [LeftOut(rows, gap) for rows, gap in zip(blocks, gaps, strict=True)]
+
+
+def penalty_blocks(stimulus: np.ndarray, time_ms: np.ndarray, protocol: Protocol) -> list[LeftOut]:
+    """Return the rows of films that are left out together where a penalty or a layer is chosen.
+
+    Neighbours in time are predicted through their own noise, further than the gap of a split where features and
+    responses are slow, and a small penalty does so best (`benchmarks/penalty.py`). So the blocks are longer than the
+    segments, and at most a quarter of all film; the gap is at most half a block, and at least that of the splits.
+
+    Parameters
+    ----------
+    stimulus : int array of shape (n_rows,)
+        Stimulus of each row; copies of one stimulus have the same number, see `segment_splits`.
+    time_ms : array of shape (n_rows, 2)
+        Time bin of each row, half-open.
+    protocol : Protocol
+        With segments and gaps of splits and penalties, in ms.
+
+    Returns
+    -------
+    list of LeftOut
+        One per block, see `left_out_blocks`.
+    """
+    numbers = np.unique(stimulus, return_inverse=True)[1]
+    start, end = np.full(numbers.max() + 1, np.inf), np.full(numbers.max() + 1, -np.inf)
+    np.minimum.at(start, numbers, time_ms[:, 0])
+    np.maximum.at(end, numbers, time_ms[:, 1])
+    block_ms = max(protocol.segment_ms, min(protocol.penalty_block_ms, (end - start).sum() / LEAST_BLOCKS))
+    return left_out_blocks(
+        stimulus, time_ms, block_ms, max(protocol.gap_ms, min(protocol.penalty_gap_ms, block_ms / 2))
+    )
 
 
 def _gaps(blocks: list[np.ndarray], time_ms: np.ndarray, gap_ms: float) -> Iterator[np.ndarray]:

@@ -162,9 +162,8 @@ class Benchmark:
 
     def protocol_options(self) -> dict[str, Any]:
         """Return the options that every benchmark has."""
-        named = f"{self.protocol.name} {self.protocol.version}"
         shared = ("splits", "seed", "bootstrap", "permutations", "layer_choice", "step_times")
-        return {"protocol": named} | self.chosen(*shared)
+        return {"protocol": self.protocol.title} | self.chosen(*shared)
 
     def regression_options(self) -> dict[str, Any]:
         """Return the options of fMRI and electrodes."""
@@ -182,6 +181,11 @@ class Benchmark:
         if self.request.partition:
             found["partition"] = tuple(name for name in self.sources.partition if name != CONFOUNDS)
         return found | self.metric_options() | ({"confounds": True} if self.request.confounds else {})
+
+    def penalty_film(self) -> dict[str, Any]:
+        """Return the options of films that are left out to choose a penalty, where a penalty is chosen so."""
+        used = self.decoder_name() in ("ridge", *BANDED) and self.protocol.penalty == "blocks"
+        return self.chosen("penalty_block_ms", "penalty_gap_ms") if used else {}
 
     def chosen(self, *names: str) -> dict[str, Any]:
         """Return some options of the request by name."""

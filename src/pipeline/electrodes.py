@@ -57,8 +57,8 @@ class ElectrodesBenchmark(Benchmark):
         return Rule(self.protocol.nested, self.protocol.headline)
 
     def options(self) -> dict[str, Any]:
-        gap = ("gap_ms",) if self.per_unit else ()
-        return super().options() | self.regression_options() | self.chosen(*gap)
+        own = self.chosen("gap_ms") | self.penalty_film() if self.per_unit else {}
+        return super().options() | self.regression_options() | own
 
     def check(self) -> None:
         from ..evaluate.electrodes import tied_stimuli

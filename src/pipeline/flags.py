@@ -287,6 +287,17 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
                 lambda named: f"{named.gap_ms / 1000:g}",
             ),
         )
+        for flag, text in (
+            ("--penalty-block", "ridge on films: film left out together to choose the penalty, in s"),
+            ("--penalty-gap", "ridge on films: film dropped around it, in s"),
+        ):
+            name = f"{flag[2:].replace('-', '_')}_ms"
+            group.add_argument(
+                flag,
+                type=number_or_zero if name == "penalty_gap_ms" else number,
+                metavar="S",
+                help=_with_defaults(text, lambda named, name=name: f"{getattr(named, name) / 1000:g}"),
+            )
         group.add_argument(
             "--decoder",
             choices=DECODERS,
@@ -431,12 +442,17 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
     )
 
 
+def _in_ms(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000 * seconds
+
+
 def _options_of(benchmark: str, options: argparse.Namespace) -> dict:
     """The fields of a Request that only some benchmarks have flags for."""
     found = {} if benchmark == "behaviour" else {"audit": options.audit}
     if benchmark in ("fmri", "electrodes"):
         found |= {"decoder": options.decoder, "ceiling": not options.no_ceiling}
-        found |= {"gap_ms": None if options.gap is None else 1000 * options.gap}
+        found |= {"gap_ms": _in_ms(options.gap), "penalty_gap_ms": _in_ms(options.penalty_gap)}
+        found |= {"penalty_block_ms": _in_ms(options.penalty_block)}
         found |= {"alpha_per_target": options.alpha_per_target, "confounds": options.confounds}
         found |= {"features": tuple(options.features), "partition": tuple(options.partition)}
     if benchmark == "fmri":

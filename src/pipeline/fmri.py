@@ -37,6 +37,7 @@ class FmriBenchmark(Benchmark):
 
     def options(self) -> dict[str, Any]:
         own = self.chosen("clip_ms", "gap_ms", "hrf", "runs", "high_pass_s", "subjects")
+        own |= self.penalty_film()
         return super().options() | self.regression_options() | own | self._test_option | self._reverse_option
 
     @property

@@ -34,8 +34,16 @@ CHOICES = {
 }
 # options that add arrays to a score and leave its fits as they are, most important first
 ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit", "partition", "confounds")
-OPTIONS_OF_PROTOCOL = ("gap_ms", "high_pass_s", *CHOICES)
-OPTION_NAMES = {"gap_ms": "gap", "clip_ms": "segments of", "layout": "split", "hrf": "HRF"}
+TIMES = ("gap_ms", "penalty_block_ms", "penalty_gap_ms", "high_pass_s")
+OPTIONS_OF_PROTOCOL = (*TIMES, *CHOICES)
+OPTION_NAMES = {
+    "gap_ms": "gap",
+    "penalty_block_ms": "penalty block",
+    "penalty_gap_ms": "penalty gap",
+    "clip_ms": "segments of",
+    "layout": "split",
+    "hrf": "HRF",
+}
 MIN_BOOTSTRAP = 40  # with fewer samples, none lies in the outer 2.5 per cent
 
 
@@ -75,6 +83,8 @@ class Request:
         fMRI: length of the film segments that are the units of a split, in ms.
     gap_ms : float, optional
         Films: training rows nearer than this to a held-out row are dropped, in ms.
+    penalty_block_ms, penalty_gap_ms : float, optional
+        Films, ridge regression: film that is left out together where a penalty or a layer is chosen, and around it.
     layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
     subjects : {"both", "mean"}, optional
@@ -143,6 +153,8 @@ class Request:
     clip_ms: float = protocols.SEGMENT_MS
     protocol: str = "default"
     gap_ms: float | None = None
+    penalty_block_ms: float | None = None
+    penalty_gap_ms: float | None = None
     layout: str | None = None
     layer_choice: str | None = None
     headline: str | None = None
@@ -193,12 +205,13 @@ class Request:
         for stage in self.rerun:
             _check_choice("rerun", stage, STAGES)
         several = self.context_ms if isinstance(self.context_ms, tuple | list) else (self.context_ms,)
-        for name, values in (("context_ms", several or (0,)), ("clip_ms", (self.clip_ms,))):
+        fixed = {name: (getattr(self, name),) for name in ("clip_ms", "penalty_block_ms")}
+        for name, values in {"context_ms": several or (0,), **fixed}.items():
             for one in values:
                 _check(name, one, lambda value: 0 < value < math.inf, "a number above 0")
         several = tuple(sorted(set(map(float, several))))
         object.__setattr__(self, "context_ms", several if len(several) > 1 else several[0])
-        for name in ("gap_ms", "high_pass_s"):
+        for name in TIMES:
             _check(name, getattr(self, name), lambda value: 0 <= value < math.inf, "0 or a number above it")
         if self.fps is not None:
             _check("fps", self.fps, lambda value: 0 < value < math.inf, "a number above 0")

@@ -384,8 +384,7 @@ def _changed_options(facts: Mapping[str, Any]) -> list[str]:
 
 def _default_protocol() -> str:
     """Return the default protocol's name and version, as scores state it."""
-    protocol = PROTOCOLS[DEFAULTS["protocol"]]
-    return f"{protocol.name} {protocol.version}"
+    return PROTOCOLS[DEFAULTS["protocol"]].title
 
 
 def _with_unique_titles(benchmarks: list[BenchmarkScores]) -> list[BenchmarkScores]:

@@ -172,7 +172,7 @@ class ScoreKey(Key):
     activations: tuple[str, ...]
     data: tuple[str, ...]
     options: Options
-    version: int = 5
+    version: int = 6
 
     def __post_init__(self):
         super().__post_init__()

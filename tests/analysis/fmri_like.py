@@ -5,8 +5,8 @@ from scipy.signal import lfilter
 
 from src.evaluate import hrf
 from src.evaluate.cross_validate import Problem
-from src.evaluate.protocol import GAP_MS, SEGMENT_MS
-from src.evaluate.splits import left_out_blocks, segment_splits, segments
+from src.evaluate.protocol import GAP_MS, SEGMENT_MS, Protocol
+from src.evaluate.splits import penalty_blocks, segment_splits, segments
 from src.utils import regular_bins
 
 FILMS_S = (240, 180, 240)
@@ -40,7 +40,7 @@ def problem(seed, *, films_s=FILMS_S, n_layers=1, n_features=15, n_targets=4, si
         segment_splits(stimulus, time_ms, segment_ms=SEGMENT_MS, gap_ms=GAP_MS, n_splits=n_splits),
         blocks=segments(stimulus, time_ms[:, 0], SEGMENT_MS),
         block_name="segments",
-        left_out=left_out_blocks(stimulus, time_ms, SEGMENT_MS, GAP_MS),
+        left_out=penalty_blocks(stimulus, time_ms, Protocol()),
         stimulus=stimulus,
         shifted=np.ones(len(stimulus), bool),
     )

@@ -40,7 +40,10 @@ def blocks(n_rows, size=5, gap=2):
 
 
 def refitted(X, Y, split, left_out, penalty, weights=None):
-    """Return the predictions of each training row by scikit-learn's fit without its block and gap."""
+    """Return the predictions of each training row by scikit-learn's fit without its block and gap.
+
+    They differ from the mean of all training rows as those of the fit differ from its prediction at the mean features.
+    """
     w = np.ones(len(X)) if weights is None else weights
     Z = StandardScaler().fit(X[split.train].astype(float), sample_weight=w[split.train]).transform(X.astype(float))
     predicted = np.full(Y.shape, np.nan)
@@ -49,15 +52,43 @@ def refitted(X, Y, split, left_out, penalty, weights=None):
         rest = np.setdiff1d(split.train, np.r_[one.rows, one.gap])
         if len(rows):
             model = SklearnRidge(penalty).fit(Z[rest], Y[rest], sample_weight=w[rest])
-            predicted[rows] = model.predict(Z[rows]).reshape(len(rows), -1)
+            difference = (model.predict(Z[rows]) - model.predict(Z[:1] * 0)).reshape(len(rows), -1)
+            predicted[rows] = difference + np.average(Y[split.train], axis=0, weights=w[split.train])
     return predicted[split.train]
 
 
-def pooled_r(Y, predicted, weights):
-    """Return the correlation over all rows and targets, about the weighted mean of the rows."""
+def r_of(Y, predicted, weights, of_rows=None):
+    """Return the correlation of each target, about the weighted mean of the rows; of_rows: counts of the rows."""
     mean = np.average(Y, axis=0, weights=weights)
-    y, x, w = Y - mean, predicted - mean, weights[:, None]
-    return (w * x * y).sum() / np.sqrt((w * x * x).sum() * (w * y * y).sum())
+    y, x, w = Y - mean, predicted - mean, (weights if of_rows is None else weights * of_rows)[:, None]
+    return (w * x * y).sum(axis=0) / np.sqrt((w * x * x).sum(axis=0) * (w * y * y).sum(axis=0))
+
+
+def mean_square(r):
+    """Return the mean of squares with the sign of their root."""
+    return float(np.mean(r * np.abs(r)))
+
+
+def within_one_error(Y, predicted, weights, left_out, value=mean_square):
+    """Return the index of the prediction of least error of those within one standard error of the highest value.
+
+    value: of the correlations of all targets. The error is that of the difference, from the derivatives of the value by
+    the count of each block (Efron 1982).
+    """
+    found, step = np.array([value(r_of(Y, each, weights)) for each in predicted]), 1e-5
+    derivatives = []
+    for one in left_out:
+        more = np.ones(len(Y))
+        more[one.rows] += step
+        changed = np.array([value(r_of(Y, each, weights, more)) for each in predicted])
+        derivatives.append((changed - found) / step)
+    best, influence = int(np.argmax(found)), np.array(derivatives)
+    difference = influence - influence[:, [best]]
+    error = np.sqrt(len(left_out) / (len(left_out) - 1) * (difference**2).sum(axis=0))
+    within = [k for k in range(len(found)) if k == best or found[k] >= found[best] - error[k]]
+    mean = np.average(Y, axis=0, weights=weights)
+    of_target = r_of(Y, predicted[best], weights) ** 2 / (weights[:, None] * (Y - mean) ** 2).sum(axis=0)
+    return min(within, key=lambda k: (weights[:, None] * (predicted[k] - Y) ** 2).sum(axis=0) @ of_target)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -79,33 +110,26 @@ def test_predictions_of_left_out_rows_equal_refitting(shape, weighted):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_the_penalty_has_the_highest_pooled_r(shape, weighted):
+def test_the_penalty_has_the_least_error_within_one_error_of_the_highest_r(shape, weighted):
     X, Y, split = make(shape, noise=3.0)
     weights = np.random.default_rng(1).choice([1.0, 3.0], len(X)) if weighted else np.ones(len(X))
     left_out, varying = blocks(len(X)), X.shape[1]
     grid = [1e-2, 1e-1, 1.0, 10.0]
     of_train = weights[split.train]
-    r = [
-        pooled_r(Y[split.train], refitted(X, Y, split, left_out, alpha * varying, weights), of_train) for alpha in grid
-    ]
+    of_blocks = restricted(left_out, split.train, len(X))
+    predicted = [refitted(X, Y, split, left_out, alpha * varying, weights) for alpha in grid]
+    expected = grid[within_one_error(Y[split.train], predicted, of_train, of_blocks)]
     session = Ridge(alphas=grid, penalty="blocks", scaled=True).session(Y, weights, [split], left_out)
     (first, *_) = session.predict(session.load(X), [split])
-    assert first.alpha == grid[int(np.argmax(r))]
+    assert first.alpha == expected
     assert first.inside is None
-    fitted = Ridge(alphas=grid, penalty="blocks", scaled=True).fit(
-        X[split.train], Y[split.train], of_train, restricted(left_out, split.train, len(X))
-    )
+    fitted = Ridge(alphas=grid, penalty="blocks", scaled=True).fit(X[split.train], Y[split.train], of_train, of_blocks)
     assert fitted.alpha_ == first.alpha
     per_target = Ridge(alphas=grid, penalty="blocks", scaled=True, alpha_per_target=True)
-    chosen = per_target.fit(X[split.train], Y[split.train], of_train, restricted(left_out, split.train, len(X))).alpha_
+    chosen = per_target.fit(X[split.train], Y[split.train], of_train, of_blocks).alpha_
     for t in range(0, Y.shape[1], 20):
-        of_target = [
-            pooled_r(
-                Y[split.train, t, None], refitted(X, Y[:, t, None], split, left_out, a * varying, weights), of_train
-            )
-            for a in grid
-        ]
-        assert chosen[t] == grid[int(np.argmax(of_target))]
+        of_target = [each[:, [t]] for each in predicted]
+        assert chosen[t] == grid[within_one_error(Y[split.train][:, [t]], of_target, of_train, of_blocks, np.mean)]
 
 
 def test_scaled_penalties_fit_any_number_of_features():
@@ -143,6 +167,40 @@ def test_smooth_noise_needs_blocks():
             r[penalty] = np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(predicted.T, Y[test].T, strict=True)])
         difference.append(r["blocks"] - r["rows"])
     assert np.mean(difference) > 0.05, difference
+
+
+@pytest.mark.parametrize("per_target", [False, True])
+def test_many_blocks_choose_in_groups(per_target):
+    """200 single rows: the error is that over 50 groups of four neighbours."""
+    X, Y, split = make((200, 30, 3), noise=4.0)
+    grid, alone = [1e-2, 1.0, 100.0], [LeftOut(np.array([k]), np.zeros(0, int)) for k in range(200)]
+    fours = [LeftOut(np.arange(k, k + 4), np.zeros(0, int)) for k in range(0, 200, 4)]
+    predicted = [refitted(X, Y, split, alone, a * 30) for a in grid]
+    decoder = Ridge(alphas=grid, penalty="blocks", scaled=True, alpha_per_target=per_target)
+    found = np.broadcast_to(decoder.fit(X[:200], Y[:200]).alpha_, 3)
+    targets = [[0], [1], [2]] if per_target else [[0, 1, 2]] * 3
+    ones = np.ones(200)
+    value = np.mean if per_target else mean_square
+    expected = [grid[within_one_error(Y[:200, t], [p[:, t] for p in predicted], ones, fours, value)] for t in targets]
+    assert found.tolist() == expected
+
+
+def test_left_out_noise_is_not_anticorrelated_with_its_prediction():
+    """200 worlds of noise, large penalty: r of left-out predictions is 0, and -.15 about the mean of the other rows."""
+    rng, about_all, about_rest = np.random.default_rng(0), [], []
+    for _ in range(200):
+        X, Y = rng.normal(size=(80, 20)).astype(np.float32), rng.normal(size=(80, 3)).cumsum(axis=0)
+        Y -= np.linspace(Y[0], Y[-1], 80)
+        left_out = [LeftOut(np.arange(k, k + 20), np.zeros(0, int)) for k in range(0, 80, 20)]
+        split = Split(np.arange(80), np.zeros(0, int), np.zeros(0, int))
+        session = Ridge(alphas=[1e3], penalty="blocks", scaled=True).session(Y, None, [split], left_out, inside=True)
+        (found,) = session.predict(session.load(X), [split])
+        rest = np.repeat([np.delete(Y, one.rows, axis=0).mean(axis=0) for one in left_out], 20, axis=0)
+        about_mean = np.asarray(found.inside) + session.targets.offset
+        about_all.append(r_of(Y, about_mean, np.ones(80)).mean())
+        about_rest.append(r_of(Y, about_mean - Y.mean(axis=0) + rest, np.ones(80)).mean())
+    assert abs(np.mean(about_all)) < 3 * np.std(about_all) / np.sqrt(200) + 0.01
+    assert np.mean(about_rest) < -0.1
 
 
 def test_a_block_without_any_other_row_is_predicted_by_the_mean():

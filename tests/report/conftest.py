@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from src.config import Config
+from src.evaluate.protocol import Protocol
 from src.pipeline.summary import summarise
 from src.store import Entry, ScoreKey, Store, key_name
 from src.utils import digest
 
+PROTOCOL = Protocol().title
+
 METRIC = {"fmri": "pearson", "electrodes": "pearson", "task": "accuracy", "behaviour": "O2"}
 OPTIONS = {
-    "protocol": "default 3",
+    "protocol": PROTOCOL,
     "splits": 4,
     "seed": 0,
     "audit": False,

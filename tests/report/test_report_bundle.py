@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from src.cli import run_command
+from src.evaluate.protocol import Protocol
 from src.report.against import different_fields, rank_against
 from src.report.bundle import Bundle, file_name_only, merge_bundles, read_bundle, row_digest, write_bundle
 from src.report.scores import collect
 from src.utils import BadInput
+
+PROTOCOL = Protocol().title
 
 main = partial(run_command, "report")
 
@@ -44,11 +47,11 @@ def test_a_bundle_holds_the_scores_and_what_they_rest_on(bundle, score_store):
         assert row["test"] == score.headline["test"]
         assert row["normalised"] == score.headline["normalised"]
         assert row["data"] == list(score.item.key["data"])
-        assert row["protocol"] == "default 3"
+        assert row["protocol"] == PROTOCOL
         draws = found.tables["replicates"].query("digest == @row['digest']")
         np.testing.assert_array_equal(draws["test"], score.arrays["bootstrap"])
         assert len(found.tables["layers"].query("digest == @row['digest']")) == len(score.facts["layers"])
-    assert found.card["protocols"] == ["default 3"]
+    assert found.card["protocols"] == [PROTOCOL]
     assert set(found.card["data"]) == {"films", "choices"}
     readme = (bundle / "README.md").read_text()
     assert readme.startswith("---\npretty_name")
@@ -81,7 +84,7 @@ def test_added_rows_and_an_edited_card_are_refused(bundle, tmp_path):
     with pytest.raises(BadInput, match=r"regions\.parquet has 5 rows .*; expected 6"):
         read_bundle(bundle)
     card = bundle / "card.json"
-    card.write_text(card.read_text().replace("default 3", "default 4"))
+    card.write_text(card.read_text().replace(PROTOCOL, "default 99"))
     with pytest.raises(BadInput, match=r"card\.json was edited"):
         read_bundle(bundle)
     with pytest.raises(BadInput, match=r"holds no card\.json"):

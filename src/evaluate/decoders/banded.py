@@ -21,7 +21,7 @@ from .base import LeftOut, Prediction, Session, Split
 from .eigendecomposition import Eigendecomposition, centred_eigh, standardised_blocks
 from .estimator import Regression
 from .left_out import Blocks, Partition
-from .ridge_solver import best_alpha_per_target, check_alphas, reconstruct, shared_losses
+from .ridge_solver import best_alpha_per_target, check_alphas, reconstruct, shared_choice, to_choose_by
 from .targets import MAX_BYTES, Targets, centred
 from .tensors import row_weights, to_tensor
 
@@ -318,22 +318,21 @@ def search(
     """Yield the improvements of every mixture in turn; the last of a target is the best combination of penalties."""
     n_targets, device = targets.values.shape[1], bands.root.device
     least = torch.full((n_targets,), torch.inf, dtype=torch.float64, device=device)
-    surrogates = None
+    sample = None
     if not decoder.alpha_per_target:
-        surrogates = centred(targets.surrogates(exact=True)[train], bands.root)[0]
+        sample = to_choose_by(targets, train, bands.root, decoder.penalty, exact=True)
     for shares, alphas in decoder.mixtures(len(bands.kernels)):
         eigen = bands.mixed(shares)
         alphas = torch.tensor(alphas, dtype=torch.float64, device=device)
         divisor = torch.tensor(shares, dtype=torch.float64, device=device)[:, None]
-        if surrogates is not None:
-            losses = shared_losses(eigen, surrogates, alphas, decoder.penalty, blocks)
-            index, loss = losses.argmin(), losses.min()
+        if sample is not None:
+            index, loss = shared_choice(eigen, sample, alphas, decoder.penalty, blocks)
             if not loss < least[0]:
                 continue
             least[:] = loss
         for batch in targets.batches():
             y, mean = centred(targets.values[:, batch].index_select(0, train), eigen.root)
-            if surrogates is None:
+            if sample is None:
                 A, index, loss = best_alpha_per_target(eigen, y, alphas, decoder.penalty, blocks)
                 better = (loss < least[batch]).nonzero()[:, 0]
                 least[batch] = torch.minimum(loss, least[batch])

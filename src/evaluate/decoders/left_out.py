@@ -2,7 +2,9 @@
 
 With M = I - H the matrix that turns targets into residuals r = M y (intercept and row weights included), the residuals
 of the rows C of a fit without them are (M_CC)^-1 r_C. C is a block and its gap; the rows of the block are kept. The
-standardisation of the features stays that of all training rows.
+standardisation of the features stays that of all training rows, and so does the prediction at their mean: the mean
+target of the other rows is lower where the block's is higher, so that predictions of targets that nothing predicts
+would correlate negatively with them, the more the larger the penalty.
 
 All quantities are in the units of `Eigendecomposition.U`: centred by the training mean, times the root weights.
 """
@@ -111,10 +113,15 @@ def restricted(left_out: Sequence[LeftOut] | None, rows: np.ndarray, n_rows: int
 
 
 def inverses(eigen: Eigendecomposition, blocks: Blocks, penalty: torch.Tensor) -> torch.Tensor:
-    """Return the rows of (M_CC)^-1 that belong to the blocks: (n_blocks, n_scored, size) float64."""
+    """Return the weights of the residuals r_C of the blocks in what leaving out C changes: (n_blocks, n_scored, size).
+
+    Rows of (M_CC)^-1, less the change of the prediction at the mean of the features, float64.
+    """
     n_blocks, size = blocks.members.shape
+    total = eigen.root @ eigen.root
     if size == 1:
-        return 1 / eigen.one_minus_leverage(penalty[None])[0][blocks.members][:, :, None]
+        free = eigen.one_minus_leverage(penalty[None])[0] / (1 - eigen.root.square() / total)
+        return 1 / free[blocks.members][:, :, None]
     found = eigen.U.new_empty(n_blocks, blocks.n_scored, size)
     root_of_left, start = eigen.unexplained(penalty[None])[0].sqrt(), 0
     for part in blocks.chunks(8 * eigen.U.shape[1]):
@@ -123,7 +130,9 @@ def inverses(eigen: Eigendecomposition, blocks: Blocks, penalty: torch.Tensor) -
         M = scaled @ scaled.mT
         if eigen.outside is not None:
             M += _outside(eigen, part, U)
-        found[start : start + len(M)] = _inverse(M)[:, : part.n_scored]
+        root, inverse = eigen.root[part.members], _inverse(M)
+        of_mean = root[:, : part.n_scored, None] * (root[:, None] @ inverse) / total
+        found[start : start + len(M)] = inverse[:, : part.n_scored] - of_mean
         start += len(M)
     return found
 
@@ -176,10 +185,9 @@ def predictions(
 
 
 def smoother(eigen: Eigendecomposition, penalty: torch.Tensor, partition: Sequence[Blocks]) -> torch.Tensor:
-    """Return the weights (n_train, n_train) float64 of the training targets in `predictions`, the mean included.
+    """Return the weights (n_train, n_train) float64 of the training targets in `predictions`.
 
-    In the units of the targets, not of U; each row sums to 1 and is 0 in its block and gap. Rows without any other
-    training row have the weights of the mean.
+    In the units of the targets, not of U; each row sums to 0 and is 0 in its block and gap.
     """
     n = len(eigen.root)
     M = (eigen.U * eigen.unexplained(penalty[None])[0]) @ eigen.U.T
@@ -190,13 +198,12 @@ def smoother(eigen: Eigendecomposition, penalty: torch.Tensor, partition: Sequen
     found = torch.zeros(n, n, dtype=M.dtype, device=M.device)
     for blocks in partition:
         if blocks.members.shape[1] == n:
-            found[blocks.scored.reshape(-1)] = eigen.root * eigen.root[blocks.scored.reshape(-1), None]
             continue
         W, start = inverses(eigen, blocks, penalty), 0
         for piece in blocks.chunks(8 * n):
             weights = -W[start : start + len(piece.members)] @ M[piece.members]
+            weights -= eigen.root[piece.scored][:, :, None] * eigen.root / (eigen.root @ eigen.root)
             places = piece.members[:, None].expand(-1, piece.n_scored, -1)
             found[piece.scored.reshape(-1)] = weights.scatter_(2, places, 0.0).flatten(0, 1)
             start += len(piece.members)
-    found *= eigen.root / eigen.root[:, None]
-    return found.div_(found.sum(1, keepdim=True))
+    return found.mul_(eigen.root / eigen.root[:, None])

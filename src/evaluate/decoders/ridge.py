@@ -37,10 +37,12 @@ class Ridge(Regression):
     alphas : sequence of float, default 9 values from 1e-4 to 1e4
         Candidate penalties, above 0.
     penalty : {"rows", "blocks", "block errors", "gcv"}, default "rows"
-        Criterion of the penalty. "rows": least squared leave-one-out error (RidgeCV's). "blocks": highest correlation,
-        pooled over targets and rows, of the targets with the predictions of each block of rows by a fit without the
-        block and its gap; for rows that depend on their neighbours. "block errors": least squared error of these
-        predictions. "gcv": least generalised error.
+        Criterion of the penalty. "rows": least squared leave-one-out error (RidgeCV's). "blocks": each block of rows is
+        predicted by a fit without the block and its gap, for rows that depend on their neighbours; of the penalties
+        whose correlation of predictions and targets is within one standard error of the highest, that with the least
+        squared error; with one penalty for all targets, squared correlations with their sign are averaged over at most
+        1,000 of them. "block errors": least squared error of these predictions. "gcv":
+        least generalised error.
     alpha_per_target : bool, default False
         Choose one alpha per target; otherwise one for all targets, by the criterion over all of them.
     scaled : bool, default False
@@ -64,7 +66,8 @@ class Ridge(Regression):
     References
     ----------
     Hoerl and Kennard 1970, Technometrics 12:55. Leave-one-out error: Allen 1974, Technometrics 16:125. Generalised
-    cross-validation: Golub, Heath and Wahba 1979, Technometrics 21:215.
+    cross-validation: Golub, Heath and Wahba 1979, Technometrics 21:215. One standard error: Breiman et al. 1984,
+    Classification and Regression Trees, section 3.4.3.
 
     Examples
     --------
@@ -304,7 +307,7 @@ class RidgeSession:
         # one product for few rows and many targets; the weights of many training rows do not fit into memory
         through_weights = self.inside and not self.targets.few and eigen.outside is None
         parts = [smoother(eigen, penalty), (eigen.root**2 / (eigen.root @ eigen.root))[None]]
-        parts += [without.smoother(eigen, penalty, blocks)] if through_weights else []
+        parts += [without.smoother(eigen, penalty, blocks) + parts[1]] if through_weights else []
         of_train = torch.cat(parts)
         # weights of all rows, 0 outside the training part: no copy of the training targets is made
         weights = of_train.new_zeros(len(of_train), len(self.targets.values))

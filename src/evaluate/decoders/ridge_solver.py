@@ -1,9 +1,15 @@
 """Ridge regression of many targets: choice of alpha and predictions, from an eigendecomposition and targets.
 
 The leave-one-out residual of a linear smoother is its residual over 1 - leverage (Allen 1974, Technometrics 16:125);
-the generalised error takes the mean leverage instead (Golub, Heath and Wahba 1979, Technometrics 21:215). Rows that
-depend on each other are left out together (`left_out`), and their predictions are compared by their correlation, which
-does not depend on how much a penalty shrinks them.
+the generalised error takes the mean leverage instead (Golub, Heath and Wahba 1979, Technometrics 21:215).
+
+Rows that depend on each other are left out together (`left_out`), and their predictions are compared by their
+correlation, which does not depend on how much a penalty shrinks them. For one alpha for all targets it is squared, with
+its sign, and averaged: targets that the features do not predict, and scales of targets, then count little. Few blocks
+choose with error; so of the alphas within one standard error of the highest (Breiman et al. 1984, Classification and
+Regression Trees, section 3.4.3), that with the least squared error is chosen, which punishes too small a penalty. The
+standard error is that of the difference between two alphas over blocks (infinitesimal jackknife; Efron 1982, CBMS-NSF
+38, chapter 6).
 """
 
 from collections.abc import Sequence
@@ -17,10 +23,12 @@ from .eigendecomposition import Eigendecomposition
 from .left_out import Blocks, predictions
 from .targets import Targets, centred
 
-RESOLUTION = 1e-6  # errors closer than this share of the targets' sum of squares are compared in float64
+RESOLUTION = 1e-6  # of float32: errors nearer than this share of the squared targets, and correlations, are alike
 NOISE_FREE = 1e-5  # a residual below this share of a target's sum of squares is computed in float64
 MARGIN = 1e-3  # relative excess of a lower bound over the least error that rules an alpha out
 CRITERIA = (*PENALTIES, "block errors")  # squared errors of the predictions without their block, in place of their r
+N_SAMPLED = 1000  # targets that choose one alpha for all by correlation
+N_GROUPS = 50  # of blocks, at most, for the standard error of a correlation
 EXTRAPOLATION = 30.0  # predictions that sum their targets with weights of a larger norm are computed in float64
 
 
@@ -92,37 +100,58 @@ def best_shared_alpha(
 ) -> int:
     """Return the index of the best alpha for all targets together, the first of equals.
 
-    penalty: "blocks" (pooled r of predictions without their block), "block errors" (their squared error), "rows"
+    penalty: "blocks" (correlation of predictions without their block), "block errors" (their squared error), "rows"
     (leave-one-out error, as RidgeCV) or "gcv" (generalised error); blocks: those of the training rows.
     """
     if len(alphas) == 1:
         return 0
     if penalty == "rows":
         return _least_row_error(eigen, targets, train, alphas)
-    L, _ = centred(targets.surrogates(exact=False)[train], eigen.root)
-    L = L.float() if penalty in ("blocks", "block errors") and not targets.few else L
-    return int(shared_losses(eigen, L, alphas, penalty, blocks).argmin())
+    return int(shared_choice(eigen, to_choose_by(targets, train, eigen.root, penalty), alphas, penalty, blocks)[0])
 
 
-def shared_losses(
+def to_choose_by(
+    targets: Targets, train: torch.Tensor, root: torch.Tensor, penalty: str, exact: bool = False
+) -> torch.Tensor:
+    """Return columns (n_train, n) that stand for all targets in the choice of one alpha, centred and weighted.
+
+    "blocks": at most N_SAMPLED targets, evenly spaced. Else surrogates of the targets, of the same squared errors.
+    """
+    if penalty == "blocks":
+        step = -(-targets.values.shape[1] // N_SAMPLED)
+        return centred(targets.values[:, ::step].index_select(0, train), root)[0]
+    L = centred(targets.surrogates(exact=exact)[train], root)[0]
+    return L.float() if penalty == "block errors" and not targets.few and not exact else L
+
+
+def shared_choice(
     eigen: Eigendecomposition,
     L: torch.Tensor,
     alphas: torch.Tensor,
     penalty: str,
     blocks: Sequence[Blocks] | None = None,
-) -> torch.Tensor:
-    """Return the loss of each alpha over all targets: squared leave-out or generalised error, or 1 - pooled r.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the index of the best alpha over all targets () and its loss (): a squared error, or 1 - mean signed r^2.
 
-    L: targets of the training rows, or their surrogates, centred and times the root weights.
+    L: columns of `to_choose_by`.
     """
+    if penalty == "blocks":
+        choice, value = _by_correlation(eigen, eigen.U.T.to(L.dtype) @ L, L, alphas, blocks, shared=True)
+        return choice[0], 1 - value[0]
+    losses = _losses(eigen, L, alphas, penalty, blocks)
+    return losses.argmin(), losses.min()
+
+
+def _losses(
+    eigen: Eigendecomposition, L: torch.Tensor, alphas: torch.Tensor, penalty: str, blocks: Sequence[Blocks] | None
+) -> torch.Tensor:
+    """Return the squared error of each alpha, over all columns of L: (n_alphas,)."""
     if penalty == "rows":
         return squared_errors(eigen, L, alphas)
     if penalty == "gcv":
         return _total_squares(eigen, L, alphas) * len(L) / eigen.one_minus_leverage(alphas).sum(1) ** 2
-    if penalty == "block errors":
-        A = eigen.U.T.to(L.dtype) @ L
-        return torch.stack([(predictions(eigen, A, L, a, blocks) - L).double().square().sum() for a in alphas])
-    return 1 - _finite_last(_pooled_r(eigen, L, alphas, blocks))
+    A = eigen.U.T.to(L.dtype) @ L
+    return torch.stack([(predictions(eigen, A, L, a, blocks) - L).double().square().sum() for a in alphas])
 
 
 def _least_row_error(eigen: Eigendecomposition, targets: Targets, train: torch.Tensor, alphas: torch.Tensor) -> int:
@@ -145,34 +174,86 @@ def _total_squares(eigen: Eigendecomposition, L: torch.Tensor, alphas: torch.Ten
     return squares if eigen.outside is None else squares + (L.square().sum() - A.square().sum()).clamp(min=0)
 
 
-def _pooled_r(
-    eigen: Eigendecomposition, L: torch.Tensor, alphas: torch.Tensor, blocks: Sequence[Blocks]
-) -> torch.Tensor:
-    """Return the correlation of L with its predictions without their block, over all rows and columns: (n_alphas,).
+def _by_correlation(
+    eigen: Eigendecomposition,
+    A: torch.Tensor,
+    y: torch.Tensor,
+    alphas: torch.Tensor,
+    blocks: Sequence[Blocks],
+    shared: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the index of the alpha chosen by predictions without their block, and its value: see `within_one_error`.
 
-    It equals that of the targets Y for any L with L L^T = Y Y^T, since both sums follow from Y Y^T and the smoother.
+    y: (n_train, n_targets), A = U^T y.
     """
-    A, found = eigen.U.T.to(L.dtype) @ L, torch.empty_like(alphas)
-    for i, penalty in enumerate(alphas):
-        predicted = predictions(eigen, A, L, penalty, blocks)
-        found[i] = (predicted * L).sum().double() / predicted.norm().double()
-    return found / L.norm().double()
-
-
-def _r_per_target(
-    eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, alphas: torch.Tensor, blocks: Sequence[Blocks]
-) -> torch.Tensor:
-    """Return the correlation of each target with its predictions without their block: (n_alphas, n_targets)."""
-    found = torch.empty(len(alphas), y.shape[1], dtype=torch.float64, device=y.device)
-    for i, penalty in enumerate(alphas):
+    groups = _Groups(blocks)
+    of_y, products, squares, errors = groups.sums(y.square()), [], [], []
+    for penalty in alphas:
         predicted = predictions(eigen, A, y, penalty, blocks)
-        found[i] = (predicted * y).sum(0).double() / (predicted.norm(dim=0) * y.norm(dim=0)).double()
-    return found
+        products.append(groups.sums(predicted * y))
+        squares.append(groups.sums(predicted.square()))
+        errors.append(groups.sums((predicted - y).square()).sum(0))
+    return within_one_error(torch.stack(products), torch.stack(squares), of_y, torch.stack(errors), shared)
 
 
-def _finite_last(r: torch.Tensor) -> torch.Tensor:
-    """Return correlations with -1 in place of NaN, which predictions without variance have."""
-    return torch.nan_to_num(r, nan=-1.0)
+class _Groups:
+    """Neighbouring blocks of equal size, pooled to at most N_GROUPS groups in all."""
+
+    def __init__(self, blocks: Sequence[Blocks]):
+        n_blocks = sum(len(one.members) for one in blocks)
+        self.blocks, self.n = blocks, min(n_blocks, N_GROUPS)
+        self.of_block = torch.arange(n_blocks) * self.n // max(1, n_blocks)
+
+    def sums(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sums of rows (n_rows, n_columns) over each group: (n_groups, n_columns) float64."""
+        of_blocks = torch.cat([values[one.scored].double().sum(1) for one in self.blocks])
+        found = of_blocks.new_zeros(self.n, values.shape[1])
+        return found.index_add_(0, self.of_block.to(values.device), of_blocks)
+
+
+def within_one_error(
+    products: torch.Tensor, squares: torch.Tensor, of_targets: torch.Tensor, errors: torch.Tensor, shared: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the alpha of least squared error of those within one standard error of the highest value, and its value.
+
+    Parameters
+    ----------
+    products, squares : float64 tensors of shape (n_alphas, n_groups, n_targets)
+        Sums over each group of rows of predictions times targets, and of squared predictions.
+    of_targets : float64 tensor of shape (n_groups, n_targets)
+        Sums of squared targets.
+    errors : float64 tensor of shape (n_alphas, n_targets)
+        Squared errors, over all rows.
+    shared : bool
+        One alpha for all targets: its value is the mean over targets of r |r|, and the errors of targets are weighted
+        by their r^2 over their sum of squares. Otherwise one per target, whose value is r.
+
+    Returns
+    -------
+    index : int64 tensor of shape (n_targets,), or (1,) if shared
+        Index of the alpha; without an error, for a single group, one of the highest value.
+    value : float64 tensor of the same shape
+        Its value, -1 for predictions without variance.
+    """
+    n_groups = products.shape[1]
+    total, of_all = squares.sum(1), of_targets.sum(0)
+    scale = (total * of_all).sqrt()
+    r = products.sum(1) / scale
+    influence = products / scale[:, None]
+    influence -= r[:, None] / 2 * (squares / total[:, None] + of_targets / of_all)
+    value = r = torch.nan_to_num(r, nan=-1.0)
+    if shared:
+        influence = (2 * r.abs()[:, None] * torch.nan_to_num(influence, nan=0.0)).mean(2, keepdim=True)
+        value = (r * r.abs()).mean(1, keepdim=True)
+        weights = r[value.argmax()].square() / of_all
+        errors = errors @ torch.nan_to_num(weights, posinf=0.0)[:, None]
+    best, columns = value.argmax(0), torch.arange(value.shape[1], device=r.device)
+    influence = influence - influence[best, :, columns].T
+    error = (influence.square().sum(1) * (n_groups / max(1, n_groups - 1))).sqrt()
+    within = value >= value[best, columns] - (error if n_groups > 1 else 0.0) - RESOLUTION
+    within[best, columns] = True
+    choice = torch.where(within, errors, torch.inf).argmin(0)
+    return choice, value[choice, columns]
 
 
 def best_alpha_per_target(
@@ -192,8 +273,8 @@ def best_alpha_per_target(
     y = y.double() if penalty == "rows" else y
     A = eigen.U.T.to(y.dtype) @ y
     if penalty == "blocks":
-        least, choice = (1 - _finite_last(_r_per_target(eigen, A, y, alphas, blocks))).min(0)
-        return A, choice, least
+        choice, r = _by_correlation(eigen, A, y, alphas, blocks)
+        return A, choice, 1 - r
     if penalty == "block errors":
         errors = [(predictions(eigen, A, y, a, blocks) - y).double().square().sum(0) for a in alphas]
         least, choice = torch.stack(errors).min(0)
