@@ -60,16 +60,22 @@ def arrays_of(values: np.ndarray, targets: dict, n_layers: int = 3, bootstrap: i
 
 
 def put(
-    store: Store, benchmark: str, model: str, dataset: str, arrays: dict[str, np.ndarray], metric: str = ""
+    store: Store,
+    benchmark: str,
+    model: str,
+    dataset: str,
+    arrays: dict[str, np.ndarray],
+    metric: str = "",
+    context_ms: float | None = None,
 ) -> None:
     """Store a score with its facts; metric: by default that of the benchmark."""
     facts = summarise(arrays, {"chance": 0.1} if benchmark == "task" else {})
     options = OPTIONS | ({"metric": metric} if metric else {})
     metric = metric or {"task": "accuracy", "behaviour": "I2n"}.get(benchmark, "pearson")
     facts |= {"benchmark": benchmark, "model": model, "datasets": [dataset], "options": options, "metric": metric}
-    key = ScoreKey(
-        benchmark, model, (dataset,), (digest([model, dataset]),), (digest(dataset),), tuple(options.items())
-    )
+    facts["context_ms"] = context_ms
+    inputs = [model, dataset] if context_ms is None else [model, dataset, context_ms]
+    key = ScoreKey(benchmark, model, (dataset,), (digest(inputs),), (digest(dataset),), tuple(options.items()))
     store.fetch(key, lambda: Entry(arrays, facts))
 
 

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .api import compare, datasets, extract, load, load_encoder, score
+    from .api import compare, datasets, extract, load, load_encoder, score, temporal_windows
     from .config import Config
     from .data.arrays import labels, responses, stimuli
     from .data.declare import Behaviour, Electrodes, Fmri, Task
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "dynamic-vision"
 INSTALLED_NAME = "dynamic_vision"
 _HOMES = {
-    "api": ("compare", "datasets", "extract", "load", "load_encoder", "score"),
+    "api": ("compare", "datasets", "extract", "load", "load_encoder", "score", "temporal_windows"),
     "config": ("Config",),
     "data.arrays": ("labels", "responses", "stimuli"),
     "data.declare": ("Behaviour", "Electrodes", "Fmri", "Task"),
@@ -68,6 +68,7 @@ __all__ = [
     "responses",
     "score",
     "stimuli",
+    "temporal_windows",
 ]
 
 

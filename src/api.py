@@ -73,9 +73,10 @@ def score(
     Returns
     -------
     Score, or list of Score
-        A list where the option `metric` names several metrics: a score by each, from one fit. Stored, or computed and
-        stored. The score of a network that is passed as an object is not stored, since
-        a change of its code could not be detected; pass "path/to/file.py:function" to have it stored.
+        A list where the option `metric` names several metrics, a score by each from one fit, or `context_ms` several
+        contexts, see `temporal_windows`. Stored, or computed and stored. The score of a network that is passed as an
+        object is not stored, since a change of its code could not be detected; pass "path/to/file.py:function" to have
+        it stored.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def score(
         raise BadInput(f"{len(names)} {benchmark} datasets; expected 1: only fMRI datasets form a joint score")
     config = config or Config.from_env()
     export_homes(config)
-    several = len(request.metric) > 1
+    several = len(request.metric) > 1 or isinstance(request.context_ms, tuple)
     if isinstance(model, str):
         found = list(pipeline.score(request, config, report, Objects(datasets=declared)))
         return found if several else found[0]
@@ -134,6 +135,41 @@ def compare(first: Score, second: Score) -> dict[str, Any]:
     from .analysis import paired
 
     return paired.compare(first.arrays, second.arrays)
+
+
+def temporal_windows(scores: Sequence[Score]) -> "pd.DataFrame":
+    """Return the shortest context that a model needs to predict each target.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        Scores of one model by one metric on the same data, which differ in `context_ms` alone.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per target: its columns, and window_ms: the shortest context that reaches 90 % of the best score, chosen
+        inside the training rows of each split, geometric mean over splits; NaN for a target whose score is not above 0.
+
+    Raises
+    ------
+    BadInput
+        For scores that differ in more than their context, or not in it.
+
+    Examples
+    --------
+    >>> import dynamic_vision as dv
+    >>> scores = dv.score("r3d_18", "keles2024-fmri", context_ms=(500, 1000, 4000))  # doctest: +SKIP
+    >>> dv.temporal_windows(scores).groupby("region")["window_ms"].median()  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    groups = pipeline.sweeps(scores)
+    if len(groups) != 1 or len(groups[0]) != len(scores):
+        raise BadInput(f"{len(scores)} scores; expected those of one model and metric with two contexts or more")
+    arrays = groups[0][0].arrays
+    table = {name.removeprefix("target_"): np.asarray(arrays[name]) for name in arrays if name.startswith("target_")}
+    return pd.DataFrame(table | {"window_ms": pipeline.temporal_windows(groups[0])[0]})
 
 
 def extract(

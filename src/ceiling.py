@@ -118,6 +118,11 @@ class Ceiling:
         return np.sqrt(np.maximum(spearman_brown(np.array([low, high]), self.length), 0))
 
     @property
+    def best_r_of_windows(self) -> np.ndarray:
+        """Correlation of a perfect model with the mean within each window: (n_windows, n_units), as `best_r`."""
+        return _root(spearman_brown(self.windows, self.length))
+
+    @property
     def significant(self) -> np.ndarray:
         """Mask of units with r > 0: (n_units,), by Fisher's z on the independent samples, FDR 0.05."""
         return _significant(self.raw.mean(axis=0), self.n_independent)

@@ -11,6 +11,7 @@ import src as dv
 from src.config import Config
 from src.data.films import write_lossless
 from src.evaluate.metrics import METRICS, PredictionMetric, RowMeans
+from src.pipeline.run import Run
 from src.report.export import write_report
 from src.utils import BadInput
 
@@ -162,3 +163,12 @@ def test_metrics_that_do_not_fit_are_refused_in_a_line(place, metric, message):
 def test_a_score_in_units_of_the_ceiling_needs_one(place):
     with pytest.raises(BadInput, match="--metric normalised_r without a noise ceiling; expected data with one"):
         scored(place, "normalised_r", ceiling=False)
+
+
+def test_a_metric_that_is_added_later_extracts_nothing_and_a_similarity_fits_nothing(place, monkeypatch):
+    scored(place, "pearson")
+    forbidden = lambda *inputs, **options: pytest.fail("computed again")  # noqa: E731
+    monkeypatch.setattr(Run, "_extract", forbidden)
+    assert scored(place, "r2").facts["headline"]["test"] > 0.5
+    monkeypatch.setattr("src.evaluate.similarity.cross_validate_metrics", forbidden)
+    assert scored(place, "soft_matching").facts["targets"] == 2

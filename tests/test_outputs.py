@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from benchmarks.planted_scores import fill, films, put
+from benchmarks.planted_scores import arrays_of, fill, films, put
 from src.config import Config
 from src.evaluate.protocol import Protocol
 from src.grid.collect import COLUMNS
@@ -27,16 +28,27 @@ PROTOCOL = Protocol().title
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "outputs.md").read_text()
 
 
-def documented(title):
-    """Columns in the table below a heading of the page."""
+OTHER_CURVE = {"time_course": ("delay_profile", "delay_"), "delay_profile": ("time_course", "time_bin_")}
+
+
+def documented(title, curve="time_course"):
+    """Columns in the table below a heading of the page, without those of another curve."""
     part = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
     rows = re.findall(r"^\| (\S+) \| (.+) \|$", part, re.MULTILINE)
     assert all(meaning.strip() for _, meaning in rows)
-    return [column for column, _ in rows if column not in ("column", "---")]
+    return [
+        column for column, _ in rows if column not in ("column", "---") and not column.startswith(OTHER_CURVE[curve])
+    ]
+
+
+@pytest.fixture(scope="module", params=["time_course", "delay_profile"])
+def curve(request):
+    """The kind of curve of the score."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def score():
+def score(curve):
     """Score with every array that a computation can store."""
     rng = np.random.default_rng(0)
     test = rng.uniform(0.3, 0.6, (2, 6, 3))
@@ -64,8 +76,12 @@ def score():
         name: rng.uniform(0, 0.2, (2, 6)) for name in ("unique", "unique_low", "unique_high", "unique_q", "alone")
     }
     arrays |= {name: rng.uniform(0, 0.2, 6) for name in ("joint", "shared", "shared_low", "shared_high")}
+    parts = ("", "_low", "_high", *(["_ceiling"] if curve == "time_course" else []))
+    arrays |= {f"{curve}{part}": rng.uniform(0.1, 0.3, (6, 4)) for part in parts}
+    arrays |= {f"{curve}_ms": 20.0 * np.arange(4)[:, None] + [0, 20], f"{curve}_ends": np.full((3, 4, 2), 0.2)}
     arrays |= {"bands": np.array(["early", "late"]), "band_weight": np.full((2, 6, 3), 0.5)}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
+    facts["context_ms"] = 4000.0
     facts |= {"options": {"protocol": PROTOCOL, "splits": 3}} | summarise(arrays, {})
     return Score(facts, arrays, "fmri-net-films-0", {"commit": "abc123"})
 
@@ -73,34 +89,36 @@ def score():
 def without_own_columns(columns):
     """The columns with those of the target table as one."""
     named = ["target_*" if name.startswith("target_") and name != "target_id" else name for name in columns]
-    return list(dict.fromkeys("subject_*" if name in ("subject_p", "subject_q") else name for name in named))
+    named = ["subject_*" if name in ("subject_p", "subject_q") else name for name in named]
+    return list(dict.fromkeys(re.sub(r"^(time_course|delay_profile)_\d+$", r"\1_*", name) for name in named))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_score_tables(score, suffix, tmp_path):
-    write_scores([score, score], tmp_path / f"s.{suffix}")
+def test_score_tables(score, curve, suffix, tmp_path):
+    write_scores([score, replace(score, facts={**score.facts, "context_ms": 1000.0})], tmp_path / f"s.{suffix}")
     table = (pd.read_csv if suffix == "csv" else pd.read_parquet)(tmp_path / f"s.{suffix}")
-    assert sorted(without_own_columns(table.columns)) == sorted(documented("Score tables"))
+    assert sorted(without_own_columns(table.columns)) == sorted(documented("Score tables", curve))
     assert set(table["key"].astype(str)) == {"fmri-net-films-0"}
     assert set(table["commit"].astype(str)) == {"abc123"}
     assert json.loads(str(table["options"].iloc[0])) == score.facts["options"]
     assert set(table["target_region"]) == {"A", "B"}
 
 
-def test_score_json(score, tmp_path):
+def test_score_json(score, curve, tmp_path):
     score.write(tmp_path / "s.json")
     (content,) = json.loads((tmp_path / "s.json").read_text())
     assert sorted(content) == sorted(documented("Score JSON"))
     assert (content["key"], content["commit"]) == ("fmri-net-films-0", "abc123")
-    rows = set(documented("Score tables")) - {"key", "commit", "options"}
+    # one score has no windows
+    rows = set(documented("Score tables", curve)) - {"key", "commit", "options", "window_ms"}
     assert set(without_own_columns(content["scores"][0])) == rows
 
 
-def test_score_netcdf(score, tmp_path):
+def test_score_netcdf(score, curve, tmp_path):
     score.write(tmp_path / "s.nc")
     with xr.open_dataset(tmp_path / "s.nc") as data:
         names = [*data.data_vars, *data.coords, *data.attrs]
-        assert sorted(without_own_columns(names)) == sorted(documented("Score netCDF"))
+        assert sorted(without_own_columns(names)) == sorted(documented("Score netCDF", curve))
         chosen = data["test"].sel(layer="late", target="unit-3", split=1)
         assert float(chosen) == score.arrays["test"][1, 3, 1]
         assert str(chosen["target_region"].values) == "B"
@@ -131,6 +149,11 @@ def planted(tmp_path_factory):
     config = Config(home, home / "activations", home / "results", home, cores=1)
     for name in fill(config, 20, n_tasks=2):
         put(Store(config), "fmri", name, "films", films(name, 40), "r2")
+    arrays = arrays_of(np.full(4, 0.5), {"target_id": list("abcd")})
+    arrays |= {"time_course": np.full((4, 2), 0.5), "time_course_ms": np.array([[0.0, 20.0], [20.0, 40.0]])}
+    put(Store(config), "electrodes", "pixels", "array", arrays)
+    for context_ms in (1000.0, 4000.0):
+        put(Store(config), "electrodes", "r3d_18", "array", arrays, context_ms=context_ms)
     write_bundle(config, home / "bundle")
     return config, home / "bundle"
 
@@ -149,13 +172,26 @@ def columns_of(rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["scores", "layers", "regions", "pairs", "metrics", "leaderboard", "provenance", "against"]
+    "name",
+    ["scores", "layers", "regions", "curves", "windows", "pairs", "metrics", "leaderboard", "provenance", "against"],
 )
 def test_report_tables(tables, name):
     found, _, titles = tables
     columns = ["(title)" if column in titles else column for column in columns_of(found[name])]
     assert list(dict.fromkeys(columns)) == documented(f"Report: {name}")
-    assert set(found) == {"scores", "layers", "regions", "pairs", "metrics", "leaderboard", "provenance", "against"}
+    names = {
+        "scores",
+        "layers",
+        "regions",
+        "curves",
+        "windows",
+        "pairs",
+        "metrics",
+        "leaderboard",
+        "provenance",
+        "against",
+    }
+    assert set(found) == names
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -17,7 +17,7 @@ from tests.stages import present
 
 SCIENCE = ("evaluate", "extraction", "analysis")
 # modules of `analysis` that read stored scores alone
-READERS = {"agreement.py", "leaderboard.py", "profiles.py", "relevance.py"}
+READERS = {"agreement.py", "leaderboard.py", "profiles.py", "relevance.py", "windows.py"}
 
 
 def test_the_sources_of_every_stage_are_recorded_with_its_version():

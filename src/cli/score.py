@@ -7,7 +7,18 @@ from typing import Any
 from .. import data, models
 from ..arguments import examples_text, make_parser
 from ..config import Config
-from ..pipeline import check_encoder_file, check_scores_file, extract, plan, save_encoder, score, write_scores
+from ..pipeline import (
+    check_encoder_file,
+    check_scores_file,
+    contexts,
+    extract,
+    plan,
+    save_encoder,
+    score,
+    sweeps,
+    windows_text,
+    write_scores,
+)
 from ..pipeline.estimates import estimates
 from ..pipeline.flags import DESCRIPTIONS, add_flags, parsed
 from ..pipeline.flags import EXAMPLES as SCORE_EXAMPLES
@@ -45,7 +56,7 @@ def run(options: argparse.Namespace, config: Config) -> int:
         return 0
     if not flags.request.model:
         raise BadInput("no model named; expected --model NAME: see --list")
-    check_scores_file(flags.output, len(set(flags.request.metric)))
+    check_scores_file(flags.output, max(1, len(set(flags.request.metric))) * len(contexts(flags.request)))
     check_encoder_file(flags.save_encoder, flags.request)
     with Terminal(quiet=flags.quiet) as terminal:
         if flags.dry_run:
@@ -59,6 +70,8 @@ def run(options: argparse.Namespace, config: Config) -> int:
             for found in score(flags.request, config, terminal):
                 print(found.summary(), flush=True)
                 scores.append(found)
+            for group in sweeps(scores) if len(contexts(flags.request)) > 1 else ():
+                print(windows_text(group), flush=True)
             write_scores(scores, flags.output)
             if flags.save_encoder is not None:
                 save_encoder(flags.request, config, flags.save_encoder, terminal)

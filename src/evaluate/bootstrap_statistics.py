@@ -216,6 +216,59 @@ class MedianOfTargets:
 
 
 @dataclass(frozen=True)
+class PooledStatistics:
+    """Statistics of a correlation whose moments, around the means of each split, are pooled over the splits.
+
+    splits: with the sums x, x^2, y, y^2 and x y.
+    """
+
+    splits: Sequence[SplitStatistics]
+    n_blocks: int
+    of_metric: Moments
+
+    def replicates(self, counts: np.ndarray) -> np.ndarray:
+        """Return the scores as `BootstrapStatistics.replicates` does."""
+        counts, size, total = torch.as_tensor(np.asarray(counts, dtype=np.float32)), 0.0, 0.0
+        for split in self.splits:
+            copies = counts[:, torch.as_tensor(split.blocks)]
+            weight = copies @ split.weight
+            x, xx, y, yy, xy = (torch.where(weight > 0, copies @ one / weight, 0.0) for one in split.sums)
+            moments = torch.stack([xx - x * x, yy - y * y, xy - x * y, xx, yy])
+            size, total = size + weight, total + weight * moments
+        of_x, of_y, covariance, xx, yy = total / size
+        constant = (of_x <= CONSTANT * xx) | (of_y <= CONSTANT * yy)
+        none = torch.zeros_like(of_x)
+        score = self.of_metric.score(none, none, of_x, of_y, covariance).clamp_(-1, 1)
+        return score.masked_fill_(constant | ~torch.isfinite(score), torch.nan).numpy()
+
+
+@dataclass(frozen=True)
+class PartStatistics:
+    """Statistics of the part of a correlation that one of several summands of the prediction contributes.
+
+    shared: with the sums y, y^2, x and x^2 of truth and prediction; parts: with the sums p and p y of the summand.
+    """
+
+    shared: Sequence[SplitStatistics]
+    parts: Sequence[SplitStatistics]
+    n_blocks: int
+
+    def replicates(self, counts: np.ndarray) -> np.ndarray:
+        """Return cov(p, y) / (sd(x) sd(y)), mean over splits, as `BootstrapStatistics.replicates` does."""
+        counts, total, defined = torch.as_tensor(np.asarray(counts, dtype=np.float32)), 0.0, 0.0
+        for split, part in zip(self.shared, self.parts, strict=True):
+            copies = counts[:, torch.as_tensor(split.blocks)]
+            weight = copies @ split.weight
+            y, yy, x, xx = (copies @ one / weight for one in split.sums)
+            p, py = (copies @ one / weight for one in part.sums)
+            of_x, of_y = xx - x * x, yy - y * y
+            score = (py - p * y) / (of_x * of_y).sqrt()
+            known = torch.isfinite(score) & (of_x > CONSTANT * xx) & (of_y > CONSTANT * yy)
+            total, defined = total + torch.where(known, score, 0.0), defined + known.float()
+        return (total / defined).numpy()
+
+
+@dataclass(frozen=True)
 class Resampling:
     """Input of a block bootstrap of a score.
 
@@ -223,7 +276,8 @@ class Resampling:
     within theirs; widening: factor on the spread of the replicates of a score of 0 (see `widening`); identity: digest
     of blocks and splits, equal for two models scored on the same rows; one_layer, per_target: statistics of the layer
     chosen for all targets, and of the layers chosen for each (None unless the headline reports them); regions:
-    {region: statistics of its targets with the layer chosen for these}, empty if the headline has a layer per target.
+    {region: statistics of its targets with the layer chosen for these}, empty if the headline has a layer per target;
+    curve: statistics of each point of a curve of the score, see `curves`.
     """
 
     block_name: str
@@ -233,6 +287,7 @@ class Resampling:
     one_layer: Statistics
     per_target: Statistics | None = None
     regions: Mapping[str, Statistics] = field(default_factory=dict)
+    curve: Sequence[Statistics] = ()
 
 
 class ChosenLayers:

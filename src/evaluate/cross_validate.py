@@ -11,6 +11,7 @@ import numpy as np
 
 from ..utils import BadInput, first_names, granted_cores, unknown_name
 from .bootstrap_statistics import AllLayers, BlockSums, ChosenLayers, Resampling, identity, join, widening
+from .curves import Along, Kept
 from .decoders.base import Decoder, LeftOut, OtherFit, Refit, Session, Split
 from .finite import Pattern, finite_rows, patterns
 from .layer_choice import Rule
@@ -112,6 +113,8 @@ class Result:
         targets, for another decoder than ridge regression, and where no target is recorded in all rows.
     shares : array of shape (n_layers, n_splits, n_bands, n_targets), optional
         Weights of the groups of features of a stacked decoder.
+    kept : sequence of array, optional
+        What a curve is made of, see `curves.Kept`.
     """
 
     valid: np.ndarray
@@ -126,6 +129,7 @@ class Result:
     test_to_train: float = np.nan
     other: Mapping[tuple[int, int], OtherFit] = field(default_factory=dict)
     shares: np.ndarray | None = None
+    kept: Sequence[np.ndarray] | None = field(default=None, repr=False)
 
     @property
     def extra(self) -> dict[str, np.ndarray]:
@@ -279,6 +283,7 @@ def cross_validate_metrics(
     jobs: int = 1,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    along: Along | None = None,
 ) -> dict[str, Result]:
     """Score a problem by several metrics of the same predictions: each layer is fitted once.
 
@@ -295,6 +300,8 @@ def cross_validate_metrics(
     watch : function, optional
         Called with (layer, split, columns, (rows, predictions) of the validation part, the same of the test part) for
         each batch of targets; the validation part is the training part where that is predicted without its blocks.
+    along : TimeBins or Delays, optional
+        Axis of curves of the score, for the metrics that it takes; see `curves`.
 
     Returns
     -------
@@ -309,7 +316,13 @@ def cross_validate_metrics(
     threads = max(1, granted_cores() // jobs)
     run = lambda tasks: _parallel(tasks, jobs, threads)  # noqa: E731
     chosen = {name: ChosenLayers(_directed(rule, name), groups) for name in metrics}
-    return _score_problem(problem, decoder, run, progress, chosen, missing, rule.nested, watch)
+    kept = {}
+    if along is not None:
+        size = len(problem.splits), np.shape(problem.targets)[1]
+        kept = {n: Kept(along, _directed(rule, n), *size) for n in metrics if along.takes(METRICS[n])}
+    return _score_problem(
+        problem, decoder, run, progress, chosen, missing, rule.nested, watch, along if kept else None, kept
+    )
 
 
 def cross_validate_each(
@@ -409,11 +422,15 @@ class _Fit:
     session: Session
 
     @classmethod
-    def of(cls, pattern: Pattern, problem: Problem, decoder: Decoder, weights, nested: bool) -> "_Fit":
-        """Return the fit of a pattern; nested: the decoder predicts training rows too, if it can."""
+    def of(cls, pattern: Pattern, problem: Problem, decoder: Decoder, weights, nested: bool, n_parts: int) -> "_Fit":
+        """Return the fit of a pattern; nested: the decoder predicts training rows too, if it can.
+
+        n_parts: number of groups of features whose summands of the predictions are needed.
+        """
         if getattr(decoder, "leaves_out", False):
             splits = [split.restricted(pattern.rows) for split in problem.splits]
             other = {"other": problem.other} if problem.other is not None and pattern.rows.all() else {}
+            other |= {"n_parts": n_parts} if n_parts else {}
             session = decoder.session(pattern.targets, weights, splits, problem.left_out, nested, **other)
         elif hasattr(decoder, "session"):
             session = decoder.session(pattern.targets, weights, problem.splits)
@@ -431,21 +448,25 @@ def _score_problem(
     missing: str,
     nested: bool,
     watch: Watch | None = None,
+    along: Along | None = None,
+    kept: Mapping[str, Kept] | None = None,
 ) -> dict[str, Result]:
     """Loop over layers and splits; `run` yields the results of tasks in their order.
 
-    chosen: {metric: its statistics of the layers chosen so far}.
+    chosen: {metric: its statistics of the layers chosen so far}; kept: {metric: what a curve of it is made of}.
     """
+    kept = kept or {}
     if missing not in MISSING:
         raise unknown_name("treatment of missing data", missing, MISSING)
     decoder = Ranked(decoder) if any(METRICS[name].needs == RANKED for name in chosen) else decoder
     targets = np.asarray(problem.targets)
     found = patterns(targets, by_target=missing == "units")
     weights = _checked(problem, targets)
-    fits = [_Fit.of(pattern, problem, decoder, weights, nested) for pattern in found]
+    n_parts = 0 if along is None else along.n_parts
+    fits = [_Fit.of(pattern, problem, decoder, weights, nested, n_parts) for pattern in found]
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
-    tallies = {name: _Tally(METRICS[name], problem, weights, missing, shape) for name in chosen}
-    scoring = _Scoring([tally.scoring for tally in tallies.values()], isinstance(decoder, Ranked), watch)
+    tallies = {name: _Tally(METRICS[name], problem, weights, missing, shape, kept.get(name)) for name in chosen}
+    scoring = _Scoring([tally.scoring for tally in tallies.values()], isinstance(decoder, Ranked), watch, along)
     alphas, shares, dropped, other, total = {}, {}, {}, {}, shape[0] * shape[2]
     unused = ~np.any([fit.pattern.rows for fit in fits], axis=0)
     dropped_rows = unused
@@ -464,11 +485,11 @@ def _score_problem(
             groups = [trained[start : start + size] for start in range(0, len(trained), size)]
             tasks = [lambda g=g, f=fit, x=features, s=splits, i=i: scoring(i, f, x, s, g) for g in groups]
             for group, scores in zip(groups, run(tasks), strict=True):
-                for k, columns, alpha, of_metrics, of_other, of_bands in scores:
+                for k, columns, alpha, of_metrics, of_other, of_bands, of_axis in scores:
                     alphas.setdefault((i, k), []).append((columns, alpha))
                     shares.setdefault((i, k), []).append((columns, of_bands))
                     for tally, of_metric in zip(tallies.values(), of_metrics, strict=True):
-                        tally.add(i, k, columns, of_metric)
+                        tally.add(i, k, columns, of_metric, of_axis)
                     if of_other is not None:
                         other[i, k] = OtherFit.of(of_other, splits[k], len(targets))
                 if progress:
@@ -494,6 +515,7 @@ def _score_problem(
             tally.test,
             resampling=None if tally.sums is None else _resampling(problem, tally.sums, chosen[name]),
             n_short=int(tally.short.sum()),
+            kept=None if tally.kept is None else tally.kept.values,
             **shared,
         )
         for name, tally in tallies.items()
@@ -503,7 +525,16 @@ def _score_problem(
 class _Tally:
     """Scores of one metric, filled layer by layer: valid, test (n_layers, n_targets, n_splits)."""
 
-    def __init__(self, metric: PredictionMetric, problem: Problem, weights, missing: str, shape: tuple[int, int, int]):
+    def __init__(
+        self,
+        metric: PredictionMetric,
+        problem: Problem,
+        weights,
+        missing: str,
+        shape: tuple[int, int, int],
+        kept: Kept | None = None,
+    ):
+        self.kept = kept
         self.valid, self.test = np.full(shape, np.nan), np.full(shape, np.nan)
         self.short = np.zeros(shape[1:], dtype=bool)
         # a metric without a statistic has no bootstrap
@@ -513,8 +544,10 @@ class _Tally:
         self.scoring = _MetricScoring(metric, weights, self.sums, least)
         self._batches: list[list] = [[] for _ in problem.splits]
 
-    def add(self, layer: int, split: int, columns: np.ndarray, scores: tuple) -> None:
-        """Add the scores of some targets: (valid, test, too few test rows, block sums)."""
+    def add(self, layer: int, split: int, columns: np.ndarray, scores: tuple, of_axis: np.ndarray | None) -> None:
+        """Add the scores of some targets: (valid, test, too few test rows, block sums), and what a curve is made of."""
+        if self.kept is not None:
+            self.kept.add(split, columns, of_axis)
         self.valid[layer, columns, split], self.test[layer, columns, split], self.short[columns, split] = scores[:3]
         self._batches[split].append(scores[3])
 
@@ -522,6 +555,8 @@ class _Tally:
         """Hand the bootstrap statistics of a layer to those of the layers chosen so far."""
         if self.sums is not None:
             chosen.add(layer, self.valid[layer], self.sums.statistics(self._batches, self.valid.shape[1]))
+        if self.kept is not None:
+            self.kept.end_layer(self.valid[layer])
         self._batches = [[] for _ in self._batches]
 
 
@@ -574,9 +609,10 @@ class _Scoring:
     metrics: Sequence[_MetricScoring]
     ranked: bool
     watch: Watch | None
+    along: Along | None
 
     def __call__(self, layer: int, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
-        """Return (split, columns, alpha, scores by each metric, other, shares) per split and batch."""
+        """Return (split, columns, alpha, scores by each metric, other, shares, of a curve) per split and batch."""
         scores = []
         for prediction in fit.session.predict(features, [splits[k] for k in group]):
             k, local = group[prediction.split], prediction.columns
@@ -594,7 +630,11 @@ class _Scoring:
                 found.append(scoring(k, columns, *parts))
             if self.watch is not None:
                 self.watch(layer, k, columns, (rows, inside), (split.test, of_test))
-            scores.append((k, columns, prediction.alpha, found, prediction.other, prediction.shares))
+            of_axis = None
+            if self.along is not None:
+                parts = None if prediction.parts is None else prediction.parts[:, n_valid:]
+                of_axis = self.along.of_batch(k, split.test, of_test, test_truth, parts)
+            scores.append((k, columns, prediction.alpha, found, prediction.other, prediction.shares, of_axis))
         return scores
 
 

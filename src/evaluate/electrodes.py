@@ -10,6 +10,7 @@ from ..records import Activations, Evaluation, Responses
 from . import similarity
 from .align import Aligned, align, codes, content_codes, regions
 from .cross_validate import Problem, Result, cross_validate_each_metrics
+from .curves import Curve, TimeBins, curves, with_curve
 from .decoders import Decoder
 from .decoders.base import Split
 from .feature_sets import JOINT, joined
@@ -43,7 +44,8 @@ def scores(
 ) -> dict[str, Evaluation]:
     """Return, by metric, validation and test scores of every layer, unit and split.
 
-    All bins of a stimulus are in one part of a split. splits: of the rows of `problem`, by default those of the
+    All bins of a stimulus are in one part of a split. A recording of several time bins has a time course, see `curves`,
+    where statistics for a bootstrap are kept. splits: of the rows of `problem`, by default those of the
     protocol over stimuli; resample: keep the statistics for a bootstrap over stimuli; bands: layers of each band of a
     joint fit, see `feature_sets.joined`.
     """
@@ -59,9 +61,11 @@ def scores(
         permutations=permutations,
         seed=protocol.seed,
     )
-    fitted = made if resample else replace(made, blocks=None)
-    results = similarity.fitted(compared, fitted, decoder, metrics, **options)
-    found = _evaluations(tuple(made.layers), responses, results, notes)
+    fitted, along = made if resample else replace(made, blocks=None), None
+    if resample and len(responses.time_ms) > 1:
+        along = TimeBins(made, recordings(activations, responses)[0].time_bin, responses.time_ms)
+    results = similarity.fitted(compared, fitted, decoder, metrics, along=along, **options)
+    found = _evaluations(tuple(made.layers), responses, results, notes, curves(along, results))
     return found if compared is None else found | compared.evaluations(notes, resample)
 
 
@@ -195,10 +199,14 @@ def _choices(protocol: Protocol) -> dict:
 
 
 def _evaluations(
-    names: tuple[str, ...], responses: Responses, results: Mapping[str, Result], notes: dict[str, int]
+    names: tuple[str, ...],
+    responses: Responses,
+    results: Mapping[str, Result],
+    notes: dict[str, int],
+    along: Mapping[str, Curve] | None = None,
 ) -> dict[str, Evaluation]:
-    """Return the scores by each metric with the units' table and the notes."""
-    units = responses.units
+    """Return the scores by each metric with the units' table and the notes; along: {metric: its time course}."""
+    units, along = responses.units, along or {}
     targets = {"target_id": units["unit_id"], **units}
     return {
         metric: Evaluation(
@@ -208,8 +216,8 @@ def _evaluations(
             result.test,
             metric,
             notes={**notes, **result.notes},
-            resampling=result.resampling,
-            extra=result.extra,
+            resampling=with_curve(result.resampling, along.get(metric)),
+            extra=result.extra | (along[metric].arrays if metric in along else {}),
         )
         for metric, result in results.items()
     }

@@ -12,6 +12,7 @@ from . import hrf, similarity, subjects
 from .align import Aligned, align, content_codes, regions
 from .bootstrap_statistics import MedianOfTargets, Resampling, identity, widening
 from .cross_validate import Problem, cross_validate_problem
+from .curves import Delays, curves, with_curve
 from .decoders import Decoder, Ridge
 from .decoders.base import Split
 from .feature_sets import joined
@@ -89,7 +90,8 @@ def scores(
     splits: of the rows of `problem`, by default those of the protocol; resample: keep the statistics for a bootstrap
     over segments. each_subject: score each of several subjects besides their mean by Pearson's r, see
     `subject_arrays`; for ridge regression. without_mean: the test scores are the mean over these subjects, of layers
-    that the mean subject chooses. bands: layers of each band of a joint fit, see `feature_sets.joined`.
+    that the mean subject chooses. A finite impulse response of films has a delay profile, see `curves`. bands: layers
+    of each band of a joint fit, see `feature_sets.joined`.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
     made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
@@ -117,10 +119,13 @@ def scores(
         fitted, films = _with_distances(made, blocks, parts, pieces)
     fitted = fitted if resample else replace(fitted, blocks=None)
     options = {"groups": regions(units), "rule": rule, "missing": protocol.missing, "jobs": jobs, "progress": progress}
-    results = similarity.fitted(compared, fitted, decoder, metrics, **options)
+    along = _delays(parts, fitted, decoder, protocol) if bands is None else None
+    results = similarity.fitted(compared, fitted, decoder, metrics, along=along, **options)
+    profiles = curves(along, results)
     targets, found = {"target_id": units["unit_id"], **units}, {}
     for metric, result in results.items():
-        extra = dict(result.extra) | {name: np.array(values) for name, values in films.items()}
+        extra = dict(result.extra) | (profiles[metric].arrays if metric in profiles else {})
+        extra |= {name: np.array(values) for name, values in films.items()}
         if metric in of_subjects and people is not None:
             layers = rule.layers(result.valid)
             test = rule.test({"valid": result.valid, "test": result.test})
@@ -136,7 +141,7 @@ def scores(
             result.test,
             metric,
             notes={**notes, **result.notes},
-            resampling=result.resampling,
+            resampling=with_curve(result.resampling, profiles.get(metric)),
             extra=extra,
         )
     if compared is not None:
@@ -144,6 +149,15 @@ def scores(
             notes, resample, several, lambda f: subject_arrays(f, several, made, blocks, parts)
         )
     return found
+
+
+def _delays(parts: Sequence[Part], made: Problem, decoder: Decoder, protocol: Protocol) -> Delays | None:
+    """Return the delays of a finite impulse response of films by ridge regression, None for another fit."""
+    films = all(part.lag for part in parts)
+    if protocol.hrf != "fir" or not films or made.blocks is None or not isinstance(decoder, Ridge):
+        return None
+    width_ms = float(np.ptp(parts[0].responses.time_ms[0]))
+    return Delays(made, [width_ms * shift for shift in hrf.delay_bins(width_ms)], width_ms)
 
 
 def _with_distances(

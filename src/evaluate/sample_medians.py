@@ -4,6 +4,8 @@ import numpy as np
 
 from ..utils import nan_mean, nan_median
 
+SAMPLES = 32  # whose spread over targets is computed at a time
+
 
 def sample_medians(replicates: np.ndarray) -> np.ndarray:
     """Return the median over targets of each bootstrap sample.
@@ -36,7 +38,9 @@ def sample_medians(replicates: np.ndarray) -> np.ndarray:
         return np.full(len(replicates), np.nan)
     means = mean(replicates, axis=0)
     # variance over targets of what a sample adds to each
-    added, observed = np.mean([variance(sample - means) for sample in usable]), means.var()
+    batches = (usable[start : start + SAMPLES] for start in range(0, len(usable), SAMPLES))
+    added = np.concatenate([variance(batch - means, axis=1) for batch in batches]).mean()
+    observed = means.var()
     kept = np.sqrt(max(0.0, 1 - added / observed)) if observed > 0 else 1.0
     excess = (1 - kept) * (means - np.median(means))
     return median(replicates - excess.astype(replicates.dtype), axis=1).astype(np.float64)

@@ -2,7 +2,7 @@
 
 As in an encoding model, the layer of a region is chosen in each split by rows other than its test rows: by the training
 rows or, where the design has them, the validation rows. The score is that of the test rows. At most 300 evenly spaced
-test rows, and 200 others, are compared.
+test rows, and 150 others, are compared.
 
 Intervals come from influences (the jackknife; Efron 1992, Journal of the Royal Statistical Society B 54:83): a
 bootstrap sample changes the score by the influence of each block times its number of copies less 1. A permutation moves
@@ -28,7 +28,7 @@ from .other_people import mean_over_splits, sums
 from .subjects import People, SubjectScores
 
 MOST_ROWS = 300  # of the test part of a split that are compared
-MOST_VALID_ROWS = 200  # that choose the layer
+MOST_VALID_ROWS = 150  # that choose the layer
 MOST_BLOCKS = 20  # of a test part whose influence is computed; more are joined
 LEAST_ROWS = 5
 N_HALVINGS = 10

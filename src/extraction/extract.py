@@ -11,7 +11,7 @@ Examples
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -169,10 +169,10 @@ def extract(
     model: Model,
     stimuli: Stimuli,
     bins_ms: np.ndarray,
-    sink: Sink,
+    sink: Sink | Sequence[Sink],
     *,
     mode: Mode = "block",
-    context_ms: float = DEFAULT_CONTEXT_MS,
+    context_ms: float | Sequence[float] = DEFAULT_CONTEXT_MS,
     device="cpu",
     batch_size: int | None = None,
     precision: str = "fp32",
@@ -198,12 +198,12 @@ def extract(
     bins_ms : array of shape (n_bins, 2)
         Half-open time bins from the start of a stimulus, ms; starts and ends must not decrease. An end of inf is the
         end of the stimulus.
-    sink : Sink
-        Destination of the activations.
+    sink : Sink or sequence of Sink
+        Destination of the activations; one for each of several contexts.
     mode : "block" or "causal", default "block"
         Windows of a video model: consecutive ("block"), or one that ends with each frame ("causal").
-    context_ms : float, default 4000
-        Window length of a video model, ms, clipped to the limits of the model.
+    context_ms : float or sequence of float, default 4000
+        Window length of a video model, ms, clipped to the limits of the model. Films are decoded once for several.
     device : str or torch.device, default "cpu"
         Device of the forward passes and of the projection.
     batch_size : int, optional
@@ -237,16 +237,20 @@ def extract(
     ----------
     Li, Hastie and Church (2006), Very sparse random projections, KDD.
     """
-    settings = make_settings(bins_ms, mode, context_ms, partial)
+    several = isinstance(context_ms, Sequence)
+    sinks, contexts_ms = (sink, context_ms) if several else ([sink], [context_ms])
+    settings = [make_settings(bins_ms, mode, one, partial) for one in contexts_ms]
     if model.module.training:
         raise BadInput(f"model {model.name} is in training mode; expected eval mode; call module.eval()")
     if model.series is not None:
-        write_series(model, stimuli, settings, sink, n_components=n_components, progress=progress, stop=stop)
+        for one, of_context in zip(settings, sinks, strict=True):
+            write_series(model, stimuli, one, of_context, n_components=n_components, progress=progress, stop=stop)
         return
     network = HookedModel(model, mode, n_components, device, precision)
     model.module.to(device)
-    finisher = _Finisher(network, _Collector(sink, stimuli, progress), notice)
-    todo = np.flatnonzero(~np.asarray(sink.done)).tolist()
+    finisher = _Finisher(network, _Collector(sinks, stimuli, progress), notice)
+    # numbers n_contexts * stimulus + context
+    todo = np.flatnonzero(~np.stack([one.done for one in sinks], axis=1).ravel()).tolist()
     batcher = Batcher(batch_size, torch.device(device))
     items = load_packs(model, stimuli, todo, settings, n_workers or min(granted_cores(), 16), device, processes)
     with closing(items):
@@ -363,14 +367,22 @@ class _Progress:
 
 
 class _Collector:
-    """Sum of the contributions to each bin: complete bins are written to the sink, complete stimuli finished."""
+    """Sum of the contributions to each bin: complete bins are written to a sink, complete stimuli finished.
 
-    def __init__(self, sink: Sink, stimuli: Stimuli, progress):
-        self._sink, self._stimuli, self._report = sink, stimuli, progress
+    The number of a plan is n_contexts * stimulus + context; sinks: of each context.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], stimuli: Stimuli, progress):
+        self._sinks, self._stimuli, self._report = sinks, stimuli, progress
         self._open: dict[int, _Progress] = {}
-        seconds = np.asarray(stimuli.duration_ms, dtype=float) / 1000
-        self._seconds, self._total_s = seconds, float(seconds.sum())
-        self._done_s = float(seconds[np.asarray(sink.done)].sum())
+        self._seconds = np.repeat(np.asarray(stimuli.duration_ms, dtype=float) / 1000, len(sinks))
+        self._total_s = float(self._seconds.sum())
+        self._done_s = float(self._seconds[np.stack([one.done for one in sinks], axis=1).ravel()].sum())
+
+    def _finish(self, plan: Plan) -> None:
+        """Finish a stimulus with one of its contexts."""
+        stimulus, context = divmod(plan.stimulus, len(self._sinks))
+        self._sinks[context].finish(stimulus, plan.time_map.n_valid)
 
     def open(self, plan: Plan) -> None:
         """Start a stimulus, or finish it if none of its windows is needed."""
@@ -378,7 +390,7 @@ class _Collector:
             self._open[plan.stimulus] = _Progress(plan, len(plan.needed))
         else:
             self._done_s += self._seconds[plan.stimulus]
-            self._sink.finish(plan.stimulus, plan.time_map.n_valid)
+            self._finish(plan)
 
     def add(self, results: _Results) -> None:
         """Add the results of a forward pass and report the progress."""
@@ -390,7 +402,8 @@ class _Collector:
         for plan, first, last in results.batch.rows:
             self._advance(plan, last - first + 1)
         if self._report is not None:
-            self._report(min(self._done_s, self._total_s), self._total_s, self._stimuli.ids[plan.stimulus])
+            stimulus_id = self._stimuli.ids[plan.stimulus // len(self._sinks)]
+            self._report(min(self._done_s, self._total_s), self._total_s, stimulus_id)
 
     def _add(self, layer: str, part: Contribution, values: np.ndarray) -> None:
         """Add a contribution to the bins of a layer and write the bins that it completes."""
@@ -404,8 +417,9 @@ class _Collector:
                 incomplete[bin_] = (weight, value)
             else:
                 complete[bin_] = value
+        stimulus, context = divmod(part.plan.stimulus, len(self._sinks))
         for first, run in _runs(complete):
-            self._sink.write(part.plan.stimulus, layer, first, np.asarray(run, dtype=np.float32))
+            self._sinks[context].write(stimulus, layer, first, np.asarray(run, dtype=np.float32))
 
     def _advance(self, plan: Plan, n_windows: int) -> None:
         """Count finished windows of a stimulus; finish it with the last one."""
@@ -415,7 +429,7 @@ class _Collector:
         if state.windows_left == 0:
             left = sorted({bin_ for bins in state.incomplete.values() for bin_ in bins})
             assert not left, f"{plan.label}: bins {first_names(left)} were never completed"
-            self._sink.finish(plan.stimulus, plan.time_map.n_valid)
+            self._finish(plan)
             del self._open[plan.stimulus]
 
 

@@ -9,7 +9,7 @@ from ..data import custom, declaration
 from ..files import DamagedFile
 from ..store import Key, Store
 from ..utils import BadInput, first_names
-from .benchmarks import BENCHMARKS, benchmarks
+from .benchmarks import BENCHMARKS
 from .brain import BrainRun, is_brain
 from .encoder import Encoder, check_encoder_file, load_encoder, predict, save_encoder, write_predictions
 from .objects import Objects
@@ -17,6 +17,8 @@ from .request import ADDED_OPTIONS, Reporter, Request, Stopped, changed_options,
 from .run import Run
 from .score import Score, check_scores_file, write_scores
 from .summary import BEST_PER_UNIT
+from .sweep import contexts, scored
+from .windows import sweeps, temporal_windows, windows_text
 
 __all__ = [
     "ADDED_OPTIONS",
@@ -32,6 +34,7 @@ __all__ = [
     "check_encoder_file",
     "check_options",
     "check_scores_file",
+    "contexts",
     "extract",
     "is_brain",
     "keys",
@@ -44,6 +47,9 @@ __all__ = [
     "score",
     "stored_name",
     "stored_scores",
+    "sweeps",
+    "temporal_windows",
+    "windows_text",
     "write_predictions",
     "write_scores",
 ]
@@ -64,7 +70,7 @@ def score(
         If the reporter requested a stop.
     """
     run = _run(request, config, report, objects=objects)
-    for benchmark in benchmarks(run):
+    for benchmark in scored(run):
         yield benchmark.score()
 
 
@@ -76,15 +82,15 @@ def _run(request: Request, config: Config, report: Reporter | None = None, **opt
 def extract(request: Request, config: Config, report: Reporter | None = None) -> None:
     """Compute and store the activations behind the scores of a request, and nothing else."""
     run = _run(request, config, report)
-    for benchmark in benchmarks(run):
-        run.confirm(benchmark.names)
+    for benchmark in scored(run):
+        benchmark.run.confirm(benchmark.names)
         benchmark.extract()
 
 
 def keys(request: Request, config: Config) -> list[Key]:
     """Return the keys of a request in the store: those of its activations and scores."""
     run = _run(request, config)
-    found = [key for benchmark in benchmarks(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
+    found = [key for benchmark in scored(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
     # scores by several metrics share their activations
     return list(dict.fromkeys(found))
 
@@ -92,12 +98,12 @@ def keys(request: Request, config: Config) -> list[Key]:
 def plan(request: Request, config: Config, report: Reporter | None = None, store: Store | None = None) -> list[dict]:
     """Return the steps of a request without computing them: a row per step, see `Benchmark.steps`."""
     run = _run(request, config, report, store=store)
-    return list({step["key"]: step for benchmark in benchmarks(run) for step in benchmark.steps()}.values())
+    return list({step["key"]: step for benchmark in scored(run) for step in benchmark.steps()}.values())
 
 
 def stored_scores(request: Request, config: Config, store: Store) -> list[Score] | None:
     """Return the stored scores of a request; None unless all of them are stored."""
-    wanted = [(benchmark, benchmark.key()) for benchmark in benchmarks(_run(request, config, store=store))]
+    wanted = [(benchmark, benchmark.key()) for benchmark in scored(_run(request, config, store=store))]
     found = [(benchmark, store.find(key), key) for benchmark, key in wanted]
     if any(entry is None for _, entry, _ in found):
         return None

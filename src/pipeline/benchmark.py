@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import models
 from ..ceiling import Ceiling
+from ..evaluate.axis import CURVES, TIME_COURSE
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import METRICS, Metric, SimilarityMetric
 from ..evaluate.metrics.base import NO_FIT
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 ADDED_ARRAYS = {
     "ceiling": (
         *("ceiling", "ceiling_spread", "crossed", "ceiling_error", "ceiling_interval", "reliability", "masked"),
-        *("subject_ceiling", "subject_ceiling_error", "subject_ceiling_kind"),
+        *("subject_ceiling", "subject_ceiling_error", "subject_ceiling_kind", "time_course_ceiling"),
         *("subject_ceiling_ridge", "subject_ceiling_ridge_error"),
     ),
     "partition": (
@@ -47,6 +48,7 @@ ADDED_ARRAYS = {
     "bootstrap": (
         *("low", "high", "resampled", "bootstrap", "bootstrap_normalised", "bootstrap_one_layer"),
         *("bootstrap_one_layer_normalised", "bootstrap_regions"),
+        *(f"{name}_{part}" for name in CURVES for part in ("low", "high", "ends")),
     ),
     "audit": ("null_valid", "null_test"),
 }
@@ -225,6 +227,10 @@ class Benchmark:
         """Return the split-half noise ceiling of the recordings; None where the evaluation brings its own."""
         return None
 
+    def time_ceiling(self) -> np.ndarray:
+        """Return the noise ceiling in each time bin: (n_targets, n_bins)."""
+        raise NotImplementedError
+
     def subject_ceilings(self) -> dict[str, np.ndarray]:
         """Return the noise ceilings of single subjects as arrays to store; empty where none is scored."""
         return {}
@@ -349,6 +355,8 @@ class Benchmark:
         arrays |= self._permutation_arrays(of_others, arrays) if self.request.permutations else {}
         if ceiling is not None:
             arrays |= ceiling_arrays(ceiling, own.of_ceiling)
+            if TIME_COURSE in arrays:
+                arrays[f"{TIME_COURSE}_ceiling"] = own.of_ceiling(self.time_ceiling())
         if self.request.ceiling and "subjects" in arrays and (ceiling is not None or not self.of_mean):
             arrays |= self.subject_ceilings()
         size, seed = self.request.bootstrap, self.request.seed
@@ -518,12 +526,19 @@ class Benchmark:
 
         return not getattr(DECODERS[self.decoder_name()], "leaves_out", False)
 
+    @property
+    def _has_windows(self) -> bool:
+        """True if a model behind the score is one of windows."""
+        runs = self.sources.runs.values()
+        return any(not run.has_responses and run.model_metadata["kind"] == "video" for run in runs)
+
     def _header(self) -> Mapping[str, Any]:
         return {
             "benchmark": self.request.benchmark,
             "model": self.sources.title,
             "datasets": list(self.titles),
             "metric": self.metric,
+            "context_ms": float(self.request.context_ms) if self._has_windows else None,
             "options": self.options(),
             "data": {t: self.run.data_metadata(n)["notes"] for t, n in zip(self.titles, self.names, strict=True)},
         }

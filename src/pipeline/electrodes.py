@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ceiling import Ceiling, check_repeated
+from ..ceiling import Ceiling, Recording, check_repeated
 from ..evaluate.layer_choice import Rule
 from ..evaluate.metrics import Metric
 from ..evaluate.protocol import Protocol
@@ -108,7 +108,20 @@ class ElectrodesBenchmark(Benchmark):
         name = self.names[0]
         if self.protocol.ceiling_rows == "all":
             return self.run.ceiling(name, self.run.record(name))
+        recordings = self._recordings()
+        return self.run.window_ceiling(self.names, recordings, self.problems()[0]().splits)
+
+    def time_ceiling(self) -> np.ndarray:
+        from ..evaluate.decoders.base import Split
+
+        recordings, none = self._recordings(), np.zeros(0, dtype=np.int64)
+        time_bin = recordings[0].time_bin
+        bins = [np.flatnonzero(time_bin == b) for b in range(len(self.run.data_metadata(self.names[0])["time_ms"]))]
+        of_bins = [Split(none, none, rows) for rows in bins]
+        return self.run.window_ceiling(self.names, recordings, of_bins).best_r_of_windows.T
+
+    def _recordings(self) -> list[Recording]:
+        """Return the repetitions behind the rows of a recording."""
         from ..evaluate import electrodes
 
-        recordings = electrodes.recordings(self.activations(name), self.run.record(name))
-        return self.run.window_ceiling(self.names, recordings, self.problems()[0]().splits)
+        return electrodes.recordings(self.activations(self.names[0]), self.run.record(self.names[0]))

@@ -158,10 +158,12 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--context-duration",
+        nargs="+",
         type=number,
-        default=DEFAULTS["context_ms"],
+        default=[DEFAULTS["context_ms"]],
         metavar="MS",
-        help="length of a window of a video model, in ms",
+        help="length of a window of a video model, in ms (default: "
+        f"{DEFAULTS['context_ms']:g}); several: a score with each, and the shortest that each unit and region needs",
     )
     _add_choice(
         group,
@@ -264,8 +266,8 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         _add_choice(
             group,
             "subjects",
-            "ridge: score each subject of a dataset besides their mean (both), the mean alone, or each subject alone: "
-            "no ceiling and interval of the mean, and the score is the mean of theirs",
+            "ridge: score each subject of a dataset besides their mean (both), the mean alone (as other decoders do), "
+            "or each subject alone: no ceiling and interval of the mean, and the score is the mean of theirs",
         )
         group.add_argument(
             "--high-pass",
@@ -412,7 +414,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
         datasets=tuple(dict.fromkeys((*_datasets(benchmark, options.datasets), *getattr(options, "test", ())))),
         layers=tuple(options.layers),
         mode=options.inference_mode,
-        context_ms=options.context_duration,
+        context_ms=tuple(options.context_duration),
         precision=options.precision,
         protocol=options.protocol,
         metric=tuple(options.metric),

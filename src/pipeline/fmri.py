@@ -76,7 +76,7 @@ class FmriBenchmark(Benchmark):
             report = self.run.progress("regression")
             options = {"device": self.run.device, "jobs": self.request.jobs, "progress": report}
             return {"pearson": fmri.reverse(self._parts(null=False), self.protocol, **options)}
-        return fmri.scores(
+        found = fmri.scores(
             self._parts(null),
             self.decoder(),
             self.protocol,
@@ -90,6 +90,11 @@ class FmriBenchmark(Benchmark):
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "regression"),
         )
+        people = {subject for name in self.names for subject in self._prepared[name].subjects}
+        if null or self.protocol.subjects != "both" or self._each_subject or len(people) < 2:
+            return found
+        note = {"single subjects": f"not scored by the decoder {self.decoder_name()}"}
+        return {metric: replace(one, notes={**one.notes, **note}) for metric, one in found.items()}
 
     @property
     def _each_subject(self) -> bool:
@@ -151,8 +156,11 @@ class FmriBenchmark(Benchmark):
         """Return the record of a dataset with its runs on one scale."""
         from ..evaluate import fmri
 
-        declared = self.run.declaration(name)
-        return fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
+        declared, known = self.run.declaration(name), self.run.prepared
+        key = (name, self.protocol.runs, self.protocol.high_pass_s)
+        if key not in known:
+            known[key] = fmri.prepared(self.run.record(name), self.protocol, declared.lag, declared.high_passed)
+        return known[key]
 
     def _problem(self) -> "Problem":
         from ..evaluate import fmri

@@ -66,8 +66,8 @@ class Request:
         "module.key" for a part of its output; empty: all layers of the model, thinned to 15.
     mode : {"block", "causal"}
         Inference mode of a video model: consecutive windows, or for every frame the window that ends there.
-    context_ms : float
-        Length of a window of a video model, in ms.
+    context_ms : float or tuple of float
+        Length of a window of a video model, in ms; several: a score with each, and the temporal windows that follow.
     precision : {"fp32", "tf32", "bf16", "fp16"}
         Precision of the forward pass.
     input_size : int or (int, int), optional
@@ -88,8 +88,8 @@ class Request:
     layout, layer_choice, headline, penalty, alpha_scale, missing, runs, high_pass_s, hrf, ceiling_rows : optional
         Choices of the evaluation, see `evaluate.protocols.Protocol`.
     subjects : {"both", "mean", "each"}, optional
-        fMRI, ridge regression: score each subject besides their mean, the mean alone, or each subject alone, so that a
-        score is the mean of theirs.
+        fMRI: score each subject besides their mean, the mean alone, or each subject alone, so that a score is the mean
+        of theirs. By ridge regression; scores by another decoder are of the mean alone, and say so.
     reverse : bool
         fMRI: predict the features of the model from the responses, in place of the responses from the features.
     metric : str or tuple of str
@@ -145,7 +145,7 @@ class Request:
     test: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     mode: str = "block"
-    context_ms: float = DEFAULT_CONTEXT_MS
+    context_ms: float | tuple[float, ...] = DEFAULT_CONTEXT_MS
     precision: str = "fp32"
     input_size: int | tuple[int, int] | None = None
     fps: float | None = None
@@ -204,8 +204,13 @@ class Request:
             _check_choice(name, getattr(self, name), choices)
         for stage in self.rerun:
             _check_choice("rerun", stage, STAGES)
-        for name in ("context_ms", "clip_ms", "penalty_block_ms"):
-            _check(name, getattr(self, name), lambda value: 0 < value < math.inf, "a number above 0")
+        several = self.context_ms if isinstance(self.context_ms, tuple | list) else (self.context_ms,)
+        fixed = {name: (getattr(self, name),) for name in ("clip_ms", "penalty_block_ms")}
+        for name, values in {"context_ms": several or (0,), **fixed}.items():
+            for one in values:
+                _check(name, one, lambda value: 0 < value < math.inf, "a number above 0")
+        several = tuple(sorted(set(map(float, several))))
+        object.__setattr__(self, "context_ms", several if len(several) > 1 else several[0])
         for name in TIMES:
             _check(name, getattr(self, name), lambda value: 0 <= value < math.inf, "0 or a number above it")
         if self.fps is not None:

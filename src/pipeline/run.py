@@ -89,6 +89,11 @@ class Run:
         self._records: dict[str, Record] = {}
         self._own_records: dict[str, OwnRecord] = {}
         self._data_metadata: dict[str, dict[str, Any]] = {}
+        # contexts of a sweep, whose films are decoded together
+        self.swept: tuple[float, ...] = ()
+        # responses with their runs on one scale, by dataset and treatment
+        self.prepared: dict[tuple, Responses] = {}
+        self._first: Run | None = None
 
     def beside(self, model: str, layers: Sequence[str] = ()) -> "Run":
         """Return the run of another model on the same datasets; records and facts about the datasets are shared."""
@@ -98,7 +103,22 @@ class Run:
             request, self.config, self.report, store=self.store, objects=Objects(datasets=self.objects.datasets)
         )
         other._records, other._own_records = self._records, self._own_records
-        other._data_metadata = self._data_metadata
+        other._data_metadata, other.swept = self._data_metadata, self.swept
+        return other
+
+    def with_context(self, context_ms: float) -> "Run":
+        """Return the run of the same model with one context; the model, records and facts are shared."""
+        other = Run(
+            replace(self.request, context_ms=context_ms),
+            self.config,
+            self.report,
+            store=self.store,
+            objects=self.objects,
+        )
+        other._records, other._own_records = self._records, self._own_records
+        other._data_metadata, other.prepared = self._data_metadata, self.prepared
+        other._first = self if self._first is None else self._first
+        other.swept = self.swept
         return other
 
     def check_model(self) -> None:
@@ -210,6 +230,8 @@ class Run:
     @cached_property
     def _loaded(self) -> "LoadedModel":
         """The model and its inputs; BadInput for a user's network whose values are not repeatable."""
+        if self._first is not None:
+            return self._first._loaded
         if self.objects.model is not None:
             return LoadedModel(self.objects.model, self.objects.model.digest)
         request = self.request
@@ -283,6 +305,8 @@ class Run:
     @cached_property
     def model_metadata(self) -> dict[str, Any]:
         """Facts about the model that keys need, without its weights; layers that were left out are reported."""
+        if self._first is not None:
+            return self._first.model_metadata
         facts = self._model_facts() if self.objects.model is not None else self._stored_model_facts()
         if facts["left_out"]:
             self.report.say(f"{models.title(self.request.model)}: {left_out_text(facts['left_out'])}")
@@ -338,6 +362,8 @@ class Run:
         """Times of the steps of the model's layers: its own, or measured once; layers without them are reported."""
         if not self.has_step_times:
             return {}
+        if self._first is not None:
+            return self._first._step_times
         from ..models.spec import StepTimes
 
         if self._loaded.model.step_times:
@@ -404,21 +430,40 @@ class Run:
         sizes = {layer: n_outputs(features[layer], key.n_components) for layer in key.layers}
         if not self.store.holds(key):
             self._check_films(key, stimuli)
+        rerun = "activation" in self.request.rerun
+        others = (
+            [] if rerun else [replace(key, context_ms=context) for context in self.swept if context != key.context_ms]
+        )
+
+        def fill(sinks: dict[ActivationKey, ActivationSink], left: Sequence[ActivationKey]) -> None:
+            """Lock the other contexts of a sweep that are not stored, one by one, and extract all of them at once."""
+            if not left:
+                self._extract(sinks, stimuli, name)
+                return
+            first, begun = left[0], []
+
+            def with_first(sink: ActivationSink) -> None:
+                begun.append(sink)
+                fill(sinks | {first: sink}, left[1:])
+
+            self.store.activations(first, sizes, stimuli.ids, with_first)
+            if not begun:
+                # another process has computed it in the meantime
+                fill(sinks, left[1:])
+
+        def fill_all(sink: ActivationSink) -> None:
+            fill({key: sink}, [other for other in others if not self.store.holds(other)])
+
         try:
-            return self.store.activations(
-                key,
-                sizes,
-                stimuli.ids,
-                lambda sink: self._extract(key, stimuli, name, sink),
-                rerun="activation" in self.request.rerun,
-            )
+            return self.store.activations(key, sizes, stimuli.ids, fill_all, rerun=rerun)
         except Interrupted as interrupted:
             raise Stopped(str(interrupted)) from interrupted
 
-    def _extract(self, key: ActivationKey, stimuli: Stimuli, name: str, sink: ActivationSink) -> None:
+    def _extract(self, sinks: Mapping[ActivationKey, ActivationSink], stimuli: Stimuli, name: str) -> None:
+        """Fill the sinks of keys that differ in their context alone."""
         from ..extraction.extract import extract
 
-        sink.confirm = self._unchanged_stimuli(stimuli, name)
+        key = next(iter(sinks))
         model = self._loaded.model
         if self._loaded.digest != key.model_digest:
             self.store.forget_metadata("model", key.model, inputs=self._model_inputs)
@@ -427,15 +472,18 @@ class Run:
                 "make its weights repeatable (a seed), or run again if the change was intended"
             )
         model = replace(model, layers={layer: model.layers[layer] for layer in key.layers}, step_times=self._step_times)
-        self._check_room(key, stimuli, int((~sink.done).sum()), sink.home)
+        for one, sink in sinks.items():
+            sink.confirm = self._unchanged_stimuli(stimuli, name)
+            self._check_room(one, stimuli, int((~sink.done).sum()), sink.home)
+        several = len(sinks) > 1
         with self._neighbours():
             extract(
                 model,
                 stimuli,
                 np.array(key.bins_ms),
-                sink,
+                list(sinks.values()) if several else sinks[key],
                 mode=self.request.mode,
-                context_ms=self.request.context_ms,
+                context_ms=[one.context_ms for one in sinks] if several else self.request.context_ms,
                 device=self.device,
                 batch_size=self.request.batch_size,
                 precision=key.precision,
@@ -493,6 +541,7 @@ class Run:
             )
         self.report.say(
             f"{key.model} on {stimuli.name}: {counted(len(key.layers), 'layer')}, "
+            f"{f'context of {key.context_ms / 1000:g} s, ' if self.swept else ''}"
             f"{n_missing} of {len(stimuli)} stimuli, "
             f"{np.sum(stimuli.duration_ms) / 60000:.1f} minutes of film; {size_text(n_bytes)} to write"
         )

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.aggregate import regions
+from ..evaluate.axis import DELAY_PROFILE, TIME_COURSE, curve_name
 from ..evaluate.layer_choice import stored_rule
 from ..files import replacing_file, writing
 from ..tables import SUFFIXES, check_output, write_rows
 from ..utils import BadInput
+from .parts import peaks_ms
 from .score_text import metric_label, score_html, score_text
 from .summary import BEST_PER_UNIT
+from .windows import sweeps, temporal_windows
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 CHOSEN_ONLY = ("low", "high", "p", "q")
 PER_TARGET = ("ceiling", "reliability", "masked", *CHOSEN_ONLY)
+POINTS = {TIME_COURSE: "time_bin", DELAY_PROFILE: "delay"}  # dimension of the points of a curve
 PER_TARGET_AND_SPLIT = ("valid", "test", "null_valid", "null_test")
 DIMENSIONS = {
     **dict.fromkeys(PER_TARGET_AND_SPLIT, ("layer", "target", "split")),
@@ -43,6 +47,11 @@ DIMENSIONS = {
     **dict.fromkeys(("unique", "unique_low", "unique_high", "unique_q", "alone"), ("set", "target")),
     **dict.fromkeys(("joint", "shared", "shared_low", "shared_high"), ("target",)),
     "band_weight": ("band", "target", "split"),
+    **{
+        f"{name}{part}": ("target", point)
+        for name, point in POINTS.items()
+        for part in ("", "_low", "_high", "_ceiling")
+    },
 }
 
 
@@ -111,7 +120,9 @@ class Score:
             Columns: benchmark, model, datasets, metric, layer; the columns of the target table with the prefix
             `target_`; split, valid, test; null_valid and null_test (null control); chosen, whether the headline counts
             the row; ceiling, reliability, masked; low, high (95 % interval), p and q of the target in these rows, NaN
-            elsewhere, and so subject_NAME, the test score of each single subject; key, commit, and options as JSON.
+            elsewhere, and so subject_NAME, the test score of each single subject, time_course_START or
+            delay_profile_START, the score at each point of the curve by its start in ms, and peak_ms, the start of the
+            largest; key, commit, and options as JSON.
             See docs/outputs.md.
         """
         import pandas as pd
@@ -123,6 +134,7 @@ class Score:
             "model": facts["model"],
             "datasets": "+".join(facts["datasets"]),
             "metric": facts["metric"],
+            "context_ms": np.nan if facts.get("context_ms") is None else float(facts["context_ms"]),
             "layer": np.asarray(arrays["layers"]).astype(str)[layer],
         }
         table |= {_column(name): np.asarray(arrays[name])[target] for name in arrays if name.startswith("target_")}
@@ -138,6 +150,11 @@ class Score:
             # the layers of subjects are those that the headline counts
             values = np.asarray(arrays["subject_test"])[k][target, split]
             table[f"subject_{subject}"] = np.where(table["chosen"], values, np.nan).astype(np.float32)
+        if (name := curve_name(arrays)) is not None:
+            starts, of_targets = np.asarray(arrays[f"{name}_ms"])[:, 0], np.asarray(arrays[name])[target]
+            columns = {f"{name}_{start:g}": of_targets[:, p] for p, start in enumerate(starts)}
+            columns["peak_ms"] = peaks_ms(arrays)[target]
+            table |= {column: np.where(table["chosen"], values, np.nan) for column, values in columns.items()}
         found = pd.DataFrame(table)
         return found.assign(**{name: pd.Categorical([text] * len(found)) for name, text in self._origin().items()})
 
@@ -153,6 +170,7 @@ class Score:
         -------
         xarray.Dataset
             `valid` and `test` (layer, target, split); `unique` (set, target) and others of a partition.
+            `time_course` (target, time_bin) and `delay_profile` (target, delay) with their intervals.
             Coordinates: layer, target (identifier of the target), split,
             draw, region, subject, classes shown and answer; of the dimension target also the columns of the target
             table with the prefix `target_`, `ceiling`, ... Attributes: key, commit, options and facts, as JSON.
@@ -177,6 +195,10 @@ class Score:
             coords["set"] = np.asarray(arrays["partition_sets"]).astype(str)
         if "bands" in arrays:
             coords["band"] = np.asarray(arrays["bands"]).astype(str)
+        if (name := curve_name(arrays)) is not None:
+            ends = zip(("start_ms", "end_ms"), np.asarray(arrays[f"{name}_ms"]).T, strict=True)
+            coords |= {f"{POINTS[name]}_{end}": (POINTS[name], values) for end, values in ends}
+            coords["peak_ms"] = ("target", peaks_ms(arrays))
         if "bootstrap" in arrays:
             coords["draw"] = np.arange(len(arrays["bootstrap"]))
         if "bootstrap_regions" in arrays:
@@ -228,19 +250,19 @@ class Score:
         write_scores([self], path)
 
 
-def check_scores_file(path: str | None, n_metrics: int = 1) -> None:
+def check_scores_file(path: str | None, n_scores: int = 1) -> None:
     """Raise BadInput for a file that scores cannot be written to; called before anything is computed.
 
-    n_metrics: number of metrics of the request, each with a score.
+    n_scores: number of metrics and contexts of the request, each with a score.
     """
     check_output(path, (*SUFFIXES, ".nc"))
-    if path is not None and Path(path).suffix == ".nc" and n_metrics > 1:
-        raise _several_for_netcdf(n_metrics)
+    if path is not None and Path(path).suffix == ".nc" and n_scores > 1:
+        raise _several_for_netcdf(n_scores)
 
 
 def _several_for_netcdf(n: int) -> BadInput:
     return BadInput(
-        f"{n} scores for one .nc file; expected 1: name one dataset and one metric, or write .parquet or .csv"
+        f"{n} scores for one .nc file; expected 1: name one dataset, metric and context, or write .parquet or .csv"
     )
 
 
@@ -250,7 +272,7 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
         return
     suffix = Path(path).suffix
     if suffix == ".json":
-        write_rows([_as_json(score) for score in scores], path)
+        write_rows([_as_json(*pair) for pair in zip(scores, _with_windows(scores), strict=True)], path)
     elif suffix == ".nc":
         if len(scores) > 1:
             raise _several_for_netcdf(len(scores))
@@ -259,13 +281,25 @@ def write_scores(scores: Sequence[Score], path: str | Path | None) -> None:
     else:
         import pandas as pd
 
-        write_rows(pd.concat([score.to_dataframe() for score in scores], ignore_index=True), path)
+        write_rows(pd.concat(_with_windows(scores), ignore_index=True), path)
 
 
-def _as_json(score: Score) -> dict[str, Any]:
+def _with_windows(scores: Sequence[Score]) -> "list[pd.DataFrame]":
+    """Return the tables of the scores; those with several contexts of a model have the targets' windows."""
+    found = {id(score): score.to_dataframe() for score in scores}
+    for group in sweeps(scores):
+        window_ms = temporal_windows(group)[0]
+        for score in group:
+            table, (n_layers, _, n_splits) = found[id(score)], np.shape(score.arrays["test"])
+            of_rows = np.tile(np.repeat(window_ms, n_splits), n_layers)
+            table.insert(table.columns.get_loc("key"), "window_ms", np.where(table["chosen"], of_rows, np.nan))
+    return [found[id(score)] for score in scores]
+
+
+def _as_json(score: Score, table: "pd.DataFrame") -> dict[str, Any]:
     """Return the facts of a score with its key, commit, and a row per layer, target and split."""
     origin = {"key": score.key, "commit": score.provenance.get("commit") or ""}
-    table = score.to_dataframe().drop(columns=["key", "commit", "options"])
+    table = table.drop(columns=["key", "commit", "options"])
     return origin | dict(score.facts) | {"scores": json.loads(table.to_json(orient="records"))}
 
 

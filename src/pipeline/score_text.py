@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..evaluate.axis import DELAY_PROFILE, TIME_COURSE
 from ..evaluate.metrics import METRICS, Metric
 from ..evaluate.metrics.base import NUMBERS
 from ..evaluate.protocol import ONE_FILM
@@ -15,6 +16,10 @@ from .summary import BEST_PER_UNIT
 
 HEADLINE = ">"
 MAX_SUBJECTS = 12  # that have a row of their own
+MAX_POINTS = 24  # of a curve that have a row of their own
+MAX_CURVES = 5  # of regions that have a column of their own
+CURVE_TITLES = {TIME_COURSE: "time course", DELAY_PROFILE: "delay profile"}
+CURVE_POINTS = {TIME_COURSE: "ms after onset", DELAY_PROFILE: "delay in ms"}
 
 Facts = Mapping[str, Any]
 
@@ -66,6 +71,7 @@ def _tables(facts: Facts) -> list[Table]:
         _subject_table: few,
         _partition_table: facts.get("partition"),
         _band_table: facts.get("bands"),
+        _curve_table: facts.get("curve") and len(facts["curve"]["points_ms"]) <= MAX_POINTS,
     }
     return [_layer_table(facts), *regions, *(table(facts) for table, wanted in optional.items() if wanted)]
 
@@ -243,6 +249,39 @@ def _band_table(facts: Facts) -> Table:
     return Table(["features", f"weight, median over {_target(facts)}s"], rows)
 
 
+def _curve_table(facts: Facts) -> Table:
+    """Return the score at each point of a curve: of all units, and of the regions where they are few."""
+    curve = facts["curve"]
+    of_all, *of_regions = curve["rows"]
+    of_regions = of_regions if 1 < len(of_regions) <= MAX_CURVES else []
+    has_interval, has_ceiling = of_all["low"] is not None, of_all["ceiling"] is not None
+    header = [CURVE_POINTS[curve["name"]], f"test {metric_label(facts)}", *(["95 %"] if has_interval else [])]
+    header += [*(["ceiling"] if has_ceiling else []), *(row["region"] for row in of_regions)]
+    rows = []
+    for p, (start, end) in enumerate(curve["points_ms"]):
+        cells = [f"{start:g} to {end:g}" if curve["name"] == TIME_COURSE else f"{start:g}", _number(of_all["test"][p])]
+        cells += [_interval(of_all["low"][p], of_all["high"][p])] if has_interval else []
+        cells += [_number(of_all["ceiling"][p])] if has_ceiling else []
+        rows.append(cells + [_number(row["test"][p]) for row in of_regions])
+    return Table(header, rows)
+
+
+def _curve_notes(facts: Facts) -> list[str]:
+    """Return what a curve is, and where it is highest."""
+    curve = facts.get("curve")
+    if curve is None:
+        return []
+    meaning = {
+        TIME_COURSE: "over the stimuli within each time bin, by the fits of the headline",
+        DELAY_PROFILE: "part of the score that each delay contributes; all delays sum to the score of a unit",
+    }[curve["name"]]
+    names = [f"all {_target(facts)}s", *(row["region"] for row in curve["rows"][1:])]
+    peaks = zip(names, (row["peak_ms"] for row in curve["rows"]), strict=True)
+    texts = [f"{peak:g} ms ({name})" for name, peak in peaks if peak is not None]
+    where = f"; largest at {', '.join(texts[: 1 + MAX_CURVES])}" if texts else ""
+    return [f"{CURVE_TITLES[curve['name']]}: {meaning}{where}"]
+
+
 def _subject_table(facts: Facts) -> Table:
     label, rows = metric_label(facts), facts["subjects"]["rows"]
     if "ceiling" not in rows[0]:
@@ -312,6 +351,7 @@ def _notes(facts: Facts) -> list[str]:
         spread = f" (95 %: {_interval(*ends)})" if ends is not None and None not in ends else ""
         lines.append(f"ceiling {facts['ceiling']:.3f}{spread}: {_ceiling_source(facts)}")
     lines += _uncertainty_notes(facts) + _film_notes(facts) + _subject_notes(facts) + _partition_notes(facts)
+    lines += _curve_notes(facts)
     if facts["masked"]:
         lines.append(
             f"{facts['masked']} of {facts['targets']} units are left out of test/ceiling: "

@@ -12,7 +12,7 @@ from ..evaluate.layer_choice import PER_TARGET, Rule, most_frequent, split_media
 from ..records import Evaluation
 from ..utils import nan_median
 from . import uncertainty
-from .parts import band_facts, partition_facts
+from .parts import band_facts, curve_facts, partition_facts
 
 BEST_PER_UNIT = "best layer per unit"
 
@@ -68,6 +68,7 @@ def summarise(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> dic
         "films": _films(arrays),
         "partition": partition_facts(arrays),
         "bands": band_facts(arrays),
+        "curve": curve_facts(arrays),
         "notes": notes,
     }
     return _plain(facts | found)

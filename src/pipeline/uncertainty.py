@@ -1,6 +1,7 @@
 """Uncertainty of a score: intervals, p and q values, as arrays to store and as facts to print."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..analysis.aggregate import aggregate, headline_test, normalised, regions, 
 from ..analysis.bootstrap import bootstrap, interval
 from ..analysis.fdr import p_values, q_values, significant
 from ..analysis.paired import subject_factor
+from ..evaluate.axis import curve_name
 from ..evaluate.layer_choice import PER_TARGET, stored_rule
 from ..utils import nan_mean, nan_median
 
@@ -36,7 +38,7 @@ def interval_arrays(
     low, high: (n_targets,); bootstrap, bootstrap_normalised: (n_samples,) draws of the headline;
     bootstrap_one_layer, bootstrap_one_layer_normalised: of one layer for all targets, where the headline has a layer
     per target; bootstrap_regions: (n_regions, n_samples); resampled: (name of the blocks, identity of the samples),
-    equal for paired scores.
+    equal for paired scores; of a curve, see `_curve_intervals`.
     """
     rule, of_region = stored_rule(arrays), regions(arrays)
     per_target = rule.headline == PER_TARGET
@@ -56,7 +58,30 @@ def interval_arrays(
         stored |= {"bootstrap_one_layer": one.aggregate, "bootstrap_one_layer_normalised": one.normalised}
     if of_region:
         stored["bootstrap_regions"] = np.stack([found.regions[region] for region in of_region])
+    if resampling.curve:
+        stored |= _curve_intervals(resampling, arrays, n_samples, seed, metric)
     return {name: values for name, values in stored.items() if values is not None}
+
+
+def _curve_intervals(
+    resampling: "Resampling", arrays: Mapping[str, np.ndarray], n_samples: int, seed: int, metric: str
+) -> dict[str, np.ndarray]:
+    """Return the intervals of a curve, "time_course" or "delay_profile".
+
+    NAME_low, NAME_high: (n_targets, n_points); NAME_ends: (1 + n_regions, n_points, 2) of the medians over all targets
+    and those of each region.
+    """
+    name = curve_name(arrays)
+    test, of_region = np.asarray(arrays[name], dtype=np.float64), regions(arrays)
+    ends = np.empty((1 + len(of_region), test.shape[1], 2))
+    low, high = np.empty((2, *test.shape))
+    for p, statistics in enumerate(resampling.curve):
+        of_point, score = replace(resampling, per_target=statistics, curve=()), test[:, p, None]
+        regional = {region: (columns, score[columns]) for region, columns in of_region.items()}
+        found = bootstrap(of_point, score, n_samples, seed, metric=metric, per_target=True, regional=regional)
+        low[:, p], high[:, p] = found.low, found.high
+        ends[:, p] = [interval(draws) for draws in (found.aggregate, *found.regions.values())]
+    return {f"{name}_low": low, f"{name}_high": high, f"{name}_ends": ends}
 
 
 def ceiling_arrays(found: "Ceiling", of_ceiling: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
@@ -87,9 +112,11 @@ def in_units_of_ceiling(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     layers are left as they are. "aggregate" holds the number of columns of the ceilings, see `ceiling.normalised`: the
     score over targets is what was its ceiling-normalised score.
     """
-    rule, usable = stored_rule(arrays), usable_ceiling(arrays)
+    rule, usable, curve = stored_rule(arrays), usable_ceiling(arrays), curve_name(arrays)
     crossed = np.asarray(arrays["crossed"], dtype=np.float64) if "crossed" in arrays else usable[:, None]
     found = {name: values for name, values in arrays.items() if name not in ("ceiling", "crossed", *CEILING_OF_SCORE)}
+    # a ceiling near 0, as before a response, is no unit
+    found = {name: values for name, values in found.items() if not (curve and name.startswith(curve))}
     found["aggregate"] = np.array(crossed.shape[1])
     for name in ("test", "null_test"):
         if name in arrays:

@@ -22,7 +22,14 @@ def plot(spec: Spec):
     """Return the figure of a specification."""
     from .surface_plot import surface_figure
 
-    kinds = {"dots": _dots, "scatter": _scatter, "heat": _heat, "bars": _bars, "surface": surface_figure}
+    kinds = {
+        "dots": _dots,
+        "lines": _lines,
+        "scatter": _scatter,
+        "heat": _heat,
+        "bars": _bars,
+        "surface": surface_figure,
+    }
     return kinds[spec["kind"]](spec)
 
 
@@ -117,6 +124,28 @@ def _series(axes, panel: Spec, i: int, series: Spec) -> None:
     style = {"marker": "o", "markersize": 5, "linestyle": "-" if series["line"] else "", "linewidth": 1}
     fill = "none" if series["hollow"] else "full"
     axes.plot(x, y, color=colour, fillstyle=fill, label=series["name"], **style)
+
+
+def _lines(spec: Spec):
+    """Plot lines with bands, with one pair of axes for all panels."""
+    figure, all_axes = _panels(len(spec["panels"]), WIDTH, 2.6)
+    for axes, panel in zip(all_axes, spec["panels"], strict=True):
+        for i, series in enumerate(spec["series"]):
+            colour = PRINT.muted if series["colour"] < 0 else PRINT.series[series["colour"]]
+            y, low, high = (np.array(panel[part][i], float) for part in ("y", "low", "high"))
+            axes.fill_between(panel["x"], low, high, color=colour, alpha=0.2, linewidth=0)
+            style = {"linestyle": "--"} if series["dashed"] else {"marker": "o", "markersize": 3}
+            axes.plot(panel["x"], y, color=colour, linewidth=1.2, label=series["name"], **style)
+        axes.axhline(0, color=PRINT.grid, linewidth=1)
+        if spec["log"]:
+            axes.set_xscale("log")
+            axes.set_xticks(panel["x"], [f"{value:g}" for value in panel["x"]])
+            axes.minorticks_off()
+        axes.set(xlim=spec["limits"], ylim=spec["ylimits"], xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
+        axes.set_title(shorten(panel["title"], 40))
+        axes.grid(linewidth=0.6)
+    _legend(figure, all_axes[0])
+    return figure
 
 
 def _scatter(spec: Spec):

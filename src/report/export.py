@@ -10,6 +10,8 @@ from ..tables import write_rows
 from ..utils import BadInput
 from .against import Ranking, rank_against
 from .charts import plot
+from .contexts import window_rows
+from .curves import curve_rows
 from .dataset_card import write_dataset_card
 from .figures import pictures
 from .maps import write_maps
@@ -190,6 +192,8 @@ def all_tables(
         "scores": [row for b in benchmarks for row in score_rows(b)],
         "layers": [row for b in benchmarks for row in layer_rows(b)],
         "regions": [row for b in benchmarks for row in region_rows(b)],
+        "curves": [row for b in benchmarks for row in curve_rows(b)],
+        "windows": [row for b in benchmarks for row in window_rows(b)],
         "pairs": pairs,
         "metrics": metric_rows(benchmarks),
         "leaderboard": [_flat(row) for row in leaderboard_rows(benchmarks)],

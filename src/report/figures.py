@@ -1,7 +1,7 @@
 """Figures of a benchmark as plain data: kind, panels, axes, title and caption.
 
 The page draws them with templates/charts.js, and `charts.plot` draws them into files; both show the same numbers. The
-kinds are "dots" (one row per name), "scatter", "heat", "bars" and "surface".
+kinds are "dots" (one row per name), "lines", "scatter", "heat", "bars" and "surface".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..pipeline import BEST_PER_UNIT
-from . import surface_maps
+from . import contexts, curves, surface_maps
 from .picture import Picture
 from .rows import Row, benchmark_rows
 from .scores import BenchmarkScores, StoredScore
@@ -41,6 +41,8 @@ def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore], pairs: Se
     yield from _profiles(benchmark, shown)
     yield from _region_layers(benchmark, shown)
     yield from partitions(benchmark, shown)
+    yield from curves.pictures(benchmark, shown)
+    yield from contexts.pictures(benchmark)
     yield from _units(benchmark, shown)
     yield from _model_pairs(benchmark, shown, pairs)
     yield from surface_maps.pictures(benchmark, shown)

@@ -52,6 +52,12 @@ class StoredScore:
         return self.item.name if all(public_name(name) == name for name in names) else self.item.name[-16:]
 
     @property
+    def label_without_context(self) -> str:
+        """The label without the context, which scores of one sweep do not share."""
+        text = _context_text(self.facts["context_ms"])
+        return self.label.replace(f", {text}", "").replace(f"{text}, ", "").replace(f" ({text})", "")
+
+    @property
     def headline(self) -> Mapping[str, Any]:
         """Row of the score that models are ranked by, with its interval."""
         return self.facts["headline"]
@@ -272,16 +278,21 @@ def _label(item: StoredItem, activation_keys: Mapping[str, Mapping[str, Any]]) -
     """
     model = public_name(item.model)
     keys = [activation_keys[digest] for digest in item.key.get("activations", []) if digest in activation_keys]
-    if not keys:
-        return model
-    key, options = keys[0], []
+    # what the score says of activations that are deleted
+    context_ms = item.facts.get("context_ms")
+    known = {"mode": "frames" if context_ms is None else DEFAULTS["mode"], "context_ms": context_ms}
+    key, options = keys[0] if keys else known | {"precision": DEFAULTS["precision"]}, []
     if key["mode"] not in (DEFAULTS["mode"], "frames"):
         options.append(key["mode"])
     if key["mode"] != "frames" and key["context_ms"] != DEFAULTS["context_ms"]:
-        options.append(f"{key['context_ms'] / 1000:g} s context")
+        options.append(_context_text(key["context_ms"]))
     if key["precision"] != DEFAULTS["precision"]:
         options.append(key["precision"])
     return f"{model} ({', '.join(options)})" if options else model
+
+
+def _context_text(context_ms: float) -> str:
+    return f"{context_ms / 1000:g} s context"
 
 
 def public_name(name: str) -> str:

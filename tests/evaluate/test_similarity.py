@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from src.ceiling import Recording
 from src.evaluate import similarity
@@ -12,7 +12,7 @@ from src.evaluate.cross_validate import Problem
 from src.evaluate.decoders import Ridge
 from src.evaluate.layer_choice import PER_TARGET, Rule
 from src.evaluate.metrics import METRICS, SimilarityMetric
-from src.evaluate.metrics.similarity import Pairs, soft_matching
+from src.evaluate.metrics.similarity import Pairs, mean_ranks, soft_matching
 from src.evaluate.splits import item_splits, left_out_groups
 from src.evaluate.subjects import People
 
@@ -56,6 +56,29 @@ def test_rsa_is_spearmans_correlation_of_correlation_distances():
     X, Y = sides()
     expected = spearmanr(upper(1 - np.corrcoef(X)), upper(1 - np.corrcoef(Y))).statistic
     assert score("rsa", X, Y) == pytest.approx(expected, abs=1e-10)
+
+
+# of rsatoolbox 0.3.2 (numpy 2.4.6) for `sides(n, seed)`: calc_rdm(Dataset(X), "correlation") with compare(...,
+# "spearman"), all pairs and without those of neighbours; "euclidean" with "corr_cov"
+RSATOOLBOX = {
+    (15, 0): (0.405722579307485, 0.4566952035306465, 0.4357517725008074),
+    (40, 1): (0.2532749826246364, 0.26499477486319595, 0.2575752772353822),
+    (60, 2): (0.3076788157668946, 0.3112446249188626, 0.3534272101567533),
+}
+
+
+@pytest.mark.parametrize("case", RSATOOLBOX)
+def test_rsa_agrees_with_rsatoolbox(case):
+    (X, Y), n = sides(*case), case[0]
+    near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) < 3
+    found = score("rsa", X, Y), score("rsa", X, Y, Pairs(~near)), score("rsa_whitened", X, Y)
+    np.testing.assert_allclose(found, RSATOOLBOX[case], rtol=0, atol=1e-10)
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for values in (rng.standard_normal(50), rng.integers(0, 6, 50) / 3, np.ones(4), np.zeros(0), np.array([2.0])):
+        np.testing.assert_array_equal(mean_ranks(values), rankdata(values))
 
 
 def test_whitened_rsa_inverts_the_covariance_of_distances():

@@ -138,7 +138,7 @@ def test_a_read_is_limited_in_pictures_and_bytes(films, monkeypatch):
 
 
 def test_an_assembler_forgets_pictures_that_no_later_input_shows():
-    assembler = Assembler(by_frame(clip_model()), plan=None)
+    assembler = Assembler(by_frame(clip_model()), plans=[None])
     inputs = [DistinctInput(i, i, tuple(range(i, i + 4)), i) for i in range(12)]
     frames = torch.from_numpy(drifting_frames(16))
     packs = list(assembler.add(frames[:10], inputs[:7])) + list(assembler.add(frames[10:], inputs[7:]))

@@ -43,6 +43,7 @@ class SyntheticScore:
     options: tuple[tuple[str, object], ...] = ()
     confusions: bool = False
     extra: tuple[tuple[str, object], ...] = ()
+    context_ms: float | None = None
 
     @property
     def all_options(self) -> dict:
@@ -55,10 +56,10 @@ class SyntheticScore:
             benchmark=self.benchmark,
             model=self.model,
             datasets=tuple(self.dataset.split("+")),
-            activations=(digest([self.model, self.dataset]),),
+            activations=(digest([self.model, self.dataset, *([self.context_ms] if self.context_ms else [])]),),
             data=(digest(self.dataset),),
             options=tuple(self.all_options.items()),
-            version=1 if self.old else 4,
+            version=1 if self.old else ScoreKey.version,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -99,6 +100,7 @@ class SyntheticScore:
             "model": self.model,
             "datasets": self.dataset.split("+"),
             "options": self.all_options,
+            "context_ms": self.context_ms,
         }
         facts |= {"metric": self.all_options.get("metric", METRIC[self.benchmark])}
         for name in ("interval", "permutation"):

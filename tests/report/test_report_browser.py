@@ -5,6 +5,7 @@ import pytest
 
 from src.cli import run_command
 from tests.report import browser
+from tests.report.test_report_figures import curve
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium")]
 
@@ -20,7 +21,8 @@ def page(score_store, tmp_path):
             score_store.add(model=model, level=level),
             score_store.add(model=model, level=level, dataset="cortex", extra=VERTICES),
         )
-        score_store.add(model=model, benchmark="electrodes", dataset="v4", regions=("V4", "IT"), n_layers=15)
+        array = {"model": model, "benchmark": "electrodes", "dataset": "v4", "regions": ("V4", "IT"), "n_layers": 15}
+        score_store.add(**array, extra=curve("time_course", n_regions=2))
         score_store.add(model=model, benchmark="task", dataset="labels", n_targets=5, regions=(), ceiling=False)
         score_store.add(model=model, benchmark="behaviour", dataset="choices", n_targets=1, regions=(), confusions=True)
     score_store.add(model="old", old=True)

@@ -6,13 +6,25 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from src.report import charts, figures
+from src.report import charts, contexts, figures
 from src.report.figures import pictures, ranked_dots
 from src.report.rows import pair_rows
 from src.report.scores import collect, readable_scores
 from src.report.theme import colours, figure_style
 
 LONG = "a-model-with-a-very-long-name-that-does-not-fit-beside-a-chart"
+
+
+def curve(name, n_points=9, n_regions=3):
+    """Arrays of a curve of 30 units in regions that rises and falls, undefined in the last point."""
+    level = np.sin(np.linspace(0, np.pi, n_points)) * np.linspace(0.2, 0.6, 30)[:, None]
+    level[:, -1] = np.nan
+    arrays = {name: level, f"{name}_low": level - 0.1, f"{name}_high": level + 0.1}
+    arrays[f"{name}_ms"] = 20.0 * np.arange(n_points)[:, None] + [0, 20]
+    arrays[f"{name}_ends"] = np.stack([level[: n_regions + 1] + end for end in (-0.05, 0.05)], axis=2)
+    return tuple((arrays | {"time_course_ceiling": level + 0.2} if name == "time_course" else arrays).items())
+
+
 CASES = {
     "fmri": {"benchmark": "fmri"},
     "electrodes without ceiling": {"benchmark": "electrodes", "ceiling": False, "regions": ()},
@@ -24,6 +36,8 @@ CASES = {
     "behaviour": {"benchmark": "behaviour", "n_targets": 1, "regions": (), "confusions": True},
     "negative": {"level": -0.2},
     "old": {"old": True},
+    "time course": {"benchmark": "electrodes", "extra": curve("time_course")},
+    "delays": {"extra": curve("delay_profile")},
 }
 FMRI = {"ranking", "regions-ratio", "regions-raw", "profiles", "region-layers", "units", "pairs"}
 EXPECTED = {
@@ -37,6 +51,8 @@ EXPECTED = {
     "behaviour": {"ranking", "accuracy", "profiles", "confusions"},
     "negative": FMRI,
     "old": FMRI,
+    "time course": FMRI | {"time-course"},
+    "delays": FMRI | {"delay-profile"},
 }
 
 
@@ -96,6 +112,10 @@ def test_all_panels_of_a_figure_have_the_same_axes_and_every_value_is_inside(sco
         values += [v for p in spec["panels"] for one in p.get("values", ()) for v in one]
         if spec["kind"] == "dots":
             values += [v for panel in spec["panels"] for one in panel["x"] for v in one]
+        if spec["kind"] == "lines":
+            assert all(low <= x <= high for panel in spec["panels"] for x in panel["x"]), name
+            low, high = spec["ylimits"]
+            values += [v for panel in spec["panels"] for one in panel["y"] for v in one]
         if spec["kind"] == "scatter":
             values += [v for panel in spec["panels"] for v in panel.get("x", ())]
         assert all(low <= v <= high for v in values if v is not None), name
@@ -103,9 +123,9 @@ def test_all_panels_of_a_figure_have_the_same_axes_and_every_value_is_inside(sco
             figure = charts.plot(spec)
         axes = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
         assert len(axes) == len(spec["panels"])
-        if spec["kind"] in ("dots", "scatter", "bars"):
+        if spec["kind"] in ("dots", "scatter", "bars", "lines"):
             assert len({one.get_xlim() for one in axes}) == 1
-        if spec["kind"] in ("scatter", "bars"):
+        if spec["kind"] in ("scatter", "bars", "lines"):
             assert len({one.get_ylim() for one in axes}) == 1
 
 
@@ -207,3 +227,34 @@ def test_a_partition_shows_how_much_of_each_region_is_dynamic(score_store):
     with figure_style():
         texts = visible_texts(charts.plot(found.spec))
     assert {"explained variance (R²)", "shared", "unique to set 1"} <= {text for text, _ in texts}
+
+
+def test_curves_have_a_panel_per_model_with_regions_and_the_ceiling(score_store):
+    spec = made(score_store, **CASES["time course"])["time-course"].spec
+    assert [one["name"] for one in spec["series"]] == ["all units", "V1", "V2", "MT", "noise ceiling"]
+    assert [panel["model"] for panel in spec["panels"]] == ["good", LONG]
+    assert spec["panels"][0]["x"] == [20.0 * k + 10 for k in range(9)]
+    assert spec["panels"][0]["y"][-1][4] == pytest.approx(0.6, abs=1e-3)
+
+
+def test_delays_are_at_their_start(score_store):
+    delays = made(score_store, **CASES["delays"])["delay-profile"].spec
+    assert delays["panels"][0]["x"] == [20.0 * k for k in range(9)]
+
+
+def test_several_contexts_are_a_line_per_region_with_the_window_in_the_title(score_store):
+    for context_ms, level in ((500.0, 0.2), (1000.0, 0.58), (4000.0, 0.6), (16000.0, 0.55)):
+        score_store.add(context_ms=context_ms, level=level)
+    score_store.add(model="one context", context_ms=4000.0)
+    score_store.add(model="single frames")
+    (benchmark,), _ = collect(score_store.config)
+    [found] = contexts.pictures(benchmark)
+    (panel,) = found.spec["panels"]
+    assert (panel["model"], panel["x"]) == ("good", [0.5, 1.0, 4.0, 16.0])
+    assert panel["title"].startswith("good: 1 ")
+    assert [one["name"] for one in found.spec["series"]] == ["all units", "V1", "V2", "MT"]
+    assert panel["y"][0] == pytest.approx([0.2, 0.58, 0.6, 0.55], abs=0.06)
+    assert "V1 1" in found.caption
+    with figure_style():
+        axes = charts.plot(found.spec).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "1", "4", "16"]

@@ -4,6 +4,7 @@ import pytest
 from src.analysis.aggregate import headline_test
 from src.report.rows import leaderboard_rows, pair_rows, provenance_rows, region_rows, score_rows
 from src.report.scores import collect
+from src.store import ScoreKey
 
 
 def benchmarks(score_store):
@@ -103,7 +104,7 @@ def test_every_stored_score_has_a_provenance_row(score_store):
     rows = provenance_rows(collect(score_store.config)[0])
     assert [row["superseded"] for row in rows] == [False, True]
     row = rows[0]
-    assert (row["seed"], row["version"], row["options"]["splits"]) == (0, 4, 4)
+    assert (row["seed"], row["version"], row["options"]["splits"]) == (0, ScoreKey.version, 4)
     assert row["data"] == list(score.key.data)
     assert "numpy" in row["packages"]
     assert row["created"]

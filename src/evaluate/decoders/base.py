@@ -123,6 +123,8 @@ class Prediction:
         Weights of the training rows in a fit to the session's other targets.
     shares : array of shape (n_bands, n_columns), optional
         Weight of each group of features in the prediction of a target; None for decoders without groups.
+    parts : tensor of shape (n_parts, n_held, n_columns), optional
+        Summands of the predictions, without the mean, of equal groups of features.
     """
 
     split: int
@@ -132,6 +134,7 @@ class Prediction:
     inside: Any = None
     other: Any = None
     shares: np.ndarray | None = None
+    parts: Any = None
 
 
 @dataclass(frozen=True)

@@ -160,3 +160,25 @@ def coordinates(X: torch.Tensor, B: torch.Tensor, eigen: Eigendecomposition) -> 
         rows = slice(start, start + step)
         P[rows] = ((X[rows].double() - eigen.mean) * eigen.inverse) @ B
     return P
+
+
+def kernels_of_parts(
+    X: torch.Tensor, train: torch.Tensor, held: torch.Tensor, eigen: Eigendecomposition, n_parts: int
+) -> list[torch.Tensor]:
+    """Return Z_held Z_train^T of each of n equal groups of features, with the rooted training rows: (n_held, n_train).
+
+    Times U diag(1 / (w + alpha)) U^T y they are the summands of the predictions; their sum is P U^T.
+    """
+    found = []
+    for start, stop in pairwise(np.linspace(0, X.shape[1], n_parts + 1).astype(int) if n_parts else []):
+        K = torch.zeros(len(held), len(train), dtype=torch.float64, device=X.device)
+        width = max(1, BLOCK_BYTES // (8 * (len(held) + len(train))))
+        for first in range(start, stop, width):
+            columns = slice(first, min(first + width, stop))
+            of_held, of_train = (
+                (X[:, columns].index_select(0, rows).double() - eigen.mean[columns]) * eigen.inverse[columns]
+                for rows in (held, train)
+            )
+            K.addmm_(of_held, (of_train * eigen.root[:, None]).T)
+        found.append(K)
+    return found

@@ -8,7 +8,7 @@ import torch
 from ..protocol import ALPHAS
 from . import left_out as without
 from .base import LeftOut, Prediction, Session, Split
-from .eigendecomposition import Eigendecomposition, basis, coordinates, decompose
+from .eigendecomposition import Eigendecomposition, basis, coordinates, decompose, kernels_of_parts
 from .estimator import Regression
 from .ridge_solver import (
     best_alpha_per_target,
@@ -108,17 +108,19 @@ class Ridge(Regression):
         left_out: Sequence[LeftOut] | None = None,
         inside: bool = False,
         other: np.ndarray | None = None,
+        n_parts: int = 0,
     ) -> Session:
         """Return a session that shares the work on targets (n_rows, n_targets) between layers and splits.
 
         left_out: blocks of rows, restricted to the training rows of a split; without them each row is a block. inside:
         predict also the training rows, each by the fit without its block. other: further targets (n_rows, n), whose
-        weights are kept of each fit, with one penalty chosen for all of them.
+        weights are kept of each fit, with one penalty chosen for all of them. n_parts: number of equal groups of
+        features whose summands of the predictions are returned with them; 0: none are.
         """
         used = np.unique(np.concatenate([split.train for split in splits]))
         targets = Targets(Y, self.device, self.max_bytes, used)
         others = None if other is None else Targets(other, self.device, self.max_bytes, used)
-        return RidgeSession(self, targets, weights, without.Partition(left_out, len(Y)), inside, others)
+        return RidgeSession(self, targets, weights, without.Partition(left_out, len(Y)), inside, others, n_parts)
 
     def fit(
         self,
@@ -228,8 +230,10 @@ class RidgeSession:
         partition: without.Partition,
         inside: bool,
         other: Targets | None = None,
+        n_parts: int = 0,
     ):
         self.ridge, self.targets, self.partition, self.inside, self.other = ridge, targets, partition, inside, other
+        self.n_parts = n_parts
         self.device = targets.values.device
         self.weights = row_weights(weights, len(targets.values), self.device)
 
@@ -247,9 +251,21 @@ class RidgeSession:
             fitted = self._decompose(X, split)
             parts = self._per_target(*fitted) if self.ridge.alpha_per_target else self._shared(*fitted)
             other = None if self.other is None else self._other(*fitted)
+            kernels = kernels_of_parts(X, fitted[1], self._index(split.held), fitted[0], self.n_parts)
             for columns, held, alpha, inside in parts:
-                yield Prediction(k, columns, held, alpha, inside, other)
+                summands = self._summands(kernels, fitted, columns, alpha) if self.n_parts else None
+                yield Prediction(k, columns, held, alpha, inside, other, parts=summands)
                 other = None
+
+    def _summands(self, kernels: Sequence[torch.Tensor], fitted: tuple, columns: slice, alpha) -> torch.Tensor:
+        """Return the summands of predictions by groups of features: (n_parts, n_held, n_columns)."""
+        eigen, train, _, penalties = fitted
+        y, _ = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+        index = np.abs(self.ridge.grid[:, None] - np.atleast_1d(alpha)).argmin(axis=0)
+        penalty = penalties[torch.as_tensor(index, device=penalties.device)]
+        # dual weights: those of the rows in the space of the kernel
+        dual = eigen.U @ ((eigen.U.T @ y.double()) / (eigen.values[:, None] + penalty))
+        return torch.stack([kernel @ dual for kernel in kernels]).to(y.dtype)
 
     def smoothers(self, X: torch.Tensor, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Yield (columns, held (n_held, n_train), inside (n_train, n_train)) float64 for each penalty chosen.

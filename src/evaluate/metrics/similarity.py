@@ -22,6 +22,11 @@ class Pairs:
 
     kept: np.ndarray
 
+    @cached_property
+    def upper(self) -> np.ndarray:
+        """Flat indices of the pairs in the upper triangle."""
+        return np.flatnonzero(np.triu(self.kept))
+
     def project(self, values: np.ndarray) -> np.ndarray:
         """Return the residuals of pair values v_ij after a least-squares fit of a_i + a_j; 0 for pairs left out."""
         values = np.where(self.kept, values, 0.0)
@@ -85,15 +90,32 @@ def ranks(X: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
 
     Kriegeskorte, Mur and Bandettini 2008, Frontiers in Systems Neuroscience 2:4.
     """
-    from scipy.stats import rankdata
-
-    distances, upper = correlation_distances(X), np.triu(pairs.kept)
-    found = np.zeros(distances.shape)
-    if not np.isfinite(distances[upper]).all():
+    distances = correlation_distances(X)
+    values, found = distances.ravel()[pairs.upper], np.zeros(distances.shape)
+    if not np.isfinite(values).all():
         return found, found
-    found[upper] = rankdata(distances[upper])
-    found = pairs.centre(found + found.T)
+    found.ravel()[pairs.upper] = mean_ranks(values) - (len(values) + 1) / 2
+    found += found.T
     return found, found
+
+
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of values (n,), from 1, equal values their mean rank; half the cost of `scipy.stats.rankdata`.
+
+    Examples
+    --------
+    >>> mean_ranks(np.array([0.3, 0.1, 0.3])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    order, ranks = values.argsort(), np.empty(len(values))
+    ranks[order] = np.arange(1.0, len(values) + 1)
+    ordered = values[order]
+    new = ordered[1:] != ordered[:-1]
+    if new.all():
+        return ranks
+    edges = np.concatenate([[0], np.flatnonzero(new) + 1, [len(values)]])
+    ranks[order] = np.repeat((edges[:-1] + edges[1:] + 1) / 2, np.diff(edges))
+    return ranks
 
 
 def whitened(X: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:

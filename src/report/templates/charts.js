@@ -154,6 +154,49 @@ const Charts = (() => {
       ...spec.references.map((line) => ["", line.name, "reference", line.value, null, null])],
   };
 
+  const lines = {
+    layout(spec, width) {
+      const shape = grid(spec.panels.length, width, 260), inner = 190;
+      const entries = spec.series.map((one) => (one.dashed ? lineEntry(one.name, DASHES[0], seriesColour(one.colour)) : dotEntry(one.name, seriesColour(one.colour), false, true)));
+      const row = TITLE + inner + 44, body = row * shape.rows;
+      return { shape, inner, entries, row, body, height: body + legend(null, entries, width, 0) };
+    },
+    draw(svg, spec, width, at, marks) {
+      const along = spec.log ? Math.log : (v) => v, [first, last] = spec.limits.map(along), [low, high] = spec.ylimits;
+      spec.panels.forEach((panel, p) => {
+        const x0 = (p % at.shape.columns) * (at.shape.width + GAP), top = Math.floor(p / at.shape.columns) * at.row + TITLE;
+        const left = x0 + 46, right = x0 + at.shape.width - 14, bottom = top + at.inner;
+        const sx = (v) => left + ((along(v) - first) / (last - first || 1)) * (right - left), sy = (v) => bottom - ((v - low) / (high - low)) * at.inner;
+        title(svg, panel.title, x0, top - 7, at.shape.width);
+        for (const tick of ticks(low, high, at.inner / 50)) {
+          node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: tick === 0 ? "var(--muted)" : "var(--grid)" }, svg);
+          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+        }
+        spec.series.forEach((one, s) => {
+          const colour = seriesColour(one.colour), place = (i, values) => `${sx(panel.x[i]).toFixed(1)},${sy(values[i]).toFixed(1)}`;
+          const known = panel.x.map((_, i) => i).filter((i) => panel.y[s][i] !== null), banded = known.filter((i) => panel.low[s][i] !== null && panel.high[s][i] !== null);
+          if (banded.length > 1) node("polygon", { points: [...banded.map((i) => place(i, panel.high[s])), ...banded.reverse().map((i) => place(i, panel.low[s]))].join(" "), fill: colour, "fill-opacity": 0.18 }, svg);
+          node("polyline", { points: known.map((i) => place(i, panel.y[s])).join(" "), fill: "none", stroke: colour, "stroke-width": 1.6, "stroke-dasharray": one.dashed ? DASHES[0] : null }, svg);
+          for (const i of known) {
+            if (!one.dashed) node("circle", { cx: sx(panel.x[i]).toFixed(1), cy: sy(panel.y[s][i]).toFixed(1), r: 2.6, fill: colour }, svg);
+            const interval = panel.low[s][i] === null || panel.high[s][i] === null ? "" : ` [${show(panel.low[s][i])}, ${show(panel.high[s][i])}]`;
+            marks.push({ x: sx(panel.x[i]), y: sy(panel.y[s][i]), text: `${panel.title ? panel.title + ", " : ""}${one.name}, ${tickText(panel.x[i])}: ${show(panel.y[s][i])}${interval}` });
+          }
+        });
+        node("line", { x1: left, x2: left, y1: top, y2: bottom, stroke: "var(--muted)" }, svg);
+        if (spec.log) {
+          node("line", { x1: left, x2: right, y1: bottom, y2: bottom, stroke: "var(--muted)" }, svg);
+          for (const value of panel.x) write(svg, sx(value), bottom + 14, tickText(value), { "text-anchor": "middle", fill: "var(--muted)", "font-size": 11 });
+          write(svg, (left + right) / 2, bottom + 29, fit(spec.xlabel, right - left + 40), { "text-anchor": "middle" });
+        } else xAxis(svg, spec, left, right, bottom, sx, spec.xlabel);
+        write(svg, 0, 0, fit(spec.ylabel, at.inner), { "text-anchor": "middle", transform: `translate(${x0 + 10} ${top + at.inner / 2}) rotate(-90)` });
+      });
+      legend(svg, at.entries, width, at.body);
+    },
+    rows: (spec) => [["panel", spec.xlabel, "series", spec.ylabel, "low", "high"], ...spec.panels.flatMap((panel) => spec.series.flatMap((one, s) =>
+      panel.x.map((x, i) => [panel.title, x, one.name, panel.y[s][i], panel.low[s][i], panel.high[s][i]]).filter((row) => row[3] !== null)))],
+  };
+
   const scatter = {
     layout(spec, width) {
       const shape = grid(spec.panels.length, width, 225);
@@ -408,7 +451,7 @@ const Charts = (() => {
     })],
   };
 
-  const kinds = { dots, scatter, heat, bars, surface };
+  const kinds = { dots, lines, scatter, heat, bars, surface };
 
   // tooltip for the pointer, and the same text spoken for the keyboard
   const tip = () => document.getElementById("tip"), say = (text) => { document.getElementById("say").textContent = text; };
