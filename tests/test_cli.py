@@ -413,6 +413,7 @@ def test_a_fault_of_ours_is_exit_code_1_with_a_traceback(cli):
     assert "ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "context_ms"), [(signal.SIGTERM, "2120"), (signal.SIGINT, "2440")])
 def test_a_signal_keeps_what_is_done_and_leaves_with_its_code(cli, number, context_ms):
     arguments = [

@@ -47,6 +47,7 @@ def test_the_cells_of_the_tutorial_are_marked():
     assert len(re.findall(r"^# %%$", text, re.M)) >= 8
 
 
+@pytest.mark.slow
 def test_two_projects_with_the_same_relative_name_have_scores_of_their_own(cli, tmp_path):
     text = Path(EXAMPLE).read_text()
     noise = text.replace("values = brightness.reshape(40, 1, 10, 4) +", "values =")

@@ -21,6 +21,7 @@ def test_electrodes_reach_the_best_possible_r_of_every_unit(cli):
     assert "1600" in printed
 
 
+@pytest.mark.slow
 def test_a_film_per_unit_is_fitted_unit_by_unit(cli):
     table, printed = scores(cli, "electrodes", "-m", "fake-net", "-d", "fake-mt", "--audit")
     facts = units(table)
@@ -30,6 +31,7 @@ def test_a_film_per_unit_is_fitted_unit_by_unit(cli):
     assert "ceiling" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "least"), [("fake-action", 0.95), ("fake-selfmotion", 0.9)])
 def test_tasks_that_only_motion_answers(cli, task, least):
     table, printed = scores(cli, "task", "-m", "fake-net", "-d", task)

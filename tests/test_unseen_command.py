@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 
+@pytest.mark.slow
 def test_a_dataset_is_predicted_by_fits_to_another(cli, tmp_path):
     flags = ("-m", "fake-net", "--train", "fake-clips-fmri", "--test", "fake-fmri", "--subjects", "mean")
     done = cli("fmri", *flags, "--output", str(tmp_path / "s.json"))
