@@ -29,6 +29,7 @@ def test_there_are_commands():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # every command of the README
 def test_the_commands_do_what_they_say_one_after_the_other(place):
     homes = {"DYNAMIC_VISION_HOME": str(place / "home"), "TORCH_HOME": str(place / "torch")}
     environment = {k: v for k, v in os.environ.items() if k not in ("DATA_HOME", "MMAP_HOME", "RESULTCACHING_HOME")}
