@@ -11,7 +11,7 @@ import numpy as np
 
 from ..utils import BadInput, first_names, granted_cores, unknown_name
 from .bootstrap_statistics import AllLayers, BlockSums, ChosenLayers, Resampling, identity, join, widening
-from .curves import Along, Kept
+from .curves import Along, Kept, has_curve
 from .decoders.base import Decoder, LeftOut, OtherFit, Refit, Session, Split
 from .finite import Pattern, finite_rows, patterns
 from .layer_choice import Rule
@@ -301,7 +301,7 @@ def cross_validate_metrics(
         Called with (layer, split, columns, (rows, predictions) of the validation part, the same of the test part) for
         each batch of targets; the validation part is the training part where that is predicted without its blocks.
     along : TimeBins or Delays, optional
-        Axis of curves of the score, for the metrics that it takes; see `curves`.
+        Axis of curves of the score, for correlations; see `curves`.
 
     Returns
     -------
@@ -319,7 +319,7 @@ def cross_validate_metrics(
     kept = {}
     if along is not None:
         size = len(problem.splits), np.shape(problem.targets)[1]
-        kept = {n: Kept(along, _directed(rule, n), *size) for n in metrics if along.takes(METRICS[n])}
+        kept = {n: Kept(along, _directed(rule, n), *size) for n in metrics if has_curve(METRICS[n])}
     return _score_problem(
         problem, decoder, run, progress, chosen, missing, rule.nested, watch, along if kept else None, kept
     )

@@ -69,11 +69,6 @@ class TimeBins:
         self.problem, self.time_bin, self.bins_ms = problem, np.asarray(time_bin), np.asarray(bins_ms)
         self.n_blocks = int(np.max(problem.blocks)) + 1
 
-    @staticmethod
-    def takes(metric: PredictionMetric) -> bool:
-        """Return True for a correlation: the mean of a bin is no part of it."""
-        return isinstance(metric.statistic, Moments) and not metric.statistic.means
-
     def shape(self, split: int) -> tuple[int, ...]:
         """Return the shape of the values of a split, without the axis of targets."""
         return 2, len(self.problem.splits[split].test)
@@ -137,11 +132,6 @@ class Delays:
         self.n_blocks = int(np.max(problem.blocks)) + 1
         self._of_split = [np.unique(np.asarray(problem.blocks)[split.test]) for split in problem.splits]
 
-    @staticmethod
-    def takes(metric: PredictionMetric) -> bool:
-        """Return True for a correlation."""
-        return isinstance(metric.statistic, Moments) and not metric.statistic.means
-
     def shape(self, split: int) -> tuple[int, ...]:
         """Return the shape of the values of a split, without the axis of targets."""
         return 5 + 2 * self.n_parts, len(self._of_split[split])
@@ -174,6 +164,11 @@ class Delays:
 
 
 Along = TimeBins | Delays
+
+
+def has_curve(metric: PredictionMetric) -> bool:
+    """Return True for a correlation: the mean of a time bin, or of a prediction's part, is none of it."""
+    return isinstance(metric.statistic, Moments) and not metric.statistic.means
 
 
 class Kept:

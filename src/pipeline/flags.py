@@ -316,7 +316,7 @@ def _add_evaluation(parser: argparse.ArgumentParser, benchmark: str) -> None:
         _add_choice(
             group,
             "penalty",
-            "ridge: rows left out together to choose the penalty, segments or stimuli (blocks) or single rows; gcv: "
+            "ridge: rows left out together to choose the penalty, film or stimuli (blocks) or single rows; gcv: "
             "generalised error",
         )
         _add_choice(group, "alpha_scale", "ridge: penalties are multiples of trace(K) / n of the kernel, or absolute")

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..evaluate.layer_choice import stored_rule
 from ..files import DamagedFile
-from .curves import MAX_LINES, lines
+from .curves import best_regions, lines
 from .picture import Picture
 from .scores import BenchmarkScores, StoredScore
 
@@ -28,7 +28,7 @@ def pictures(benchmark: BenchmarkScores) -> Iterator[Picture]:
     found = _windows(benchmark)
     if not found:
         return
-    regions = _regions([rows for *_, rows in found])
+    regions = best_regions((row["region"], row["score"]) for *_, rows in found for row in rows[1:])
     series = [{"name": f"all {benchmark.target_noun}s", "colour": 0}]
     series += [{"name": region, "colour": k + 1} for k, region in enumerate(regions)]
     panels = []
@@ -59,15 +59,6 @@ def _window(row: Row, contexts_ms: Sequence[float]) -> str:
     ends = [window_text(row[name], contexts_ms) for name in ("low_ms", "high_ms")]
     interval = "" if row["low_ms"] is None else f" [{', '.join(ends)}]"
     return f"{window_text(row['window_ms'], contexts_ms)}{interval} s"
-
-
-def _regions(tables: Sequence[Sequence[Row]]) -> list[str]:
-    """Return the regions that have lines: the best predicted ones, if there are two or more."""
-    best: dict[str, float] = {}
-    for row in (row for rows in tables for row in rows[1:]):
-        best[row["region"]] = max(best.get(row["region"], row["score"]), row["score"])
-    kept = sorted(best, key=lambda region: -best[region])[:MAX_LINES]
-    return [region for region in best if region in kept] if len(best) > 1 else []
 
 
 def _windows(benchmark: BenchmarkScores) -> list[tuple[str, list[float], list[Row]]]:

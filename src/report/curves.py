@@ -1,6 +1,6 @@
 """Curves of scores as figures and rows: time courses, and delay profiles."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,11 @@ def pictures(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iterat
         found = [(score, curve) for score, curve in _curves(shown) if curve["name"] == name]
         if not found:
             continue
-        regions = _regions([curve for _, curve in found])
+        regions = best_regions(
+            (row["region"], max((value for value in row["test"] if value is not None), default=-np.inf))
+            for _, curve in found
+            for row in curve["rows"][1:]
+        )
         has_ceiling = any(curve["rows"][0]["ceiling"] is not None for _, curve in found)
         series = [{"name": f"all {benchmark.target_noun}s", "colour": 0}]
         series += [{"name": region, "colour": k + 1} for k, region in enumerate(regions)]
@@ -83,13 +87,11 @@ def _curves(scores: Sequence[StoredScore]) -> Iterator[tuple[StoredScore, Mappin
     return ((score, score.facts["curve"]) for score in scores if score.facts.get("curve"))
 
 
-def _regions(curves: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the regions that have lines: the best predicted ones, if there are two or more."""
+def best_regions(scores: Iterable[tuple[str, float]]) -> list[str]:
+    """Return the regions that have lines: the best predicted ones, if there are two or more; scores: (region, r)."""
     best: dict[str, float] = {}
-    for curve in curves:
-        for row in curve["rows"][1:]:
-            highest = max((v for v in row["test"] if v is not None), default=-np.inf)
-            best[row["region"]] = max(best.get(row["region"], -np.inf), highest)
+    for region, score in scores:
+        best[region] = max(best.get(region, -np.inf), score)
     kept = sorted(best, key=lambda region: -best[region])[:MAX_LINES]
     return [region for region in best if region in kept] if len(best) > 1 else []
 

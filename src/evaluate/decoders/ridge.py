@@ -41,8 +41,7 @@ class Ridge(Regression):
         predicted by a fit without the block and its gap, for rows that depend on their neighbours; of the penalties
         whose correlation of predictions and targets is within one standard error of the highest, that with the least
         squared error; with one penalty for all targets, squared correlations with their sign are averaged over at most
-        1,000 of them. "block errors": least squared error of these predictions. "gcv":
-        least generalised error.
+        1,000 of them. "block errors": least squared error of these predictions. "gcv": least generalised error.
     alpha_per_target : bool, default False
         Choose one alpha per target; otherwise one for all targets, by the criterion over all of them.
     scaled : bool, default False
