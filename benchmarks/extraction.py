@@ -274,12 +274,13 @@ def time_loader(model, stimuli, mode: str, options) -> np.ndarray:
     import torch
 
     from src.extraction.extract import make_settings
-    from src.extraction.loader import load_packs
+    from src.extraction.loader import Viewer, load_packs
 
     settings = make_settings(target_bins(stimuli), mode, options.context_ms, False)
     model.module.to(options.device)
     began = clocks()
-    for _ in load_packs(model, stimuli, list(range(len(stimuli))), settings, options.threads, options.device):
+    wanted = {i: [0] for i in range(len(stimuli))}
+    for _ in load_packs([Viewer(model, settings)], stimuli, wanted, options.threads, options.device):
         pass
     if options.device != "cpu":
         torch.cuda.synchronize()

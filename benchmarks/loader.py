@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.extraction import FPS, versions, write_films, write_images
 from src.extraction.extract import make_settings
-from src.extraction.loader import make_reader
+from src.extraction.loader import Rows, Viewer, make_reader
 from src.extraction.workers import Processes, Threads
 from src.models.preprocessing import FramePreprocessing
 from src.models.spec import Model
@@ -158,11 +158,11 @@ def time_loader(stimuli: Stimuli, n_workers: int, kind: type) -> tuple[float, ..
     model = Model("frames", torch.nn.Identity(), preprocess, {"": "CHW"}, "image", float(FPS), "")
     settings = make_settings(regular_bins(float(stimuli.duration_ms.max()) + BIN_MS, BIN_MS), "block", BIN_MS, True)
     began, count = clocks(), 0
-    reader = make_reader(model, stimuli, list(range(len(stimuli))), settings, n_workers, decoding)
+    reader = make_reader([Viewer(model, settings)], stimuli, {i: [0] for i in range(len(stimuli))}, n_workers, decoding)
     workers = kind(reader, len(reader.groups), n_workers)
     for item in workers.items(lambda: None):
         if item.array is not None:
-            count += len(item.array) if decoding else len(item.header[0])
+            count += len(item.header.spans) if isinstance(item.header, Rows) else len(item.array)
         item.release()
     workers.close()
     seconds, core_s, receiver_s = (clocks() - began).tolist()

@@ -36,7 +36,7 @@ RECORDINGS = {"fmri": Fmri, "electrodes": Electrodes}
 
 
 def score(
-    model: AnyModel,
+    model: "AnyModel | Sequence[str]",
     dataset: AnyDataset,
     *,
     benchmark: str | None = None,
@@ -49,10 +49,11 @@ def score(
 
     Parameters
     ----------
-    model : str, torch.nn.Module or Model
-        A name of `models()`, "Random-NAME", "path/to/file.py:function", a network, or a `Model` with the preprocessing
-        and the layers of a network. A network takes images (batch, 3, 224, 224) or clips (batch, 3, T, 224, 224);
-        the options `input_size` and `fps` change its size and its 25 frames per second.
+    model : str, sequence of str, torch.nn.Module or Model
+        A name of `models()`, "Random-NAME", "path/to/file.py:function", or several of them, for which films are decoded
+        once; a network, or a `Model` with the preprocessing and the layers of a network. A network takes images
+        (batch, 3, 224, 224) or clips (batch, 3, T, 224, 224); the options `input_size` and `fps` change its size and
+        its 25 frames per second.
     dataset : str, sequence of str, Dataset, Responses or Labels
         A name of `datasets()`, the path of a folder with `dataset.toml`, a reference `bids:`, `nwb:` or `brainio:`, or
         "path/to/file.py:function"; several fMRI names for a joint score; a declaration
@@ -73,10 +74,10 @@ def score(
     Returns
     -------
     Score, or list of Score
-        A list where the option `metric` names several metrics, a score by each from one fit, or `context_ms` several
-        contexts, see `temporal_windows`. Stored, or computed and stored. The score of a network that is passed as an
-        object is not stored, since a change of its code could not be detected; pass "path/to/file.py:function" to have
-        it stored.
+        A list where several models are named, the option `metric` names several metrics, a score by each from one fit,
+        or `context_ms` several contexts, see `temporal_windows`. Stored, or computed and stored. The score of a network
+        that is passed as an object is not stored, since a change of its code could not be detected; pass
+        "path/to/file.py:function" to have it stored.
 
     Raises
     ------
@@ -92,13 +93,14 @@ def score(
     check_options(options)
     names, benchmark, declared = _datasets(dataset, benchmark)
     options = {key: _option(value) for key, value in options.items()}
-    request = Request(benchmark, model if isinstance(model, str) else name or _name(model), names, **options)
+    named = isinstance(model, str) or (isinstance(model, list | tuple) and all(isinstance(one, str) for one in model))
+    request = Request(benchmark, model if named else name or _name(model), names, **options)
     if len(names) > 1 and benchmark != "fmri":
         raise BadInput(f"{len(names)} {benchmark} datasets; expected 1: only fMRI datasets form a joint score")
     config = config or Config.from_env()
     export_homes(config)
-    several = len(request.metric) > 1 or isinstance(request.context_ms, tuple)
-    if isinstance(model, str):
+    several = len(request.metric) > 1 or isinstance(request.context_ms, tuple) or len(request.models) > 1
+    if named:
         found = list(pipeline.score(request, config, report, Objects(datasets=declared)))
         return found if several else found[0]
     with _as_model(model, request) as prepared, tempfile.TemporaryDirectory(prefix="dynamic-vision-") as folder:

@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     submit.add_argument("--benchmark", required=True, choices=tuple(BY_BENCHMARK), help="benchmark of all cells")
     submit.add_argument("--models", "-m", nargs="+", required=True, metavar="NAME", help="models, a row of cells each")
     submit.add_argument("--datasets", "--tasks", "-d", nargs="+", required=True, metavar="NAME", help="datasets")
+    submit.add_argument(
+        "--together", type=count, default=1, metavar="N", help="models of a cell, for which films are decoded once"
+    )
     submit.add_argument("--each", action="store_true", help="a cell per model and dataset, not one per model")
     retry = action("retry", _retry, "start the cells again that failed, were interrupted or are missing")
     for starting in (submit, retry):
@@ -98,7 +101,8 @@ def run(options: argparse.Namespace, config: Config, command: flow.Command = sco
 
 
 def _submit(options: argparse.Namespace, command: flow.Command, config: Config) -> int:
-    cells = make_cells(options.benchmark, options.models, options.datasets, options.flags, each=options.each)
+    of_cells = {"each": options.each, "together": options.together}
+    cells = make_cells(options.benchmark, options.models, options.datasets, options.flags, **of_cells)
     grid = grid_at(config, options.grid or options.benchmark)
     return _start(grid, cells, cells, flow.Plan(_steps(options), options.local), options.dry_run, command, config)
 
@@ -207,7 +211,7 @@ def _row(state: State) -> list[str]:
     last = "" if state.state == "done" else state.last_line
     reason = "; ".join(part for part in (state.reason, last) if part)
     log = str(state.log) if state.log is not None and state.state not in ("done", "pending") else ""
-    return [cell.id, " ".join([cell.model, *cell.flags]), " + ".join(cell.names), state.state, reason, log]
+    return [cell.id, " ".join([" + ".join(cell.models), *cell.flags]), " + ".join(cell.names), state.state, reason, log]
 
 
 def _counted(found: Sequence[State]) -> str:

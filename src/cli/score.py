@@ -56,7 +56,8 @@ def run(options: argparse.Namespace, config: Config) -> int:
         return 0
     if not flags.request.model:
         raise BadInput("no model named; expected --model NAME: see --list")
-    check_scores_file(flags.output, max(1, len(set(flags.request.metric))) * len(contexts(flags.request)))
+    n_scores = len(flags.request.models) * max(1, len(set(flags.request.metric))) * len(contexts(flags.request))
+    check_scores_file(flags.output, n_scores)
     check_encoder_file(flags.save_encoder, flags.request)
     with Terminal(quiet=flags.quiet) as terminal:
         if flags.dry_run:
@@ -93,9 +94,10 @@ def listing(benchmark: str) -> str:
 
 
 def _plan_text(steps: Sequence[Mapping[str, Any]]) -> str:
+    several = len({step["key"].model for step in steps}) > 1
     rows = [
         [
-            step["what"],
+            f"{step['key'].model}: {step['what']}" if several else step["what"],
             "stored" if step["stored"] else "to compute",
             size_text(step["bytes"]) if step["bytes"] else "-",
             key_name(step["key"]),

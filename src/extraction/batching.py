@@ -94,12 +94,16 @@ class Batcher:
 
 def guess_batch_size(row_bytes: int, device: torch.device) -> int:
     """Return an estimate of the rows per batch that fit; `Batcher.shrink` corrects one that is too high."""
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = free_memory(device)
     capacity = min(BATCH_BYTES.get(device.type, free), free // ACTIVATIONS_PER_INPUT)
     return int(max(1, min(MAX_ROWS, capacity // row_bytes)))
+
+
+def free_memory(device: torch.device | str) -> int:
+    """Return the free memory of a GPU, or of the machine for any other device, in bytes."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from ..records import Stimuli
 from ..utils import BadInput, first_names, granted_cores
 from .batching import Batch, Batcher, out_of_memory
 from .hooks import Contribution, HookedModel, hooked
-from .loader import Plan, Settings, load_packs
+from .loader import Pack, Plan, Settings, Viewer, load_packs
 from .series import write_series
 from .windows import Mode, context_limits
 
@@ -165,18 +165,65 @@ def make_settings(bins_ms: np.ndarray, mode: Mode, context_ms: float, partial: b
     return Settings(bins_ms, mode, float(context_ms), partial)
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of several extractions from the same stimuli.
+
+    Parameters
+    ----------
+    model : Model
+        The model, in eval mode; it is moved to the device. Parts with one model share its preprocessing.
+    sink : Sink
+        Destination of the activations.
+    context_ms : float, default 4000
+        Window length of a video model, ms, clipped to the limits of the model.
+    n_components : int or None, default 5000
+        Dimensions of the sparse random projection; layers with fewer features are not projected. None: no projection.
+        Parts with one model have the same number.
+    """
+
+    model: Model
+    sink: Sink
+    context_ms: float = DEFAULT_CONTEXT_MS
+    n_components: int | None = N_COMPONENTS
+
+
 def extract(
     model: Model,
     stimuli: Stimuli,
     bins_ms: np.ndarray,
-    sink: Sink | Sequence[Sink],
+    sink: Sink,
+    *,
+    context_ms: float = DEFAULT_CONTEXT_MS,
+    n_components: int | None = N_COMPONENTS,
+    **options,
+) -> None:
+    """Write the activations of every stimulus that is not done into `sink`, bin by bin as bins are completed.
+
+    Parameters
+    ----------
+    model, sink, context_ms, n_components
+        See `Part`.
+    stimuli, bins_ms, **options
+        See `extract_parts`.
+
+    Raises
+    ------
+    BadInput
+        As `extract_parts`.
+    """
+    extract_parts([Part(model, sink, context_ms, n_components)], stimuli, bins_ms, **options)
+
+
+def extract_parts(
+    parts: Sequence[Part],
+    stimuli: Stimuli,
+    bins_ms: np.ndarray,
     *,
     mode: Mode = "block",
-    context_ms: float | Sequence[float] = DEFAULT_CONTEXT_MS,
     device="cpu",
     batch_size: int | None = None,
     precision: str = "fp32",
-    n_components: int | None = N_COMPONENTS,
     partial: bool = False,
     progress: Callable[[float, float, str], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -184,26 +231,23 @@ def extract(
     processes: bool | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> None:
-    """Write the activations of every stimulus that is not done into `sink`, bin by bin as bins are completed.
+    """Write the activations of several models, or in several contexts, into their sinks; a film is decoded once.
 
-    A layer's time steps are averaged into the time bins first and projected afterwards, on the device of the model.
-    Both maps are linear, so that the result is the projection of the full activations.
+    Every stimulus that is not done in a sink is written there, bin by bin as bins are completed. A layer's time steps
+    are averaged into the time bins first and projected afterwards, on the device of the model. Both maps are linear, so
+    that the result is the projection of the full activations.
 
     Parameters
     ----------
-    model : Model
-        The model, in eval mode; it is moved to `device`.
+    parts : sequence of Part
+        Models with their sinks.
     stimuli : Stimuli
         Videos and images; an image is a video of equal frames.
     bins_ms : array of shape (n_bins, 2)
         Half-open time bins from the start of a stimulus, ms; starts and ends must not decrease. An end of inf is the
         end of the stimulus.
-    sink : Sink or sequence of Sink
-        Destination of the activations; one for each of several contexts.
     mode : "block" or "causal", default "block"
         Windows of a video model: consecutive ("block"), or one that ends with each frame ("causal").
-    context_ms : float or sequence of float, default 4000
-        Window length of a video model, ms, clipped to the limits of the model. Films are decoded once for several.
     device : str or torch.device, default "cpu"
         Device of the forward passes and of the projection.
     batch_size : int, optional
@@ -211,8 +255,6 @@ def extract(
         memory is exhausted, and the batch is repeated.
     precision : "fp32", "tf32", "bf16" or "fp16", default "fp32"
         Floating-point arithmetic of the forward passes.
-    n_components : int or None, default 5000
-        Dimensions of the sparse random projection; layers with fewer features are not projected. None: no projection.
     partial : bool, default False
         True: a bin that a stimulus covers in part is the mean over that part. False: such a bin is invalid.
     progress : callable, optional
@@ -237,39 +279,41 @@ def extract(
     ----------
     Li, Hastie and Church (2006), Very sparse random projections, KDD.
     """
-    several = isinstance(context_ms, Sequence)
-    sinks, contexts_ms = (sink, context_ms) if several else ([sink], [context_ms])
-    settings = [make_settings(bins_ms, mode, one, partial) for one in contexts_ms]
-    if model.module.training:
-        raise BadInput(f"model {model.name} is in training mode; expected eval mode; call module.eval()")
-    if model.series is not None:
-        for one, of_context in zip(settings, sinks, strict=True):
-            write_series(model, stimuli, one, of_context, n_components=n_components, progress=progress, stop=stop)
+    settings = [make_settings(bins_ms, mode, part.context_ms, partial) for part in parts]
+    of_windows = []
+    for part, one in zip(parts, settings, strict=True):
+        if part.model.module.training:
+            raise BadInput(f"model {part.model.name} is in training mode; expected eval mode; call module.eval()")
+        if part.model.series is None:
+            of_windows.append((part, Viewer(part.model, one)))
+        else:
+            options = {"n_components": part.n_components, "progress": progress, "stop": stop}
+            write_series(part.model, stimuli, one, part.sink, **options)
+    if not of_windows:
         return
-    network = HookedModel(model, mode, n_components, device, precision)
-    model.module.to(device)
-    finisher = _Finisher(network, _Collector(sinks, stimuli, progress), notice)
-    # numbers n_contexts * stimulus + context
-    todo = np.flatnonzero(~np.stack([one.done for one in sinks], axis=1).ravel()).tolist()
-    batcher = Batcher(batch_size, torch.device(device))
-    items = load_packs(model, stimuli, todo, settings, n_workers or min(granted_cores(), 16), device, processes)
+    sinks, viewers = [part.sink for part, _ in of_windows], [viewer for _, viewer in of_windows]
+    undone = ~np.stack([sink.done for sink in sinks], axis=1)
+    wanted = {index: np.flatnonzero(undone[index]).tolist() for index in np.flatnonzero(undone.any(axis=1)).tolist()}
+    collector = _Collector(sinks, stimuli, progress)
+    networks: list[_Network] = []
+    for part, viewer in of_windows:
+        if all(one.model is not viewer.model for one in networks):
+            hooked_model = HookedModel(viewer.model, mode, part.n_components, device, precision)
+            networks.append(_Network(hooked_model, batch_size, collector, notice))
+    items = load_packs(viewers, stimuli, wanted, n_workers or min(granted_cores(), 16), device, processes)
     with closing(items):
-        for batch in _batches(items, batcher, finisher.collector):
-            for results in _run(network, batch, batcher):
-                finisher.add(results)
+        for item in items:
+            if isinstance(item, Plan):
+                collector.open(item)
+                continue
+            networks[item.plan.network].add(item)
             if stop is not None and stop():
                 break
-        finisher.finish()
-
-
-def _batches(items, batcher: Batcher, collector: "_Collector") -> Iterator[Batch]:
-    """Yield the batches of the loaded packs; pass every plan to the collector."""
-    for item in items:
-        if isinstance(item, Plan):
-            collector.open(item)
         else:
-            yield from batcher.add(item)
-    yield from batcher.drain()
+            for network in networks:
+                network.drain(stop)
+        for network in networks:
+            network.finish()
 
 
 @dataclass(frozen=True)
@@ -281,63 +325,73 @@ class _Results:
     copied: "torch.cuda.Event | None"
 
 
-def _run(network: HookedModel, batch: Batch, batcher: Batcher) -> Iterator[_Results]:
-    """Yield the results of a batch, in smaller pieces after memory is exhausted; later batches stay as small."""
-    done = 0
-    while done < len(batch.rows):
-        piece = batch[done : done + batcher.size]
-        layers = _layers_or_none(network, piece)
-        if layers is None:
-            batcher.shrink(piece)
-            continue
-        copied = None
-        if network.device.type == "cuda":
-            copied = torch.cuda.Event()
-            copied.record()
-        done += len(piece.rows)
-        yield _Results(piece, layers, copied)
+class _Network:
+    """Passes of one model: its batches, and the results that a GPU is still computing, in their order.
 
-
-def _layers_or_none(network: HookedModel, batch: Batch):
-    """Return the results of all layers, or None if memory is exhausted."""
-    try:
-        return network.run(batch.tensor, batch.rows)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        return None
-
-
-class _Finisher:
-    """Results that a GPU is still computing, in their order, until they are checked and collected.
-
-    Further passes are queued before the results of the first are read. `notice`: called
-    with one line for every layer that the precision cannot represent.
+    Further passes are queued before the results of the first are read, checked and collected. `notice`: called with one
+    line for every layer that the precision cannot represent.
     """
 
-    def __init__(self, network: HookedModel, collector: "_Collector", notice: Callable[[str], None] | None):
-        self.collector = collector
-        self._network, self._notice = network, notice
+    def __init__(
+        self, hooked_model: HookedModel, batch_size: int | None, collector: "_Collector", notice: Callable | None
+    ):
+        self.model = hooked_model.model
+        self._hooked, self._collector, self._notice = hooked_model, collector, notice
+        self._batcher = Batcher(batch_size, hooked_model.device)
         self._running: deque[_Results] = deque()
         self._overflowing: set[str] = set()
+        self.model.module.to(hooked_model.device)
 
-    def add(self, results: _Results) -> None:
-        """Add results; collect those of the pass before the last."""
-        self._running.append(results)
-        while len(self._running) > IN_FLIGHT:
-            self._collect(self._running.popleft())
+    def add(self, pack: Pack) -> None:
+        """Add input, and run the batches that it completes."""
+        for batch in self._batcher.add(pack):
+            self._run(batch)
+
+    def drain(self, stop: Callable[[], bool] | None) -> None:
+        """Run the batches of what is left of the input, until `stop` returns True."""
+        for batch in self._batcher.drain():
+            if stop is not None and stop():
+                break
+            self._run(batch)
 
     def finish(self) -> None:
         """Collect all results."""
         while self._running:
             self._collect(self._running.popleft())
 
+    def _run(self, batch: Batch) -> None:
+        """Run a batch, in smaller pieces after memory is exhausted; later batches stay as small."""
+        done = 0
+        while done < len(batch.rows):
+            piece = batch[done : done + self._batcher.size]
+            layers = self._layers_or_none(piece)
+            if layers is None:
+                self._batcher.shrink(piece)
+                continue
+            copied = None
+            if self._hooked.device.type == "cuda":
+                copied = torch.cuda.Event()
+                copied.record()
+            done += len(piece.rows)
+            self._running.append(_Results(piece, layers, copied))
+            while len(self._running) > IN_FLIGHT:
+                self._collect(self._running.popleft())
+
+    def _layers_or_none(self, batch: Batch):
+        """Return the results of all layers, or None if memory is exhausted."""
+        try:
+            return self._hooked.run(batch.tensor, batch.rows)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            return None
+
     def _collect(self, results: _Results) -> None:
         if results.copied is not None:
             results.copied.synchronize()
-        if self._network.precision in HALF:
+        if self._hooked.precision in HALF:
             results = self._finite(results)
-        self.collector.add(results)
+        self._collector.add(results)
 
     def _finite(self, results: _Results) -> _Results:
         """Return the results with those of layers that are not finite in half precision computed in fp32."""
@@ -347,13 +401,11 @@ class _Finisher:
         new = [layer for layer in bad if layer not in self._overflowing]
         self._overflowing.update(new)
         if new and self._notice is not None:
-            network = self._network
-            self._notice(
-                f"{network.model.name}: {first_names(new)} not finite in {network.precision}; computed in fp32 instead"
-            )
-        exact = self._network.run(results.batch.tensor, results.batch.rows, "fp32")
+            precision = self._hooked.precision
+            self._notice(f"{self.model.name}: {first_names(new)} not finite in {precision}; computed in fp32 instead")
+        exact = self._hooked.run(results.batch.tensor, results.batch.rows, "fp32")
         if results.copied is not None:
-            torch.cuda.synchronize(self._network.device)
+            torch.cuda.synchronize(self._hooked.device)
         return replace(results, layers={**results.layers, **{layer: exact[layer] for layer in bad}})
 
 
@@ -369,25 +421,24 @@ class _Progress:
 class _Collector:
     """Sum of the contributions to each bin: complete bins are written to a sink, complete stimuli finished.
 
-    The number of a plan is n_contexts * stimulus + context; sinks: of each context.
+    sinks: of each viewer.
     """
 
     def __init__(self, sinks: Sequence[Sink], stimuli: Stimuli, progress):
         self._sinks, self._stimuli, self._report = sinks, stimuli, progress
-        self._open: dict[int, _Progress] = {}
-        self._seconds = np.repeat(np.asarray(stimuli.duration_ms, dtype=float) / 1000, len(sinks))
-        self._total_s = float(self._seconds.sum())
-        self._done_s = float(self._seconds[np.stack([one.done for one in sinks], axis=1).ravel()].sum())
+        self._open: dict[tuple[int, int], _Progress] = {}
+        self._seconds = np.asarray(stimuli.duration_ms, dtype=float) / 1000
+        self._total_s = len(sinks) * float(self._seconds.sum())
+        self._done_s = sum(float(self._seconds[sink.done].sum()) for sink in sinks)
 
     def _finish(self, plan: Plan) -> None:
-        """Finish a stimulus with one of its contexts."""
-        stimulus, context = divmod(plan.stimulus, len(self._sinks))
-        self._sinks[context].finish(stimulus, plan.time_map.n_valid)
+        """Finish a stimulus of one viewer."""
+        self._sinks[plan.viewer].finish(plan.stimulus, plan.time_map.n_valid)
 
     def open(self, plan: Plan) -> None:
         """Start a stimulus, or finish it if none of its windows is needed."""
         if len(plan.needed):
-            self._open[plan.stimulus] = _Progress(plan, len(plan.needed))
+            self._open[plan.stimulus, plan.viewer] = _Progress(plan, len(plan.needed))
         else:
             self._done_s += self._seconds[plan.stimulus]
             self._finish(plan)
@@ -402,12 +453,12 @@ class _Collector:
         for plan, first, last in results.batch.rows:
             self._advance(plan, last - first + 1)
         if self._report is not None:
-            stimulus_id = self._stimuli.ids[plan.stimulus // len(self._sinks)]
-            self._report(min(self._done_s, self._total_s), self._total_s, stimulus_id)
+            self._report(min(self._done_s, self._total_s), self._total_s, self._stimuli.ids[plan.stimulus])
 
     def _add(self, layer: str, part: Contribution, values: np.ndarray) -> None:
         """Add a contribution to the bins of a layer and write the bins that it completes."""
-        incomplete = self._open[part.plan.stimulus].incomplete.setdefault(layer, {})
+        plan = part.plan
+        incomplete = self._open[plan.stimulus, plan.viewer].incomplete.setdefault(layer, {})
         complete = {}
         for bin_, weight, value in zip(part.bins.tolist(), part.weights.tolist(), values, strict=True):
             if weight < COMPLETE:
@@ -417,20 +468,19 @@ class _Collector:
                 incomplete[bin_] = (weight, value)
             else:
                 complete[bin_] = value
-        stimulus, context = divmod(part.plan.stimulus, len(self._sinks))
         for first, run in _runs(complete):
-            self._sinks[context].write(stimulus, layer, first, np.asarray(run, dtype=np.float32))
+            self._sinks[plan.viewer].write(plan.stimulus, layer, first, np.asarray(run, dtype=np.float32))
 
     def _advance(self, plan: Plan, n_windows: int) -> None:
         """Count finished windows of a stimulus; finish it with the last one."""
-        state = self._open[plan.stimulus]
+        state = self._open[plan.stimulus, plan.viewer]
         state.windows_left -= n_windows
         self._done_s += self._seconds[plan.stimulus] * n_windows / len(plan.needed)
         if state.windows_left == 0:
             left = sorted({bin_ for bins in state.incomplete.values() for bin_ in bins})
             assert not left, f"{plan.label}: bins {first_names(left)} were never completed"
             self._finish(plan)
-            del self._open[plan.stimulus]
+            del self._open[plan.stimulus, plan.viewer]
 
 
 def _runs(rows: dict[int, np.ndarray]) -> Iterator[tuple[int, list[np.ndarray]]]:

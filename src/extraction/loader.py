@@ -1,4 +1,4 @@
-"""Loader of model input: stimuli are decoded once, in order, and preprocessed ahead of the forward pass."""
+"""Loader of model input: stimuli are decoded once, in order, and preprocessed ahead of the forward passes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -36,10 +36,25 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Viewer:
+    """A model that sees the stimuli in the windows of some settings."""
+
+    model: Model
+    settings: Settings
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Windows of one stimulus, (n_windows, 2) in ms, the indices of those needed, and their map to time bins."""
+    """Windows of one stimulus, (n_windows, 2) in ms, the indices of those needed, and their map to time bins.
+
+    viewer: number of the viewer; network: number of its model among those of all viewers; fps: frames per second of
+    the model.
+    """
 
     stimulus: int
+    viewer: int
+    network: int
+    fps: float
     label: str
     path: str
     still: bool
@@ -59,9 +74,9 @@ class Plan:
 class DistinctInput:
     """Pictures that are computed once, for the windows first..last, which all show the same pictures.
 
-    pictures: number of the picture of each frame, counted from the start of the stimulus; equal consecutive frames are
-    one picture. oldest: number of the oldest picture that a later input may show. plan: number of the plan of the
-    stimulus, one per context.
+    pictures: number of the picture of each frame, counted from the start of the stimulus among those that the model
+    sees; equal consecutive frames are one picture. oldest: number of the oldest picture that a later input of the model
+    may show. plan: number of the plan among those of the stimulus.
     """
 
     first: int
@@ -76,12 +91,20 @@ class Read:
     """Pictures that follow those before, and the inputs that they complete.
 
     pictures: uint8 (n, height, width, 3), RGB; or planes of the colour space `space`, uint8 (n, 3 * height / 2, width);
-    or None.
+    or None. seen_by: numbers of the models that see each picture.
     """
 
     pictures: np.ndarray | None
+    seen_by: list[frozenset[int]]
     inputs: list[DistinctInput]
     space: int = 0
+
+    def of(self, network: int, plans: Sequence[Plan]) -> "Read":
+        """Return the part of it that one model sees."""
+        inputs = [each for each in self.inputs if plans[each.plan].network == network]
+        seen = [k for k, networks in enumerate(self.seen_by) if network in networks]
+        pictures = self.pictures if len(seen) == len(self.seen_by) else self.pictures[seen] if seen else None
+        return replace(self, pictures=pictures, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -93,11 +116,10 @@ class Pack:
     tensor: torch.Tensor
 
 
-def make_plan(model: Model, stimuli: Stimuli, index: int, settings: Settings, number: int | None = None) -> Plan:
-    """Return the plan of one stimulus; raise BadInput with its id and file if the file cannot be probed.
-
-    number: that of stimulus and context, by default `index`.
-    """
+def make_plan(
+    model: Model, stimuli: Stimuli, index: int, settings: Settings, viewer: int = 0, network: int = 0
+) -> Plan:
+    """Return the plan of one stimulus; raise BadInput with its id and file if the file cannot be probed."""
     label, path = f"stimulus '{stimuli.ids[index]}' of {stimuli.name}", str(stimuli.paths[index])
     still = stimuli.kind[index] == "image"
     with _naming(label):
@@ -107,39 +129,39 @@ def make_plan(model: Model, stimuli: Stimuli, index: int, settings: Settings, nu
     one_frame_each = framewise(model, settings.mode)
     bins = (info.duration_ms, model.fps, settings.bins_ms, settings.partial)
     time_map = TimeMap(windows_ms, one_frame_each, *bins, model.step_times.values())
-    number = index if number is None else number
-    return Plan(number, label, path, still, info, windows_ms, time_map.needed(), time_map, model.kind == "image")
+    windows = (windows_ms, time_map.needed(), time_map, model.kind == "image")
+    return Plan(index, viewer, network, model.fps, label, path, still, info, *windows)
 
 
-def reads(
-    plan: Plan | Sequence[Plan], fps: float, new: New = np.empty, threads: int = 1, planes: bool = False
-) -> Iterator[Read]:
+def reads(plan: Plan | Sequence[Plan], new: New = np.empty, threads: int = 1, planes: bool = False) -> Iterator[Read]:
     """Yield the pictures of a stimulus and its inputs, a few at a time; `threads` decode a film.
 
-    plan: of the stimulus, or several with different windows, whose pictures are decoded once. new: function that makes
-    the array of pictures from its shape and type. A frame is copied there at once, while it is in the processor's
-    cache. planes: True for the planes of a film instead of RGB, where they are exact.
+    plan: of the stimulus, or several with different windows or models, whose pictures are decoded once. new: function
+    that makes the array of pictures from its shape and type. A frame is copied there at once, while it is in the
+    processor's cache. planes: True for the planes of a film instead of RGB, where they are exact.
     """
-    pictures, count, inputs = None, 0, []
+    pictures, seen_by, inputs = None, [], []
     plans = [plan] if isinstance(plan, Plan) else plan
     decoder = _Decoder(plans[0], threads, planes)
 
     def read() -> Read:
-        return Read(None if pictures is None else pictures[:count], inputs, decoder.space)
+        return Read(None if pictures is None else pictures[: len(seen_by)], seen_by, inputs, decoder.space)
 
-    for event in _pictures_and_inputs(plans, fps, decoder):
+    for event in _pictures_and_inputs(plans, decoder):
         is_input = isinstance(event, DistinctInput)
-        if len(inputs) == FRAMES_PER_READ if is_input else pictures is not None and not _fits(event, pictures, count):
+        full = pictures is not None and not is_input and not _fits(event[0], pictures, len(seen_by))
+        if full or (is_input and len(inputs) == FRAMES_PER_READ):
             yield read()
-            pictures, count, inputs = None, 0, []
+            pictures, seen_by, inputs = None, [], []
         if is_input:
             inputs.append(event)
             continue
+        picture, networks = event
         if pictures is None:
-            most = 1 if plans[0].still else max(1, min(FRAMES_PER_READ, READ_BYTES // event.nbytes))
-            pictures = new((most, *event.shape), np.uint8)
-        pictures[count] = event
-        count += 1
+            most = 1 if plans[0].still else max(1, min(FRAMES_PER_READ, READ_BYTES // picture.nbytes))
+            pictures = new((most, *picture.shape), np.uint8)
+        pictures[len(seen_by)] = picture
+        seen_by.append(networks)
     if inputs:
         yield read()
 
@@ -150,77 +172,112 @@ def _fits(picture: np.ndarray, pictures: np.ndarray, count: int) -> bool:
 
 
 def _pictures_and_inputs(
-    plans: Sequence[Plan], fps: float, decoder: "_Decoder"
-) -> Iterator[np.ndarray | DistinctInput]:
-    """Yield each picture once, and each input behind its pictures; consecutive windows of equal pictures are merged.
+    plans: Sequence[Plan], decoder: "_Decoder"
+) -> Iterator[tuple[np.ndarray, frozenset[int]] | DistinctInput]:
+    """Yield each picture once, with the models that see it, and each input behind its pictures.
 
-    The windows of several plans are in the order of their last frames.
+    Consecutive windows of equal pictures are merged. The windows of several plans are in the order of their last
+    frames.
     """
-    numbers_of = [_shown_frames(plan, fps) for plan in plans]
-    stream = decoder.frames(sorted({n for of_plan in numbers_of for numbers in of_plan for n in numbers}))
+    numbers_of = [_shown_frames(plan) for plan in plans]
+    views = {
+        network: _View({p: plan for p, plan in enumerate(plans) if plan.network == network}, numbers_of)
+        for network in sorted({plan.network for plan in plans})
+    }
+    seen_by = _seen_by(plans, numbers_of)
+    stream = decoder.frames(sorted(seen_by))
     order = sorted((numbers[-1], p, j) for p, of_plan in enumerate(numbers_of) for j, numbers in enumerate(of_plan))
-    waiting = _Waiting(plans, numbers_of)
-    newest, picture, before, picture_of = -1, -1, None, {}
+    newest, before, holding = -1, None, frozenset()
     for last, p, j in order:
-        oldest = waiting.oldest_frame()
-        picture_of = {number: shown for number, shown in picture_of.items() if number >= oldest}
         while newest < last:
             newest, frame = next(stream)
-            if before is None or not same_frame(frame, before):
+            networks = seen_by[newest]
+            if not networks <= holding or not same_frame(frame, before):
                 # the windows that end later show a new picture, so that they are not merged
-                yield from waiting.released(range(len(plans)), picture_of, picture)
-                picture, before = picture + 1, frame
-                yield frame
-            picture_of[newest] = picture
-        shown = tuple(picture_of[number] for number in numbers_of[p][j])
-        waiting.next_of[p] = j + 1
-        if not waiting.merges(p, j, shown):
-            yield from waiting.released([p], picture_of, picture)
-            waiting.start(p, j, shown)
-    yield from waiting.released(range(len(plans)), picture_of, picture)
+                for network in networks:
+                    yield from views[network].new_picture()
+                before, holding = frame, networks
+                yield frame, networks
+            for network in networks:
+                views[network].show(newest)
+        yield from views[plans[p].network].end(p, j)
+    for view in views.values():
+        yield from view.released(view.plans)
 
 
-class _Waiting:
-    """Inputs of each plan that later windows may extend, and the number of the next window of each."""
+def _seen_by(plans: Sequence[Plan], numbers_of: Sequence[list[list[int]]]) -> dict[int, frozenset[int]]:
+    """Return {number of a frame: the models that see it}."""
+    of_network: dict[int, set[int]] = {}
+    for plan, of_plan in zip(plans, numbers_of, strict=True):
+        of_network.setdefault(plan.network, set()).update(n for numbers in of_plan for n in numbers)
+    if len(of_network) == 1:
+        ((network, numbers),) = of_network.items()
+        return dict.fromkeys(numbers, frozenset([network]))
+    every = set().union(*of_network.values())
+    return {n: frozenset(network for network, numbers in of_network.items() if n in numbers) for n in every}
 
-    def __init__(self, plans: Sequence[Plan], numbers_of: Sequence[list[list[int]]]):
-        self._plans, self._numbers_of = plans, numbers_of
-        self._needed = [plan.needed.tolist() for plan in plans]
-        self._overlapping = [plan.overlapping for plan in plans]
-        self._merged: list[DistinctInput | None] = [None] * len(plans)
-        self.next_of = [0] * len(plans)
 
-    def oldest_frame(self) -> int:
-        """Return the number of the oldest frame that a window still to come shows."""
-        return min(self._numbers_of[p][j][0] for p, j in enumerate(self.next_of) if j < len(self._numbers_of[p]))
+class _View:
+    """What one model sees of a stimulus: its pictures, and the inputs of each of its plans that windows may extend.
 
-    def merges(self, p: int, j: int, shown: tuple[int, ...]) -> bool:
-        """Extend the input of a plan by its window of number j, if that shows the same; return True if it does."""
+    plans: {number: plan}; numbers_of: frames of the windows of all plans, by number.
+    """
+
+    def __init__(self, plans: Mapping[int, Plan], numbers_of: Sequence[list[list[int]]]):
+        self.plans = plans
+        self._numbers_of = {p: numbers_of[p] for p in plans}
+        self._needed = {p: plan.needed.tolist() for p, plan in plans.items()}
+        self._overlapping = {p: plan.overlapping for p, plan in plans.items()}
+        self._merged: dict[int, DistinctInput | None] = dict.fromkeys(plans)
+        self._next_of = dict.fromkeys(plans, 0)
+        self._newest = -1  # picture
+        self._picture_of: dict[int, int] = {}  # {frame: picture}
+
+    def new_picture(self) -> Iterator[DistinctInput]:
+        """Count one more picture; yield the inputs that end before it."""
+        yield from self.released(self.plans)
+        self._newest += 1
+
+    def show(self, frame: int) -> None:
+        """Note that a frame shows the newest picture."""
+        self._picture_of[frame] = self._newest
+
+    def end(self, p: int, j: int) -> Iterator[DistinctInput]:
+        """Add the window of number j of a plan; yield the input before it unless that shows the same."""
+        shown = tuple(self._picture_of[number] for number in self._numbers_of[p][j])
+        self._next_of[p] = j + 1
         before, window = self._merged[p], self._needed[p][j]
-        if before is None or not _mergeable(self._plans[p], before, window, shown):
-            return False
-        self._merged[p] = replace(before, last=window)
-        return True
+        if before is not None and _mergeable(self.plans[p], before, window, shown):
+            self._merged[p] = replace(before, last=window)
+            return
+        yield from self.released([p])
+        self._merged[p] = DistinctInput(window, window, shown, shown[0] if self._overlapping[p] else shown[-1], p)
+        self._forget()
 
-    def start(self, p: int, j: int, shown: tuple[int, ...]) -> None:
-        """Begin an input of a plan with its window of number j."""
-        window, oldest = self._needed[p][j], shown[0] if self._overlapping[p] else shown[-1]
-        self._merged[p] = DistinctInput(window, window, shown, oldest, p)
+    def _forget(self) -> None:
+        """Forget the frames that no window still to come shows."""
+        oldest = min((self._numbers_of[p][j][0] for p, j in self._to_come()), default=None)
+        if oldest is not None:
+            self._picture_of = {number: shown for number, shown in self._picture_of.items() if number >= oldest}
 
-    def released(self, of_plans: Iterable[int], picture_of: Mapping[int, int], newest: int) -> Iterator[DistinctInput]:
+    def _to_come(self) -> Iterator[tuple[int, int]]:
+        """Yield the number of each plan that is not at its end, with that of its next window."""
+        return ((p, j) for p, j in self._next_of.items() if j < len(self._numbers_of[p]))
+
+    def released(self, of_plans: Iterable[int]) -> Iterator[DistinctInput]:
         """Yield the inputs of some plans, with the oldest picture that those still to come, of any plan, may show."""
         for p in of_plans:
             each, self._merged[p] = self._merged[p], None
             if each is not None:
-                yield replace(each, oldest=min([each.oldest, *self._of_others(p, picture_of, newest)]))
+                yield replace(each, oldest=min([each.oldest, *self._of_others(p)]))
 
-    def _of_others(self, p: int, picture_of: Mapping[int, int], newest: int) -> Iterator[int]:
+    def _of_others(self, p: int) -> Iterator[int]:
         """Yield the oldest pictures that the inputs of other plans still to come may show."""
-        for q, (merged, j) in enumerate(zip(self._merged, self.next_of, strict=True)):
+        for q, merged in self._merged.items():
             if q != p and merged is not None:
                 yield merged.pictures[0]
-            elif q != p and j < len(self._numbers_of[q]):
-                yield picture_of.get(self._numbers_of[q][j][0], newest)
+            elif q != p and self._next_of[q] < len(self._numbers_of[q]):
+                yield self._picture_of.get(self._numbers_of[q][self._next_of[q]][0], self._newest)
 
 
 def _mergeable(plan: Plan, merged: DistinctInput, window: int, shown: tuple[int, ...]) -> bool:
@@ -229,11 +286,11 @@ def _mergeable(plan: Plan, merged: DistinctInput, window: int, shown: tuple[int,
     return window == merged.last + 1 and shown == merged.pictures and length_ms <= MAX_MERGED_MS
 
 
-def _shown_frames(plan: Plan, fps: float) -> list[list[int]]:
+def _shown_frames(plan: Plan) -> list[list[int]]:
     """Return the numbers of the frames that each needed window shows."""
     if plan.single_frames:
         return single_frames(plan.info, plan.windows_ms[plan.needed, 0])[:, None].tolist()
-    return [window_frames(plan.info, *plan.windows_ms[window], fps).tolist() for window in plan.needed]
+    return [window_frames(plan.info, *plan.windows_ms[window], plan.fps).tolist() for window in plan.needed]
 
 
 class _Decoder:
@@ -272,7 +329,7 @@ def by_frame(model: Model) -> bool:
 
 
 class Assembler:
-    """Inputs put together from the pictures of one stimulus, of one plan or several.
+    """Inputs of one model put together from the pictures of one stimulus, for one plan or several.
 
     Preprocessing of single frames treats each picture once, on the device where the pictures are, however many windows
     show it. Any other preprocessing treats the frames of each input.
@@ -285,7 +342,7 @@ class Assembler:
         self._held, self._first = None, 0
 
     def add(self, pictures: torch.Tensor | None, inputs: list[DistinctInput], space: int = 0) -> Iterator[Pack]:
-        """Add the pictures of a Read; yield the inputs that they complete."""
+        """Add pictures that the model sees; yield the inputs that they complete."""
         if pictures is not None:
             pictures = rgb_of_planes(pictures, space) if pictures.ndim == 3 else pictures
             self._parts.append(self._model.preprocess.images_of(pictures) if by_frame(self._model) else pictures)
@@ -363,46 +420,68 @@ def _naming(label: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Header of rows: those of windows spans[i] = (first, last) of the plan `plan`, and the kind of their tensor."""
+
+    plan: int
+    spans: list[tuple[int, int]]
+    dtype: torch.dtype
+    shape: torch.Size
+
+
+@dataclass(frozen=True)
 class Reader:
     """Task of a worker: the stimuli groups[number], decoded, and preprocessed unless that is left to the device.
 
-    Its items are lists of the plans of a stimulus; Read's inputs and space with its pictures, where `pictures_only`;
-    else the number of a plan that is needed, spans of its rows, the type and the shape of their tensor, with its bytes.
-    settings: those of each context; wanted: {stimulus: its contexts}.
+    Its items are, for each stimulus: its plans; for the models in `on_device`, reads without their pictures, with the
+    pictures; for the other models, rows, with their bytes. wanted: {stimulus: its viewers}; network_of: the number of
+    the model of each viewer.
     """
 
-    model: Model
+    viewers: Sequence[Viewer]
     stimuli: Stimuli
-    settings: Sequence[Settings]
-    groups: list[list[int]]
-    pictures_only: bool
-    threads: int
     wanted: Mapping[int, Sequence[int]]
+    network_of: Sequence[int]
+    on_device: frozenset[int]
+    groups: list[list[int]]
+    threads: int
 
     def __call__(self, number: int, new: New) -> Iterator[tuple[object, np.ndarray | None]]:
         """Yield the items of a task."""
         for index in self.groups[number]:
-            number = len(self.settings) * index
             plans = [
-                make_plan(self.model, self.stimuli, index, self.settings[c], number + c) for c in self.wanted[index]
+                make_plan(self.viewers[v].model, self.stimuli, index, self.viewers[v].settings, v, self.network_of[v])
+                for v in self.wanted[index]
             ]
             yield plans, None
             if needed := _needed(plans):
                 with _naming(plans[0].label):
-                    yield from self._pictures(needed, new) if self.pictures_only else self._rows(needed)
+                    yield from self._items(needed, new)
 
-    def _pictures(self, plans: Sequence[Plan], new: New) -> Iterator[tuple[object, np.ndarray | None]]:
-        for read in reads(plans, self.model.fps, new, self.threads, planes=True):
-            yield (read.inputs, read.space), read.pictures
+    def _items(self, plans: Sequence[Plan], new: New) -> Iterator[tuple[object, np.ndarray | None]]:
+        networks = {plan.network for plan in plans}
+        assemblers = self.assemblers(plans, networks - self.on_device)
+        on_device = networks & self.on_device
+        for read in reads(plans, new if on_device else np.empty, self.threads, planes=bool(on_device)):
+            pictures = read.pictures
+            if on_device:
+                if assemblers and pictures is not None:
+                    # those that are passed on may be released, and written over, while they are still assembled here
+                    pictures = pictures.copy()
+                yield replace(read, pictures=None), read.pictures
+            for network, assembler in assemblers.items():
+                seen = replace(read, pictures=pictures).of(network, plans)
+                frames = None if seen.pictures is None else torch.from_numpy(seen.pictures)
+                for pack in assembler.add(frames, seen.inputs, seen.space):
+                    tensor = pack.tensor.detach().cpu().contiguous()
+                    number = next(p for p, plan in enumerate(plans) if plan is pack.plan)
+                    header = Rows(number, pack.spans, tensor.dtype, tensor.shape)
+                    yield header, tensor.view(-1).view(torch.uint8).numpy()
 
-    def _rows(self, plans: Sequence[Plan]) -> Iterator[tuple[object, np.ndarray]]:
-        assembler, number_of = Assembler(self.model, plans), {id(plan): p for p, plan in enumerate(plans)}
-        for read in reads(plans, self.model.fps, threads=self.threads):
-            pictures = None if read.pictures is None else torch.from_numpy(read.pictures)
-            for pack in assembler.add(pictures, read.inputs):
-                tensor = pack.tensor.detach().cpu().contiguous()
-                header = (number_of[id(pack.plan)], pack.spans, tensor.dtype, tensor.shape)
-                yield header, tensor.view(-1).view(torch.uint8).numpy()
+    def assemblers(self, plans: Sequence[Plan], networks: Iterable[int]) -> dict[int, Assembler]:
+        """Return the assembler of each of some models."""
+        model_of = dict(zip(self.network_of, self.viewers, strict=True))
+        return {network: Assembler(model_of[network].model, plans) for network in sorted(networks)}
 
 
 def _needed(plans: Sequence[Plan]) -> list[Plan]:
@@ -411,38 +490,37 @@ def _needed(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def make_reader(
-    model: Model,
+    viewers: Sequence[Viewer],
     stimuli: Stimuli,
-    todo: list[int],
-    settings: Settings | Sequence[Settings],
+    wanted: Mapping[int, Sequence[int]],
     n_workers: int,
     pictures_only: bool,
 ) -> Reader:
-    """Return the task of `n_workers` workers that read the stimuli of `todo`, see `load_packs`."""
-    settings = [settings] if isinstance(settings, Settings) else settings
-    wanted: dict[int, list[int]] = {}
-    for number in todo:
-        index, context = divmod(number, len(settings))
-        wanted.setdefault(index, []).append(context)
+    """Return the task of `n_workers` workers that read stimuli, see `load_packs`.
+
+    pictures_only: True to leave preprocessing of single frames to the device.
+    """
+    known = list({id(viewer.model): viewer.model for viewer in viewers}.values())
+    network_of = [next(n for n, model in enumerate(known) if model is viewer.model) for viewer in viewers]
+    on_device = frozenset(n for n, model in enumerate(known) if pictures_only and by_frame(model))
     groups = list(_groups(stimuli, list(wanted), n_workers))
     # cores that have no file of their own help to decode one
     threads = max(1, n_workers // max(1, len(groups)))
-    return Reader(model, stimuli, settings, groups, pictures_only, threads, wanted)
+    return Reader(viewers, stimuli, wanted, network_of, on_device, groups, threads)
 
 
 def load_packs(
-    model: Model,
+    viewers: Sequence[Viewer],
     stimuli: Stimuli,
-    todo: list[int],
-    settings: Settings | Sequence[Settings],
+    wanted: Mapping[int, Sequence[int]],
     n_workers: int,
     device: "torch.device | str" = "cpu",
     processes: bool | None = None,
 ) -> Iterator[Plan | Pack]:
-    """Yield for each stimulus of `todo`, in this order, its plans and then their packs, on the device.
+    """Yield for each wanted stimulus its plans and then their packs, on the device.
 
-    settings: those of one context, or of each of several; `todo` then has the numbers n_contexts * stimulus + context
-    in increasing order, and a stimulus is decoded once for its contexts.
+    wanted: {stimulus: numbers of the viewers that see it}, in the order of the results. A stimulus is decoded once for
+    all of them.
 
     Stimuli are decoded ahead by `n_workers` processes or threads, by default by processes for a device other than the
     CPU. Pictures are then preprocessed on the device if the preprocessing is one of single frames. The order does not
@@ -450,8 +528,7 @@ def load_packs(
     """
     device = torch.device(device)
     processes = can_fork() and (device.type != "cpu" if processes is None else processes)
-    pictures_only = by_frame(model) and (processes or device.type != "cpu")
-    reader = make_reader(model, stimuli, todo, settings, n_workers, pictures_only)
+    reader = make_reader(viewers, stimuli, wanted, n_workers, processes or device.type != "cpu")
     with ExitStack() as stack:
         n_tasks = len(reader.groups)
         workers = (Processes if processes else Threads)(reader, n_tasks, max(1, min(n_workers, n_tasks)))
@@ -460,16 +537,18 @@ def load_packs(
         stack.callback(transfer.close)
         items = stack.enter_context(closing(workers.items(transfer.finish)))
         for item in items:
-            if isinstance(item.header, list):
-                yield from item.header
-                needed = _needed(item.header)
-                assembler = Assembler(model, needed)
-            elif pictures_only:
-                inputs, space = item.header
-                yield from assembler.add(None if item.array is None else transfer(item), inputs, space)
+            header = item.header
+            if isinstance(header, list):
+                yield from header
+                needed = _needed(header)
+                assemblers = reader.assemblers(needed, {plan.network for plan in needed} & reader.on_device)
+            elif isinstance(header, Rows):
+                yield Pack(needed[header.plan], header.spans, transfer(item).view(header.dtype).view(header.shape))
             else:
-                number, spans, dtype, shape = item.header
-                yield Pack(needed[number], spans, transfer(item).view(dtype).view(shape))
+                read = replace(header, pictures=None if item.array is None else transfer(item))
+                for network, assembler in assemblers.items():
+                    seen = read.of(network, needed)
+                    yield from assembler.add(seen.pictures, seen.inputs, seen.space)
 
 
 def _groups(stimuli: Stimuli, todo: list[int], n_workers: int) -> Iterator[list[int]]:

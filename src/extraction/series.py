@@ -47,14 +47,14 @@ def shown_of(plan: Plan, stimuli: Stimuli, index: int, fps: float) -> Shown:
     """Return a stimulus as a whole from its plan of single frames."""
     start_ms = (stimuli.piece_ms(index) or (0.0,))[0]
     path, n_frames = Path(stimuli.paths[index]), len(plan.windows_ms)
-    return Shown(stimuli.ids[index], path, plan.still, start_ms, fps, n_frames, lambda: _pictures(plan, fps))
+    return Shown(stimuli.ids[index], path, plan.still, start_ms, fps, n_frames, lambda: _pictures(plan))
 
 
-def _pictures(plan: Plan, fps: float) -> Iterator[tuple[int, int, np.ndarray]]:
+def _pictures(plan: Plan) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield (first frame, last frame, picture) of the frames that the bins need."""
     held: dict[int, np.ndarray] = {}
     count = 0
-    for read in reads(plan, fps):
+    for read in reads(plan):
         for picture in () if read.pictures is None else read.pictures:
             held[count] = picture
             count += 1

@@ -15,28 +15,35 @@ from .resources import require_printable
 class Cell:
     """One call of the score command.
 
-    benchmark: "fmri", "electrodes", "task" or "behaviour"; names: datasets; flags: all other flags, as given.
+    benchmark: "fmri", "electrodes", "task" or "behaviour"; model: one, or several for which films are decoded once;
+    names: datasets; flags: all other flags, as given.
     """
 
     benchmark: str
-    model: str
+    model: str | tuple[str, ...]
     names: tuple[str, ...]
     flags: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """Digest of all fields, 10 hexadecimal digits."""
-        return digest([self.benchmark, self.model, list(self.names), list(self.flags)])[:10]
+        model = self.model if isinstance(self.model, str) else list(self.model)
+        return digest([self.benchmark, model, list(self.names), list(self.flags)])[:10]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return (self.model,) if isinstance(self.model, str) else self.model
 
     @property
     def label(self) -> str:
         """Readable name of the cell, without the folders of a user's files."""
         names = " + ".join(map(data.custom.title, self.names))
-        return " ".join([models.title(self.model), "on", names, *self.flags])
+        return " ".join([" + ".join(map(models.title, self.models)), "on", names, *self.flags])
 
     def arguments(self) -> list[str]:
         """Return the arguments of the score command."""
-        return ["--model", self.model, *self.flags, "-d", *self.names]
+        return ["--model", *self.models, *self.flags, "-d", *self.names]
 
     def request(self) -> Request:
         """Return the request of the command line."""
@@ -44,9 +51,17 @@ class Cell:
 
 
 def make_cells(
-    benchmark: str, names_of_models: Sequence[str], names: Sequence[str], flags: Sequence[str], *, each: bool
+    benchmark: str,
+    names_of_models: Sequence[str],
+    names: Sequence[str],
+    flags: Sequence[str],
+    *,
+    each: bool,
+    together: int = 1,
 ) -> list[Cell]:
     """Return the cells of models x datasets: one per model or, with `each`, one per model and dataset.
+
+    together: number of models in a cell, for which films are decoded once.
 
     Unknown flags exit with argparse's code and message. Raises BadInput for unknown names, for flags that do not
     belong to the key of a score, and for control characters.
@@ -62,7 +77,12 @@ def make_cells(
             models.resolve(model)
     # a joint regression does not depend on the order of its datasets
     groups = [(name,) for name in dict.fromkeys(known)] if each else [tuple(sorted(set(known)))]
-    return [Cell(benchmark, model, group, tuple(flags)) for model in chosen for group in groups]
+    of_cells = [tuple(chosen[i : i + together]) for i in range(0, len(chosen), together)]
+    return [
+        Cell(benchmark, found if len(found) > 1 else found[0], group, tuple(flags))
+        for found in of_cells
+        for group in groups
+    ]
 
 
 @cache

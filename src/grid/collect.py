@@ -69,7 +69,7 @@ def write_targets(states: Iterable[State], folder: str) -> int:
     Path(folder).mkdir(exist_ok=True)
     for state in states:
         for score in state.scores:
-            name = "-".join([state.cell.model, "+".join(score.facts["datasets"]), state.cell.id])
+            name = "-".join([score.model, "+".join(score.facts["datasets"]), state.cell.id])
             write_scores([score], Path(folder) / f"{safe_name(name, 200)}.parquet")
             written += 1
     return written

@@ -121,7 +121,8 @@ def _read(path: Path) -> dict:
 
 
 def _cell(item: dict) -> Cell:
-    return Cell(**item | {"names": tuple(item["names"]), "flags": tuple(item["flags"])})
+    model = item["model"] if isinstance(item["model"], str) else tuple(item["model"])
+    return Cell(**item | {"model": model, "names": tuple(item["names"]), "flags": tuple(item["flags"])})
 
 
 def _submission(item: dict) -> Submission:

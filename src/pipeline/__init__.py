@@ -1,6 +1,7 @@
 """The path from a request to its scores: the only room that imports both the store and the science."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from .. import models
@@ -9,6 +10,7 @@ from ..data import custom, declaration
 from ..files import DamagedFile
 from ..store import Key, Store
 from ..utils import BadInput, first_names
+from .benchmark import Benchmark
 from .benchmarks import BENCHMARKS
 from .brain import BrainRun, is_brain
 from .encoder import Encoder, check_encoder_file, load_encoder, predict, save_encoder, write_predictions
@@ -17,7 +19,7 @@ from .request import ADDED_OPTIONS, Reporter, Request, Stopped, changed_options,
 from .run import Run
 from .score import Score, check_scores_file, write_scores
 from .summary import BEST_PER_UNIT
-from .sweep import contexts, scored
+from .sweep import contexts, swept, together
 from .windows import sweeps, temporal_windows, windows_text
 
 __all__ = [
@@ -69,41 +71,48 @@ def score(
     Stopped
         If the reporter requested a stop.
     """
-    run = _run(request, config, report, objects=objects)
-    for benchmark in scored(run):
+    for benchmark in together(swept(_runs(request, config, report, objects=objects))):
         yield benchmark.score()
 
 
-def _run(request: Request, config: Config, report: Reporter | None = None, **options: Any) -> Run:
-    """Return the run of a request."""
-    return (BrainRun if is_brain(request.model) else Run)(request, config, report, **options)
+def _runs(request: Request, config: Config, report: Reporter | None = None, **options: Any) -> list[Run]:
+    """Return the run of each model of a request; they share the datasets."""
+    runs: list[Run] = []
+    for model in request.models:
+        options |= {"sharing": runs[0], "store": runs[0].store} if runs else {}
+        runs.append((BrainRun if is_brain(model) else Run)(replace(request, model=model), config, report, **options))
+    return runs
+
+
+def _benchmarks(request: Request, config: Config, report: Reporter | None = None, **options: Any) -> list[Benchmark]:
+    """Return a benchmark per score of a request."""
+    return [benchmark for found in swept(_runs(request, config, report, **options)) for benchmark in found]
 
 
 def extract(request: Request, config: Config, report: Reporter | None = None) -> None:
     """Compute and store the activations behind the scores of a request, and nothing else."""
-    run = _run(request, config, report)
-    for benchmark in scored(run):
+    for benchmark in together(swept(_runs(request, config, report))):
         benchmark.run.confirm(benchmark.names)
         benchmark.extract()
 
 
 def keys(request: Request, config: Config) -> list[Key]:
     """Return the keys of a request in the store: those of its activations and scores."""
-    run = _run(request, config)
-    found = [key for benchmark in scored(run) for key in (*benchmark.activation_keys().values(), benchmark.key())]
+    wanted = _benchmarks(request, config)
+    found = [key for benchmark in wanted for key in (*benchmark.activation_keys().values(), benchmark.key())]
     # scores by several metrics share their activations
     return list(dict.fromkeys(found))
 
 
 def plan(request: Request, config: Config, report: Reporter | None = None, store: Store | None = None) -> list[dict]:
     """Return the steps of a request without computing them: a row per step, see `Benchmark.steps`."""
-    run = _run(request, config, report, store=store)
-    return list({step["key"]: step for benchmark in scored(run) for step in benchmark.steps()}.values())
+    wanted = _benchmarks(request, config, report, store=store)
+    return list({step["key"]: step for benchmark in wanted for step in benchmark.steps()}.values())
 
 
 def stored_scores(request: Request, config: Config, store: Store) -> list[Score] | None:
     """Return the stored scores of a request; None unless all of them are stored."""
-    wanted = [(benchmark, benchmark.key()) for benchmark in scored(_run(request, config, store=store))]
+    wanted = [(benchmark, benchmark.key()) for benchmark in _benchmarks(request, config, store=store)]
     found = [(benchmark, store.find(key), key) for benchmark, key in wanted]
     if any(entry is None for _, entry, _ in found):
         return None

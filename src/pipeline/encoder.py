@@ -65,6 +65,8 @@ def check_encoder_file(path: str | None, request: Request) -> None:
     check_output(path, (SUFFIX,), "--save-encoder")
     if path is not None and request.benchmark not in REGRESSIONS:
         raise BadInput(f"--save-encoder for {request.benchmark}; expected one of {' and '.join(REGRESSIONS)}")
+    if path is not None and len(request.models) > 1:
+        raise BadInput(f"{len(request.models)} models for one encoder; expected one --model")
     if path is not None and isinstance(request.context_ms, tuple):
         raise BadInput(f"{len(request.context_ms)} context durations for one encoder; expected one --context-duration")
 

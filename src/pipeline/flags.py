@@ -93,8 +93,8 @@ def add_flags(parser: argparse.ArgumentParser, benchmark: str) -> None:
 def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
     option = "--tasks" if benchmark in ("task", "behaviour") else "--datasets"
     brains = ", or brain:DATASET:SUBJECT, one of the people of a dataset" if benchmark == "fmri" else ""
-    text = f"a name of --list, Random-NAME, or path/to/file.py:function{brains}"
-    parser.add_argument("--model", "-m", default="", metavar="NAME", help=text)
+    text = f"names of --list, Random-NAME, or path/to/file.py:function{brains}; films are decoded once for all of them"
+    parser.add_argument("--model", "-m", nargs="+", default=[], metavar="NAME", help=text)
     train = ("--train",) if benchmark == "fmri" else ()
     parser.add_argument(
         *(option, *train, "-d"),
@@ -410,7 +410,7 @@ def parsed(benchmark: str, options: argparse.Namespace) -> Flags:
     rerun |= {"evaluation"} if "activation" in rerun else set()
     request = Request(
         benchmark=benchmark,
-        model=options.model,
+        model=tuple(options.model),
         datasets=tuple(dict.fromkeys((*_datasets(benchmark, options.datasets), *getattr(options, "test", ())))),
         layers=tuple(options.layers),
         mode=options.inference_mode,

@@ -56,7 +56,8 @@ class Request:
     Parameters
     ----------
     benchmark : {"fmri", "electrodes", "task", "behaviour"}
-    model : str
+    model : str or tuple of str
+        Several: the scores of each, for which films are decoded once.
     datasets : tuple of str
         For "fmri", all of them form one joint regression; otherwise each has a score of its own.
     test : tuple of str
@@ -140,7 +141,7 @@ class Request:
     """
 
     benchmark: str
-    model: str
+    model: str | tuple[str, ...]
     datasets: tuple[str, ...]
     test: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
@@ -186,6 +187,8 @@ class Request:
     jobs: int = 1
 
     def __post_init__(self):
+        several = tuple(dict.fromkeys((self.model,) if isinstance(self.model, str) else self.model))
+        object.__setattr__(self, "model", several if len(several) > 1 else "".join(several))
         self._check_feature_sets()
         _check_choice("mode", self.mode, MODES)
         _check_choice("precision", self.precision, PRECISIONS)
@@ -265,6 +268,11 @@ class Request:
             object.__setattr__(self, "model", first.model)
             object.__setattr__(self, "layers", first.layers)
             object.__setattr__(self, "features", self.features[1:])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return self.model if isinstance(self.model, tuple) else (self.model,)
 
     @property
     def of_model(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ nor xarray.
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
 from ..data.custom import is_custom, resolved, title
 from ..data.declare import Dataset, as_json, from_json
+from ..locks import Held
 from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
 from ..store import ActivationKey, ActivationSink, CeilingKey, Entry, Interrupted, Metadata, Store
@@ -72,6 +73,8 @@ class Run:
         Default: the store of `config`.
     objects : Objects, optional
         Models and datasets that were passed as objects.
+    sharing : Run, optional
+        Run whose records, and facts about the datasets, are used.
     """
 
     def __init__(
@@ -82,44 +85,41 @@ class Run:
         *,
         store: Store | None = None,
         objects: Objects | None = None,
+        sharing: "Run | None" = None,
     ):
         self.request, self.config, self.report = request, config, report or Reporter()
         self.store = store or Store(config)
         self.objects = objects or Objects()
-        self._records: dict[str, Record] = {}
-        self._own_records: dict[str, OwnRecord] = {}
-        self._data_metadata: dict[str, dict[str, Any]] = {}
-        # contexts of a sweep, whose films are decoded together
-        self.swept: tuple[float, ...] = ()
-        # responses with their runs on one scale, by dataset and treatment
-        self.prepared: dict[tuple, Responses] = {}
+        # runs of other models and contexts, for which films are decoded together with this one
+        self.together: Sequence[Run] = ()
         self._first: Run | None = None
+        self._records: dict[str, Record] = {} if sharing is None else sharing._records
+        self._own_records: dict[str, OwnRecord] = {} if sharing is None else sharing._own_records
+        self._data_metadata: dict[str, dict[str, Any]] = {} if sharing is None else sharing._data_metadata
+        # responses with their runs on one scale, by dataset and treatment
+        self.prepared: dict[tuple, Responses] = {} if sharing is None else sharing.prepared
 
     def beside(self, model: str, layers: Sequence[str] = ()) -> "Run":
         """Return the run of another model on the same datasets; records and facts about the datasets are shared."""
         own = {"input_size": None, "fps": None, "layer_axes": (), "features": (), "partition": (), "confounds": False}
         request = replace(self.request, model=model, layers=tuple(layers), **own)
-        other = Run(
-            request, self.config, self.report, store=self.store, objects=Objects(datasets=self.objects.datasets)
-        )
-        other._records, other._own_records = self._records, self._own_records
-        other._data_metadata, other.swept = self._data_metadata, self.swept
+        objects = Objects(datasets=self.objects.datasets)
+        other = Run(request, self.config, self.report, store=self.store, objects=objects, sharing=self)
+        contexts = [one.request.context_ms for one in self.together if one.request.model == self.request.model]
+        other.together = [other.with_context(context) for context in contexts]
         return other
 
     def with_context(self, context_ms: float) -> "Run":
         """Return the run of the same model with one context; the model, records and facts are shared."""
-        other = Run(
-            replace(self.request, context_ms=context_ms),
-            self.config,
-            self.report,
-            store=self.store,
-            objects=self.objects,
-        )
-        other._records, other._own_records = self._records, self._own_records
-        other._data_metadata, other.prepared = self._data_metadata, self.prepared
+        request = replace(self.request, context_ms=context_ms)
+        other = Run(request, self.config, self.report, store=self.store, objects=self.objects, sharing=self)
         other._first = self if self._first is None else self._first
-        other.swept = self.swept
         return other
+
+    def release_model(self) -> None:
+        """Forget the network, which is loaded again where it is needed."""
+        for name in ("_loaded", "_network"):
+            vars(self).pop(name, None)
 
     def check_model(self) -> None:
         """Raise BadInput for a model that does not exist or does not take the options of the input; loads nothing."""
@@ -262,8 +262,7 @@ class Run:
 
     def _neighbours(self) -> AbstractContextManager:
         """Return a context in which the user's network can import the modules of its own folder."""
-        folder = None if self.objects.model is not None else models.import_folder(self.request.model)
-        return nullcontext() if folder is None else importable(folder, again=True)
+        return nullcontext() if self._folder is None else importable(self._folder, again=True)
 
     def data_metadata(self, name: str) -> dict[str, Any]:
         """Return the facts about a dataset that keys need: digests, bins and stimuli, without its values."""
@@ -423,73 +422,109 @@ class Run:
         return self.objects.model is None and models.resolve(self.request.model).full_features
 
     def activations(self, key: ActivationKey, stimuli: Stimuli, name: str) -> Activations:
-        """Return the activations of a key, to stimuli of the dataset `name`; what the store lacks is computed."""
-        from ..extraction.projection import n_outputs
+        """Return the activations of a key, to stimuli of the dataset `name`; what the store lacks is computed.
 
-        features = self.model_metadata["features"]
-        sizes = {layer: n_outputs(features[layer], key.n_components) for layer in key.layers}
+        With it, those of `together` that the store lacks and no other process computes.
+        """
+        rerun = "activation" in self.request.rerun
         if not self.store.holds(key):
             self._check_films(key, stimuli)
-        rerun = "activation" in self.request.rerun
-        others = (
-            [] if rerun else [replace(key, context_ms=context) for context in self.swept if context != key.context_ms]
-        )
 
-        def fill(sinks: dict[ActivationKey, ActivationSink], left: Sequence[ActivationKey]) -> None:
-            """Lock the other contexts of a sweep that are not stored, one by one, and extract all of them at once."""
+        def fill(sinks: dict[ActivationKey, tuple[Run, ActivationSink]], left: Sequence[Run]) -> None:
+            """Lock what the others lack, one by one, and extract all of it at once."""
             if not left:
                 self._extract(sinks, stimuli, name)
                 return
-            first, begun = left[0], []
+            run, begun = left[0], []
+            other = run._key_like(key)
 
-            def with_first(sink: ActivationSink) -> None:
+            def with_other(sink: ActivationSink) -> None:
                 begun.append(sink)
-                fill(sinks | {first: sink}, left[1:])
+                fill(sinks | {other: (run, sink)}, left[1:])
 
-            self.store.activations(first, sizes, stimuli.ids, with_first)
+            if other not in sinks and not self.store.holds(other):
+                if other.fps != key.fps:
+                    self._check_films(other, stimuli)
+                with suppress(Held):
+                    self.store.activations(other, run._sizes(other), stimuli.ids, with_other, wait=False)
             if not begun:
-                # another process has computed it in the meantime
                 fill(sinks, left[1:])
 
         def fill_all(sink: ActivationSink) -> None:
-            fill({key: sink}, [other for other in others if not self.store.holds(other)])
+            fill({key: (self, sink)}, [] if rerun else self._beside_this())
 
         try:
-            return self.store.activations(key, sizes, stimuli.ids, fill_all, rerun=rerun)
+            return self.store.activations(key, self._sizes(key), stimuli.ids, fill_all, rerun=rerun)
         except Interrupted as interrupted:
             raise Stopped(str(interrupted)) from interrupted
 
-    def _extract(self, sinks: Mapping[ActivationKey, ActivationSink], stimuli: Stimuli, name: str) -> None:
-        """Fill the sinks of keys that differ in their context alone."""
-        from ..extraction.extract import extract
+    def _key_like(self, key: ActivationKey) -> ActivationKey:
+        """Return the key of this run's activations to the stimuli, and in the time bins, of another one's."""
+        return self.activation_key({"digest": key.stimuli_digest}, np.array(key.bins_ms), key.partial)
 
-        key = next(iter(sinks))
+    def _sizes(self, key: ActivationKey) -> dict[str, int]:
+        """Return {layer: number of its features as they are stored}."""
+        from ..extraction.projection import n_outputs
+
+        features = self.model_metadata["features"]
+        return {layer: n_outputs(features[layer], key.n_components) for layer in key.layers}
+
+    def _beside_this(self) -> list["Run"]:
+        """Return the runs of `together` besides this one, with the networks of one of the user's folders at most."""
+        found, folder = [], self._folder
+        for run in self.together:
+            if run is not self and (folder is None or run._folder in (None, folder)):
+                found.append(run)
+                folder = folder or run._folder
+        return found
+
+    @property
+    def _folder(self) -> Path | None:
+        """Folder whose modules the user's network may import; None for another one."""
+        return None if self.objects.model is not None else models.import_folder(self.request.model)
+
+    @cached_property
+    def _network(self) -> "Model":
+        """The model with the layers of the request at the times of their steps; shared by its contexts."""
+        if self._first is not None:
+            return self._first._network
         model = self._loaded.model
-        if self._loaded.digest != key.model_digest:
-            self.store.forget_metadata("model", key.model, inputs=self._model_inputs)
+        if self._loaded.digest != self.model_metadata["digest"]:
+            name = self.request.model
+            self.store.forget_metadata("model", models.title(name), inputs=self._model_inputs)
             raise BadInput(
-                f"{self.request.model} is not as it was when it was loaded before, although all that it reads is; "
-                "make its weights repeatable (a seed), or run again if the change was intended"
+                f"{name} is not as it was when it was loaded before, although all that it reads is; make its weights "
+                "repeatable (a seed), or run again if the change was intended"
             )
-        model = replace(model, layers={layer: model.layers[layer] for layer in key.layers}, step_times=self._step_times)
-        for one, sink in sinks.items():
-            sink.confirm = self._unchanged_stimuli(stimuli, name)
-            self._check_room(one, stimuli, int((~sink.done).sum()), sink.home)
-        several = len(sinks) > 1
-        with self._neighbours():
-            extract(
-                model,
+        return replace(model, layers={layer: model.layers[layer] for layer in self.layers}, step_times=self._step_times)
+
+    def _extract(
+        self, sinks: Mapping[ActivationKey, "tuple[Run, ActivationSink]"], stimuli: Stimuli, name: str
+    ) -> None:
+        """Fill the sinks of keys that differ in their model or context alone."""
+        from ..extraction.extract import Part, extract_parts
+
+        key, confirm, n_bytes, parts = next(iter(sinks)), self._unchanged_stimuli(stimuli, name), 0, []
+        several = len({one.request.context_ms for one, _ in sinks.values()}) > 1
+        with ExitStack() as stack:
+            for one, (run, sink) in sinks.items():
+                sink.confirm = confirm
+                n_bytes += run.activation_bytes(one, int((~sink.done).sum()))
+                self._check_room(n_bytes, sink.home)
+                run.say_extraction(one, stimuli, int((~sink.done).sum()), several)
+                stack.enter_context(run._neighbours())
+                parts.append(Part(run._network, sink, run.request.context_ms, one.n_components))
+            titles = first_names(dict.fromkeys(one.model for one in sinks), 3)
+            extract_parts(
+                parts,
                 stimuli,
                 np.array(key.bins_ms),
-                list(sinks.values()) if several else sinks[key],
                 mode=self.request.mode,
-                context_ms=[one.context_ms for one in sinks] if several else self.request.context_ms,
                 device=self.device,
                 batch_size=self.request.batch_size,
                 precision=key.precision,
-                n_components=key.n_components,
                 partial=key.partial,
-                progress=self.report.progress(f"{key.model} on {stimuli.name}"),
+                progress=self.report.progress(f"{titles} on {stimuli.name}"),
                 stop=self.report.stopping,
                 notice=self.report.say,
             )
@@ -530,20 +565,23 @@ class Run:
                     f"recording ends at {first_end_ms:g} ms; expected a longer film; remove it"
                 )
 
-    def _check_room(self, key: ActivationKey, stimuli: Stimuli, n_missing: int, home: Path) -> None:
-        """Report what will be written to `home`; raise BadInput where the disk has too little room for it."""
-        n_bytes = self.activation_bytes(key, n_missing)
+    def _check_room(self, n_bytes: int, home: Path) -> None:
+        """Raise BadInput where the disk has too little room for activations of `n_bytes` in `home`."""
         free = shutil.disk_usage(home).free
         if n_bytes > free:
             raise BadInput(
                 f"{size_text(n_bytes)} of activations to write, {size_text(free)} free in {home}; make room, "
                 "name fewer --layers, or point MMAP_HOME at a larger disk"
             )
+
+    def say_extraction(self, key: ActivationKey, stimuli: Stimuli, n_missing: int, several: bool) -> None:
+        """Report what will be computed; several: True to name the context."""
         self.report.say(
             f"{key.model} on {stimuli.name}: {counted(len(key.layers), 'layer')}, "
-            f"{f'context of {key.context_ms / 1000:g} s, ' if self.swept else ''}"
+            f"{f'context of {key.context_ms / 1000:g} s, ' if several else ''}"
             f"{n_missing} of {len(stimuli)} stimuli, "
-            f"{np.sum(stimuli.duration_ms) / 60000:.1f} minutes of film; {size_text(n_bytes)} to write"
+            f"{np.sum(stimuli.duration_ms) / 60000:.1f} minutes of film; "
+            f"{size_text(self.activation_bytes(key, n_missing))} to write"
         )
 
     def activation_bytes(self, key: ActivationKey, n_stimuli: int) -> int:
@@ -608,6 +646,13 @@ class Run:
         windows = np.asarray(arrays["windows"]) if "windows" in arrays else None
         of_units = (np.asarray(arrays["raw"]), facts["n_bins"], np.asarray(arrays["n_independent"]))
         return Ceiling(*of_units, facts["length"], windows)
+
+    @property
+    def free_memory(self) -> int:
+        """Free memory of the machine, or of the device if that has less, in bytes."""
+        from ..extraction.batching import free_memory
+
+        return min(map(free_memory, {"cpu", self.device}))
 
     def progress(self, label: str) -> Callable[[float, float, str], None]:
         """Return a progress function for a step without partial results: it raises Stopped on a requested stop."""

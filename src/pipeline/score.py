@@ -253,7 +253,7 @@ class Score:
 def check_scores_file(path: str | None, n_scores: int = 1) -> None:
     """Raise BadInput for a file that scores cannot be written to; called before anything is computed.
 
-    n_scores: number of metrics and contexts of the request, each with a score.
+    n_scores: number of models, metrics and contexts of the request, each with a score.
     """
     check_output(path, (*SUFFIXES, ".nc"))
     if path is not None and Path(path).suffix == ".nc" and n_scores > 1:
@@ -262,7 +262,8 @@ def check_scores_file(path: str | None, n_scores: int = 1) -> None:
 
 def _several_for_netcdf(n: int) -> BadInput:
     return BadInput(
-        f"{n} scores for one .nc file; expected 1: name one dataset, metric and context, or write .parquet or .csv"
+        f"{n} scores for one .nc file; expected 1: name one model, dataset, metric and context, or write .parquet or "
+        ".csv"
     )
 
 

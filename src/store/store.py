@@ -231,6 +231,7 @@ class Store:
         fill: Callable[[ActivationSink], None],
         *,
         rerun: bool = False,
+        wait: bool = True,
     ) -> Activations:
         """Return the activations of a key, computed as far as they are not stored or damaged.
 
@@ -244,6 +245,8 @@ class Store:
             Computes the stimuli that are not `done` in the ActivationSink that it is called with.
         rerun : bool
             Compute all stimuli (default: False).
+        wait : bool
+            Wait while another process computes them (default: True).
 
         Returns
         -------
@@ -254,6 +257,8 @@ class Store:
         ------
         Interrupted
             If `fill` returns before all stimuli are done; finished stimuli are kept.
+        Held
+            If another process computes them and `wait` is False.
         BadInput, NotStored
             As `fetch`.
         """
@@ -264,7 +269,8 @@ class Store:
         self._check_may_compute(key)
         if not enabled:
             folder.path = self._temporary / key_name(key)
-        with locked(folder.path.with_name(f"{folder.path.name}.lock"), ACTIVATIONS_VARIABLE) as is_locked:
+        lock = folder.path.with_name(f"{folder.path.name}.lock")
+        with locked(lock, ACTIVATIONS_VARIABLE, wait=wait) as is_locked:
             fill_folder(folder, fill, rerun, is_locked)
         return self._maps(folder)
 

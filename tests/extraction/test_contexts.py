@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.extraction import loader
-from src.extraction.extract import ArraySink, extract, make_settings
+from src.extraction.extract import ArraySink, Part, extract_parts, make_settings
 from src.extraction.loader import _pictures_and_inputs, make_plan
 from src.extraction.workers import can_fork
 from src.records import Stimuli
@@ -33,7 +33,8 @@ def films(tmp_path) -> Stimuli:
 
 def together(model, stimuli, sinks=None, **options):
     sinks = sinks or [ArraySink(len(stimuli), len(BINS_MS)) for _ in CONTEXTS_MS]
-    extract(model, stimuli, BINS_MS, sinks, context_ms=CONTEXTS_MS, n_components=None, **options)
+    parts = [Part(model, sink, context_ms, None) for sink, context_ms in zip(sinks, CONTEXTS_MS, strict=True)]
+    extract_parts(parts, stimuli, BINS_MS, **options)
     return sinks
 
 
@@ -92,10 +93,10 @@ def test_no_input_shows_a_picture_that_was_forgotten(tmp_path_factory, contexts,
     stimuli = Stimuli("film", ("film",), (path,), np.full(1, 960.0), ("video",))
     bins_ms = regular_bins(960.0, 80.0)
     plans = [make_plan(clip_model(), stimuli, 0, make_settings(bins_ms, mode, one, True)) for one in contexts]
-    events = list(_pictures_and_inputs(plans, 25.0, loader._Decoder(plans[0], 1, False)))
+    events = list(_pictures_and_inputs(plans, loader._Decoder(plans[0], 1, False)))
     oldest, n_pictures, windows = 0, 0, [[] for _ in plans]
     for event in events:
-        if isinstance(event, np.ndarray):
+        if isinstance(event, tuple):
             n_pictures += 1
             continue
         assert min(event.pictures) >= oldest

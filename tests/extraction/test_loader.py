@@ -5,7 +5,16 @@ from PIL import Image
 
 from src.extraction import loader
 from src.extraction.extract import make_settings
-from src.extraction.loader import Assembler, DistinctInput, load_packs, make_plan, make_reader, reads, same_frame
+from src.extraction.loader import (
+    Assembler,
+    DistinctInput,
+    Viewer,
+    load_packs,
+    make_plan,
+    make_reader,
+    reads,
+    same_frame,
+)
 from src.extraction.transfer import Transfer
 from src.extraction.workers import Item, can_fork
 from src.models.preprocessing import FramePreprocessing
@@ -119,7 +128,7 @@ def test_a_few_images_are_shared_among_workers(tmp_path):
     paths = tuple(stimuli.paths[0] if kind == "video" else path for kind in kinds)
     mixed = Stimuli("mixed", tuple(map(str, range(26))), paths, np.full(26, 200.0), kinds)
     settings = make_settings(BINS_MS, "block", 400.0, True)
-    groups = make_reader(frame_model(), mixed, list(range(26)), settings, 2, True).groups
+    groups = make_reader([Viewer(frame_model(), settings)], mixed, {i: [0] for i in range(26)}, 2, True).groups
     assert [index for group in groups for index in group] == list(range(26))
     assert [20] in groups
     assert max(map(len, groups)) == 6
@@ -127,12 +136,12 @@ def test_a_few_images_are_shared_among_workers(tmp_path):
 
 def test_a_read_is_limited_in_pictures_and_bytes(films, monkeypatch):
     plan = make_plan(frame_model(), films, 2, make_settings(BINS_MS, "block", 400.0, False))
-    sizes = [len(read.pictures) for read in reads(plan, 25.0)]
+    sizes = [len(read.pictures) for read in reads(plan)]
     assert sizes == [16, 16, 16, 1]
     monkeypatch.setattr(loader, "READ_BYTES", 5 * 48 * 64 * 3)
-    sizes = [len(read.pictures) for read in reads(plan, 25.0)]
+    sizes = [len(read.pictures) for read in reads(plan)]
     assert sizes == [5] * 9 + [4]
-    inputs = [each for read in reads(plan, 25.0) for each in read.inputs]
+    inputs = [each for read in reads(plan) for each in read.inputs]
     assert [each.pictures for each in inputs] == [(i,) for i in range(49)]
     assert [each.last for each in inputs] == [*range(48), 49]
 
@@ -196,5 +205,5 @@ def test_a_frozen_film_is_one_input_through_processes(tmp_path):
     frozen = Stimuli("frozen", ("f",), (path,), np.array([2000.0]), ("video",))
     settings = make_settings(BINS_MS, "block", 400.0, False)
     for processes in (False, True):
-        items = list(load_packs(by_frame(frame_model()), frozen, [0], settings, 1, processes=processes))
+        items = list(load_packs([Viewer(by_frame(frame_model()), settings)], frozen, {0: [0]}, 1, processes=processes))
         assert sum(len(pack.spans) for pack in items[1:]) <= 10
