@@ -47,7 +47,7 @@ def test_activations_to_a_swapped_film_are_not_kept(folder, tmp_path, monkeypatc
     right = scored(folder, tmp_path / "right")
     path, other = folder / "film-0.mkv", folder / "film-1.mkv"
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "extract", swapped_for_a_while(path, other, extraction.extract))
+        patch.setattr(extraction, "extract_parts", swapped_for_a_while(path, other, extraction.extract_parts))
         with pytest.raises(BadInput, match=r"film-0\.mkv changed while it was read; its activations are not kept"):
             scored(folder, tmp_path / "home")
     assert scored(folder, tmp_path / "home") == right

@@ -49,7 +49,7 @@ def computed(monkeypatch):
     monkeypatch.setattr(module, "scores", noted("fits", module.scores))
     monkeypatch.setattr(Benchmark, "null", noted("permutations", Benchmark.null))
     module = importlib.import_module("src.extraction.extract")
-    monkeypatch.setattr(module, "extract", noted("extraction", module.extract))
+    monkeypatch.setattr(module, "extract_parts", noted("extraction", module.extract_parts))
     return found
 
 

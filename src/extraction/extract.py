@@ -438,7 +438,7 @@ class _Collector:
     def open(self, plan: Plan) -> None:
         """Start a stimulus, or finish it if none of its windows is needed."""
         if len(plan.needed):
-            self._open[plan.stimulus, plan.viewer] = _Progress(plan, len(plan.needed))
+            self._open[plan.id] = _Progress(plan, len(plan.needed))
         else:
             self._done_s += self._seconds[plan.stimulus]
             self._finish(plan)
@@ -458,7 +458,7 @@ class _Collector:
     def _add(self, layer: str, part: Contribution, values: np.ndarray) -> None:
         """Add a contribution to the bins of a layer and write the bins that it completes."""
         plan = part.plan
-        incomplete = self._open[plan.stimulus, plan.viewer].incomplete.setdefault(layer, {})
+        incomplete = self._open[plan.id].incomplete.setdefault(layer, {})
         complete = {}
         for bin_, weight, value in zip(part.bins.tolist(), part.weights.tolist(), values, strict=True):
             if weight < COMPLETE:
@@ -473,14 +473,14 @@ class _Collector:
 
     def _advance(self, plan: Plan, n_windows: int) -> None:
         """Count finished windows of a stimulus; finish it with the last one."""
-        state = self._open[plan.stimulus, plan.viewer]
+        state = self._open[plan.id]
         state.windows_left -= n_windows
         self._done_s += self._seconds[plan.stimulus] * n_windows / len(plan.needed)
         if state.windows_left == 0:
             left = sorted({bin_ for bins in state.incomplete.values() for bin_ in bins})
             assert not left, f"{plan.label}: bins {first_names(left)} were never completed"
             self._finish(plan)
-            del self._open[plan.stimulus, plan.viewer]
+            del self._open[plan.id]
 
 
 def _runs(rows: dict[int, np.ndarray]) -> Iterator[tuple[int, list[np.ndarray]]]:

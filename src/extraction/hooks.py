@@ -190,9 +190,9 @@ def make_binning(rows: Sequence[Row], n_steps: int, times: StepTimes | None, dev
 
 def _across_rows(parts, device) -> Binning:
     """Return a binning of one step per row that averages the rows of a stimulus in one bin before the projection."""
-    columns_of: dict[int, list[int]] = {}
+    columns_of: dict[tuple[int, int], list[int]] = {}
     for column, (plan, _, _) in enumerate(parts):
-        columns_of.setdefault(plan.stimulus, []).append(column)
+        columns_of.setdefault(plan.id, []).append(column)
     blocks, contributions, top = [], [], 0
     for columns in columns_of.values():
         plan = parts[columns[0]][0]

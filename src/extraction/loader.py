@@ -65,6 +65,11 @@ class Plan:
     single_frames: bool  # True if every window is one frame
 
     @property
+    def id(self) -> tuple[int, int]:
+        """Stimulus and viewer."""
+        return self.stimulus, self.viewer
+
+    @property
     def overlapping(self) -> bool:
         """Return True if a window may start before the end of its predecessor."""
         return bool(np.any(self.windows_ms[1:, 0] < self.windows_ms[:-1, 1] - 1e-6))
@@ -218,7 +223,7 @@ def _seen_by(plans: Sequence[Plan], numbers_of: Sequence[list[list[int]]]) -> di
 
 
 class _View:
-    """What one model sees of a stimulus: its pictures, and the inputs of each of its plans that windows may extend.
+    """Pictures that one model sees of a stimulus, and the inputs of each of its plans that windows may extend.
 
     plans: {number: plan}; numbers_of: frames of the windows of all plans, by number.
     """

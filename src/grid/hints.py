@@ -16,11 +16,12 @@ def hints(cells: Iterable[Cell], store: Store) -> list[str]:
 
 
 def _space(cells: list[Cell], store: Store) -> list[str]:
-    steps = [step for cell in cells for step in _steps(cell, store)]
+    of_cells = [_steps(cell, store) for cell in cells]
+    steps = [step for of_cell in of_cells for step in of_cell]
     if not steps:
         return ["disk, memory: not known, since no metadata of these models and datasets is stored; try --local 1"]
     gigabytes, parts = memory_gigabytes(steps)
-    return [disk_text(steps), f"memory: --mem {gigabytes}G or more: {parts}", device_text(steps, None)]
+    return [disk_text(steps), f"memory: --mem {gigabytes}G or more: {parts}", device_text(of_cells, None)]
 
 
 def _steps(cell: Cell, store: Store) -> list[dict[str, Any]]:

@@ -27,10 +27,11 @@ def memory_gigabytes(steps: Iterable[Step]) -> tuple[int, str]:
     )
 
 
-def device_text(steps: Iterable[Step], batch_size: int | None) -> str:
-    """Return the memory of the device that the network takes."""
-    known = [step["weights"] for step in steps if step.get("weights")]
-    weights = f"{size_text(max(known))} of weights" if known else "weights of a size that is not stored"
+def device_text(of_cells: Iterable[Iterable[Step]], batch_size: int | None) -> str:
+    """Return the memory of the device that the networks of a cell take, at most."""
+    of_models = [{step["key"].model: step["weights"] for step in cell if step.get("weights")} for cell in of_cells]
+    most = max((sum(weights.values()) for weights in of_models), default=0)
+    weights = f"{size_text(most)} of weights" if most else "weights of a size that is not stored"
     batches = "and a batch, fitted to what is free" if batch_size is None else f"and a batch of {batch_size}"
     return f"device memory: {weights}, {batches}"
 
@@ -55,4 +56,4 @@ def estimates(steps: list[Step], items: Iterable[StoredItem], batch_size: int | 
     scores = [step["key"] for step in steps if not hasattr(step["key"], "layers")]
     wanted = {(key.benchmark, key.datasets) for key in scores}
     memory = f"memory: about {gigabytes} GB: {parts}"
-    return [disk_text(steps), memory, device_text(steps, batch_size), time_text(wanted, items)]
+    return [disk_text(steps), memory, device_text([steps], batch_size), time_text(wanted, items)]

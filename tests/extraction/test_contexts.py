@@ -1,4 +1,6 @@
-"""Several contexts in one pass over the films: the same activations as one by one, each film decoded once."""
+"""Several contexts and models in one pass over the films: what each gives alone, and each film decoded once."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +11,12 @@ from src.extraction import loader
 from src.extraction.extract import ArraySink, Part, extract_parts, make_settings
 from src.extraction.loader import _pictures_and_inputs, make_plan
 from src.extraction.workers import can_fork
+from src.models.preprocessing import FramePreprocessing
 from src.records import Stimuli
 from src.utils import regular_bins
 from tests.extraction.test_extraction import assert_same, pictures, run
-from tests.extraction.test_loader import by_frame
-from tests.models.films import clip_model, drifting_frames, make_films, write_film
+from tests.extraction.test_loader import by_frame, scaled
+from tests.models.films import clip_model, drifting_frames, frame_model, make_films, write_film
 
 BINS_MS = regular_bins(2000, 200)
 CONTEXTS_MS = (160.0, 400.0, 1200.0)
@@ -75,6 +78,62 @@ def test_contexts_that_are_done_are_skipped(films):
         assert np.isnan(values[[0, 3]]).all()
         np.testing.assert_allclose(values[[1, 2, 4]], alone.values[layer][[1, 2, 4]], atol=1e-6)
     assert sinks[2].done.all()
+
+
+def with_rate(model, fps):
+    return replace(model, fps=fps)
+
+
+def of_models():
+    """A model of frames, and two of clips at other rates, of which one declares its preprocessing."""
+    return [frame_model(), by_frame(clip_model()), with_rate(clip_model(), 5.0)]
+
+
+@pytest.mark.parametrize("mode", ["block", "causal"])
+@pytest.mark.parametrize(
+    "processes", [False, pytest.param(True, marks=pytest.mark.skipif(not can_fork(), reason="no fork"))]
+)
+@pytest.mark.parametrize("declared", [True, False])
+def test_several_models_give_what_each_gives_alone(films, mode, processes, declared):
+    """Whether their preprocessing runs in the workers, on the device, or in both."""
+    networks = [by_frame(one) for one in of_models()] if declared else of_models()
+    sinks = [ArraySink(len(films), len(BINS_MS)) for _ in networks]
+    parts = [Part(network, sink, 400.0, None) for network, sink in zip(networks, sinks, strict=True)]
+    extract_parts(parts, films, BINS_MS, mode=mode, processes=processes, n_workers=2)
+    for network, sink in zip(of_models(), sinks, strict=True):
+        assert sink.done.all()
+        assert_same(sink, run(network, films, BINS_MS, mode=mode, context_ms=400.0), 1e-6)
+
+
+def test_each_film_is_decoded_once_for_all_models_and_only_the_frames_they_see(films, monkeypatch):
+    decoded, decode = [], loader.decode
+
+    def counted(path, numbers, *rest):
+        decoded.append((str(path), list(numbers)))
+        return decode(path, numbers, *rest)
+
+    monkeypatch.setattr(loader, "decode", counted)
+    networks = [with_rate(clip_model(), 10.0), with_rate(clip_model(), 5.0)]
+    parts = [Part(network, ArraySink(len(films), len(BINS_MS)), 400.0, None) for network in networks]
+    extract_parts(parts, films, BINS_MS, n_workers=1)
+    assert sorted(path for path, _ in decoded) == sorted(map(str, films.paths[:4]))
+    assert len(decoded[2][1]) == 20, "of 50 frames at 25 fps those that are seen at 10 fps, or at 5"
+
+
+def test_a_model_does_not_preprocess_pictures_that_only_others_see(films):
+    seen = []
+
+    def counted(frames):
+        seen.append(len(frames))
+        return scaled(frames)
+
+    slow, fast = with_rate(clip_model(), 5.0), by_frame(frame_model())
+    slow = replace(slow, preprocess=FramePreprocessing(counted, "CTHW"))
+    sinks = [ArraySink(len(films), len(BINS_MS)) for _ in range(2)]
+    extract_parts([Part(m, s, 400.0, None) for m, s in zip((slow, fast), sinks, strict=True)], films, BINS_MS)
+    alone, seen[:] = sum(seen), []
+    run(slow, films, BINS_MS, context_ms=400.0)
+    assert alone == sum(seen)
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ class StubStore(Store):
 def main(benchmark: str, arguments: list[str]) -> int:
     flags = parse(benchmark, arguments)
     plan = Path(os.environ["STUB_PLAN"])
-    cell = f"{flags.request.model} on {'+'.join(flags.request.datasets)}"
+    cell = f"{'+'.join(flags.request.models)} on {'+'.join(flags.request.datasets)}"
     outcome = json.loads(plan.read_text()).get(cell, "score")
     prefix = plan.parent / cell.replace(" ", "_").replace("/", "_")
     record(prefix, f"start {os.getpid()}")
@@ -118,8 +119,9 @@ def until(condition) -> None:
 def store_scores(request, lost: bool = False) -> None:
     """Store an entry for every score of the request under its real key; lost: store only the metadata."""
     config = Config.from_env()
-    run = Run(request, config, store=StubStore(config))
-    for benchmark in benchmarks(run):
+    store = StubStore(config)
+    runs = [Run(replace(request, model=model), config, store=store) for model in request.models]
+    for benchmark in (benchmark for run in runs for benchmark in benchmarks(run)):
         values = np.linspace(0, 1, 2 * 3 * request.splits).reshape(2, 3, request.splits)
         arrays = {
             "layers": np.array(["conv", "head"]),
@@ -132,14 +134,14 @@ def store_scores(request, lost: bool = False) -> None:
         }
         head = {
             "benchmark": request.benchmark,
-            "model": request.model,
+            "model": benchmark.request.model,
             "datasets": list(benchmark.names),
             "metric": benchmark.metric,
         }
         facts = head | {"options": benchmark.options()} | summarise(arrays, {})
         key = benchmark.key()
         if not lost:
-            run.store.fetch(key, lambda arrays=arrays, facts=facts: Entry(arrays, facts))
+            store.fetch(key, lambda arrays=arrays, facts=facts: Entry(arrays, facts))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,18 @@ def test_one_cell_per_model_or_per_model_and_dataset():
     assert make_cells("fmri", models, names[::-1], [], each=False) == joint
 
 
+def test_models_that_share_a_cell():
+    models = ["pixels", "fake-net", "motion-energy"]
+    cells = make_cells("fmri", models, ["fake-fmri", "fake-clips-fmri"], [], each=True, together=2)
+    assert [cell.model for cell in cells] == [("pixels", "fake-net")] * 2 + ["motion-energy"] * 2
+    assert cells[2:] == make_cells("fmri", models[2:], ["fake-fmri", "fake-clips-fmri"], [], each=True)
+    pair = cells[0]
+    assert pair.arguments() == ["--model", "pixels", "fake-net", "-d", "fake-fmri"]
+    assert pair.label == "pixels + fake-net on fake-fmri"
+    assert pair.request() == Request("fmri", ("pixels", "fake-net"), ("fake-fmri",))
+    assert len({cell.id for cell in cells}) == 4
+
+
 def test_a_cell_is_its_command_line():
     cell = Cell("fmri", "pixels", ("fake-fmri",), ("--splits", "3", "--alpha-per-target"))
     expected = Request("fmri", "pixels", ("fake-fmri",), splits=3, alpha_per_target=True)

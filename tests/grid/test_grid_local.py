@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from src.grid.folder import grid_at
+
 MODELS = ("fake-net", "pixels", "alexnet")
 CELLS = ("submit", "--benchmark", "fmri", "-m", *MODELS, "-d", "fake-fmri")
 FIRST, SECOND, THIRD = (f"{model} on fake-fmri" for model in MODELS)
@@ -128,3 +130,12 @@ def test_a_killed_local_run_is_not_live(bench, runner):
     status = bench.status()
     assert status[FIRST] == ["interrupted", "the local run ended before it; waiting"]
     assert status[THIRD] == ["missing", "the local run ended before it"]
+
+
+def test_a_grid_of_several_models_a_cell_is_collected(bench, stub):
+    submit = ("submit", "--benchmark", "fmri", "--models", "pixels", "fake-net", "--datasets", "fake-fmri")
+    bench(*submit, "--together", "2", "--local", "1")
+    (cell,) = grid_at(bench.config, "fmri").cells.values()
+    assert cell.models == ("pixels", "fake-net")
+    assert "pixels + fake-net" in bench("status")
+    assert [line.split()[0] for line in bench("collect").splitlines() if "fake-fmri" in line] == ["pixels", "fake-net"]
