@@ -39,6 +39,11 @@ class Batcher:
 
     def add(self, pack: Pack) -> Iterator[Batch]:
         """Add a pack; yield the batches that it completes, and those that are stale or exceed the memory limit."""
+        if pack.plan.streamed:
+            # each frame needs the state after the one before it
+            rows = [(pack.plan, *span) for span in pack.spans]
+            yield from (Batch(pack.tensor[i : i + 1], [row]) for i, row in enumerate(rows))
+            return
         row_bytes = pack.tensor[:1].nbytes
         self.size = self.size or guess_batch_size(row_bytes, self._device)
         shape = tuple(pack.tensor.shape[1:])

@@ -279,7 +279,9 @@ def extract_parts(
     ----------
     Li, Hastie and Church (2006), Very sparse random projections, KDD.
     """
-    settings = [make_settings(bins_ms, mode, part.context_ms, partial) for part in parts]
+    # a state that overflows cannot be mended by one batch in fp32
+    carried = precision not in HALF
+    settings = [replace(make_settings(bins_ms, mode, part.context_ms, partial), carried=carried) for part in parts]
     of_windows = []
     for part, one in zip(parts, settings, strict=True):
         if part.model.module.training:
@@ -363,7 +365,7 @@ class _Network:
         """Run a batch, in smaller pieces after memory is exhausted; later batches stay as small."""
         done = 0
         while done < len(batch.rows):
-            piece = batch[done : done + self._batcher.size]
+            piece = batch[done : done + (self._batcher.size or 1)]
             layers = self._layers_or_none(piece)
             if layers is None:
                 self._batcher.shrink(piece)

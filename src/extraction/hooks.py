@@ -84,6 +84,7 @@ class HookedModel:
         self._n_components = n_components
         self._projections: dict[str, Projection | None] = {}
         self._results, self._binnings, self._rows = {}, {}, []
+        self._state_of: dict[tuple[int, int], Any] = {}  # carried, of each stimulus and viewer
 
     @torch.inference_mode()
     def run(
@@ -96,8 +97,18 @@ class HookedModel:
         """
         self._results, self._binnings, self._rows = {}, {}, rows
         with arithmetic(self.device, precision or self.precision), hooked(self.model, self._reduce):
-            self._forward(tensor.to(self.device))
+            if rows[0][0].streamed:
+                self._stream(tensor.to(self.device))
+            else:
+                self._forward(tensor.to(self.device))
         return self._results
+
+    def _stream(self, tensor: torch.Tensor) -> None:
+        """Run the network on the next frame of one stimulus, from the state that the frames before it have left."""
+        ((plan, window, _),) = self._rows
+        _, state = self.model.module.carried(tensor, self._state_of.pop(plan.id, None))
+        if window < plan.needed[-1]:
+            self._state_of[plan.id] = state
 
     def _forward(self, tensor: torch.Tensor) -> None:
         """Run the network with channels innermost, or with contiguous input once a `view` has failed on that layout."""

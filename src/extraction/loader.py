@@ -14,7 +14,7 @@ from ..utils import BadInput, seed_from
 from ..video import VideoInfo, decode, piece, probe, read_image, single_frames, window_frames
 from .planes import Planes, rgb_of_planes
 from .transfer import Transfer
-from .windows import Mode, TimeMap, framewise, make_windows
+from .windows import Mode, TimeMap, framewise, make_windows, streams
 from .workers import New, Processes, Threads, can_fork
 
 MAX_MERGED_MS = 60_000.0  # longest stretch of an unchanging video that one input represents
@@ -27,12 +27,16 @@ COMPARED_ROWS = 4  # rows of two frames that are compared first
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of an extraction, common to all stimuli: bins_ms (n_bins, 2) and the windows (see `extract`)."""
+    """Settings of an extraction, common to all stimuli: bins_ms (n_bins, 2) and the windows (see `extract`).
+
+    carried: whether the state of a recurrent network may be carried from window to window.
+    """
 
     bins_ms: np.ndarray
     mode: Mode
     context_ms: float
     partial: bool
+    carried: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Plan:
     needed: np.ndarray
     time_map: TimeMap
     single_frames: bool  # True if every window is one frame
+    streamed: bool = False  # True if a window adds its last frame to the state that the network carries
 
     @property
     def id(self) -> tuple[int, int]:
@@ -72,7 +77,7 @@ class Plan:
     @property
     def overlapping(self) -> bool:
         """Return True if a window may start before the end of its predecessor."""
-        return bool(np.any(self.windows_ms[1:, 0] < self.windows_ms[:-1, 1] - 1e-6))
+        return not self.streamed and bool(np.any(self.windows_ms[1:, 0] < self.windows_ms[:-1, 1] - 1e-6))
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,11 @@ def make_plan(
     one_frame_each = framewise(model, settings.mode)
     bins = (info.duration_ms, model.fps, settings.bins_ms, settings.partial)
     time_map = TimeMap(windows_ms, one_frame_each, *bins, model.step_times.values())
-    windows = (windows_ms, time_map.needed(), time_map, model.kind == "image")
+    needed, streamed = time_map.needed(), settings.carried and streams(model, settings.mode, windows_ms)
+    if streamed and len(needed):
+        # the state needs all frames
+        needed = np.arange(needed[-1] + 1)
+    windows = (windows_ms, needed, time_map, model.kind == "image", streamed)
     return Plan(index, viewer, network, model.fps, label, path, still, info, *windows)
 
 
@@ -287,6 +296,8 @@ class _View:
 
 def _mergeable(plan: Plan, merged: DistinctInput, window: int, shown: tuple[int, ...]) -> bool:
     """Return True if a window shows the pictures of the input before it, and both are not too long together."""
+    if plan.streamed:
+        return False
     length_ms = plan.windows_ms[window, 1] - plan.windows_ms[merged.first, 0]
     return window == merged.last + 1 and shown == merged.pictures and length_ms <= MAX_MERGED_MS
 
@@ -295,6 +306,8 @@ def _shown_frames(plan: Plan) -> list[list[int]]:
     """Return the numbers of the frames that each needed window shows."""
     if plan.single_frames:
         return single_frames(plan.info, plan.windows_ms[plan.needed, 0])[:, None].tolist()
+    if plan.streamed:
+        return [window_frames(plan.info, *plan.windows_ms[w], plan.fps)[-1:].tolist() for w in plan.needed]
     return [window_frames(plan.info, *plan.windows_ms[window], plan.fps).tolist() for window in plan.needed]
 
 

@@ -46,6 +46,11 @@ def n_frame_bins(duration_ms: float, fps: float) -> int:
     return max(1, int(np.ceil(duration_ms * fps / 1000 - TINY)))
 
 
+def streams(model: Model, mode: Mode, windows_ms: np.ndarray) -> bool:
+    """Return True if a network sees each frame once and carries its state: causal windows that begin with the film."""
+    return mode == "causal" and model.carries_state and bool(np.all(windows_ms[:, 0] == 0))
+
+
 def make_windows(model: Model, mode: Mode, context_ms: float, duration_ms: float) -> np.ndarray:
     """Return the windows of a stimulus, (n_windows, 2), half-open, in ms; they may extend outside the stimulus.
 

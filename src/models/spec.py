@@ -137,7 +137,10 @@ class Model:
     name : str
         Name of the model in messages and results.
     module : torch.nn.Module
-        The network, in eval mode. It takes a batch of images (kind "image") or of clips (kind "video").
+        The network, in eval mode. It takes a batch of images (kind "image") or of clips (kind "video"). A recurrent one
+        may have a method `carried(clips, state)`, which returns the output and the state after the last frame, from the
+        state after the frame before the first one (None: there was none). Causal inference whose windows begin with
+        the film then computes each frame once.
     preprocess : callable
         Frames, uint8 array of shape (n_frames, height, width, 3), RGB -> float tensor. Kind "image": one row per
         frame, (n_frames, ...). Kind "video": the input of one clip, without the batch axis.
@@ -204,3 +207,8 @@ class Model:
     series: "Callable[[Shown], Mapping[str, np.ndarray]] | None" = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     step_times: Mapping[str, StepTimes] = field(default_factory=dict)
+
+    @property
+    def carries_state(self) -> bool:
+        """True for a network whose state can be carried from frame to frame."""
+        return self.kind == "video" and not self.order and hasattr(self.module, "carried")

@@ -38,8 +38,12 @@ class ConvLSTM(CellStack):
         super().__init__(ConvLSTMCell, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
+        return self.carried(frames, None)[0]
+
+    def carried(self, frames: Tensor, states: list[State] | None) -> tuple[Tensor, list[State]]:
+        """Return the predicted patches and the states (h, c) of all layers after the last frame; None: zeros before."""
         frames = patches(frames)
-        states = [(zero,) * 2 for zero in self.zeros(frames)]
+        states = [(zero,) * 2 for zero in self.zeros(frames)] if states is None else [*states]
         memories, predicted = [], []
         for x in frames.unbind(1):
             for i, cell in enumerate(self.cell_list):
@@ -48,7 +52,7 @@ class ConvLSTM(CellStack):
             memories.append([c for _, c in states])
             predicted.append(self.conv_last(x))
         self.memory.record(memories)
-        return self.prediction(torch.stack(predicted, dim=1))
+        return self.prediction(torch.stack(predicted, dim=1)), states
 
 
 def build(reduced: bool = False) -> Built:

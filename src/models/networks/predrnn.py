@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from .built import Built
 from .recurrent import FORGET_BIAS, HIDDEN, CellStack, State, conv, gate, hidden_sizes, patches, trace_axes
 
+Memories = tuple[list[Tensor], list[Tensor], Tensor]
+
 
 class SpatioTemporalLSTMCell(nn.Module):
     """Input (batch, n_in, H, W) and state (h, c, m), each (batch, hidden, H, W) -> the new state."""
@@ -48,9 +50,14 @@ class PredRNN(CellStack):
         super().__init__(SpatioTemporalLSTMCell, hidden)
 
     def forward(self, frames: Tensor) -> Tensor:
+        return self.carried(frames, None)[0]
+
+    def carried(self, frames: Tensor, state: Memories | None) -> tuple[Tensor, Memories]:
+        """Return the predicted patches, and h and c of all layers and m after the last frame; None: zeros before."""
         frames = patches(frames)
         zeros = self.zeros(frames)
-        h, c, m = [*zeros], [*zeros], zeros[0]
+        h, c, m = (zeros, zeros, zeros[0]) if state is None else state
+        h, c = [*h], [*c]
         memories, predicted = [], []
         for x in frames.unbind(1):
             memories.append([])
@@ -60,7 +67,7 @@ class PredRNN(CellStack):
                 memories[-1].append(m)
             predicted.append(self.conv_last(x))
         self.memory.record(memories)
-        return self.prediction(torch.stack(predicted, dim=1))
+        return self.prediction(torch.stack(predicted, dim=1)), (h, c, m)
 
 
 def build(reduced: bool = False) -> Built:
