@@ -16,13 +16,13 @@ from tests.data.forms.printed import best, fault, load, score
 BIDS = "bids:mine/derivatives/fmriprep"
 FORMS = [
     ("1.0", "nifti", False),
-    ("1.0", "gifti", True),
-    ("1.5", "nifti", True),
     ("1.5", "gifti", False),
     ("1.5", "cifti", True),
-    ("24", "nifti", False),
-    ("24", "gifti", True),
     ("24", "cifti", False),
+    pytest.param("1.0", "gifti", True, marks=pytest.mark.slow),
+    pytest.param("1.5", "nifti", True, marks=pytest.mark.slow),
+    pytest.param("24", "nifti", False, marks=pytest.mark.slow),
+    pytest.param("24", "gifti", True, marks=pytest.mark.slow),
 ]
 
 
