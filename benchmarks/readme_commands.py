@@ -1,7 +1,7 @@
 """Time and memory of every command of the README, one after the other: `python -m benchmarks.readme_commands`.
 
-The store is empty at first, so that a command computes what no command before it has stored. Processor time and peak memory
-include all processes of a command. `--again` measures each a second time, from the store.
+The store is empty at first, so that a command computes what no command before it has stored. Processor time is of all
+processes of a command, peak memory of its largest. `--again` measures each a second time, from the store.
 """
 
 import argparse

@@ -33,10 +33,10 @@ def plot(spec: Spec):
     return kinds[spec["kind"]](spec)
 
 
-def shorten(name: str, limit: int = MAX_NAME) -> str:
-    """Return a name with at most `limit` letters, the middle replaced by an ellipsis."""
-    half = (limit - 1) // 2
-    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+def shorten(name: str, limit: int = MAX_NAME, share: float = 0.5) -> str:
+    """Return a name with at most `limit` letters, the middle replaced by an ellipsis; share: of letters at the end."""
+    end = int((limit - 1) * share)
+    return name if len(name) <= limit else f"{name[: limit - 1 - end]}…{name[-end:]}"
 
 
 def short_names(names: Sequence[str], limit: int = MAX_NAME) -> list[str]:
@@ -44,15 +44,18 @@ def short_names(names: Sequence[str], limit: int = MAX_NAME) -> list[str]:
 
     >>> short_names(["blocks.10.attention.output", "blocks.11.attention.output"])
     ['…0…', '…1…']
+    >>> short_names(["my_network (0.25 s context)", "my_network (0.5 s context)"], 20)
+    ['my_net…25 s context)', 'my_net….5 s context)']
     """
     if max(map(len, names)) <= limit:
         return list(names)
     start, end = _shared(names), _shared([name[::-1] for name in names])
     start, end = (n if len(names) > 1 and n >= 4 else 0 for n in (start, end))
     middles = [name[start : max(len(name) - end, start)] for name in names]
-    if not (start or end) or not all(middles):
-        return [shorten(name, limit) for name in names]
-    return [shorten(f"{'…' * bool(start)}{middle}{'…' * bool(end)}", limit) for middle in middles]
+    if (start or end) and all(middles):
+        names = [f"{'…' * bool(start)}{middle}{'…' * bool(end)}" for middle in middles]
+    found = [[shorten(name, limit, share) for name in names] for share in (0.5, 0.7, 0.3)]
+    return max(found, key=lambda shortened: len(set(shortened)))
 
 
 def _shared(names: Sequence[str]) -> int:

@@ -251,7 +251,7 @@ def test_several_contexts_are_a_line_per_region_with_the_window_in_the_title(sco
     [found] = contexts.pictures(benchmark)
     (panel,) = found.spec["panels"]
     assert (panel["model"], panel["x"]) == ("good", [0.5, 1.0, 4.0, 16.0])
-    assert panel["title"].startswith("good: 1 ")
+    assert panel["title"].startswith("good: window 1 s")
     assert [one["name"] for one in found.spec["series"]] == ["all units", "V1", "V2", "MT"]
     assert panel["y"][0] == pytest.approx([0.2, 0.58, 0.6, 0.55], abs=0.06)
     assert "V1 1" in found.caption

@@ -47,12 +47,12 @@ def test_planted_tasks_explain_the_alignment(planted):
     weights = {(row["region"], row["task"]): row for row in rows}
     assert films.regression.regions == ("", "V1", "V2", "MT", "LO")
     for task, truth in CAUSAL.items():
-        assert weights["", title(task)]["slope"] == pytest.approx(truth, abs=0.05)
-        assert weights["", title(task)]["low"] > 0.01
+        assert weights["", task]["slope"] == pytest.approx(truth, abs=0.05)
+        assert weights["", task]["low"] > 0.01
     for task in ("task-00", "task-01"):
-        assert weights["", title(task)]["slope"] == pytest.approx(0, abs=0.05)
+        assert weights["", task]["slope"] == pytest.approx(0, abs=0.05)
     # V1 follows the first causal task alone, LO the second
-    first, second = (title(task) for task in CAUSAL)
+    first, second = CAUSAL
     assert weights["V1", first]["slope"] == pytest.approx(1.0, abs=0.05)
     assert weights["V1", second]["slope"] == pytest.approx(0, abs=0.02)
     assert weights["LO", second]["slope"] == pytest.approx(0.6, abs=0.05)
@@ -71,12 +71,12 @@ def test_axes_of_units_separate_the_two_halves(planted):
     axes = films.regression.axes
     assert axes.coordinates.shape == (40, 2)
     loadings = dict(zip(films.regression.tasks, axes.loadings[0], strict=True))
-    assert {task for task, value in loadings.items() if abs(value) > 0.3} == {title(task) for task in CAUSAL}
+    assert {task for task, value in loadings.items() if abs(value) > 0.3} == set(CAUSAL)
     assert axes.share[0] > 0.95
     assert np.ptp(axes.coordinates[:20, 0]) < 0.01
     assert axes.coordinates[:20, 0].mean() > axes.coordinates[20:, 0].mean() + 0.1
     residuals = films.regression.units.residuals
-    first, second = ((title(task),) for task in CAUSAL)
+    first, second = ((task,) for task in CAUSAL)
     assert residuals[first][:20].max() < 0.02 < residuals[second][:20].min()
 
 
@@ -119,7 +119,7 @@ def test_the_command_writes_page_tables_and_maps(homes, tmp_path, capsys):
     assert "Tang et al. 2025" in page
     assert not [tag for tag in ("<script src", "url(http") if tag in page]
     weights = pd.read_csv(out / "tables" / "relevance-weights.csv")
-    assert set(weights["task"]) == set(map(title, TASKS))
+    assert set(weights["task"]) == set(TASKS)
     assert len(list((out / "maps").rglob("*.gii"))) == 2 * 6
     assert before == sorted((p, p.stat().st_mtime_ns) for p in homes.config.results_home.rglob("*"))
 
