@@ -9,6 +9,7 @@ from .theme import MISSING, PRINT, colour_map
 
 WIDTH = 3.7  # inches of a panel
 ROW_HEIGHT = 0.24  # inches per row of a chart with one row per name
+LETTER_WIDTH = 0.068  # inches of a letter of a legend
 COLUMN_WIDTH = 0.3  # inches per column of a heat map
 MAX_COLUMNS = 3  # of panels
 MARKERS = "os^DvP"
@@ -80,7 +81,8 @@ def _panels(n: int, width: float, height: float, **options):
 def _legend(figure, axes) -> None:
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if handles:
-        columns = max(1, int(figure.get_figwidth() / 1.85))
+        widest = LETTER_WIDTH * max(map(len, handles)) + 0.5
+        columns = max(1, int(figure.get_figwidth() / widest))
         figure.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=columns)
 
 
@@ -156,7 +158,7 @@ def _scatter(spec: Spec):
     figure, all_axes = _panels(len(spec["panels"]), WIDTH, WIDTH)
     x_limits, y_limits, cells = spec["limits"], spec.get("ylimits", spec["limits"]), None
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
-        if "equality" in spec:
+        if spec.get("equality"):
             axes.plot(x_limits, x_limits, color=PRINT.muted, linewidth=1, linestyle="--", label=spec["equality"])
         if "cells" in panel:
             cells = _cells(axes, panel["cells"], spec)
@@ -164,6 +166,7 @@ def _scatter(spec: Spec):
             _points(axes, panel, spec["groups"])
         _reference_lines(axes, spec)
         axes.set(xlim=x_limits, ylim=y_limits, xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
+        axes.locator_params(axis="x", nbins=5)
         axes.set_title(shorten(panel["title"], 40))
         axes.grid(linewidth=0.6)
     if cells is not None:

@@ -12,7 +12,9 @@ from src.cli import run_command
 from src.config import Config
 from src.report.page import render
 from src.report.relevance import across_models
+from src.report.relevance_pictures import pictures
 from src.report.scores import collect
+from tests.report.test_report_figures import check_texts
 
 main = partial(run_command, "report")
 N_MODELS = 30
@@ -135,6 +137,16 @@ def test_figures_become_files(homes, tmp_path, capsys):
     names = {path.stem for path in (out / "figures" / "films-4-splits").iterdir()}
     figures = ("groups", "tasks", "residuals", "weights", "weights-regions", "loadings", "axes")
     assert names == {f"relevance-{name}" for name in figures}
+
+
+def test_no_texts_of_figures_across_models_overlap_or_are_cut_off(planted):
+    benchmarks, _ = collect(planted.config)
+    across = across_models(benchmarks, n_samples=10, units=True)
+    found = [picture for study in across.studies for picture in pictures(study, across)]
+    assert len(found) > 8
+    for picture in found:
+        if picture.spec["kind"] != "surface":
+            check_texts(picture.name, picture.spec)
 
 
 def test_maps_are_read_by_nilearn(homes, tmp_path, capsys):

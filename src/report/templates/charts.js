@@ -329,10 +329,10 @@ const Charts = (() => {
           else if (cell >= 9 || j % Math.ceil(9 / cell) === 0) write(svg, 0, 0, columnNames[j], { "font-size": 11, "text-anchor": "end", transform: `translate(${x + 4} ${below + 6}) rotate(-90)` });
         });
         // the name of the rows stands beside them where they are high enough, else below
-        const high = ROW * panel.rows.length, isBeside = measure(spec.ylabel) <= high, names = isBeside ? spec.xlabel : `${spec.xlabel}; rows: ${spec.ylabel}`;
+        const tall = ROW * panel.rows.length, isBeside = measure(spec.ylabel) <= tall, names = isBeside ? spec.xlabel : `${spec.xlabel}; rows: ${spec.ylabel}`;
         const text = fit(names, at.shape.width), half = measure(text) / 2;
         write(svg, Math.max(x0 + half, Math.min(left + (at.shape.width - at.left) / 2, x0 + at.shape.width - half)), below + at.foot, text, { "text-anchor": "middle", fill: "var(--muted)" });
-        if (isBeside) write(svg, 0, 0, spec.ylabel, { "text-anchor": "middle", fill: "var(--muted)", transform: `translate(${x0 + 10} ${first + high / 2}) rotate(-90)` });
+        if (isBeside) write(svg, 0, 0, spec.ylabel, { "text-anchor": "middle", fill: "var(--muted)", transform: `translate(${x0 + 10} ${first + tall / 2}) rotate(-90)` });
       });
     },
     rows: (spec) => [["panel", spec.ylabel, spec.xlabel, spec.label], ...spec.panels.flatMap((panel) => panel.rows.flatMap((name, i) => panel.columns.map((column, j) => [panel.title, name, column, panel.values[i][j]])))],
