@@ -14,6 +14,8 @@ COLUMN_WIDTH = 0.3  # inches per column of a heat map
 MAX_COLUMNS = 3  # of panels
 MARKERS = "os^DvP"
 MAX_NAME = 24  # letters of a name beside a chart
+MAX_TITLE = 34  # of a panel
+MAX_LABEL = 44  # of an axis
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1)))
 
 Spec = Mapping[str, Any]
@@ -113,9 +115,9 @@ def _dots(spec: Spec):
         axes.set_ylim(max(n_rows, 2) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", linewidth=0.6)
-        axes.locator_params(axis="x", nbins=6)
-        axes.set(xlim=spec["limits"], xlabel=spec["xlabel"], ylabel=spec["ylabel"])
-        axes.set_title(shorten(panel["title"], 40))
+        axes.locator_params(axis="x", nbins=5)
+        axes.set(xlim=spec["limits"], xlabel=shorten(spec["xlabel"], MAX_LABEL), ylabel=spec["ylabel"])
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
     _legend(figure, all_axes[0])
     return figure
 
@@ -146,8 +148,13 @@ def _lines(spec: Spec):
             axes.set_xscale("log")
             axes.set_xticks(panel["x"], [f"{value:g}" for value in panel["x"]])
             axes.minorticks_off()
-        axes.set(xlim=spec["limits"], ylim=spec["ylimits"], xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
-        axes.set_title(shorten(panel["title"], 40))
+        axes.set(
+            xlim=spec["limits"],
+            ylim=spec["ylimits"],
+            xlabel=shorten(spec["xlabel"], MAX_LABEL),
+            ylabel=shorten(spec["ylabel"], MAX_LABEL),
+        )
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
         axes.grid(linewidth=0.6)
     _legend(figure, all_axes[0])
     return figure
@@ -165,9 +172,14 @@ def _scatter(spec: Spec):
         else:
             _points(axes, panel, spec["groups"])
         _reference_lines(axes, spec)
-        axes.set(xlim=x_limits, ylim=y_limits, xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
+        axes.set(
+            xlim=x_limits,
+            ylim=y_limits,
+            xlabel=shorten(spec["xlabel"], MAX_LABEL),
+            ylabel=shorten(spec["ylabel"], MAX_LABEL),
+        )
         axes.locator_params(axis="x", nbins=5)
-        axes.set_title(shorten(panel["title"], 40))
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
         axes.grid(linewidth=0.6)
     if cells is not None:
         bar = figure.colorbar(cells, ax=list(all_axes), location="top", fraction=0.04, aspect=30, shrink=0.6)
@@ -209,9 +221,9 @@ def _bars(spec: Spec):
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
         axes.stairs(panel["counts"], spec["edges"], fill=True, color=PRINT.series[0], edgecolor=PRINT.background)
         axes.axvline(panel["median"], color=PRINT.text, linewidth=1, linestyle="--", label="median")
-        axes.set(xlabel=spec["xlabel"], ylabel=spec["ylabel"], ylim=(0, 1.05 * spec["top"]))
+        axes.set(xlabel=shorten(spec["xlabel"], MAX_LABEL), ylabel=spec["ylabel"], ylim=(0, 1.05 * spec["top"]))
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_title(shorten(panel["title"], 40))
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
         axes.grid(axis="y", linewidth=0.6)
     _legend(figure, all_axes[0])
     return figure
@@ -231,7 +243,7 @@ def _heat(spec: Spec):
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
         _cell_panel(axes, panel, spec, scale)
     bar = figure.colorbar(scale, ax=list(all_axes), location="top", fraction=0.05, aspect=40, shrink=0.6)
-    bar.set_label(spec["label"])
+    bar.set_label(shorten(spec["label"]))
     bar.outline.set_visible(False)
     return figure
 
@@ -245,8 +257,8 @@ def _cell_panel(axes, panel: Spec, spec: Spec, scale) -> None:
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(len(panel["columns"])) + 0.5, short_names(panel["columns"]), rotation=90)
     axes.set_yticks(np.arange(len(panel["rows"])) + 0.5, short_names(panel["rows"]))
-    axes.set(ylabel=spec["ylabel"], xlabel=spec["xlabel"])
-    axes.set_title(shorten(panel["title"], 40))
+    axes.set(ylabel=spec["ylabel"], xlabel=shorten(spec["xlabel"], MAX_LABEL))
+    axes.set_title(shorten(panel["title"], MAX_TITLE))
     if values.shape[1] <= 8 and values.shape[0] <= 20:
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
