@@ -185,8 +185,10 @@ def _regions(benchmark: BenchmarkScores) -> Iterator[Picture]:
     names = [region for region in regions if region in kept]
     left_out = f" The {len(names)} best predicted of {len(regions)} regions." if len(names) < len(regions) else ""
     left_out += f" The {MAX_MODELS} best models." if len(scores) < len(benchmark.scores) else ""
-    columns = [f"{name} ({count(regions[name]['targets'])})" for name in names]
-    caption = f"Columns: regions with their number of {benchmark.target_noun}s."
+    columns, caption = names, "Columns: regions."
+    if benchmark.target_noun != "region":
+        columns = [f"{name} ({count(regions[name]['targets'])})" for name in names]
+        caption = f"Columns: regions with their number of {benchmark.target_noun}s."
     has_ceiling = any(row["ceiling"] is not None for row in regions.values())
     for part, title in (("normalised", "test / ceiling"), ("test", f"test {benchmark.metric}")):
         values = np.array([[_of(row.get(name, {}), part) for name in names] for row in found], float)
