@@ -33,7 +33,9 @@ def measure(command: str, folder: Path) -> tuple[float, float, int]:
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_HOME")}
     environment |= {"DYNAMIC_VISION_HOME": str(folder / "home"), "TORCH_HOME": str(folder / "torch")}
     environment["HOME"] = str(folder)
-    words = shlex.split(command.replace(BIN, f"{Path(sys.executable).parent}/", 1))
+    # the sources of this checkout, wherever the package is installed from
+    name, *words = shlex.split(command.removeprefix(BIN))
+    words = [sys.executable, *(["-m", "src"] if name == "dynamic-vision" else []), *words]
     start = time.monotonic()
     process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read()
