@@ -51,6 +51,8 @@ const Charts = (() => {
     return found;
   };
   const tickText = (value) => `${+value.toFixed(4)}`.replace("-", "−");
+  // the margin of a vertical axis has room for 40 px
+  const yTick = (svg, x, y, text) => write(svg, x, y, text, { "text-anchor": "end", fill: "var(--muted)", "font-size": Math.min(11, (11 * 40) / measure(text, 11)).toFixed(1) });
   const seriesColour = (index) => (index < 0 ? "var(--muted)" : `var(--series-${index})`);
   const DASHES = ["6 3", "1.5 3", "8 3 2 3", "3 3", "10 4"];
   const grid = (n, width, smallest) => {
@@ -90,7 +92,10 @@ const Charts = (() => {
   };
   const xAxis = (svg, spec, start, left, right, bottom, scale, label, range = spec.limits) => {
     node("line", { x1: left, x2: right, y1: bottom, y2: bottom, stroke: "var(--muted)" }, svg);
-    for (const tick of ticks(...range, Math.max(2, (right - left) / 70))) write(svg, scale(tick), bottom + 14, tickText(tick), { "text-anchor": "middle", fill: "var(--muted)", "font-size": 11 });
+    for (const tick of ticks(...range, Math.max(2, (right - left) / 70))) {
+      const text = tickText(tick);
+      write(svg, Math.min(scale(tick), right + 8 - measure(text, 11) / 2), bottom + 14, text, { "text-anchor": "middle", fill: "var(--muted)", "font-size": 11 });
+    }
     axisName(svg, label, start, left, right, bottom);
   };
   const title = (svg, text, x, y, width) => text && write(svg, x, y, fit(text, width, FONT, 600), { "font-weight": 600 });
@@ -179,7 +184,7 @@ const Charts = (() => {
         title(svg, panel.title, x0, top - 7, at.shape.width);
         for (const tick of ticks(low, high, at.inner / 50)) {
           node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: tick === 0 ? "var(--muted)" : "var(--grid)" }, svg);
-          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+          yTick(svg, left - 5, sy(tick) + 4, tickText(tick));
         }
         spec.series.forEach((one, s) => {
           const colour = seriesColour(one.colour), place = (i, values) => `${sx(panel.x[i]).toFixed(1)},${sy(values[i]).toFixed(1)}`;
@@ -228,7 +233,7 @@ const Charts = (() => {
         for (const tick of ticks(...spec.limits, Math.max(2, (right - left) / 70))) node("line", { x1: sx(tick), x2: sx(tick), y1: top, y2: bottom, stroke: "var(--grid)" }, svg);
         for (const tick of ticks(...yRange, at.inner / 50)) {
           node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: "var(--grid)" }, svg);
-          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+          yTick(svg, left - 5, sy(tick) + 4, tickText(tick));
         }
         if (panel.cells) {
           const table = colourTable(spec.colours), n = spec.n_cells, [low, high] = spec.limits, side = (high - low) / n;
@@ -353,7 +358,7 @@ const Charts = (() => {
         title(svg, panel.title, x0, top - 7, at.shape.width);
         for (const tick of ticks(0, spec.top, 4).filter(Number.isInteger)) {
           node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: "var(--grid)" }, svg);
-          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+          yTick(svg, left - 5, sy(tick) + 4, tickText(tick));
         }
         panel.counts.forEach((n, i) => {
           const [a, b] = [sx(spec.edges[i]), sx(spec.edges[i + 1])];
