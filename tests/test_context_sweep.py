@@ -97,3 +97,17 @@ def test_model_and_data_are_loaded_once(swept):
     _, messages, _ = swept
     assert messages.count("loading rec.py:data") == 1
     assert messages.count("loading net.py:net") == 1
+
+
+def test_contexts_beyond_the_windows_of_a_model_are_said(tmp_path):
+    (tmp_path / "net.py").write_text(NETWORK.replace("fps=2.0", "fps=2.0, num_frames=(2, 4)"))
+    (tmp_path / "rec.py").write_text(RECORDING)
+    options = ("--model", tmp_path / "net.py:net", "--datasets", tmp_path / "rec.py:data", "--dry-run")
+    cli = Cli.at(tmp_path / "home")
+    done = cli("fmri", *options, "--context-duration", "500", "1500", "4000", "16000")
+    expected = (
+        "net.py:net: windows of 1 to 2 s; it sees contexts of 0.5 s as 1 s and of 4, 16 s as 2 s, and equal windows"
+    )
+    assert f"{expected} give equal scores\n" in done.stderr
+    assert done.stdout.count(", context 16 s ") == 2
+    assert "windows of" not in cli("fmri", *options, "--context-duration", "1000", "2000").stderr

@@ -62,6 +62,17 @@ def test_scores_that_are_undefined_are_counted():
     assert "4 of 42 scores of single subjects are undefined" in score_text(facts)
 
 
+def test_layers_whose_predictions_do_not_vary_are_named_with_the_remedy():
+    score = score_of(7)
+    score.arrays["test"][0] = np.nan
+    one = score_text(score.facts | summarise(score.arrays, {}))
+    assert "no test score of early: predictions that do not vary, as of features alike for all stimuli\n" in one
+    # such a layer is chosen
+    score.arrays["valid"][0] = 1.0
+    chosen = score_text(score.facts | summarise(score.arrays, {}))
+    assert "stimuli; splits that choose such a layer leave the headline undefined; give --layers late\n" in chosen
+
+
 def test_many_people_have_no_row_each():
     text = score_text(score_of(20).facts)
     assert "20 people, 2 films" in text

@@ -62,9 +62,11 @@ def rank(scores: Sequence[Mapping[str, Any]], *, only_shared: bool = False) -> l
     if only_shared and not known:
         return []
     weights = _weights(models, benchmarks, list(known))
+    values, draws = np.array([row["normalised"] for row in known.values()]), [_draws(row) for row in known.values()]
+    of_model = np.array([model for model, _ in known])
     rows = []
     for model in models:
-        row = _row(model, known, None if weights is None else weights[model])
+        row = {"model": model} | _mean(of_model == model, values, draws, None if weights is None else weights[model])
         missing = [b for b in benchmarks if (model, b) not in known]
         rows.append(row | {"of": len(benchmarks), "missing": missing, "shared": weights is not None})
     ranked = sorted(rows, key=lambda r: (weights is None and len(r["missing"]), r["mean"] is None, -(r["mean"] or 0)))
@@ -215,30 +217,37 @@ def _weights(
     # effects are determined up to a constant where a chain of scores connects all models and benchmarks
     if np.linalg.matrix_rank(design) < design.shape[1] - 1:
         return None
-    effects, found = np.linalg.pinv(design), {}
+    effects, found, stored = np.linalg.pinv(design), {}, set(known)
     for model in models:
         own = np.array([m == model for m, _ in known], dtype=float)
-        lacking = [b for b in benchmarks if (model, b) not in set(known)]
+        lacking = [b for b in benchmarks if (model, b) not in stored]
         estimated = sum(effects[row_of[model]] + effects[column_of[b]] for b in lacking)
         found[model] = (own + estimated) / len(benchmarks)
     return found
 
 
-def _row(model: str, known: Mapping[tuple[str, str], Mapping[str, Any]], weights: np.ndarray | None) -> dict[str, Any]:
-    """Return the mean of a model and its interval; weights: of all known scores in it, by default of its own alike."""
-    own = np.array([m == model for m, _ in known])
+def _draws(row: Mapping[str, Any]) -> np.ndarray | None:
+    """Return the bootstrap draws of a score (n_samples,), None without and where some are not finite."""
+    draws = row.get("bootstrap_normalised")
+    return None if draws is None or not np.isfinite(draws).all() else np.asarray(draws, dtype=np.float64)
+
+
+def _mean(
+    own: np.ndarray, values: np.ndarray, draws: Sequence[np.ndarray | None], weights: np.ndarray | None
+) -> dict[str, Any]:
+    """Return the mean of a model and its interval.
+
+    own: scores of the model among all known ones; weights: of all known scores in it, by default of its own alike.
+    """
     if not own.any():
-        return {"model": model, "mean": None, "low": None, "high": None, "n": 0}
+        return {"mean": None, "low": None, "high": None, "n": 0}
     weights = own / own.sum() if weights is None else weights
-    value = np.array([row["normalised"] for row in known.values()])
-    found = {"model": model, "mean": float(weights @ value), "low": None, "high": None, "n": int(own.sum())}
-    draws = [row.get("bootstrap_normalised") for row in known.values()]
-    draws = [None if one is None or not np.isfinite(one).all() else np.asarray(one, dtype=np.float64) for one in draws]
-    if any(one is None for one, of_model in zip(draws, own, strict=True) if of_model):
+    found = {"mean": float(weights @ values), "low": None, "high": None, "n": int(own.sum())}
+    if any(draws[k] is None for k in np.flatnonzero(own)):
         return found
     used = np.flatnonzero(np.abs(weights) > 1e-12)
     n = min(len(draws[k]) for k in used if draws[k] is not None)
     # another model's score without draws counts as known exactly
-    mean = sum(weights[k] * (value[k] if draws[k] is None else draws[k][:n]) for k in used)
+    mean = sum(weights[k] * (values[k] if draws[k] is None else draws[k][:n]) for k in used)
     low, high = interval(mean)
     return found | {"low": low, "high": high}

@@ -57,6 +57,9 @@ def non_negative(design: np.ndarray, targets: np.ndarray) -> np.ndarray:
     weights = np.zeros_like(moment)
     if not len(used) or not targets.shape[1]:
         return weights
+    if len(used) == 1:
+        weights[used] = np.maximum(0.0, moment[used] / gram[used, used])
+        return weights
     if targets.shape[1] <= FEW:
         return _one_by_one(design, targets, used, weights)
     gram, moment = gram[np.ix_(used, used)], moment[used]
@@ -402,13 +405,31 @@ def _samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return R² (n_samples, n_targets) and weights (n_samples, n_tasks, n_targets) over samples of families."""
     defined = np.isfinite(alignment).all(axis=0)
+    known, spread, drawn = alignment[:, defined], scores.std(axis=0)[:, None], family_samples(families, n_samples, seed)
     r2 = np.full((n_samples, alignment.shape[1]), np.nan)
     weights = np.full((n_samples, scores.shape[1], alignment.shape[1]), np.nan)
-    for index, rows in enumerate(family_samples(families, n_samples, seed)):
-        slopes, intercept = _solve(scores[rows], alignment[rows][:, defined])
-        r2[index, defined] = _r2(alignment[rows][:, defined], intercept + scores[rows] @ slopes)
-        weights[index][:, defined] = slopes * scores.std(axis=0)[:, None]
+    if scores.shape[1] == 1:
+        r2[:, defined], slopes = _single_task_samples(scores[:, 0], known, drawn)
+        weights[:, 0, defined] = slopes * spread
+        return r2, weights
+    for index, rows in enumerate(drawn):
+        slopes, intercept = _solve(scores[rows], known[rows])
+        r2[index, defined] = _r2(known[rows], intercept + scores[rows] @ slopes)
+        weights[index][:, defined] = slopes * spread
     return r2, weights
+
+
+def _single_task_samples(
+    scores: np.ndarray, alignment: np.ndarray, drawn: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return R² and slopes, (n_samples, n_targets) each, of one task (n_models,) in closed form for all samples."""
+    shares = np.stack([np.bincount(rows, minlength=len(scores)) / len(rows) for rows in drawn])
+    scores, alignment = scores - scores.mean(), alignment - alignment.mean(axis=0)
+    mean, means = (shares @ scores)[:, None], shares @ alignment
+    variance = (shares @ scores**2)[:, None] - mean**2
+    covariance = shares @ (scores[:, None] * alignment) - mean * means
+    slopes = np.divide(covariance, variance, out=np.zeros_like(covariance), where=variance > 1e-24).clip(0)
+    return _ratio(slopes * covariance, shares @ alignment**2 - means**2), slopes
 
 
 def family_samples(families: Sequence[str], n_samples: int, seed: int = 0) -> list[np.ndarray]:

@@ -325,15 +325,17 @@ class Benchmark:
         store, steps = self.run.store, []
         title_of = dict(zip(self.names, self.titles, strict=True))
         keys = self.activation_keys()
+        context = f", context {self.request.context_ms / 1000:g} s" if self.run.swept else ""
         for model, run in self.sources.runs.items():
             for name in self.names:
                 for role, stimuli in run.data_metadata(name)["stimuli"].items():
                     key = keys[name, self._role(model, role)]
-                    what = f"activations to {title_of[name]} ({self._role(model, role)})"
+                    what = f"activations to {title_of[name]} ({self._role(model, role)}){context}"
                     step = {"what": what, "key": key, "bytes": run.activation_bytes(key, len(stimuli["ids"]))}
                     steps.append(step | {"weights": run.model_metadata.get("bytes")})
         by = f" by {self.metric}" if self.request.metric else ""
-        steps.append({"what": f"score on {' + '.join(self.titles)}{by}", "key": self.key(), "bytes": 0})
+        what = f"score on {' + '.join(self.titles)}{by}{context}"
+        steps.append({"what": what, "key": self.key(), "bytes": 0})
         return [step | {"stored": store.holds(step["key"])} for step in steps]
 
     def _compute(self, key: ScoreKey, stored: Entry | None) -> Entry:

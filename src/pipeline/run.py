@@ -4,6 +4,7 @@ The facts about models and datasets that keys need are stored as metadata, so th
 nor xarray.
 """
 
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -338,8 +339,10 @@ class Run:
 
     def _model_facts(self) -> dict[str, Any]:
         from ..extraction.extract import feature_sizes
+        from ..extraction.windows import context_limits
 
         model = self._loaded.model
+        shortest, longest = (context_limits(model, context_ms)[1] for context_ms in (0.0, math.inf))
         return {
             "digest": self._loaded.digest,
             "kind": model.kind,
@@ -349,6 +352,8 @@ class Run:
             "left_out": dict(model.left_out),
             "notes": notes_of(model),
             "bytes": _size(model),
+            # None: without a limit
+            "windows_ms": [shortest, longest if math.isfinite(longest) else None],
         }
 
     @property

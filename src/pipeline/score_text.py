@@ -10,7 +10,7 @@ from ..evaluate.metrics import METRICS, Metric
 from ..evaluate.metrics.base import NUMBERS
 from ..evaluate.protocol import ONE_FILM
 from ..tables import aligned
-from ..utils import counted
+from ..utils import counted, first_names
 from .request import changed_options, option_text
 from .summary import BEST_PER_UNIT
 
@@ -359,6 +359,7 @@ def _notes(facts: Facts) -> list[str]:
         )
     if facts["undefined"]:
         lines.append(f"{facts['undefined']} targets have no score: constant, never recorded or recorded too briefly")
+    lines += _constant_notes(facts)
     asked = facts["options"]["splits"]
     if facts["splits"] < asked and facts["options"].get("layout") != ONE_FILM and "test" not in facts["options"]:
         lines.append(f"{facts['splits']} splits instead of {asked}: a test part has at least 10 rows and one segment")
@@ -367,6 +368,18 @@ def _notes(facts: Facts) -> list[str]:
         lines += [f"{name}: {what}: {value}" for what, value in notes.items()]
     counts = [f"{name} {_short(value)}" for name, value in facts["notes"].items() if not isinstance(value, Mapping)]
     return [*lines, *([", ".join(counts)] if counts else []), _protocol(facts)]
+
+
+def _constant_notes(facts: Facts) -> list[str]:
+    """Return the layers whose predictions do not vary, and what to do where they leave the headline undefined."""
+    names = [row["layer"] for row in facts["layers"] if row["test"] is None]
+    others = [row["layer"] for row in facts["layers"] if row["test"] is not None]
+    if not names or not others or "layers that are not finite" in facts["notes"]:
+        return []
+    line = f"no test score of {first_names(names)}: predictions that do not vary, as of features alike for all stimuli"
+    if facts["headline"]["test"] is not None:
+        return [line]
+    return [f"{line}; splits that choose such a layer leave the headline undefined; give --layers {' '.join(others)}"]
 
 
 def _choice(facts: Facts) -> str:

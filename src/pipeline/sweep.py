@@ -1,5 +1,6 @@
 """Sweep of models and contexts: the benchmarks of a request for each of its models with each of its contexts."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from .. import models
@@ -34,11 +35,32 @@ def _of_contexts(run: Run) -> list[Benchmark]:
             f"{len(several)} context durations of {models.title(run.request.model)}, a model of single frames; "
             "expected a video model, or one --context-duration"
         )
+    _report_limits(run, several)
     first = run.with_context(several[0])
     runs = [first, *(first.with_context(context) for context in several[1:])]
     for one in runs:
         one.together = runs
     return [benchmark for of_score in zip(*map(benchmarks, runs), strict=True) for benchmark in of_score]
+
+
+def _report_limits(run: Run, several: Sequence[float]) -> None:
+    """Report the contexts that no window of the model can have, and those that it sees in their place."""
+    # a model that was stored by an earlier version has no limits
+    shortest, longest = run.model_metadata.get("windows_ms", (0.0, None))
+    longest = math.inf if longest is None else longest
+    seen: dict[float, list[str]] = {}
+    for context in several:
+        used = min(max(context, shortest), longest)
+        if abs(used - context) > 1e-6:
+            seen.setdefault(used, []).append(f"{context / 1000:g}")
+    if seen:
+        texts = [f"of {', '.join(texts)} s as {used / 1000:.3g} s" for used, texts in seen.items()]
+        ends = list(dict.fromkeys(f"{end / 1000:.3g}" for end in (shortest, longest)))
+        limits = f"{ends[0]} s or more" if longest == math.inf else f"{' to '.join(ends)} s"
+        run.report.say(
+            f"{models.title(run.request.model)}: windows of {limits}; it sees contexts {' and '.join(texts)}, and "
+            "equal windows give equal scores"
+        )
 
 
 def together(of_runs: Sequence[list[Benchmark]]) -> Iterator[Benchmark]:

@@ -132,7 +132,8 @@ def _ranked(benchmark: BenchmarkScores, foreign: Sequence[Row]) -> list[Row]:
         for row in foreign
         if row["digest"] not in known and not known.add(row["digest"])
     ]
-    rows = sorted([*own, *theirs], key=lambda row: -np.inf if row["test"] is None else row["test"], reverse=True)
+    key, direction = benchmark.key, benchmark.direction
+    rows = sorted([*own, *theirs], key=lambda row: np.inf if row[key] is None else -direction * row[key])
     return [{"benchmark": benchmark.title, "rank": i} | row for i, row in enumerate(rows, start=1)]
 
 

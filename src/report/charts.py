@@ -9,10 +9,13 @@ from .theme import MISSING, PRINT, colour_map
 
 WIDTH = 3.7  # inches of a panel
 ROW_HEIGHT = 0.24  # inches per row of a chart with one row per name
+LETTER_WIDTH = 0.068  # inches of a letter of a legend
 COLUMN_WIDTH = 0.3  # inches per column of a heat map
 MAX_COLUMNS = 3  # of panels
 MARKERS = "os^DvP"
 MAX_NAME = 24  # letters of a name beside a chart
+MAX_TITLE = 34  # of a panel
+MAX_LABEL = 44  # of an axis
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1)))
 
 Spec = Mapping[str, Any]
@@ -33,10 +36,10 @@ def plot(spec: Spec):
     return kinds[spec["kind"]](spec)
 
 
-def shorten(name: str, limit: int = MAX_NAME) -> str:
-    """Return a name with at most `limit` letters, the middle replaced by an ellipsis."""
-    half = (limit - 1) // 2
-    return name if len(name) <= limit else f"{name[: limit - 1 - half]}…{name[-half:]}"
+def shorten(name: str, limit: int = MAX_NAME, share: float = 0.5) -> str:
+    """Return a name with at most `limit` letters, the middle replaced by an ellipsis; share: of letters at the end."""
+    end = int((limit - 1) * share)
+    return name if len(name) <= limit else f"{name[: limit - 1 - end]}…{name[-end:]}"
 
 
 def short_names(names: Sequence[str], limit: int = MAX_NAME) -> list[str]:
@@ -44,15 +47,18 @@ def short_names(names: Sequence[str], limit: int = MAX_NAME) -> list[str]:
 
     >>> short_names(["blocks.10.attention.output", "blocks.11.attention.output"])
     ['…0…', '…1…']
+    >>> short_names(["my_network (0.25 s context)", "my_network (0.5 s context)"], 20)
+    ['my_net…25 s context)', 'my_net….5 s context)']
     """
     if max(map(len, names)) <= limit:
         return list(names)
     start, end = _shared(names), _shared([name[::-1] for name in names])
     start, end = (n if len(names) > 1 and n >= 4 else 0 for n in (start, end))
     middles = [name[start : max(len(name) - end, start)] for name in names]
-    if not (start or end) or not all(middles):
-        return [shorten(name, limit) for name in names]
-    return [shorten(f"{'…' * bool(start)}{middle}{'…' * bool(end)}", limit) for middle in middles]
+    if (start or end) and all(middles):
+        names = [f"{'…' * bool(start)}{middle}{'…' * bool(end)}" for middle in middles]
+    found = [[shorten(name, limit, share) for name in names] for share in (0.5, 0.7, 0.3)]
+    return max(found, key=lambda shortened: len(set(shortened)))
 
 
 def _shared(names: Sequence[str]) -> int:
@@ -77,7 +83,8 @@ def _panels(n: int, width: float, height: float, **options):
 def _legend(figure, axes) -> None:
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if handles:
-        columns = max(1, int(figure.get_figwidth() / 1.85))
+        widest = LETTER_WIDTH * max(map(len, handles)) + 0.5
+        columns = max(1, int(figure.get_figwidth() / widest))
         figure.legend(handles.values(), handles.keys(), loc="outside lower left", ncols=columns)
 
 
@@ -108,9 +115,9 @@ def _dots(spec: Spec):
         axes.set_ylim(max(n_rows, 2) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", linewidth=0.6)
-        axes.locator_params(axis="x", nbins=6)
-        axes.set(xlim=spec["limits"], xlabel=spec["xlabel"], ylabel=spec["ylabel"])
-        axes.set_title(shorten(panel["title"], 40))
+        axes.locator_params(axis="x", nbins=5)
+        axes.set(xlim=spec["limits"], xlabel=shorten(spec["xlabel"], MAX_LABEL), ylabel=spec["ylabel"])
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
     _legend(figure, all_axes[0])
     return figure
 
@@ -141,8 +148,13 @@ def _lines(spec: Spec):
             axes.set_xscale("log")
             axes.set_xticks(panel["x"], [f"{value:g}" for value in panel["x"]])
             axes.minorticks_off()
-        axes.set(xlim=spec["limits"], ylim=spec["ylimits"], xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
-        axes.set_title(shorten(panel["title"], 40))
+        axes.set(
+            xlim=spec["limits"],
+            ylim=spec["ylimits"],
+            xlabel=shorten(spec["xlabel"], MAX_LABEL),
+            ylabel=shorten(spec["ylabel"], MAX_LABEL),
+        )
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
         axes.grid(linewidth=0.6)
     _legend(figure, all_axes[0])
     return figure
@@ -153,15 +165,21 @@ def _scatter(spec: Spec):
     figure, all_axes = _panels(len(spec["panels"]), WIDTH, WIDTH)
     x_limits, y_limits, cells = spec["limits"], spec.get("ylimits", spec["limits"]), None
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
-        if "equality" in spec:
+        if spec.get("equality"):
             axes.plot(x_limits, x_limits, color=PRINT.muted, linewidth=1, linestyle="--", label=spec["equality"])
         if "cells" in panel:
             cells = _cells(axes, panel["cells"], spec)
         else:
             _points(axes, panel, spec["groups"])
         _reference_lines(axes, spec)
-        axes.set(xlim=x_limits, ylim=y_limits, xlabel=spec["xlabel"], ylabel=shorten(spec["ylabel"], 44))
-        axes.set_title(shorten(panel["title"], 40))
+        axes.set(
+            xlim=x_limits,
+            ylim=y_limits,
+            xlabel=shorten(spec["xlabel"], MAX_LABEL),
+            ylabel=shorten(spec["ylabel"], MAX_LABEL),
+        )
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
         axes.grid(linewidth=0.6)
     if cells is not None:
         bar = figure.colorbar(cells, ax=list(all_axes), location="top", fraction=0.04, aspect=30, shrink=0.6)
@@ -203,9 +221,9 @@ def _bars(spec: Spec):
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
         axes.stairs(panel["counts"], spec["edges"], fill=True, color=PRINT.series[0], edgecolor=PRINT.background)
         axes.axvline(panel["median"], color=PRINT.text, linewidth=1, linestyle="--", label="median")
-        axes.set(xlabel=spec["xlabel"], ylabel=spec["ylabel"], ylim=(0, 1.05 * spec["top"]))
+        axes.set(xlabel=shorten(spec["xlabel"], MAX_LABEL), ylabel=spec["ylabel"], ylim=(0, 1.05 * spec["top"]))
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_title(shorten(panel["title"], 40))
+        axes.set_title(shorten(panel["title"], MAX_TITLE))
         axes.grid(axis="y", linewidth=0.6)
     _legend(figure, all_axes[0])
     return figure
@@ -225,7 +243,7 @@ def _heat(spec: Spec):
     for axes, panel in zip(all_axes, spec["panels"], strict=True):
         _cell_panel(axes, panel, spec, scale)
     bar = figure.colorbar(scale, ax=list(all_axes), location="top", fraction=0.05, aspect=40, shrink=0.6)
-    bar.set_label(spec["label"])
+    bar.set_label(shorten(spec["label"]))
     bar.outline.set_visible(False)
     return figure
 
@@ -239,8 +257,8 @@ def _cell_panel(axes, panel: Spec, spec: Spec, scale) -> None:
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(len(panel["columns"])) + 0.5, short_names(panel["columns"]), rotation=90)
     axes.set_yticks(np.arange(len(panel["rows"])) + 0.5, short_names(panel["rows"]))
-    axes.set(ylabel=spec["ylabel"], xlabel=spec["xlabel"])
-    axes.set_title(shorten(panel["title"], 40))
+    axes.set(ylabel=spec["ylabel"], xlabel=shorten(spec["xlabel"], MAX_LABEL))
+    axes.set_title(shorten(panel["title"], MAX_TITLE))
     if values.shape[1] <= 8 and values.shape[0] <= 20:
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):

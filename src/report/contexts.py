@@ -36,7 +36,8 @@ def pictures(benchmark: BenchmarkScores) -> Iterator[Picture]:
         of_regions = {row["region"]: row for row in rows}
         kept = [rows[0], *(of_regions.get(region) for region in regions)]
         none = [None] * len(contexts_ms)
-        panel: Row = {"title": f"{model}: {_window(rows[0], contexts_ms)}", "model": model}
+        window = _window(rows[0], contexts_ms)
+        panel: Row = {"title": f"{model}: {'' if rows[0]['window_ms'] is None else 'window '}{window}", "model": model}
         panel["x"] = [context / 1000 for context in contexts_ms]
         for part, name in (("y", "test"), ("low", "low"), ("high", "high")):
             panel[part] = [none if row is None else row[name] for row in kept]
@@ -58,7 +59,7 @@ def _window(row: Row, contexts_ms: Sequence[float]) -> str:
         return "no window"
     ends = [window_text(row[name], contexts_ms) for name in ("low_ms", "high_ms")]
     interval = "" if row["low_ms"] is None else f" [{', '.join(ends)}]"
-    return f"{window_text(row['window_ms'], contexts_ms)}{interval} s"
+    return f"{window_text(row['window_ms'], contexts_ms)} s{interval}"
 
 
 def _windows(benchmark: BenchmarkScores) -> list[tuple[str, list[float], list[Row]]]:

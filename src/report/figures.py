@@ -125,11 +125,14 @@ def ranked_dots(rows: Sequence[Row], xlabel: str, references: Mapping[str, float
 
 
 def tied_text(rows: Sequence[Row]) -> str:
+    """Return how many models cannot be told apart from the best one, as a sentence."""
     if len(rows) < 2:
         return ""
     if rows[0]["tied"] is None:
         return " Without intervals, no model can be told apart from the best."
     n = sum(bool(row["tied"]) for row in rows[1:])
+    if all(row["tied"] is False for row in rows[1:]):
+        return " Every other model scores lower (paired bootstrap, q < 0.05)."
     text = f" {count(n)} of {count(len(rows) - 1)} other models cannot be told apart from the best"
     return f"{text} (paired bootstrap, q ≥ 0.05)."
 
@@ -182,8 +185,10 @@ def _regions(benchmark: BenchmarkScores) -> Iterator[Picture]:
     names = [region for region in regions if region in kept]
     left_out = f" The {len(names)} best predicted of {len(regions)} regions." if len(names) < len(regions) else ""
     left_out += f" The {MAX_MODELS} best models." if len(scores) < len(benchmark.scores) else ""
-    columns = [f"{name} ({count(regions[name]['targets'])})" for name in names]
-    caption = f"Columns: regions with their number of {benchmark.target_noun}s. Grey: no value.{left_out}"
+    columns, caption = names, "Columns: regions."
+    if benchmark.target_noun != "region":
+        columns = [f"{name} ({count(regions[name]['targets'])})" for name in names]
+        caption = f"Columns: regions with their number of {benchmark.target_noun}s."
     has_ceiling = any(row["ceiling"] is not None for row in regions.values())
     for part, title in (("normalised", "test / ceiling"), ("test", f"test {benchmark.metric}")):
         values = np.array([[_of(row.get(name, {}), part) for name in names] for row in found], float)
@@ -196,9 +201,9 @@ def _regions(benchmark: BenchmarkScores) -> Iterator[Picture]:
             labels = ["noise ceiling", *labels]
         panel = {"title": "", "rows": labels, "columns": columns, "values": plain(values), "framed": []}
         spec = heat([panel], title, ("model", "region")) | BY_ROWS
-        yield Picture(
-            f"regions-{'ratio' if part == 'normalised' else 'raw'}", "models", f"Regions: {title}", caption, spec
-        )
+        name = f"regions-{'ratio' if part == 'normalised' else 'raw'}"
+        missing = "" if np.isfinite(values).all() else " Grey: no value."
+        yield Picture(name, "models", f"Regions: {title}", f"{caption}{missing}{left_out}", spec)
 
 
 def _of(row: Mapping[str, Any], name: str) -> float:
@@ -268,7 +273,8 @@ def partitions(benchmark: BenchmarkScores, shown: Sequence[StoredScore]) -> Iter
         rows = partition["rows"][:1] + sorted(partition["rows"][1:], key=lambda row: -(row["joint"] or 0))[:MAX_REGIONS]
         names = partition["sets"]
         dynamic |= any(f"{order}{names[0]}" in names for order in ORDERS)
-        panel = {"title": f"{score.label}: {' | '.join(names)}", "model": score.label}
+        of = "" if score.label in names else f"{score.label}: "
+        panel = {"title": of + " | ".join(names), "model": score.label}
         panel["rows"] = [f"{row['region']} ({count(row['targets'])})" for row in rows]
         for part, end in (("x", "value"), ("low", "low"), ("high", "high")):
             unique = [[row["unique"][name][end] for row in rows] for name in names]

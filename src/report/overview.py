@@ -90,7 +90,8 @@ def _mean_view(
     names = [LABELS.get(b.benchmark, b.benchmark) for b in used]
     kinds = [f"{count(names.count(name))} {name}" for name in dict.fromkeys(names)]
     complete = " and all models" if name == "shared" else ""
-    data = f"Mean over the {count(len(used))} of {count(n_benchmarks)} benchmarks that have a noise ceiling{complete} "
+    number_of = count(len(used)) if len(used) == n_benchmarks else f"{count(len(used))} of {count(n_benchmarks)}"
+    data = f"Mean over the {number_of} benchmarks that have a noise ceiling{complete} "
     data += f"({', '.join(kinds)}), {count(sum(b.facts['targets'] for b in used))} units in all."
     data += _estimated_text(rows)
     return {
@@ -208,7 +209,10 @@ def _found_text(rows: Sequence[Row], key: str, stored: Mapping[str, str]) -> str
                 f"; {count(len(tied))} of {count(len(rows) - 1)} other models cannot be told apart from it ({names})"
             )
         else:
-            text += "; every other model scores lower (q < 0.05)"
+            which = (
+                "every other model" if all(row["tied"] is False for row in rows[1:]) else "every model with an interval"
+            )
+            text += f"; {which} scores lower (q < 0.05)"
         text += _people_text(rows)
     elif len(rows) > 1:
         text += "; without intervals of this score it is unknown which models differ from it"

@@ -209,7 +209,7 @@ def _regression(
     rows, columns = analysis.complete_cases(scores, models.alignment)
     families = [models.families[i] for i in rows]
     analysis.check_size(len(rows), len(columns), families)
-    names, scores = tuple(tasks[j].title for j in columns), scores[np.ix_(rows, columns)]
+    names, scores = _task_names([tasks[j].title for j in columns]), scores[np.ix_(rows, columns)]
     regions, alignment = _region_alignment(models, rows)
     unrelated, sets = analysis.permuted(alignment, families), {}
     for chosen in analysis.task_sets(scores, alignment[:, 0], families, names):
@@ -217,6 +217,13 @@ def _regression(
         sets[chosen] = analysis.relevance(used, alignment, families, n_samples, unrelated)
     weights = sets[names].fit.weights[:, 1:]
     return Regression(rows, names, scores, regions, sets, analysis.axes(weights))
+
+
+def _task_names(titles: Sequence[str]) -> tuple[str, ...]:
+    """Return the titles without the options in parentheses, where all tasks have the same."""
+    names = tuple(title.partition(" (")[0] for title in titles)
+    is_same = len({title.partition(" (")[2] for title in titles}) == 1
+    return names if is_same and len(set(names)) == len(titles) else tuple(titles)
 
 
 def _task_scores(models: Models, tasks: Sequence[BenchmarkScores]) -> np.ndarray:

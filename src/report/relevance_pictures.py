@@ -102,8 +102,9 @@ def _weights(rows: Sequence[Row], label: str) -> Iterator[Picture]:
 
 
 def _axes(found: Regression) -> Iterator[Picture]:
-    """Yield the loadings of the tasks on the first two axes, and the units or regions on them."""
-    if len(found.axes.share) < 2 or not np.isfinite(found.axes.share).all():
+    """Yield the loadings of the tasks on the first two axes, and the units or regions on them, three or more."""
+    known = np.isfinite(found.axes.coordinates).all(axis=1)
+    if len(found.axes.share) < 2 or not np.isfinite(found.axes.share).all() or known.sum() < 3:
         return
     noun = "unit" if found.units else "region"
     order = np.argsort(-found.axes.loadings[0])

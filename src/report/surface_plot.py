@@ -26,6 +26,7 @@ NO_REGION = ("", "none")
 MIN_LABEL_PIXELS = 260  # visible area of a region with a name
 MIRROR = np.array([-1.0, 1.0, 1.0])
 PIXELS_PER_MM = 1.8
+TRIANGLES_PER_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,15 @@ def _rasterise(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
     Per pixel: the index of its triangle, the index (0 to 2) of the nearest corner, and (x, y).
     """
+    # every triangle of a chunk costs as much memory as its largest one
+    starts = range(0, len(corners), TRIANGLES_PER_CHUNK)
+    found = [_rasterise_chunk(corners[start : start + TRIANGLES_PER_CHUNK]) for start in starts]
+    face, corner, pixels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return face + np.repeat(starts, [len(one) for one, *_ in found]), corner, pixels
+
+
+def _rasterise_chunk(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pixels inside some triangles, as `_rasterise` does."""
     low = np.floor(corners.min(axis=1)).astype(int)
     size = int((np.ceil(corners.max(axis=1)) - low).max()) + 1
     offsets = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2)

@@ -188,7 +188,8 @@ def _repair(folder: Folder) -> None:
 
 
 def _fill_missing(folder: Folder, fill: Callable[[ActivationSink], None], is_locked: Callable[[], bool]) -> None:
-    log.info("%s: %d of %d stimuli are done", folder.path, folder.done.sum(), len(folder.ids))
+    if folder.done.any():
+        log.info("%s: %d of %d stimuli are done", folder.path, folder.done.sum(), len(folder.ids))
     with writing(folder.path, ACTIVATIONS_VARIABLE):
         files = LayerFiles(folder, os.O_RDWR)
     with files:

@@ -197,6 +197,19 @@ def test_intervals_are_those_of_families():
     assert naive / n < 0.75
 
 
+def test_samples_of_one_task_are_those_of_one_regression_after_another():
+    rng, families = np.random.default_rng(5), [str(i // 3) for i in range(60)]
+    task = rng.normal(0.5, 0.15, (60, 1))
+    alignment = rng.normal(size=(60, 4)) + task * [3, 1, 0, -2]
+    found = r.relevance(task, alignment, families, n_samples=50)
+    # a constant second task gets no weight, and makes every sample a regression of its own
+    expected = r.relevance(np.hstack([task, np.ones((60, 1))]), alignment, families, n_samples=50)
+    for name in ("low", "high"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
+        weights = [getattr(one, f"weights_{name}")[0] for one in (found, expected)]
+        np.testing.assert_allclose(*weights, rtol=1e-9, atol=1e-12)
+
+
 def test_difference_and_correlation_of_planted_scores():
     rng = np.random.default_rng(0)
     families = [str(i // 2) for i in range(40)]

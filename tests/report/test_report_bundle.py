@@ -156,6 +156,17 @@ def test_yours_are_ranked_among_theirs(score_store, bundle, tmp_path, capsys, mo
     assert "<strong>new</strong>" in page
 
 
+def test_rows_are_ranked_by_the_headline(score_store, tmp_path):
+    score_store.add(model="theirs", level=0.5, extra=(("ceiling", np.full(30, 0.6)),))
+    write_bundle(score_store.config, tmp_path / "theirs")
+    score_store.add(model="mine", level=0.6)
+    benchmarks, _ = collect(score_store.config, models=["mine"])
+    first, second = rank_against(benchmarks, [tmp_path / "theirs"]).rows
+    assert (first["model"], second["model"]) == ("theirs", "mine")
+    assert first["normalised"] > second["normalised"]
+    assert first["test"] < second["test"]
+
+
 def test_the_same_score_is_listed_once_as_yours(score_store, bundle):
     benchmarks, _ = collect(score_store.config)
     ranking = rank_against(benchmarks, [bundle, bundle])

@@ -83,23 +83,28 @@ def _within(axis, text):
     return low - 1e-9 <= at <= high + 1e-9
 
 
+def check_texts(name, spec):
+    """Fail where a figure has texts that overlap or are cut off, an axis without a label or an empty panel."""
+    with figure_style():
+        figure = charts.plot(spec)
+        texts = visible_texts(figure)
+    for (a, one), (b, two) in combinations(texts, 2):
+        across, down = min(one.x1, two.x1) - max(one.x0, two.x0), min(one.y1, two.y1) - max(one.y0, two.y0)
+        assert across <= 1 or down <= 2, f"{name}: '{a}' overlaps '{b}'"
+    for text, box in texts:
+        ends = (-box.x0, -box.y0, box.x1 - figure.bbox.x1, box.y1 - figure.bbox.y1)
+        assert max(ends) <= 1, f"{name}: '{text}' is cut off"
+    for axes in figure.axes:
+        assert axes.get_xlabel() or axes.get_ylabel(), f"{name}: an axis without a label"
+        assert axes.has_data(), f"{name}: an empty panel"
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_no_texts_overlap_or_are_cut_off_and_every_axis_has_a_label(score_store, case):
     found = made(score_store, **CASES[case])
     assert set(found) == EXPECTED[case]
     for name, picture in found.items():
-        with figure_style():
-            figure = charts.plot(picture.spec)
-            texts = visible_texts(figure)
-        for (a, one), (b, two) in combinations(texts, 2):
-            across, down = min(one.x1, two.x1) - max(one.x0, two.x0), min(one.y1, two.y1) - max(one.y0, two.y0)
-            assert across <= 1 or down <= 2, f"{name}: '{a}' overlaps '{b}'"
-        for text, box in texts:
-            ends = (-box.x0, -box.y0, box.x1 - figure.bbox.x1, box.y1 - figure.bbox.y1)
-            assert max(ends) <= 1, f"{name}: '{text}' is cut off"
-        for axes in figure.axes:
-            assert axes.get_xlabel() or axes.get_ylabel(), f"{name}: an axis without a label"
-            assert axes.has_data(), f"{name}: an empty panel"
+        check_texts(name, picture.spec)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -251,7 +256,7 @@ def test_several_contexts_are_a_line_per_region_with_the_window_in_the_title(sco
     [found] = contexts.pictures(benchmark)
     (panel,) = found.spec["panels"]
     assert (panel["model"], panel["x"]) == ("good", [0.5, 1.0, 4.0, 16.0])
-    assert panel["title"].startswith("good: 1 ")
+    assert panel["title"].startswith("good: window 1 s")
     assert [one["name"] for one in found.spec["series"]] == ["all units", "V1", "V2", "MT"]
     assert panel["y"][0] == pytest.approx([0.2, 0.58, 0.6, 0.55], abs=0.06)
     assert "V1 1" in found.caption

@@ -93,6 +93,10 @@ def test_every_score_has_a_complete_provenance_record(score_store):
 def test_missing_values_are_dashes(score_store):
     score_store.add(old=True)
     page, _ = read(score_store)
+    assert "permutation</small>" not in page
+    score_store.add(model="tested", level=0.1)
+    page, _ = read(score_store)
+    assert "permutation</small>" in page
     row = re.search(r"<tbody>\s*<tr data-model=\"good\"><td data-value=\"1\">.*?</tr>", page, re.DOTALL)[0]
     assert row.count("–") >= 4
     text = page[: page.index('<script type="application/json"')]

@@ -12,7 +12,9 @@ from src.cli import run_command
 from src.config import Config
 from src.report.page import render
 from src.report.relevance import across_models
+from src.report.relevance_pictures import pictures
 from src.report.scores import collect
+from tests.report.test_report_figures import check_texts
 
 main = partial(run_command, "report")
 N_MODELS = 30
@@ -47,12 +49,12 @@ def test_planted_tasks_explain_the_alignment(planted):
     weights = {(row["region"], row["task"]): row for row in rows}
     assert films.regression.regions == ("", "V1", "V2", "MT", "LO")
     for task, truth in CAUSAL.items():
-        assert weights["", title(task)]["slope"] == pytest.approx(truth, abs=0.05)
-        assert weights["", title(task)]["low"] > 0.01
+        assert weights["", task]["slope"] == pytest.approx(truth, abs=0.05)
+        assert weights["", task]["low"] > 0.01
     for task in ("task-00", "task-01"):
-        assert weights["", title(task)]["slope"] == pytest.approx(0, abs=0.05)
+        assert weights["", task]["slope"] == pytest.approx(0, abs=0.05)
     # V1 follows the first causal task alone, LO the second
-    first, second = (title(task) for task in CAUSAL)
+    first, second = CAUSAL
     assert weights["V1", first]["slope"] == pytest.approx(1.0, abs=0.05)
     assert weights["V1", second]["slope"] == pytest.approx(0, abs=0.02)
     assert weights["LO", second]["slope"] == pytest.approx(0.6, abs=0.05)
@@ -71,12 +73,12 @@ def test_axes_of_units_separate_the_two_halves(planted):
     axes = films.regression.axes
     assert axes.coordinates.shape == (40, 2)
     loadings = dict(zip(films.regression.tasks, axes.loadings[0], strict=True))
-    assert {task for task, value in loadings.items() if abs(value) > 0.3} == {title(task) for task in CAUSAL}
+    assert {task for task, value in loadings.items() if abs(value) > 0.3} == set(CAUSAL)
     assert axes.share[0] > 0.95
     assert np.ptp(axes.coordinates[:20, 0]) < 0.01
     assert axes.coordinates[:20, 0].mean() > axes.coordinates[20:, 0].mean() + 0.1
     residuals = films.regression.units.residuals
-    first, second = ((title(task),) for task in CAUSAL)
+    first, second = ((task,) for task in CAUSAL)
     assert residuals[first][:20].max() < 0.02 < residuals[second][:20].min()
 
 
@@ -119,7 +121,7 @@ def test_the_command_writes_page_tables_and_maps(homes, tmp_path, capsys):
     assert "Tang et al. 2025" in page
     assert not [tag for tag in ("<script src", "url(http") if tag in page]
     weights = pd.read_csv(out / "tables" / "relevance-weights.csv")
-    assert set(weights["task"]) == set(map(title, TASKS))
+    assert set(weights["task"]) == set(TASKS)
     assert len(list((out / "maps").rglob("*.gii"))) == 2 * 6
     assert before == sorted((p, p.stat().st_mtime_ns) for p in homes.config.results_home.rglob("*"))
 
@@ -135,6 +137,16 @@ def test_figures_become_files(homes, tmp_path, capsys):
     names = {path.stem for path in (out / "figures" / "films-4-splits").iterdir()}
     figures = ("groups", "tasks", "residuals", "weights", "weights-regions", "loadings", "axes")
     assert names == {f"relevance-{name}" for name in figures}
+
+
+def test_no_texts_of_figures_across_models_overlap_or_are_cut_off(planted):
+    benchmarks, _ = collect(planted.config)
+    across = across_models(benchmarks, n_samples=10, units=True)
+    found = [picture for study in across.studies for picture in pictures(study, across)]
+    assert len(found) > 8
+    for picture in found:
+        if picture.spec["kind"] != "surface":
+            check_texts(picture.name, picture.spec)
 
 
 def test_maps_are_read_by_nilearn(homes, tmp_path, capsys):

@@ -9,10 +9,11 @@ const Charts = (() => {
     pen.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
     return pen.measureText(text).width;
   };
-  const fit = (text, width, size = FONT, weight = 400) => {
+  // `share` of the letters that are kept are at the end
+  const fit = (text, width, size = FONT, weight = 400, share = 0.5) => {
     if (measure(text, size, weight) <= width) return text;
     let kept = text.length - 1;
-    const short = () => `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
+    const short = () => { const end = Math.floor(kept * share); return `${text.slice(0, kept - end)}…${text.slice(text.length - end)}`; };
     while (kept > 2 && measure(short(), size, weight) > width) kept--;
     return short();
   };
@@ -25,10 +26,13 @@ const Charts = (() => {
       return names.length > 1 && n >= 4 ? n : 0;
     };
     const start = shared(false), end = shared(true);
-    return names.map((name) => {
+    const shortened = (share) => names.map((name) => {
       const middle = name.slice(start, Math.max(name.length - end, start));
-      return fit(middle && (start || end) ? `${start ? "…" : ""}${middle}${end ? "…" : ""}` : name, width, size, weight);
+      return fit(middle && (start || end) ? `${start ? "…" : ""}${middle}${end ? "…" : ""}` : name, width, size, weight, share);
     });
+    // ranks before names do not make them different
+    const different = (found) => new Set(found.map((name) => name.replace(/^\d+ +/, ""))).size;
+    return [0.5, 0.7, 0.3].map(shortened).reduce((best, next) => (different(next) > different(best) ? next : best));
   };
   const node = (tag, attributes = {}, parent = null, text = null) => {
     const made = document.createElementNS(NS, tag);
@@ -47,6 +51,8 @@ const Charts = (() => {
     return found;
   };
   const tickText = (value) => `${+value.toFixed(4)}`.replace("-", "−");
+  // the margin of a vertical axis has room for 40 px
+  const yTick = (svg, x, y, text) => write(svg, x, y, text, { "text-anchor": "end", fill: "var(--muted)", "font-size": Math.min(11, (11 * 40) / measure(text, 11)).toFixed(1) });
   const seriesColour = (index) => (index < 0 ? "var(--muted)" : `var(--series-${index})`);
   const DASHES = ["6 3", "1.5 3", "8 3 2 3", "3 3", "10 4"];
   const grid = (n, width, smallest) => {
@@ -79,10 +85,18 @@ const Charts = (() => {
     if (line) node("line", { x1: x, x2: x + 22, y1: y, y2: y, stroke: colour, "stroke-width": 1.4 }, svg);
     node("circle", { cx: x + 11, cy: y, r: 4, fill: hollow ? "none" : colour, stroke: colour, "stroke-width": 1.4 }, svg);
   } });
-  const xAxis = (svg, spec, left, right, bottom, scale, label, range = spec.limits) => {
+  // name of a horizontal axis, below its middle where the panel from `start` on has room there
+  const axisName = (svg, label, start, left, right, bottom) => {
+    const text = fit(label, right + 6 - start), half = measure(text) / 2;
+    write(svg, Math.max(start + half, Math.min((left + right) / 2, right + 6 - half)), bottom + 29, text, { "text-anchor": "middle" });
+  };
+  const xAxis = (svg, spec, start, left, right, bottom, scale, label, range = spec.limits) => {
     node("line", { x1: left, x2: right, y1: bottom, y2: bottom, stroke: "var(--muted)" }, svg);
-    for (const tick of ticks(...range, Math.max(2, (right - left) / 70))) write(svg, scale(tick), bottom + 14, tickText(tick), { "text-anchor": "middle", fill: "var(--muted)", "font-size": 11 });
-    write(svg, (left + right) / 2, bottom + 29, fit(label, right - left + 40), { "text-anchor": "middle" });
+    for (const tick of ticks(...range, Math.max(2, (right - left) / 70))) {
+      const text = tickText(tick);
+      write(svg, Math.min(scale(tick), right + 8 - measure(text, 11) / 2), bottom + 14, text, { "text-anchor": "middle", fill: "var(--muted)", "font-size": 11 });
+    }
+    axisName(svg, label, start, left, right, bottom);
   };
   const title = (svg, text, x, y, width) => text && write(svg, x, y, fit(text, width, FONT, 600), { "font-weight": 600 });
 
@@ -144,7 +158,7 @@ const Charts = (() => {
           });
         });
         if (panel.ring !== undefined && panel.ring !== null && panel.x[0][panel.ring] !== null) node("circle", { cx: scale(panel.x[0][panel.ring]), cy: first + rowOf(spec) * panel.ring, r: 7.5, fill: "none", stroke: "var(--series-0)", "stroke-width": 1.5 }, svg);
-        xAxis(svg, spec, left, right, bottom, scale, spec.xlabel);
+        xAxis(svg, spec, x0, left, right, bottom, scale, spec.xlabel);
       });
       legend(svg, at.entries, width, at.body);
     },
@@ -170,7 +184,7 @@ const Charts = (() => {
         title(svg, panel.title, x0, top - 7, at.shape.width);
         for (const tick of ticks(low, high, at.inner / 50)) {
           node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: tick === 0 ? "var(--muted)" : "var(--grid)" }, svg);
-          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+          yTick(svg, left - 5, sy(tick) + 4, tickText(tick));
         }
         spec.series.forEach((one, s) => {
           const colour = seriesColour(one.colour), place = (i, values) => `${sx(panel.x[i]).toFixed(1)},${sy(values[i]).toFixed(1)}`;
@@ -187,8 +201,8 @@ const Charts = (() => {
         if (spec.log) {
           node("line", { x1: left, x2: right, y1: bottom, y2: bottom, stroke: "var(--muted)" }, svg);
           for (const value of panel.x) write(svg, sx(value), bottom + 14, tickText(value), { "text-anchor": "middle", fill: "var(--muted)", "font-size": 11 });
-          write(svg, (left + right) / 2, bottom + 29, fit(spec.xlabel, right - left + 40), { "text-anchor": "middle" });
-        } else xAxis(svg, spec, left, right, bottom, sx, spec.xlabel);
+          axisName(svg, spec.xlabel, x0, left, right, bottom);
+        } else xAxis(svg, spec, x0, left, right, bottom, sx, spec.xlabel);
         write(svg, 0, 0, fit(spec.ylabel, at.inner), { "text-anchor": "middle", transform: `translate(${x0 + 10} ${top + at.inner / 2}) rotate(-90)` });
       });
       legend(svg, at.entries, width, at.body);
@@ -200,7 +214,7 @@ const Charts = (() => {
   const scatter = {
     layout(spec, width) {
       const shape = grid(spec.panels.length, width, 225);
-      const inner = Math.min(shape.width - 48, spec.panels.length === 1 ? 230 : 300);
+      const inner = Math.min(shape.width - 48, spec.panels.length === 1 && width < 700 ? 230 : 300);
       const entries = spec.equality ? [lineEntry(spec.equality, DASHES[0])] : [];
       (spec.references || []).forEach((line, i) => entries.push(lineEntry(`${line.name} ${show(line.value)}`, DASHES[(i + 1) % 5])));
       spec.groups.forEach((name, i) => entries.push(dotEntry(name, seriesColour(i))));
@@ -219,7 +233,7 @@ const Charts = (() => {
         for (const tick of ticks(...spec.limits, Math.max(2, (right - left) / 70))) node("line", { x1: sx(tick), x2: sx(tick), y1: top, y2: bottom, stroke: "var(--grid)" }, svg);
         for (const tick of ticks(...yRange, at.inner / 50)) {
           node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: "var(--grid)" }, svg);
-          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+          yTick(svg, left - 5, sy(tick) + 4, tickText(tick));
         }
         if (panel.cells) {
           const table = colourTable(spec.colours), n = spec.n_cells, [low, high] = spec.limits, side = (high - low) / n;
@@ -241,7 +255,7 @@ const Charts = (() => {
         if (spec.equality) node("line", { x1: sx(spec.limits[0]), y1: sy(spec.limits[0]), x2: sx(spec.limits[1]), y2: sy(spec.limits[1]), stroke: "var(--muted)", "stroke-width": 1.4, "stroke-dasharray": DASHES[0] }, svg);
         (spec.references || []).forEach((line, i) => node("line", { x1: sx(line.value), x2: sx(line.value), y1: top, y2: bottom, stroke: "var(--muted)", "stroke-width": 1.4, "stroke-dasharray": DASHES[(i + 1) % 5] }, svg));
         node("line", { x1: left, x2: left, y1: top, y2: bottom, stroke: "var(--muted)" }, svg);
-        xAxis(svg, spec, left, right, bottom, sx, spec.xlabel);
+        xAxis(svg, spec, x0, left, right, bottom, sx, spec.xlabel);
         write(svg, 0, 0, fit(spec.ylabel, at.inner), { "text-anchor": "middle", transform: `translate(${x0 + 10} ${top + at.inner / 2}) rotate(-90)` });
       });
       legend(svg, at.entries, width, at.body);
@@ -259,12 +273,13 @@ const Charts = (() => {
     for (let i = 0; i < 22; i++) node("rect", { x: x + i, y: y - 5, width: 1.3, height: 10, fill: `rgb(${rgb(table, 0.15 + 0.85 * i / 21)})` }, svg);
   } });
   // colour bar with its range and name; returns the height
-  const colourBar = (svg, key, [low, high], label, width) => {
+  const colourBar = (svg, key, [low, high], label, width, isComplete) => {
     const table = colourTable(key), length = Math.min(260, width - 90);
     const n = 64, at = (value) => ((value - low) / (high - low || 1)) * length;
     for (let i = 0; i < n; i++) node("rect", { x: ((i * length) / n).toFixed(2), y: 16, width: (length / n + 0.4).toFixed(2), height: 10, fill: `rgb(${rgb(table, i / (n - 1))})` }, svg);
     write(svg, 0, 11, fit(label, width));
     for (const tick of ticks(low, high, length / 55)) write(svg, at(tick), 38, tickText(tick), { "text-anchor": at(tick) < 8 ? "start" : "middle", fill: "var(--muted)", "font-size": 11 });
+    if (isComplete) return;
     node("rect", { x: length + 14, y: 16, width: 14, height: 10, fill: "var(--missing)" }, svg);
     write(svg, length + 32, 25, "no value", { "font-size": 11, fill: "var(--muted)" });
   };
@@ -289,7 +304,7 @@ const Charts = (() => {
     },
     draw(svg, spec, width, at, marks) {
       const [low, high] = spec.limits, table = colourTable(spec.colours);
-      colourBar(svg, spec.colours, spec.limits, spec.label, width);
+      colourBar(svg, spec.colours, spec.limits, spec.label, width, spec.panels.every((panel) => panel.values.flat().every((value) => value !== null)));
       spec.panels.forEach((panel, p) => {
         const row = Math.floor(p / at.shape.columns), x0 = (p % at.shape.columns) * (at.shape.width + GAP);
         const top = BAR + at.heights.slice(0, row).reduce((a, b) => a + b, 0), first = top + (panel.title ? TITLE : 4), left = x0 + at.left;
@@ -318,8 +333,11 @@ const Charts = (() => {
           if (at.isUpright) write(svg, x, below + 13, name, { "text-anchor": "middle", "font-size": 11 });
           else if (cell >= 9 || j % Math.ceil(9 / cell) === 0) write(svg, 0, 0, columnNames[j], { "font-size": 11, "text-anchor": "end", transform: `translate(${x + 4} ${below + 6}) rotate(-90)` });
         });
-        write(svg, left + (at.shape.width - at.left) / 2, below + at.foot, spec.xlabel, { "text-anchor": "middle", fill: "var(--muted)" });
-        write(svg, 0, 0, fit(spec.ylabel, Math.max(40, ROW * panel.rows.length)), { "text-anchor": "middle", fill: "var(--muted)", transform: `translate(${x0 + 10} ${first + (ROW * panel.rows.length) / 2}) rotate(-90)` });
+        // the name of the rows stands beside them where they are high enough, else below
+        const tall = ROW * panel.rows.length, isBeside = measure(spec.ylabel) <= tall, names = isBeside ? spec.xlabel : `${spec.xlabel}; rows: ${spec.ylabel}`;
+        const text = fit(names, at.shape.width), half = measure(text) / 2;
+        write(svg, Math.max(x0 + half, Math.min(left + (at.shape.width - at.left) / 2, x0 + at.shape.width - half)), below + at.foot, text, { "text-anchor": "middle", fill: "var(--muted)" });
+        if (isBeside) write(svg, 0, 0, spec.ylabel, { "text-anchor": "middle", fill: "var(--muted)", transform: `translate(${x0 + 10} ${first + tall / 2}) rotate(-90)` });
       });
     },
     rows: (spec) => [["panel", spec.ylabel, spec.xlabel, spec.label], ...spec.panels.flatMap((panel) => panel.rows.flatMap((name, i) => panel.columns.map((column, j) => [panel.title, name, column, panel.values[i][j]])))],
@@ -340,7 +358,7 @@ const Charts = (() => {
         title(svg, panel.title, x0, top - 7, at.shape.width);
         for (const tick of ticks(0, spec.top, 4).filter(Number.isInteger)) {
           node("line", { x1: left, x2: right, y1: sy(tick), y2: sy(tick), stroke: "var(--grid)" }, svg);
-          write(svg, left - 5, sy(tick) + 4, tickText(tick), { "text-anchor": "end", fill: "var(--muted)", "font-size": 11 });
+          yTick(svg, left - 5, sy(tick) + 4, tickText(tick));
         }
         panel.counts.forEach((n, i) => {
           const [a, b] = [sx(spec.edges[i]), sx(spec.edges[i + 1])];
@@ -348,7 +366,7 @@ const Charts = (() => {
           marks.push({ x: (a + b) / 2, y: sy(n), text: `${panel.title}: ${n} ${spec.ylabel} from ${show(spec.edges[i])} to ${show(spec.edges[i + 1])}` });
         });
         node("line", { x1: sx(panel.median), x2: sx(panel.median), y1: top, y2: bottom, stroke: "var(--text)", "stroke-width": 1.4, "stroke-dasharray": DASHES[0] }, svg);
-        xAxis(svg, spec, left, right, bottom, sx, spec.xlabel, [low, high]);
+        xAxis(svg, spec, x0, left, right, bottom, sx, spec.xlabel, [low, high]);
         write(svg, 0, 0, spec.ylabel, { "text-anchor": "middle", transform: `translate(${x0 + 10} ${top + 75}) rotate(-90)` });
       });
       legend(svg, at.entries, width, at.body);
