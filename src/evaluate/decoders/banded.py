@@ -38,8 +38,8 @@ class BandedRidge(Regression):
         Number of features of each band, in the order of X's columns; `fit` raises BadInput if they do not sum to
         n_features. By default all features are one band.
     alphas : sequence of float, optional
-        Candidate penalties, above 0, the same for every band; by default those of `Ridge`, of three bands or more 1e-4 to
-        1e4.
+        Candidate penalties, above 0, the same for every band; by default those of `Ridge`, of three bands or more from
+        1e-4 on.
     penalty : {"gcv", "rows", "blocks", "block errors"}, default "gcv"
         Criterion of the penalties, see `Ridge`.
     alpha_per_target : bool, default True
