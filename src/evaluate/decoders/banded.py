@@ -188,7 +188,7 @@ class BandedRidge(Regression):
         A band of share s has the penalty a / s. Every combination of the grid where they are few mixtures, otherwise a
         seeded sample of shares with all alphas.
         """
-        alphas = check_alphas(self._by_default(n_bands) if self.alphas is None else self.alphas, self.penalty)
+        alphas = self._grid_of(n_bands)
         if n_mixtures(alphas, n_bands) <= MOST_MIXTURES:
             return _grid(alphas, n_bands)
         rng = np.random.default_rng(seed_from("bands", n_bands))
@@ -196,9 +196,16 @@ class BandedRidge(Regression):
         shares = [np.full(n_bands, 1 / n_bands), *np.eye(n_bands), *sampled]
         return [(tuple(one.tolist()), alphas.tolist()) for one in shares]
 
-    def _by_default(self, n_bands: int) -> Sequence[float]:
-        """Return the alphas of `Ridge`, or fewer so that three bands are compared exhaustively."""
-        return SCALED_ALPHAS if self.scaled and n_mixtures(SCALED_ALPHAS, n_bands) <= MOST_MIXTURES else ALPHAS
+    @property
+    def grid(self) -> np.ndarray:
+        """The alphas (n_alphas,) float64; raises BadInput for one that is not above 0, or an unknown criterion."""
+        return self._grid_of(1 if self.bands is None else len(self.bands))
+
+    def _grid_of(self, n_bands: int) -> np.ndarray:
+        """Return the alphas for some bands: by default those of `Ridge`, fewer so that three bands are exhaustive."""
+        reaches = self.scaled and n_mixtures(SCALED_ALPHAS, n_bands) <= MOST_MIXTURES
+        by_default = SCALED_ALPHAS if reaches else ALPHAS
+        return check_alphas(by_default if self.alphas is None else self.alphas, self.penalty)
 
 
 class BandedSession:

@@ -84,6 +84,11 @@ class StackedRidge(Regression):
         """Return the regression of one group, not fitted yet."""
         return Ridge(self.alphas, self.penalty, self.alpha_per_target, self.scaled, self.device, self.max_bytes)
 
+    @property
+    def grid(self) -> np.ndarray:
+        """The alphas (n_alphas,) float64; raises BadInput for one that is not above 0, or an unknown criterion."""
+        return self.ridge().grid
+
     def session(
         self,
         Y: np.ndarray,
