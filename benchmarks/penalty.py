@@ -20,8 +20,8 @@ import numpy as np
 from scipy.signal import lfilter
 
 from src.evaluate import hrf
-from src.evaluate.decoders import ALPHAS, Ridge
-from src.evaluate.protocol import GAP_MS, SEGMENT_MS, Protocol
+from src.evaluate.decoders import Ridge
+from src.evaluate.protocol import GAP_MS, SCALED_ALPHAS, SEGMENT_MS, Protocol
 from src.evaluate.splits import left_out_blocks, penalty_blocks
 from src.tables import aligned
 from src.utils import regular_bins
@@ -93,7 +93,7 @@ def folds(X: np.ndarray, Y: np.ndarray) -> float:
     from sklearn.preprocessing import StandardScaler
 
     Z = StandardScaler().fit_transform(X.astype(np.float64))
-    grid = np.array(ALPHAS) * X.shape[1]
+    grid = np.array(SCALED_ALPHAS) * X.shape[1]
     model = RidgeCV(grid, cv=KFold(5), solver_params={"local_alpha": False}).fit(Z, Y - Y.mean(axis=0))
     return float(np.atleast_1d(model.best_alphas_)[0] / X.shape[1])
 
@@ -111,7 +111,7 @@ def measure(world: World, seed: int) -> list[float]:
         Ridge([folds(X, Y)], scaled=True).fit(X, Y),
     ]
     found = [r_of(fit.predict(X_new), Y_new) for fit in fits]
-    return [*found, max(r_of(Ridge([alpha], scaled=True).fit(X, Y).predict(X_new), Y_new) for alpha in ALPHAS)]
+    return [*found, max(r_of(Ridge([alpha], scaled=True).fit(X, Y).predict(X_new), Y_new) for alpha in SCALED_ALPHAS)]
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def default(data: Data, device: str) -> Outcome:
     gaps = [np.r_[max(0, rows[0] - 10) : rows[0], rows[-1] + 1 : min(n, rows[-1] + 11)] for rows in segments]
     left_out = [LeftOut(rows, gap) for rows, gap in zip(segments, gaps, strict=True)]
     layers = {str(i): lambda X=X: X for i, X in enumerate(data.layers)}
-    decoder = Ridge(ALPHAS, "blocks", scaled=True, device=device)
+    decoder = Ridge(penalty="blocks", scaled=True, device=device)
     options = {"left_out": left_out, "rule": Rule(headline="per target")}
     result = cross_validate(layers, data.targets, data.splits, decoder, "pearson", **options)
     return Outcome(result.test, result.alphas)

@@ -317,17 +317,19 @@ def joint(ceilings: Sequence[Ceiling], weights: Sequence[float]) -> Ceiling:
     return Ceiling(raw, float(share.sum()), sum(c.n_independent for c in ceilings))
 
 
-def repetition_mean(values: np.ndarray) -> np.ndarray:
+def repetition_mean(values: np.ndarray, dtype: type = np.float64) -> np.ndarray:
     """Average over the repetitions that were recorded.
 
     Parameters
     ----------
     values : array of shape (n_stimuli, n_repetitions, n_time, n_units)
         Responses, NaN = not recorded.
+    dtype : type
+        Type of the result; means are computed in float64.
 
     Returns
     -------
-    float64 array of shape (n_stimuli, n_time, n_units)
+    array of shape (n_stimuli, n_time, n_units)
         NaN where no repetition was recorded.
 
     Examples
@@ -335,15 +337,21 @@ def repetition_mean(values: np.ndarray) -> np.ndarray:
     >>> repetition_mean(np.array([1.0, 3.0, np.nan]).reshape(1, 3, 1, 1)).ravel()
     array([2.])
     """
-    shape = (values.shape[0], *values.shape[2:])
-    total, count = np.zeros(shape), np.zeros(shape, dtype=np.int32)
-    # one repetition at a time: no copy of all of them
-    for repetition in range(values.shape[1]):
-        one = values[:, repetition]
-        recorded = np.isfinite(one)
-        np.add(total, one, out=total, where=recorded)
-        count += recorded
-    return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+    found = np.empty((values.shape[0], *values.shape[2:]), dtype)
+    at_once = max(1, _CHUNK_VALUES // 8 // max(1, found[..., :1].size))
+    for first in range(0, values.shape[3], at_once):
+        some = values[..., first : first + at_once]
+        shape = (some.shape[0], *some.shape[2:])
+        total, count = np.zeros(shape), np.zeros(shape, dtype=np.int32)
+        # one repetition at a time: no copy of all of them
+        for repetition in range(some.shape[1]):
+            one = some[:, repetition]
+            recorded = np.isfinite(one)
+            np.add(total, one, out=total, where=recorded)
+            count += recorded
+        means = np.full(shape, np.nan)
+        found[..., first : first + at_once] = np.divide(total, count, out=means, where=count > 0)
+    return found
 
 
 def _correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -112,7 +112,7 @@ def align(activations: Activations, responses: Responses) -> Aligned:
         values = activations.layers[name] if in_order else activations.layers[name][order]
         return to_bins(values, activations.time_ms, responses.time_ms)
 
-    targets = repetition_mean(responses.values).astype(np.float32)
+    targets = repetition_mean(responses.values, np.float32)
     n_valid = np.asarray(activations.n_valid)[order]
     if np.array_equal(activations.time_ms, responses.time_ms):
         n_covered = n_valid

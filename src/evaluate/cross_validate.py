@@ -157,7 +157,7 @@ def _penalty_notes(alphas: np.ndarray, grid: Sequence[float]) -> dict[str, float
     chosen = alphas[np.isfinite(alphas)]
     notes = {"penalty": float(np.exp(np.median(np.log(chosen))))}
     if len(grid) > 1:
-        at_edge = np.isclose(chosen, min(grid)) | np.isclose(chosen, max(grid))
+        at_edge = np.isclose(chosen, min(grid), atol=0) | np.isclose(chosen, max(grid))
         notes["penalties at the edge of the grid"] = float(at_edge.mean())
     return notes
 
@@ -503,7 +503,7 @@ def _score_problem(
         "n_dropped": int(dropped_rows.sum()),
         "dropped": dropped,
         "alphas": _stacked(alphas, shape),
-        "grid": tuple(np.atleast_1d(getattr(decoder, "alphas", ())).tolist()),
+        "grid": tuple(np.asarray(getattr(decoder, "grid", ())).tolist()),
         "left_out_layers": tuple(left_out_layers),
         "test_to_train": float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
         "other": other,

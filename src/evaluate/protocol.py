@@ -32,6 +32,7 @@ SUBJECTS = ("both", "mean", "each")  # fMRI: single subjects and their mean are 
 STEP_TIMES = ("centres", "even")  # steps of a layer at their measured times, or spread evenly over a window
 CEILING_ROWS = ("windows", "all")  # split-half agreement within the test parts, or over all rows
 ALPHAS = tuple(np.logspace(-4, 4, 9).tolist())
+SCALED_ALPHAS = tuple(np.logspace(-7, 4, 12).tolist())  # a few strong components raise trace(K) / n above all others
 N_BOOTSTRAP = 1000  # bootstrap samples of an interval
 HIGH_PASS_S = 128.0  # cut-off period of the drift that is removed from fMRI runs, in seconds
 
@@ -87,7 +88,7 @@ class Protocol:
     """
 
     name: str = "default"
-    version: int = 4
+    version: int = 5
     n_splits: int = N_SPLITS
     seed: int = SEED
     segment_ms: float = SEGMENT_MS

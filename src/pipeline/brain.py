@@ -197,4 +197,4 @@ class BrainRun(Run):
         """Mean over repetitions of the source's people: (n_stimuli, n_time, n_units) float32, NaN = not recorded."""
         subject = self.source.subject
         kept = [k for k, name in enumerate(self._prepared.subjects) if subject in (None, name)]
-        return repetition_mean(self._prepared.values[:, kept]).astype(np.float32)
+        return repetition_mean(self._prepared.values[:, kept], np.float32)

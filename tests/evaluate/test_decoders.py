@@ -208,8 +208,9 @@ def test_one_band_is_ridge(penalty, per_target, scaled):
     X, Y, held = regression()
     options = {"penalty": penalty, "alpha_per_target": per_target, "scaled": scaled}
     left_out = [LeftOut(np.arange(k, k + 5), np.array([k + 5])) for k in range(0, len(X) - 5, 5)]
-    banded = BandedRidge(bands=(12,), **options).fit(X, Y, left_out=left_out)
-    ridge = Ridge(**options).fit(X, Y, left_out=left_out)
+    assert BandedRidge(bands=(12,), **options).grid.tolist() == Ridge(**options).grid.tolist()
+    banded = BandedRidge(bands=(12,), alphas=ALPHAS, **options).fit(X, Y, left_out=left_out)
+    ridge = Ridge(ALPHAS, **options).fit(X, Y, left_out=left_out)
     np.testing.assert_allclose(np.ravel(banded.alpha_), np.ravel(ridge.alpha_))
     np.testing.assert_allclose(banded.predict(held), ridge.predict(held), rtol=1e-8)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...utils import BadInput, seed_from
-from ..protocol import ALPHAS
+from ..protocol import ALPHAS, SCALED_ALPHAS
 from . import left_out as without
 from .base import LeftOut, Prediction, Session, Split
 from .eigendecomposition import Eigendecomposition, centred_eigh, standardised_blocks
@@ -37,8 +37,9 @@ class BandedRidge(Regression):
     bands : sequence of int, optional
         Number of features of each band, in the order of X's columns; `fit` raises BadInput if they do not sum to
         n_features. By default all features are one band.
-    alphas : sequence of float, default 9 values from 1e-4 to 1e4
-        Candidate penalties, above 0, the same for every band.
+    alphas : sequence of float, optional
+        Candidate penalties, above 0, the same for every band; by default those of `Ridge`, of three bands or more from
+        1e-4 on.
     penalty : {"gcv", "rows", "blocks", "block errors"}, default "gcv"
         Criterion of the penalties, see `Ridge`.
     alpha_per_target : bool, default True
@@ -79,7 +80,7 @@ class BandedRidge(Regression):
     def __init__(
         self,
         bands: Sequence[int] | None = None,
-        alphas: Sequence[float] = ALPHAS,
+        alphas: Sequence[float] | None = None,
         penalty: str = "gcv",
         alpha_per_target: bool = True,
         scaled: bool = False,
@@ -187,14 +188,24 @@ class BandedRidge(Regression):
         A band of share s has the penalty a / s. Every combination of the grid where they are few mixtures, otherwise a
         seeded sample of shares with all alphas.
         """
-        alphas = check_alphas(self.alphas, self.penalty)
-        # one ratio per combination whose smallest penalty is the first of the grid
-        if len(alphas) ** n_bands - (len(alphas) - 1) ** n_bands <= MOST_MIXTURES:
+        alphas = self._grid_of(n_bands)
+        if n_mixtures(alphas, n_bands) <= MOST_MIXTURES:
             return _grid(alphas, n_bands)
         rng = np.random.default_rng(seed_from("bands", n_bands))
         sampled = [rng.dirichlet(np.full(n_bands, CONCENTRATIONS[i % 2])) for i in range(self.n_iter)]
         shares = [np.full(n_bands, 1 / n_bands), *np.eye(n_bands), *sampled]
         return [(tuple(one.tolist()), alphas.tolist()) for one in shares]
+
+    @property
+    def grid(self) -> np.ndarray:
+        """The alphas (n_alphas,) float64; raises BadInput for one that is not above 0, or an unknown criterion."""
+        return self._grid_of(1 if self.bands is None else len(self.bands))
+
+    def _grid_of(self, n_bands: int) -> np.ndarray:
+        """Return the alphas for some bands: by default those of `Ridge`, fewer so that three bands are exhaustive."""
+        reaches = self.scaled and n_mixtures(SCALED_ALPHAS, n_bands) <= MOST_MIXTURES
+        by_default = SCALED_ALPHAS if reaches else ALPHAS
+        return check_alphas(by_default if self.alphas is None else self.alphas, self.penalty)
 
 
 class BandedSession:
@@ -354,6 +365,11 @@ def band_edges(bands: Sequence[int] | None, n_features: int) -> list[int]:
             f"bands are {tuple(bands)}; expected the sizes of the feature groups, summing to {n_features} features"
         )
     return [0, *np.cumsum(bands).tolist()]
+
+
+def n_mixtures(alphas: Sequence[float], n_bands: int) -> int:
+    """Return the number of ratios of penalties: one per combination whose smallest is the first of the grid."""
+    return len(alphas) ** n_bands - (len(alphas) - 1) ** n_bands
 
 
 def _grid(alphas: np.ndarray, n_bands: int) -> list[tuple[tuple[float, ...], list[float]]]:

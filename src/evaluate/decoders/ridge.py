@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from ..protocol import ALPHAS
+from ..protocol import ALPHAS, SCALED_ALPHAS
 from . import left_out as without
 from .base import LeftOut, Prediction, Session, Split
 from .eigendecomposition import Eigendecomposition, basis, coordinates, decompose, kernels_of_parts
@@ -34,8 +34,8 @@ class Ridge(Regression):
 
     Parameters
     ----------
-    alphas : sequence of float, default 9 values from 1e-4 to 1e4
-        Candidate penalties, above 0.
+    alphas : sequence of float, optional
+        Candidate penalties, above 0; by default the powers of ten from 1e-4 to 1e4, scaled ones from 1e-7 on.
     penalty : {"rows", "blocks", "block errors", "gcv"}, default "rows"
         Criterion of the penalty. "rows": least squared leave-one-out error (RidgeCV's). "blocks": each block of rows is
         predicted by a fit without the block and its gap, for rows that depend on their neighbours; of the penalties
@@ -84,7 +84,7 @@ class Ridge(Regression):
 
     def __init__(
         self,
-        alphas: Sequence[float] = ALPHAS,
+        alphas: Sequence[float] | None = None,
         penalty: str = "rows",
         alpha_per_target: bool = False,
         scaled: bool = False,
@@ -97,7 +97,8 @@ class Ridge(Regression):
     @property
     def grid(self) -> np.ndarray:
         """The alphas (n_alphas,) float64; raises BadInput for one that is not above 0, or an unknown criterion."""
-        return check_alphas(self.alphas, self.penalty)
+        by_default = SCALED_ALPHAS if self.scaled else ALPHAS
+        return check_alphas(by_default if self.alphas is None else self.alphas, self.penalty)
 
     def session(
         self,

@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ..protocol import ALPHAS
 from .banded import band_edges
 from .base import LeftOut, Prediction, Session, Split
 from .estimator import Regression
@@ -29,8 +28,8 @@ class StackedRidge(Regression):
     ----------
     bands : sequence of int, optional
         Number of features of each group, in the order of X's columns. By default all features are one group.
-    alphas : sequence of float, default 9 values from 1e-4 to 1e4
-        Candidate penalties, above 0, the same for every group.
+    alphas : sequence of float, optional
+        Candidate penalties, above 0, the same for every group; default: those of `Ridge`.
     penalty : {"rows", "blocks", "block errors", "gcv"}, default "rows"
         Criterion of the penalty of each group, see `Ridge`.
     alpha_per_target : bool, default False
@@ -70,7 +69,7 @@ class StackedRidge(Regression):
     def __init__(
         self,
         bands: Sequence[int] | None = None,
-        alphas: Sequence[float] = ALPHAS,
+        alphas: Sequence[float] | None = None,
         penalty: str = "rows",
         alpha_per_target: bool = False,
         scaled: bool = False,
@@ -84,6 +83,11 @@ class StackedRidge(Regression):
     def ridge(self) -> Ridge:
         """Return the regression of one group, not fitted yet."""
         return Ridge(self.alphas, self.penalty, self.alpha_per_target, self.scaled, self.device, self.max_bytes)
+
+    @property
+    def grid(self) -> np.ndarray:
+        """The alphas (n_alphas,) float64; raises BadInput for one that is not above 0, or an unknown criterion."""
+        return self.ridge().grid
 
     def session(
         self,
