@@ -12,8 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 from src.config import Config
 from src.evaluate import behaviour
+from src.evaluate.cross_validate import cross_validate
 from src.evaluate.decoders import ALPHAS, DECODERS, PLS, BandedRidge, LeftOut, Logistic, Ridge
 from src.evaluate.decoders.logistic_solver import fit_splits, minimise
+from src.evaluate.layer_choice import Rule
+from src.evaluate.splits import item_splits
 from src.pipeline import Request
 from src.pipeline.benchmarks import benchmarks
 from src.pipeline.run import Run
@@ -279,3 +282,22 @@ def test_read_outs_of_scores_run_on_a_cuda_device(device, solver, tmp_path, monk
     monkeypatch.setattr(type(found["behaviour"]), "_inputs", lambda self: ())
     monkeypatch.setattr(behaviour, "scores", lambda *_, device, **__: device)
     assert found["behaviour"].evaluate(null=False, metrics=("I2n",)) == decoder.device
+
+
+@pytest.mark.parametrize("n_targets", [1, 3, 300])
+@pytest.mark.parametrize("n_features", [4, 400])
+@pytest.mark.parametrize("per_target", [False, True])
+@pytest.mark.parametrize("penalty", ["blocks", "rows", "gcv"])
+def test_features_that_do_not_vary_have_no_score_in_training_or_test(n_targets, n_features, per_target, penalty):
+    """Their left-out predictions were rounding that correlates with the targets, by .3 to .6."""
+    rng = np.random.default_rng(0)
+    Y = rng.standard_normal((120, n_targets)).astype(np.float32)
+    layers = {"dead": np.full((120, n_features), 0.3, np.float32), "noise": rng.standard_normal((120, 4), np.float32)}
+    left_out = [LeftOut(np.arange(k, k + 5)) for k in range(0, 120, 5)]
+    decoder = Ridge(penalty=penalty, scaled=True, alpha_per_target=per_target)
+    splits = item_splits(120, layout="tiled", n_splits=3)
+    options = {"left_out": left_out, "rule": Rule()}
+    found = cross_validate({n: lambda n=n: layers[n] for n in layers}, Y, splits, decoder, "pearson", **options)
+    assert np.isnan(found.valid[0]).all()
+    assert np.isnan(found.test[0]).all()
+    assert np.isfinite(found.test[1]).all()

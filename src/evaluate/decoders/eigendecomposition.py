@@ -110,9 +110,13 @@ def centred_eigh(K: torch.Tensor, root: torch.Tensor) -> tuple[torch.Tensor, tor
     The intercept's eigenvalue, 0, is raised above all others, so that its eigenvector cannot mix with K's null space.
     """
     unit = root / root.norm()
-    raised = torch.addr(K, unit, unit, alpha=float(2 * K.tril().norm() + 1))
-    values, vectors = torch.linalg.eigh(raised, UPLO="L")
-    return vectors[:, :-1], values[:-1].clamp(min=0)
+    above = float(2 * K.tril().norm() + 1)
+    values, vectors = torch.linalg.eigh(torch.addr(K, unit, unit, alpha=above), UPLO="L")
+    values = values[:-1].clamp(min=0)
+    if len(values) and values[-1] <= above * len(K) * torch.finfo(torch.float64).eps:
+        # rounding of features that do not vary, whose trace would scale the penalties
+        values = torch.zeros_like(values)
+    return vectors[:, :-1], values
 
 
 def _primal(X, train, held, weights, root) -> Eigendecomposition:

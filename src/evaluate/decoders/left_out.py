@@ -21,6 +21,7 @@ from .eigendecomposition import Eigendecomposition
 
 MAX_BYTES = 2**26  # of a temporary over blocks
 LEAST = 1e-13  # eigenvalues of M_CC below this share of its largest are raised to it
+ROUNDING = 64  # largest error of predictions that would be 0, in units of the precision of the largest target
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,9 @@ def predictions(
             change = W[start : start + len(piece.members)] @ residual[piece.members]
             found[piece.scored.reshape(-1)] = (of[piece.scored] - change).flatten(0, 1)
             start += len(piece.members)
+    # of features that do not vary: rounding, which correlates with the targets
+    precision = torch.finfo(torch.float64 if shrunk else y.dtype).eps
+    found[:, found.abs().amax(dim=0) <= ROUNDING * precision * y.abs().amax(dim=0)] = 0
     return found
 
 
@@ -206,4 +210,5 @@ def smoother(eigen: Eigendecomposition, penalty: torch.Tensor, partition: Sequen
             places = piece.members[:, None].expand(-1, piece.n_scored, -1)
             found[piece.scored.reshape(-1)] = weights.scatter_(2, places, 0.0).flatten(0, 1)
             start += len(piece.members)
+    found[found.abs().amax(dim=1) <= ROUNDING * torch.finfo(found.dtype).eps] = 0
     return found.mul_(eigen.root / eigen.root[:, None])

@@ -261,7 +261,9 @@ def _centred(x, share):
     eps = 4 * torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
     x = x.double()
     mean = share @ x
-    return x - mean, mean, eps
+    centred = x - mean
+    # the mean of many rows is rounded: a second pass leaves nothing of a constant
+    return centred - share @ centred, mean, eps
 
 
 def _check_shapes(predicted, true, weights) -> None:
