@@ -285,13 +285,13 @@ def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protoc
 def _of_subject(part: Part, rows: "_PartRows", name: str, units: slice | np.ndarray, protocol: Protocol) -> np.ndarray:
     """Return a subject's mean over repetitions in the rows of one dataset: (n_rows, n_units), NaN = not recorded."""
     own = [k for k, subject in enumerate(part.people) if subject == name]
-    values = part.responses.values[..., units]
+    values = part.responses.values
     if not own:
-        return np.full((len(rows.stimulus), values.shape[-1]), np.nan, dtype=np.float32)
-    if len(own) == 1:
-        found = values[rows.stimulus, own[0], rows.bin].astype(np.float32)
-    else:
-        found = repetition_mean(values[:, own])[rows.stimulus, rows.bin].astype(np.float32)
+        return np.full((len(rows.stimulus), values[:1, 0, 0, units].shape[-1]), np.nan, dtype=np.float32)
+    # subject first: units that are no slice are copied, of all subjects where they come first
+    runs = [values[:, k][..., units] for k in own]
+    mean = runs[0] if len(runs) == 1 else repetition_mean(np.stack(runs, axis=1))
+    found = mean[rows.stimulus, rows.bin].astype(np.float32)
     if protocol.runs == "averaged":
         recorded = np.isfinite(found).any(axis=0)
         found[:, recorded] = zscore(found[:, recorded])
