@@ -160,12 +160,14 @@ class Repeat:
     """Two models in one repeat, their medians over units in column 0 and SHOWN units in the others.
 
     score: (2, 1 + SHOWN); replicates: (2, N_SAMPLES, 1 + SHOWN); plain: the same with the plain median of each sample;
-    stretch: t factors (N_SAMPLES,).
+    widened: the same with the factor of training rows on the replicates of each unit, before the median; stretch: t
+    factors (N_SAMPLES,).
     """
 
     score: np.ndarray
     replicates: np.ndarray
     plain: np.ndarray
+    widened: np.ndarray
     stretch: np.ndarray
 
 
@@ -174,29 +176,37 @@ def repeat(world: World, design: Design, blocks: np.ndarray, seed: int) -> Repea
     models, Y = simulate(world, design, seed)
     strata = np.zeros(blocks.max() + 1, dtype=int)
     counts = sample_counts(strata, N_SAMPLES, seed, "benchmark")
-    score, replicates, plain = [], [], []
+    wide = widening(design.splits, np.ones(len(blocks)))
+    score, replicates, plain, widened = [], [], [], []
     for X in models:
         kept = statistics(X, Y, design, world.alpha, blocks)
         whole, part = (kept.replicates(c).astype(float) for c in (np.ones((1, len(strata))), counts))
         score.append([np.median(whole), *whole[0, :SHOWN]])
-        for rows, medians in ((replicates, sample_medians(part)), (plain, np.nanmedian(part, axis=1))):
-            rows.append(np.column_stack([medians, part[:, :SHOWN]]))
-    return Repeat(np.array(score), np.array(replicates), np.array(plain), tails(strata, N_SAMPLES, seed, "benchmark"))
+        z = FISHER.forward(part)
+        wider = FISHER.inverse(z.mean(axis=0) + training_factor(whole[0], wide) * (z - z.mean(axis=0)))
+        medians = (replicates, sample_medians(part), part), (plain, np.nanmedian(part, axis=1), part)
+        for rows, of_sample, units in (*medians, (widened, sample_medians(wider), wider)):
+            rows.append(np.column_stack([of_sample, units[:, :SHOWN]]))
+    found = (np.array(rows) for rows in (score, replicates, plain, widened))
+    return Repeat(*found, tails(strata, N_SAMPLES, seed, "benchmark"))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Rule that turns replicates into draws: factor(score, widening) on their deviations, on Fisher's z or on r."""
+    """Rule that turns replicates into draws: factor(score, widening) on their deviations, on Fisher's z or on r.
+
+    samples: "replicates", "plain" or "widened", see `Repeat`.
+    """
 
     factor: Callable[[float, float], float]
     on_z: bool = True
     student: bool = False
-    plain: bool = False
+    samples: str = "replicates"
 
     def draws(self, one: Repeat, model: int, column: int, wide: float) -> np.ndarray:
         """Return the draws of a score: (N_SAMPLES,)."""
         score = one.score[model, column]
-        replicates = (one.plain if self.plain else one.replicates)[model, :, column]
+        replicates = getattr(one, self.samples)[model, :, column]
         factor = self.factor(score, wide) * (one.stretch if self.student else 1.0)
         if self.on_z:
             return recentre(replicates, score, factor, FISHER)
@@ -204,12 +214,13 @@ class Rule:
 
 
 RULES = {
-    "Nadeau-Bengio, on r, plain median": Rule(lambda r, wide: wide, on_z=False, plain=True),
+    "Nadeau-Bengio, on r, plain median": Rule(lambda r, wide: wide, on_z=False, samples="plain"),
     "test rows only": Rule(lambda r, wide: 1.0),
     "Nadeau-Bengio": Rule(lambda r, wide: wide),
     "/ (1 + |r|)^2": Rule(lambda r, wide: np.sqrt(1 + (wide**2 - 1) / (1 + abs(r)) ** 2)),
     "x (1 - r^2)": Rule(training_factor),
-    "x (1 - r^2), t, plain median": Rule(training_factor, student=True, plain=True),
+    "x (1 - r^2), t, plain median": Rule(training_factor, student=True, samples="plain"),
+    "x (1 - r^2) of each unit, t": Rule(lambda r, wide: 1.0, student=True, samples="widened"),
     "x (1 - r^2), t (default)": Rule(training_factor, student=True),
 }
 DEFAULT = list(RULES)[-1]

@@ -585,14 +585,17 @@ def inter_subject(
     for start in range(0, n_units, chunk):
         values = targets(slice(start, start + chunk)).transpose(1, 0, 2)
         recorded = np.isfinite(values)
-        known = np.where(recorded, values, 0)
-        total = known.sum(axis=1, keepdims=True, dtype=np.float64)
-        n_others = recorded.sum(axis=1, keepdims=True) - recorded
-        others = np.where(n_others > 0, (total - known) / np.maximum(n_others, 1), np.nan).astype(np.float32)
-        found.append([_weighted_r(values[window], others[window], share[window]) for window in windows])
-    r = np.concatenate([np.stack(of_chunk) for of_chunk in found], axis=-1)
-    mean, n_windows = nan_mean(r, axis=0), np.isfinite(r).sum(axis=0)
-    return mean, np.sqrt(nan_mean((r - mean) ** 2, axis=0) / np.where(n_windows > 1, n_windows - 1, np.nan))
+        known = np.where(recorded, values, np.float32(0))
+        n_others = recorded.sum(axis=1, keepdims=True, dtype=np.float32) - recorded
+        others = known.sum(axis=1, keepdims=True, dtype=np.float64) - known
+        others /= np.where(n_others > 0, n_others, np.float32(np.nan))
+        others = others.astype(np.float32)
+        r = np.stack([_weighted_r(values[window], others[window], share[window]) for window in windows])
+        mean, n_windows = nan_mean(r, axis=0), np.isfinite(r).sum(axis=0)
+        spread = nan_mean((r - mean) ** 2, axis=0)
+        found.append((mean, np.sqrt(spread / np.where(n_windows > 1, n_windows - 1, np.nan))))
+    mean, error = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
+    return mean, error
 
 
 def _subject_of(subjects: Sequence[str]) -> np.ndarray:

@@ -13,10 +13,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..utils import array_digest, digest
+from ..utils import array_digest, digest, nan_mean
 from .decoders.base import Split
 from .layer_choice import PER_TARGET, Rule
 from .metrics import Moments, RowMeans
+from .metrics.base import FISHER, LIMIT
 from .sample_medians import sample_medians
 
 BATCH = 256  # targets per batch of replicates: they fit into the processor's cache
@@ -206,13 +207,18 @@ class JoinedStatistics:
 
 @dataclass(frozen=True)
 class MedianOfTargets:
-    """Statistics of the median over targets, which counts as one target."""
+    """Statistics of the median over targets in each split, which counts as one target.
+
+    The targets of a split may be others than those of the next.
+    """
 
     targets: BootstrapStatistics
 
     def replicates(self, counts: np.ndarray) -> np.ndarray:
-        """Return the median over the targets of each bootstrap sample: (n_samples, 1)."""
-        return sample_medians(self.targets.replicates(counts)).astype(np.float32)[:, None]
+        """Return the mean over splits of the median over targets, of each bootstrap sample: (n_samples, 1)."""
+        splits = [replace(self.targets, splits=[split]) for split in self.targets.splits]
+        medians = np.stack([sample_medians(split.replicates(counts)) for split in splits])
+        return nan_mean(medians, axis=0).astype(np.float32)[:, None]
 
 
 @dataclass(frozen=True)
@@ -408,6 +414,20 @@ def widening(splits: Sequence[Split], weights: np.ndarray) -> float:
     size = common.diagonal()
     trained = np.mean([weights[split.train].sum() for split in splits])
     return float(np.sqrt(1 + size.mean() / trained / (common / np.sqrt(np.outer(size, size))).mean()))
+
+
+def fitted_widening(widening: float, score: float, fitted: float) -> float:
+    """Return the `widening` of a score of single fits whose r in training is known, for `analysis.training_factor`.
+
+    Training rows matter by the share of the predictions' variance that is noise of the fit, s. With n rows and p
+    orthogonal features of which each weight has signal and noise in the ratio 1 : q, s = q / (1 + q); r is, in test,
+    that of the best weights over the root of 1 + q and, in training, times it, so that s = 1 - r_test / r_train. The
+    added variance is s / (1 - r_test^2) of that of a score without effect, in units of the test rows' own;
+    `training_factor` takes it to be 1 - r_test^2, which is too much where few features predict well, but not
+    perfectly. fitted: r in training.
+    """
+    noise = 1 - min(1.0, max(0.0, score) / fitted) if fitted > 0 else 1.0
+    return float(np.sqrt(1 + (widening**2 - 1) * noise / FISHER.unexplained(min(score, LIMIT)) ** 2))
 
 
 def identity(blocks: np.ndarray, splits: Sequence[Split]) -> str:

@@ -113,6 +113,8 @@ class Result:
         targets, for another decoder than ridge regression, and where no target is recorded in all rows.
     shares : array of shape (n_layers, n_splits, n_bands, n_targets), optional
         Weights of the groups of features of a stacked decoder.
+    fitted : array of shape (n_layers, n_splits, n_targets), optional
+        r of the training rows with their predictions, of ridge regression with a penalty per target.
     kept : sequence of array, optional
         What a curve is made of, see `curves.Kept`.
     """
@@ -129,6 +131,7 @@ class Result:
     test_to_train: float = np.nan
     other: Mapping[tuple[int, int], OtherFit] = field(default_factory=dict)
     shares: np.ndarray | None = None
+    fitted: np.ndarray | None = None
     kept: Sequence[np.ndarray] | None = field(default=None, repr=False)
 
     @property
@@ -467,7 +470,7 @@ def _score_problem(
     shape = (len(problem.layers), targets.shape[1], len(problem.splits))
     tallies = {name: _Tally(METRICS[name], problem, weights, missing, shape, kept.get(name)) for name in chosen}
     scoring = _Scoring([tally.scoring for tally in tallies.values()], isinstance(decoder, Ranked), watch, along)
-    alphas, shares, dropped, other, total = {}, {}, {}, {}, shape[0] * shape[2]
+    alphas, shares, fitted, dropped, other, total = {}, {}, {}, {}, {}, shape[0] * shape[2]
     unused = ~np.any([fit.pattern.rows for fit in fits], axis=0)
     dropped_rows = unused
     left_out_layers = []
@@ -485,9 +488,10 @@ def _score_problem(
             groups = [trained[start : start + size] for start in range(0, len(trained), size)]
             tasks = [lambda g=g, f=fit, x=features, s=splits, i=i: scoring(i, f, x, s, g) for g in groups]
             for group, scores in zip(groups, run(tasks), strict=True):
-                for k, columns, alpha, of_metrics, of_other, of_bands, of_axis in scores:
+                for k, columns, alpha, of_metrics, of_other, of_bands, of_fit, of_axis in scores:
                     alphas.setdefault((i, k), []).append((columns, alpha))
                     shares.setdefault((i, k), []).append((columns, of_bands))
+                    fitted.setdefault((i, k), []).append((columns, of_fit))
                     for tally, of_metric in zip(tallies.values(), of_metrics, strict=True):
                         tally.add(i, k, columns, of_metric, of_axis)
                     if of_other is not None:
@@ -508,6 +512,7 @@ def _score_problem(
         "test_to_train": float(np.mean([len(split.test) / max(1, len(split.train)) for split in problem.splits])),
         "other": other,
         "shares": _stacked(shares, shape),
+        "fitted": _stacked(fitted, shape),
     }
     return {
         name: Result(
@@ -612,7 +617,7 @@ class _Scoring:
     along: Along | None
 
     def __call__(self, layer: int, fit: _Fit, features, splits: Sequence[Split], group: Sequence[int]) -> list[tuple]:
-        """Return (split, columns, alpha, scores by each metric, other, shares, of a curve) per split and batch."""
+        """Return (split, columns, alpha, scores by metric, other, shares, fitted, of a curve) per split and batch."""
         scores = []
         for prediction in fit.session.predict(features, [splits[k] for k in group]):
             k, local = group[prediction.split], prediction.columns
@@ -634,7 +639,8 @@ class _Scoring:
             if self.along is not None:
                 parts = None if prediction.parts is None else prediction.parts[:, n_valid:]
                 of_axis = self.along.of_batch(k, split.test, of_test, test_truth, parts)
-            scores.append((k, columns, prediction.alpha, found, prediction.other, prediction.shares, of_axis))
+            of_fit = prediction.other, prediction.shares, prediction.fitted
+            scores.append((k, columns, prediction.alpha, found, *of_fit, of_axis))
         return scores
 
 
@@ -729,6 +735,7 @@ def _side_by_side(results: Sequence[Result]) -> Result:
         n_short=sum(result.n_short for result in results),
         test_to_train=float(np.mean([result.test_to_train for result in results])),
         shares=joined("shares"),
+        fitted=joined("fitted"),
     )
 
 

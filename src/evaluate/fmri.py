@@ -7,17 +7,17 @@ import numpy as np
 
 from ..ceiling import Recording, inter_subject, repetition_mean, window_split_half
 from ..records import Activations, Evaluation, Responses
-from ..utils import BadInput, nan_median
+from ..utils import BadInput, nan_mean, nan_median
 from . import hrf, similarity, subjects
 from .align import Aligned, align, content_codes, regions
-from .bootstrap_statistics import MedianOfTargets, Resampling, identity, widening
+from .bootstrap_statistics import MedianOfTargets, Resampling, fitted_widening, identity, widening
 from .cross_validate import Problem, cross_validate_problem
 from .curves import Delays, curves, with_curve
 from .decoders import Decoder, Ridge
 from .decoders.base import Split
 from .feature_sets import joined
 from .finite import usual_rows
-from .layer_choice import Rule
+from .layer_choice import Rule, taken
 from .metrics import METRICS
 from .novelty import distances
 from .other_people import from_others
@@ -227,9 +227,9 @@ def reverse(
         made, decoder, "pearson", rule=Rule(protocol.nested), missing=protocol.missing, jobs=jobs, progress=progress
     )
     edges = np.cumsum(columns)[:-1]
-    valid, test = (
-        np.stack([nan_median(of_layer, axis=0)[None] for of_layer in np.split(scores[0], edges)])
-        for scores in (result.valid, result.test)
+    valid, test, fitted = (
+        np.stack([nan_median(of_layer, axis=0)[None] for of_layer in np.split(scores, edges)])
+        for scores in (result.valid[0], result.test[0], result.fitted[0].T)
     )
     notes |= {"units": int(units.sum()), "features of a layer, at most": N_REVERSED} | result.notes
     targets = {"target_id": np.array(["features"])}
@@ -240,23 +240,29 @@ def reverse(
         test,
         "pearson",
         notes=notes,
-        resampling=_of_layers(result.resampling, edges, Rule(protocol.nested).layers(valid)[0]),
+        resampling=_of_layers(result.resampling, edges, valid, test, fitted, Rule(protocol.nested)),
         extra=result.extra,
     )
 
 
-def _of_layers(found: Resampling, edges: np.ndarray, layers: np.ndarray) -> Resampling:
+def _of_layers(
+    found: Resampling, edges: np.ndarray, valid: np.ndarray, test: np.ndarray, fitted: np.ndarray, rule: Rule
+) -> Resampling:
     """Return the input of a bootstrap of the median over the features of one layer, which each split chooses.
 
-    edges: of the features of each layer among the targets; layers: (n_splits,) those chosen.
+    edges: of the features of each layer among the targets; valid, test, fitted: (n_layers, 1, n_splits) medians of r in
+    validation, test and training.
     """
-    statistics, splits = found.one_layer, []
+    layers = rule.layers(valid)
+    of_test, of_fit = (float(nan_mean(taken(r, layers), axis=None)) for r in (test, fitted))
+    statistics = found.one_layer
     columns = np.split(np.arange(statistics.splits[0].sums.shape[2]), edges)
-    for split, layer in zip(statistics.splits, layers, strict=True):
-        # layers with fewer features count some twice, so that all splits have equally many
-        even = np.linspace(0, len(columns[layer]) - 1, N_REVERSED).astype(int)
-        splits.append(split.take(columns[layer][even]))
-    return replace(found, one_layer=MedianOfTargets(replace(statistics, splits=splits)))
+    splits = [split.take(columns[layer]) for split, layer in zip(statistics.splits, layers[0], strict=True)]
+    return replace(
+        found,
+        widening=fitted_widening(found.widening, of_test, of_fit),
+        one_layer=MedianOfTargets(replace(statistics, splits=splits)),
+    )
 
 
 def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protocol) -> subjects.People | None:
@@ -279,13 +285,13 @@ def _people(parts: Sequence[Part], rows: Sequence["_PartRows"], protocol: Protoc
 def _of_subject(part: Part, rows: "_PartRows", name: str, units: slice | np.ndarray, protocol: Protocol) -> np.ndarray:
     """Return a subject's mean over repetitions in the rows of one dataset: (n_rows, n_units), NaN = not recorded."""
     own = [k for k, subject in enumerate(part.people) if subject == name]
-    values = part.responses.values[..., units]
+    values = part.responses.values
     if not own:
-        return np.full((len(rows.stimulus), values.shape[-1]), np.nan, dtype=np.float32)
-    if len(own) == 1:
-        found = values[rows.stimulus, own[0], rows.bin].astype(np.float32)
-    else:
-        found = repetition_mean(values[:, own])[rows.stimulus, rows.bin].astype(np.float32)
+        return np.full((len(rows.stimulus), values[:1, 0, 0, units].shape[-1]), np.nan, dtype=np.float32)
+    # subject first: units that are no slice are copied, of all subjects where they come first
+    runs = [values[:, k][..., units] for k in own]
+    mean = runs[0] if len(runs) == 1 else repetition_mean(np.stack(runs, axis=1))
+    found = mean[rows.stimulus, rows.bin].astype(np.float32)
     if protocol.runs == "averaged":
         recorded = np.isfinite(found).any(axis=0)
         found[:, recorded] = zscore(found[:, recorded])

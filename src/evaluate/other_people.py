@@ -46,7 +46,7 @@ def from_others(problem: Problem, decoder: Ridge, people: People, blocks: np.nda
     n_units, n_splits = problem.targets.shape[1], len(problem.splits)
     predictors = np.unique(np.linspace(0, n_units - 1, min(n_units, MAX_PREDICTORS)).astype(int))
     total, count = sums(people, range(len(people)), predictors)
-    found = np.full((len(people), n_units, n_splits), np.nan, dtype=np.float32)
+    found = np.full((2, len(people), n_units), np.nan)
     layers, of_mean = np.zeros((n_units, n_splits), dtype=int), np.zeros((n_units, n_splits))
     n_groups = min(N_GROUPS, len(people))
     for first in range(n_groups):
@@ -55,8 +55,10 @@ def from_others(problem: Problem, decoder: Ridge, people: People, blocks: np.nda
         X, seen = _features(total - own, count - n_own)
         if X.shape[1]:
             made = replace(problem, layers={"others": lambda X=X: X}, other=None)
-            found[list(group)] = score(made, decoder, _seen(people, group, seen), {}, layers, of_mean, blocks).test
-    return mean_over_splits(found)
+            of_group = score(made, decoder, _seen(people, group, seen), {}, layers, of_mean, blocks).test
+            for subject, r in zip(group, of_group, strict=True):
+                found[:, subject] = mean_over_splits(r)
+    return found[0], found[1]
 
 
 def sums(people: People, chosen: range, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -123,15 +123,13 @@ def score(
     SubjectScores
     """
     adding = _Adding(problem, layers, _between_quartiles(of_mean), np.asarray(blocks), len(people))
-    remaining: dict[bytes, list[int]] = {}
+    remaining: dict[bytes, dict[int, list[np.ndarray]]] = {}
     for subject in range(len(people)):
         for columns, rows, values in _by_pattern(people, subject, layers.shape[0]):
             if rows.all() and kept:
                 adding.add(subject, columns, values, kept)
             else:
-                of_pattern = remaining.setdefault(np.packbits(rows).tobytes(), [])
-                if not of_pattern or of_pattern[-1] != subject:
-                    of_pattern.append(subject)
+                remaining.setdefault(np.packbits(rows).tobytes(), {}).setdefault(subject, []).append(columns)
         if progress:
             progress(subject + 1, len(people), people.names[subject])
     for pattern in sorted(remaining, key=lambda p: -len(remaining[p]))[:MAX_PATTERNS]:
@@ -172,16 +170,24 @@ def _by_pattern(people: People, subject: int, n_targets: int) -> Iterator[tuple[
 
 
 def _add_pattern(
-    problem: Problem, decoder: Ridge, people: People, subjects: Sequence[int], rows: np.ndarray, adding: "_Adding"
+    problem: Problem,
+    decoder: Ridge,
+    people: People,
+    subjects: Mapping[int, Sequence[np.ndarray]],
+    rows: np.ndarray,
+    adding: "_Adding",
 ) -> None:
-    """Fit the rows that some subjects have, and add the scores of their units with just these rows."""
+    """Fit the rows that some subjects have, and add the scores of their units with just these rows.
+
+    subjects: {subject: its units with these rows, in parts}.
+    """
     n_targets = len(adding.layers)
     each, sample = max(1, N_SAMPLED // len(subjects)), []
-    for subject in subjects:
-        of_subject = [values for _, found, values in _by_pattern(people, subject, n_targets) if (found == rows).all()]
-        units = np.concatenate(of_subject)
-        sample.append(units[:: -(-len(units) // each)])
-    fits = _fits(problem, decoder, np.concatenate(sample).T, rows)
+    for subject, parts in subjects.items():
+        units = np.concatenate(parts)
+        values = people.targets(subject, units[:: -(-len(units) // each)])
+        sample.append(np.where(rows[:, None], values, 0).astype(np.float32))
+    fits = _fits(problem, decoder, np.concatenate(sample, axis=1), rows)
     for subject in subjects:
         for columns, found, values in _by_pattern(people, subject, n_targets):
             if (found == rows).all():

@@ -259,3 +259,19 @@ def test_cuda_equals_cpu(shape, options):
     cuda = Ridge(**options, device="cuda").fit(X, Y)
     np.testing.assert_array_equal(cuda.alpha_, cpu.alpha_)
     assert_close(cuda.predict(held), cpu.predict(held), 1e-5)
+
+
+@pytest.mark.parametrize("penalty", ["blocks", "rows", "gcv"])
+def test_r_of_the_training_rows_is_that_of_their_fitted_values(penalty):
+    X, Y, _ = make((60, 100, 5))
+    weights = np.random.default_rng(1).uniform(0.5, 2, len(X))
+    split = Split(np.arange(40), np.arange(0), np.arange(40, 60))
+    decoder = Ridge(penalty=penalty, alpha_per_target=True)
+    result = cross_validate_problem(Problem({"layer": lambda: X}, Y, [split], weights=weights), decoder, "pearson")
+    fitted = decoder.fit(X[:40], Y[:40], weights[:40]).predict(X[:40])
+    for k in range(5):
+        covariance = np.cov(fitted[:, k], Y[:40, k], aweights=weights[:40])
+        r = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+        assert result.fitted[0, 0, k] == pytest.approx(r, abs=1e-5)
+    shared = cross_validate_problem(Problem({"layer": lambda: X}, Y, [split]), Ridge(penalty=penalty), "pearson")
+    assert shared.fitted is None

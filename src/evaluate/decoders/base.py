@@ -125,6 +125,8 @@ class Prediction:
         Weight of each group of features in the prediction of a target; None for decoders without groups.
     parts : tensor of shape (n_parts, n_held, n_columns), optional
         Summands of the predictions, without the mean, of equal groups of features.
+    fitted : array of shape (n_columns,), optional
+        r of the training rows with their predictions by the fit to all of them; None where it is not computed.
     """
 
     split: int
@@ -135,6 +137,7 @@ class Prediction:
     other: Any = None
     shares: np.ndarray | None = None
     parts: Any = None
+    fitted: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from .ridge_solver import (
     best_shared_alpha,
     check_alphas,
     compact,
+    fitted_r,
     kernel_scale,
     reconstruct,
     smoother,
@@ -252,9 +253,9 @@ class RidgeSession:
             parts = self._per_target(*fitted) if self.ridge.alpha_per_target else self._shared(*fitted)
             other = None if self.other is None else self._other(*fitted)
             kernels = kernels_of_parts(X, fitted[1], self._index(split.held), fitted[0], self.n_parts)
-            for columns, held, alpha, inside in parts:
+            for columns, held, alpha, inside, fit in parts:
                 summands = self._summands(kernels, fitted, columns, alpha) if self.n_parts else None
-                yield Prediction(k, columns, held, alpha, inside, other, parts=summands)
+                yield Prediction(k, columns, held, alpha, inside, other, parts=summands, fitted=fit)
                 other = None
 
     def _summands(self, kernels: Sequence[torch.Tensor], fitted: tuple, columns: slice, alpha) -> torch.Tensor:
@@ -301,7 +302,7 @@ class RidgeSession:
         return eigen, train, blocks, self.ridge.penalties(eigen)
 
     def _shared(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
-        """Yield (columns, held, alpha, inside) of each batch of targets with one alpha for all."""
+        """Yield (columns, held, alpha, inside, None) of each batch of targets with one alpha for all."""
         best = best_shared_alpha(eigen, self.targets, train, penalties, self.ridge.penalty, blocks)
         alpha, penalty = float(self.ridge.grid[best]), penalties[best]
         # one product for few rows and many targets; the weights of many training rows do not fit into memory
@@ -319,10 +320,10 @@ class RidgeSession:
             if self.inside and not through_weights:
                 y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
                 inside = self._inside(eigen, eigen.U.T.to(y.dtype) @ y, y, mean, penalty, blocks)
-            yield columns, self._with_mean(sums[:n_held], sums[n_held], constant[columns]), alpha, inside
+            yield columns, self._with_mean(sums[:n_held], sums[n_held], constant[columns]), alpha, inside, None
 
     def _per_target(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
-        """Yield (columns, held, alphas (n_columns,), inside) of each batch of targets with an alpha per target."""
+        """Yield (columns, held, alphas, inside, `fitted_r`) of each batch of targets with an alpha per target."""
         constant = self.targets.constant(train)
         for columns in self.targets.batches():
             y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
@@ -335,7 +336,8 @@ class RidgeSession:
                     part = (A[:, of], y.to(A.dtype)[:, of], mean[of], penalties[index], blocks)
                     inside[:, of] = self._inside(eigen, *part).to(inside.dtype)
             values = self._with_mean(predicted, mean, constant[columns])
-            yield columns, values, self.ridge.grid[choice.cpu().numpy()], inside
+            fit = fitted_r(eigen, A, y, penalties[choice]).cpu().numpy()
+            yield columns, values, self.ridge.grid[choice.cpu().numpy()], inside, fit
 
     @staticmethod
     def _inside(eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, mean, penalty, blocks) -> torch.Tensor:

@@ -325,6 +325,17 @@ def reconstruct(eigen: Eigendecomposition, P: torch.Tensor, A: torch.Tensor, alp
     return predicted
 
 
+def fitted_r(eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Return r of the training rows with their predictions: (n_targets,) float64, NaN for constant ones.
+
+    y: (n_train, n_targets) centred and times the root weights; A = U^T y; alpha: (n_targets,).
+    """
+    components = A.double()
+    predicted = components * (eigen.values[:, None] / (eigen.values[:, None] + alpha))
+    of_predicted, of_y = predicted.square().sum(0), y.double().square().sum(0)
+    return (predicted * components).sum(0) / (of_predicted * of_y).sqrt()
+
+
 def smoother(eigen: Eigendecomposition, alpha: torch.Tensor) -> torch.Tensor:
     """Return the weights (n_held, n_train) of training targets in predictions without the mean; each row sums to 0."""
     weights = (eigen.P / (eigen.values + alpha)) @ (eigen.U.T * eigen.root)
