@@ -9,7 +9,7 @@ from torchvision.models.video import mvit_v2_s
 from torchvision.models.video.mvit import MViT
 
 from src.models.loading import reinitialise
-from src.models.networks import i3d, i3d_ssv2, mvit_v2_b, uniformer_v2, videochat, vjepa
+from src.models.networks import i3d, i3d_ssv2, mvit_v2, uniformer_v2, videochat, vjepa
 from src.models.networks.mmaction import recognizer
 from src.models.networks.state_dicts import inner, reprefixed, unprefixed, without
 from src.models.networks.vit_parts import (
@@ -170,7 +170,7 @@ def test_mvits_settings_are_those_of_torchvisions_small_network():
     ours = MViT(
         (224, 224),
         16,
-        mvit_v2_b.settings(16, 96, (1, 3, 14)),
+        mvit_v2.settings(16, 96, (1, 3, 14)),
         residual_pool=True,
         residual_with_cls_embed=False,
         rel_pos_embed=True,
@@ -186,7 +186,7 @@ def test_mvits_settings_are_those_of_torchvisions_small_network():
 def test_mvits_names_keep_queries_keys_and_values_apart():
     names = [f"attn.{kind}_{part}.weight" for kind in ("pool", "norm") for part in "qkv"]
     state = {f"blocks.7.{name}": torch.tensor([float(i)]) for i, name in enumerate([*names, "attn.proj.weight"])}
-    renamed = mvit_v2_b.rename({**state, "blocks.7.proj.bias": torch.tensor([9.0])})
+    renamed = mvit_v2.rename({**state, "blocks.7.proj.bias": torch.tensor([9.0])})
     ours = [f"attn.pool_{part}.{kind}" for kind in ("pool.weight", "norm_act.0.weight") for part in "qkv"]
     expected = dict(zip([*ours, "attn.project.0.weight"], range(7), strict=True))
     assert {name: float(value) for name, value in renamed.items()} == {

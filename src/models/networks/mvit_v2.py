@@ -1,10 +1,12 @@
-"""MViTv2-B (Li et al. 2022, arXiv:2112.01526): torchvision's MViT class in a size for which it has no builder.
+"""MViTv2-B and -L (Li et al. 2022, arXiv:2112.01526): torchvision's MViT class in sizes for which it has no builder.
 
-24 blocks of 96 to 768 channels; the blocks 2, 5 and 21 halve the grid and double channels and heads; 32 frames of
-224 px. Reads the checkpoints of PySlowFast and their conversions by MMAction2.
+B: 24 blocks of 96 to 768 channels, of which 2, 5 and 21 halve the grid and double channels and heads; 32 frames of
+224 px. L: 48 blocks of 144 to 1152 channels, halved by 2, 8 and 44; 40 frames of 312 px. Reads the checkpoints of
+PySlowFast and their conversions by MMAction2.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +16,7 @@ from torchvision.models.video.mvit import MSBlockConfig, MViT
 from .built import Built
 from .state_dicts import inner, reprefixed
 
-DEPTH, WIDTH, HALVING = 24, 96, (2, 5, 21)
-SIZE, FRAMES, STRIDE = 224, 32, (2, 4, 4)
+STRIDE = (2, 4, 4)
 PARTS = {
     "attn.pool_q.": "attn.pool_q.pool.",
     "attn.pool_k.": "attn.pool_k.pool.",
@@ -37,9 +38,24 @@ ENDS = {
 }
 
 
-def settings(depth: int, width: int, halving: tuple[int, ...]) -> list[MSBlockConfig]:
-    """Return the blocks: one head per `width` channels; keys and values are pooled to the same grid in all blocks."""
-    blocks, channels, heads, pooled = [], width, 1, 8
+@dataclass(frozen=True)
+class Size:
+    """Blocks, channels and heads of the first block, blocks that halve the grid, and input: px and frames."""
+
+    depth: int
+    width: int
+    heads: int
+    halving: tuple[int, ...]
+    side: int
+    frames: int
+
+
+BASE, LARGE = Size(24, 96, 1, (2, 5, 21), 224, 32), Size(48, 144, 2, (2, 8, 44), 312, 40)
+
+
+def settings(depth: int, width: int, halving: tuple[int, ...], heads: int = 1) -> list[MSBlockConfig]:
+    """Return the blocks; keys and values are pooled to the same grid in all blocks."""
+    blocks, channels, pooled = [], width, 8
     for i in range(depth):
         stride = 2 if i in halving else 1
         grown, heads, pooled = channels * stride, heads * stride, max(1, pooled // stride)
@@ -72,13 +88,15 @@ def read(layer: str, output: Any) -> Tensor:
     return tokens[:, 1:].unflatten(1, grid)
 
 
-def build(classes: int, reduced: bool = False) -> Built:
-    """Return MViTv2-B; reduced: 4 blocks from 16 channels on, halved twice, patches with a stride of 8."""
-    depth, width, halving, stride = (4, 16, (1, 3), (8, 8, 8)) if reduced else (DEPTH, WIDTH, HALVING, STRIDE)
+def build(size: Size, classes: int, reduced: bool = False) -> Built:
+    """Return a network of that size; reduced: 4 blocks from 16 channels on, halved twice, patches 8 px apart."""
+    stride = STRIDE
+    if reduced:
+        size, stride = replace(size, depth=4, width=16, heads=1, halving=(1, 3)), (8, 8, 8)
     module = MViT(
-        spatial_size=(SIZE, SIZE),
-        temporal_size=FRAMES,
-        block_setting=settings(depth, width, halving),
+        spatial_size=(size.side, size.side),
+        temporal_size=size.frames,
+        block_setting=settings(size.depth, size.width, size.halving, size.heads),
         residual_pool=True,
         residual_with_cls_embed=False,
         rel_pos_embed=True,
@@ -86,8 +104,13 @@ def build(classes: int, reduced: bool = False) -> Built:
         num_classes=classes,
         patch_embed_stride=stride,
     )
-    blocks = {f"blocks.{i}": "THWC" for i in range(depth)}
+    blocks = {f"blocks.{i}": "THWC" for i in range(size.depth)}
     return Built(module, {"conv_proj": "CTHW", **blocks, "head": "C"}, rename, read)
 
 
-BUILDERS = {"MViT-V2-B-Kinetics400": partial(build, 400), "MViT-V2-B-smthsmthv2": partial(build, 174)}
+BUILDERS = {
+    "MViT-V2-B-Kinetics400": partial(build, BASE, 400),
+    "MViT-V2-B-smthsmthv2": partial(build, BASE, 174),
+    "MViT-V2-L-Kinetics400": partial(build, LARGE, 400),
+    "MViT-V2-L-smthsmthv2": partial(build, LARGE, 174),
+}
