@@ -39,6 +39,9 @@ NAMES = (
     "TSM",
 )
 
+SEED = 100  # other clips and other noise than those of the step times
+DRAWS = 4  # of clips in a row, where the mean is not over many steps
+
 
 def differences(model: Model, n_frames: int, crop: int = CROP) -> Iterator[tuple[str, int, float, float]]:
     """Yield for each layer its name, its number of steps, and the largest distances from the reference in frames.
@@ -53,13 +56,13 @@ def differences(model: Model, n_frames: int, crop: int = CROP) -> Iterator[tuple
     row = in_a_row(model, windows) if windows > 1 else []
     references = {}
     if row:
-        found = step_centres(model, n_frames=windows * length, crop=crop, layers=row)
+        found = step_centres(model, n_frames=windows * length, crop=crop, layers=row, draws=DRAWS, seed=SEED)
         middle = windows // 2
         for layer, centres in found.items():
             references[layer] = np.split(centres, windows)[middle] - middle * length
     if rest := [layer for layer in timed(model) if layer not in row]:
         side = crop if takes_crops(model, layers=rest, crop=crop) else 0
-        references |= step_centres(model, n_frames=length, crop=side, layers=rest)
+        references |= step_centres(model, n_frames=length, crop=side, layers=rest, seed=SEED)
     for layer, reference in references.items():
         n_steps = len(reference)
         compared = (reference >= length / 3) & (reference < 2 * length / 3) | (layer in row)

@@ -34,6 +34,7 @@ CROP = 64  # px
 LONG, SHORT = 64, 16  # frames of a clip: of pictures of CROP px, and of whole ones
 LONGEST = 320  # frames of pictures of CROP px, where fields are wide
 FEWEST = 2  # draws of the noise
+FEWEST_ROW = 6  # where the time of each step is measured alone
 MOST_SMALL, MOST_LARGE = 64, 8  # for networks with few features, below and above SMALL parameters
 SMALL = 10**6
 VALUES = 1500  # features times draws that are enough for the centre of a step
@@ -81,7 +82,13 @@ def timed(model: Model) -> list[str]:
 
 
 def step_centres(
-    model: Model, device: str = "cpu", n_frames: int | None = None, crop: int = 0, layers: Sequence[str] = ()
+    model: Model,
+    device: str = "cpu",
+    n_frames: int | None = None,
+    crop: int = 0,
+    layers: Sequence[str] = (),
+    draws: int = 0,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Return the temporal centre of each step, from changes of every frame of a clip.
 
@@ -97,6 +104,8 @@ def step_centres(
         Side of the pictures, px; 0 for whole ones.
     layers : sequence of str, optional
         Layers with an axis of time; default: all of them.
+    draws, seed : int, default 0
+        Number of draws of clip and noise, 0 for as many as the layers need, and the seed of the first.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def step_centres(
     least, most = _limits(model)
     length = n_frames or int(min(most, max(least, SHORT)))
     with torch.inference_mode():
-        changes = _changes(Clips(model, length, device, crop), layers)
+        changes = _changes(Clips(model, length, device, crop), layers, draws=draws, seed=seed)
     frames = np.arange(length)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {layer: (frames * power).sum(axis=0) / power.sum(axis=0) for layer, power in changes.items()}
@@ -193,7 +202,7 @@ def _in_a_row(model: Model, counts: Mapping[str, int], device: str, length: int,
     windows = _whole(lambda n: Clips(model, n * length, device, CROP), windows, LONGEST // length, list(counts), length)
     start = windows // 2 * length
     frames = range(start, start + length)
-    changes = _changes(Clips(model, windows * length, device, CROP), list(counts), frames)
+    changes = _changes(Clips(model, windows * length, device, CROP), list(counts), frames, draws=FEWEST_ROW)
     times = {layer: _placed(power, frames, length, counts[layer]) for layer, power in changes.items()}
     return {layer: StepTimes(listed=tuple(_rounded(one) for one in times[layer])) for layer in counts}
 
@@ -340,20 +349,20 @@ def _rounded(time: float) -> float:
 
 
 def _changes(
-    of: Clips, layers: Sequence[str], frames: Sequence[int] | None = None, draws: int = 0
+    of: Clips, layers: Sequence[str], frames: Sequence[int] | None = None, draws: int = 0, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Return the squared change of each step by each of some frames, by default all: {layer: (n_frames, n_steps)}.
 
-    draws: of the noise; 0 for as many as the layers need.
+    draws: of the noise; 0 for as many as the layers need; seed: of the first one.
     """
     frames = range(of.length) if frames is None else frames
     total: dict[str, np.ndarray] = {}
     most = MOST_SMALL if sum(part.numel() for part in of.model.module.parameters()) < SMALL else MOST_LARGE
-    wanted, seed = draws or FEWEST, 0
-    while seed < wanted:
-        clip = of.draw(seed)
+    wanted, done = draws or FEWEST, 0
+    while done < wanted:
+        clip = of.draw(seed + done)
         base = _steps(of.model, layers, clip)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed + done)
         noise = SIZE * clip.std() * torch.randn(clip.shape, generator=generator).to(clip)
         for row, frame in enumerate(frames):
             changed = clip.clone()
@@ -363,7 +372,7 @@ def _changes(
                 total.setdefault(layer, np.zeros((len(frames), len(power))))[row] += power
         needed = math.ceil(VALUES / min(value.shape[1] for value in base.values()))
         wanted = draws or max(FEWEST, min(most, needed))
-        seed += 1
+        done += 1
     return total
 
 
