@@ -40,7 +40,7 @@ NAMES = (
 )
 
 SEED = 100  # other clips and other noise than those of the step times
-DRAWS = 4  # of clips in a row, where the mean is not over many steps
+DRAWS = 4  # for clips in a row, of which every step is compared
 
 
 def differences(model: Model, n_frames: int, crop: int = CROP) -> Iterator[tuple[str, int, float, float]]:

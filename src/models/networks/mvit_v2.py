@@ -2,7 +2,8 @@
 
 B: 24 blocks of 96 to 768 channels, of which 2, 5 and 21 halve the grid and double channels and heads; 32 frames of
 224 px. L: 48 blocks of 144 to 1152 channels, halved by 2, 8 and 44; 40 frames of 312 px. Reads the checkpoints of
-PySlowFast and their conversions by MMAction2.
+PySlowFast and their conversions by MMAction2. The relative places of keys are rounded as in PySlowFast: torchvision's
+order of operations rounds others where the grid of the keys does not divide that of the queries, as at 312 px.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor
-from torchvision.models.video.mvit import MSBlockConfig, MViT
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.models.video.mvit import MSBlockConfig, MultiscaleAttention, MViT
 
 from .built import Built
 from .state_dicts import inner, reprefixed
@@ -65,6 +68,40 @@ def settings(depth: int, width: int, halving: tuple[int, ...], heads: int = 1) -
     return blocks
 
 
+class Attention(nn.Module):
+    """Attention with the parts of torchvision's, tokens (n, 1 + t * h * w, c) and (t, h, w) -> the same, pooled."""
+
+    def __init__(self, parts: MultiscaleAttention):
+        super().__init__()
+        self.heads, self.qkv, self.project = parts.num_heads, parts.qkv, parts.project
+        self.pool_q, self.pool_k, self.pool_v = parts.pool_q, parts.pool_k, parts.pool_v
+        self.rel_pos_t, self.rel_pos_h, self.rel_pos_w = parts.rel_pos_t, parts.rel_pos_h, parts.rel_pos_w
+
+    def forward(self, x: Tensor, grid: tuple[int, int, int]) -> tuple[Tensor, tuple[int, int, int]]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        (q, of_q), (k, of_k), (v, _) = self.pool_q(q, grid), self.pool_k(k, grid), self.pool_v(v, grid)
+        attention = q.shape[-1] ** -0.5 * q @ k.mT
+        places = q[:, :, 1:].unflatten(2, of_q)
+        terms = (
+            torch.einsum("nathwc,tkc->nathwk", places, rows(self.rel_pos_t, of_q[0], of_k[0]))[..., None, None],
+            torch.einsum("nathwc,hkc->nathwk", places, rows(self.rel_pos_h, of_q[1], of_k[1]))[..., None, :, None],
+            torch.einsum("nathwc,wkc->nathwk", places, rows(self.rel_pos_w, of_q[2], of_k[2]))[..., None, None, :],
+        )
+        attention[:, :, 1:, 1:] += sum(terms).flatten(5).flatten(2, 4)
+        found = attention.softmax(-1) @ v
+        found[:, :, 1:] += q[:, :, 1:]
+        return self.project(found.transpose(1, 2).flatten(2)), of_q
+
+
+def rows(table: Tensor, n_queries: int, n_keys: int) -> Tensor:
+    """Return the rows of a table of relative places along one axis, (n_queries, n_keys, c)."""
+    longer = max(n_queries, n_keys)
+    if len(table) != 2 * longer - 1:
+        table = interpolate(table.T[None], size=2 * longer - 1, mode="linear")[0].T
+    queries, keys = (torch.arange(n)[:, None] * max(longer / n, 1.0) for n in (n_queries, n_keys))
+    return table[(queries - keys.T + (n_keys - 1) * (longer / n_keys)).long()]
+
+
 def rename(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state dict of PySlowFast ("model_state") or MMAction2 ("state_dict") under torchvision's names."""
     state = {name.removeprefix("backbone."): value for name, value in inner(state, "model_state", "state_dict").items()}
@@ -104,6 +141,8 @@ def build(size: Size, classes: int, reduced: bool = False) -> Built:
         num_classes=classes,
         patch_embed_stride=stride,
     )
+    for block in module.blocks:
+        block.attn = Attention(block.attn)
     blocks = {f"blocks.{i}": "THWC" for i in range(size.depth)}
     return Built(module, {"conv_proj": "CTHW", **blocks, "head": "C"}, rename, read)
 
