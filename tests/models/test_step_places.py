@@ -17,7 +17,7 @@ LARGER = {
     "UniFormer-V1": (64, CROP),
     "I3D-R50": (64, CROP),
     "SlowFast": (160, CROP),
-    "r3d_18": (128, CROP // 2),
+    "r3d_18": (112, CROP // 2),
 }
 
 
