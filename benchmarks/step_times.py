@@ -43,11 +43,14 @@ SEED = 100  # other clips and other noise than those of the step times
 DRAWS = 4  # for clips in a row, of which every step is compared
 
 
-def differences(model: Model, n_frames: int, crop: int = CROP) -> Iterator[tuple[str, int, float, float]]:
+def differences(
+    model: Model, n_frames: int, crop: int = CROP, draws: int = DRAWS
+) -> Iterator[tuple[str, int, float, float]]:
     """Yield for each layer its name, its number of steps, and the largest distances from the reference in frames.
 
     The first distance is that of the step times, the second that of steps that are spread evenly. n_frames: of the
-    reference's clip, within the limits of the model unless it takes several of its clips in a row.
+    reference's clip, within the limits of the model unless it takes several of its clips in a row; draws: of the
+    reference, for such clips.
     """
     times, note = step_times(model)
     assert not note, note
@@ -56,7 +59,7 @@ def differences(model: Model, n_frames: int, crop: int = CROP) -> Iterator[tuple
     row = in_a_row(model, windows) if windows > 1 else []
     references = {}
     if row:
-        found = step_centres(model, n_frames=windows * length, crop=crop, layers=row, draws=DRAWS, seed=SEED)
+        found = step_centres(model, n_frames=windows * length, crop=crop, layers=row, draws=draws, seed=SEED)
         middle = windows // 2
         for layer, centres in found.items():
             references[layer] = np.split(centres, windows)[middle] - middle * length
@@ -72,11 +75,11 @@ def differences(model: Model, n_frames: int, crop: int = CROP) -> Iterator[tuple
         yield layer, n_steps, *(float(np.abs(one - reference)[compared].max()) for one in (placed, even))
 
 
-def rows(names: Sequence[str], n_frames: int, crop: int) -> Iterator[tuple[str, ...]]:
+def rows(names: Sequence[str], n_frames: int, crop: int, draws: int) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the table, one per model."""
     for name in names:
         began = time.process_time()
-        found = list(differences(models.load(name, reduced=True, limit=6), n_frames, crop))
+        found = list(differences(models.load(name, reduced=True, limit=6), n_frames, crop, draws))
         placed, even = (max(found, key=lambda row, at=at: row[at]) for at in (2, 3))
         seconds = time.process_time() - began
         yield name, str(len(found)), f"{placed[2]:.2f}", placed[0], f"{even[3]:.2f}", even[0], f"{seconds:.0f}"
@@ -88,9 +91,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=NAMES)
     parser.add_argument("--frames", type=int, default=64, help="length of a clip, within the limits of a model")
     parser.add_argument("--crop", type=int, default=CROP, help="side of the pictures, px")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="draws of the reference of clips in a row")
     options = parser.parse_args()
     head = ("model", "layers", "frames off", "layer", "spread evenly", "layer", "core s")
-    for row in rows(options.models, options.frames, options.crop):
+    for row in rows(options.models, options.frames, options.crop, options.draws):
         print(aligned(head, [row]), flush=True)
 
 
