@@ -8,7 +8,7 @@ from src.models.extras import missing
 from src.models.inspect.centres import CROP
 
 QUICK = ("VideoMAE-V1-B", "TSM", "UMT-B", "VideoMamba-Ti", "InternVideo2-1B-Kinetics400", "V-JEPA-L")
-# {name: (frames of the reference's clip, side of its pictures in px, draws of clips in a row)}; the clips hold whole fields
+# {name: (frames of the reference's clip, side of its pictures in px, draws of clips in a row)}
 LARGER = {
     "TimeSformer": (64, CROP, DRAWS),
     "ViViT": (64, CROP, DRAWS),
