@@ -101,7 +101,7 @@ class ActivationKey(Key):
     n_components: int | None
     fps: float
     step_times: str = "even"
-    version: int = 3
+    version: int = 4
 
     def label(self) -> str:
         """Return the readable start of the file name."""

@@ -1,5 +1,7 @@
 """Temporal centres of steps: ten stacks of layers with centres that follow from their strides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,51 @@ def test_step_times_are_those_of_the_strides_for_clips_of_any_length(name):
     for n_frames in (17, 24, 33):
         n_steps = model.module(model.preprocess(np.zeros((n_frames, 96, 128, 3), np.uint8))[None]).shape[2]
         assert found.of_last(n_frames) == pytest.approx(found.of_steps(n_steps)[-1])
+
+
+WIDE = [(2, 2, 0), *[(5, 1, 2)] * 10]  # pairs of frames, each step reaching 20 pairs back and ahead
+
+
+def test_a_network_of_one_length_has_the_times_of_whole_fields():
+    """The clip of 16 frames cuts every field off: the mean of the frames that exist is drawn inwards."""
+    model = replace(stack(WIDE), num_frames=(16, 16))
+    (found,), note = step_times(model)[0].values(), step_times(model)[1]
+    assert not note
+    np.testing.assert_allclose(found.listed, evenly_spaced(8, 16), atol=0.25)
+    (drawn,) = step_centres(model, n_frames=16).values()
+    assert np.abs(drawn - evenly_spaced(8, 16)).max() > 2
+
+
+def test_fields_that_are_wider_than_the_first_clip_are_measured_in_a_longer_one():
+    (found,) = step_times(stack([(3, 2, 1)] * 3 + [(5, 1, 2)] * 4))[0].values()
+    assert (found.stride, found.shortest) == (8.0, 1)
+    assert found.first == pytest.approx(0, abs=0.25)
+
+
+class Sampled(nn.Module):
+    """Frames 0, 1, 4 and 7 of every 8, then a convolution over five of these steps, of equal weights in time."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.Conv3d(3, 8, (1, 4, 4), (1, 4, 4))
+        self.wide = nn.Conv3d(8, 8, (5, 1, 1), padding=(2, 0, 0))
+        self.wide.weight.data.copy_(self.wide.weight.data[:, :, :1].expand_as(self.wide.weight))
+
+    def forward(self, clip):
+        taken = [start + i for start in range(0, clip.shape[2], 8) for i in (0, 1, 4, 7)]
+        return self.wide(self.steps(clip[:, :, taken]))
+
+
+def test_steps_that_are_irregular_within_a_clip_have_times_of_their_own():
+    torch.manual_seed(0)
+    layers = {"steps": "CTHW", "wide": "CTHW"}
+    model = Model("sampled", Sampled().eval(), preprocess, layers, "video", 8.0, "0" * 64, num_frames=(8, 8))
+    times, note = step_times(model)
+    assert not note
+    assert times["steps"].listed == (0, 1, 4, 7)
+    taken = np.array([-4, -1, 0, 1, 4, 7, 8, 9])
+    means = [taken[i : i + 5].mean() for i in range(4)]
+    np.testing.assert_allclose(times["wide"].listed, means, atol=0.25)
 
 
 class Mixed(nn.Module):

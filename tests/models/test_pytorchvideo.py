@@ -53,7 +53,10 @@ def test_the_published_file_is_loaded_by_its_names(x3d, tmp_path, monkeypatch):
 
 def test_the_slow_pathway_spans_the_clip_with_every_fourth_frame():
     frames = torch.arange(32.0).view(1, 1, 32, 1, 1)
-    assert pytorchvideo._slow(frames).flatten().tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    one = [0, 4, 8, 13, 17, 22, 26, 31]
+    assert pytorchvideo._slow(frames).flatten().tolist() == one
+    two = torch.cat([frames, frames + 32], dim=2)
+    assert pytorchvideo._slow(two).flatten().tolist() == [*one, *(32 + frame for frame in one)]
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,20 @@ CHAT = Card(
     frames=8,
     differs={"fps": SPREAD, "frames": "the network takes any number of frames"},
 )
+SPARSE = Card(
+    "",
+    "Kinetics-710, Kinetics-400",
+    224,
+    224,
+    frames=8,
+    differs={"fps": f"{SPREAD}; .8 per second, as in Kinetics' clips of 10 s"},
+)
+UMT = replace(SPARSE, source="github.com/OpenGVLab/unmasked_teacher, single_modality: exp, datasets")
+MAMBA = replace(
+    SPARSE,
+    source="github.com/OpenGVLab/VideoMamba, videomamba/video_sm: exp, datasets",
+    data="ImageNet-1k, Kinetics-400",
+)
 STILL = Card("", "", 224, 256, "bicubic")
 
 CARDS: dict[str, Card] = {
@@ -177,6 +191,27 @@ CARDS: dict[str, Card] = {
         fps=10.0,
         frames=32,
     ),
+    **_of(
+        Card("github.com/facebookresearch/SlowFast, MVITv2_L_40x3", "ImageNet-21k, Kinetics-400", 312, 312, frames=40),
+        "MViT-V2-L-Kinetics400",
+        fps=10.0,
+    ),
+    **_of(
+        Card("github.com/facebookresearch/SlowFast, MVITv2_L_40x3", "", 312, 312, frames=40),
+        "MViT-V2-L-smthsmthv2",
+        data="ImageNet-21k, Kinetics-400, Something-Something v2",
+        differs={"fps": f"{SPREAD}; 10 per second as for Kinetics-400"},
+    ),
+    **_of(UMT, "UMT-B", "UMT-L", data="Kinetics-710"),
+    **_of(UMT, "UMT-B-Kinetics400", "UMT-L-Kinetics400"),
+    **_of(
+        SPARSE,
+        "InternVideo2-1B-Kinetics400",
+        source="github.com/OpenGVLab/InternVideo, InternVideo2/single_modality: scripts, datasets",
+        data="K-Mash-1.1M, Kinetics-710, Kinetics-400",
+    ),
+    **_of(MAMBA, "VideoMamba-Ti", "VideoMamba-S", "VideoMamba-M"),
+    **_of(MAMBA, "VideoMamba-M-masked", data="Kinetics-400"),
     **_of(
         Card(
             "github.com/IBM/action-recognition-pytorch, SSV2-I3D-ResNet f32",

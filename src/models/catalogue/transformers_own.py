@@ -26,6 +26,13 @@ CLIP = Preprocessing(
     std=(0.26862954, 0.26130258, 0.27577711),
 )
 
+LARGE = Preprocessing(size=312, resize=312)
+SPARSE = 0.8  # frames per second: 8 of Kinetics' clips of 10 s
+OVER_10_S = "8 frames over 10 s, as they are spread over the clips of its training"
+PYSLOWFAST = "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models"
+UMT = "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/umt/single_modality"
+MAMBA = "https://huggingface.co/OpenGVLab/VideoMamba/resolve/main"
+INTERNVIDEO2 = "https://huggingface.co/OpenGVLab/InternVideo2-Stage1-1B-224p-f8-K400"
 MMACTION = "https://download.openmmlab.com/mmaction/v1.0/recognition"
 IBM = "https://github.com/IBM/action-recognition-pytorch/releases/download/weights-v0.1"
 CHAT = "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com/internvideo/video_chat"
@@ -162,21 +169,20 @@ ENTRIES: tuple[ModelEntry, ...] = (
         note="trained on 32 frames spread over a whole clip, run on 32 frames at 25 per second as in the first list",
     ),
     _own(
-        "mvit_v2_b",
+        "mvit_v2",
         "MViT-V2-B-Kinetics400",
         ACTIONS,
         facts=(51.2, 10.0, (32, 32), 26),
         preprocessing=GREY_CROPPED,
         weights=_public(
-            "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models/"
-            "MViTv2_B_32x3_k400_f304025456.pyth",
+            f"{PYSLOWFAST}/MViTv2_B_32x3_k400_f304025456.pyth",
             "Apache-2.0",
             "model_state",
         ),
         note="32 frames, every third of 30 per second, as in its training; the loader of the first list is not public",
     ),
     _own(
-        "mvit_v2_b",
+        "mvit_v2",
         "MViT-V2-B-smthsmthv2",
         ACTIONS,
         facts=(51.1, 10.0, (32, 32), 26),
@@ -184,6 +190,80 @@ ENTRIES: tuple[ModelEntry, ...] = (
         weights=_mmaction("mvit/converted", "mvit-base-p244_u32_sthv2-rgb", "20221021", "d5de5da6"),
         note="PySlowFast's weights as MMAction2 converted them; trained on 32 frames spread over a whole clip; the "
         "loader of the first list is not public",
+    ),
+    _own(
+        "mvit_v2",
+        "MViT-V2-L-Kinetics400",
+        ACTIONS,
+        facts=(213.4, 10.0, (40, 40), 50),
+        preprocessing=LARGE,
+        weights=_public(f"{PYSLOWFAST}/MViTv2_L_40x3_k400_f306903192.pyth", "Apache-2.0", "model_state"),
+        note="40 frames, every third of 30 per second, as in its training",
+    ),
+    _own(
+        "mvit_v2",
+        "MViT-V2-L-smthsmthv2",
+        ACTIONS,
+        facts=(213.1, 10.0, (40, 40), 50),
+        preprocessing=LARGE,
+        weights=_public(f"{PYSLOWFAST}/MViTv2_L_40x3_ssv2_f309603968.pyth", "Apache-2.0", "model_state"),
+        note="trained on 40 frames spread over a whole clip; 10 per second as for Kinetics-400",
+    ),
+    *(
+        _own(
+            "umt",
+            f"UMT-{size}",
+            MASKED,
+            facts=(millions, SPARSE, (8, 8), layers),
+            preprocessing=TUBES,
+            weights=_public(f"{UMT}/{size.lower()}16_ptk710_f8_res224.pth", "MIT"),
+            note=f"pre-trained on Kinetics-710 with CLIP as its teacher; {OVER_10_S}",
+        )
+        for size, millions, layers in (("B", 85.6, 14), ("L", 303.1, 26))
+    ),
+    *(
+        _own(
+            "umt",
+            f"UMT-{size}-Kinetics400",
+            ACTIONS,
+            facts=(millions, SPARSE, (8, 8), layers),
+            preprocessing=TUBES,
+            weights=_public(f"{UMT}/{size.lower()}16_ptk710_ftk710_ftk400_f8_res224.pth", "MIT"),
+            note=f"fine-tuned on Kinetics-710 and Kinetics-400; {OVER_10_S}",
+        )
+        for size, millions, layers in (("B", 85.9, 15), ("L", 303.5, 27))
+    ),
+    _own(
+        "internvideo2",
+        "InternVideo2-1B-Kinetics400",
+        ACTIONS,
+        facts=(1021.0, SPARSE, (8, 8), 44),
+        preprocessing=TUBES,
+        weights=_public(f"{INTERNVIDEO2}/resolve/main/1B_ft_k710_ft_k400_f8.pth", "Apache-2.0"),
+        note=f"first stage, fine-tuned on Kinetics-710 and Kinetics-400; {OVER_10_S}",
+    ),
+    *(
+        _own(
+            "videomamba",
+            name,
+            ACTIONS,
+            facts=(millions, SPARSE, (8, 8), layers),
+            preprocessing=TUBES,
+            weights=_public(f"{MAMBA}/videomamba_{file}_f8_res224.pth", "Apache-2.0"),
+            note=f"{text}, fine-tuned on Kinetics-400; {OVER_10_S}",
+        )
+        for name, file, text, millions, layers in (
+            ("VideoMamba-Ti", "t16_k400", "ImageNet-1k", 7.0, 27),
+            ("VideoMamba-S", "s16_k400", "ImageNet-1k", 25.6, 27),
+            ("VideoMamba-M", "m16_k400", "ImageNet-1k", 73.9, 35),
+            (
+                "VideoMamba-M-masked",
+                "m16_k400_mask_ft",
+                "masked training on Kinetics-400 with CLIP's targets",
+                73.9,
+                35,
+            ),
+        )
     ),
     _i3d_ssv2(50, 46.5),
     _i3d_ssv2(101, 85.6),

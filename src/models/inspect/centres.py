@@ -5,13 +5,17 @@ frame 2k, not the middle of the k-th pair of frames. Single frames are changed b
 the mean of the frames, weighted by the squared change of the step. Steps of a recurrent layer, which reach far back and
 not ahead, count at the last frame that they have seen: their memory is no delay.
 
-Most networks take clips of many lengths. Their steps have a constant stride, so that the frames of one stride in the
-middle of a clip suffice, far from its ends; and time does not depend on the size of the pictures, which are cut to
-`CROP` px where the network takes them. A network of one length is measured frame by frame.
+The ends of a clip cut off the fields of the steps near them, which draws the mean inwards: the time of a step is that
+of its whole field, where the network takes clips that are long enough. The best match of such a step is there even in
+a clip that cuts its field off. Most networks take clips of many lengths. Their steps have a constant stride, so that
+the frames of one stride in the middle of a long clip suffice; and time does not depend on the size of the pictures,
+which are cut to `CROP` px where the network takes them. A convolutional network of one length takes longer clips, too:
+several of its clips in a row, of which the frames of the middle one are changed. Any other network of one length, whose
+attention spans the clip, is measured frame by frame.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +32,9 @@ from .probe import clip_axes, clips
 SIZE = 0.05  # of the change, relative to the input's standard deviation: small, so that the network is nearly linear
 CROP = 64  # px
 LONG, SHORT = 64, 16  # frames of a clip: of pictures of CROP px, and of whole ones
+LONGEST = 320  # frames of pictures of CROP px, where fields are wide
 FEWEST = 2  # draws of the noise
+FEWEST_ROW = 6  # where the time of each step is measured alone
 MOST_SMALL, MOST_LARGE = 64, 8  # for networks with few features, below and above SMALL parameters
 SMALL = 10**6
 VALUES = 1500  # features times draws that are enough for the centre of a step
@@ -64,8 +70,7 @@ def step_times(model: Model, device: str = "cpu") -> tuple[dict[str, StepTimes],
         with torch.inference_mode():
             least, most = _limits(model)
             if 2 * least > most:
-                found = {layer: _listed(one) for layer, one in _changes(Clips(model, most, device), layers).items()}
-                return {layer: times for layer, times in found.items() if len(times.listed) > 1}, ""
+                return _of_one_length(model, layers, device, most), ""
             return _regular(model, layers, device, least, most)
     except Exception as error:  # a network may raise any exception; its steps are then spread evenly
         return {}, f"times of the steps cannot be measured ({error_line(error, 200)}); they are spread evenly"
@@ -77,7 +82,13 @@ def timed(model: Model) -> list[str]:
 
 
 def step_centres(
-    model: Model, device: str = "cpu", n_frames: int | None = None, crop: bool = False
+    model: Model,
+    device: str = "cpu",
+    n_frames: int | None = None,
+    crop: int = 0,
+    layers: Sequence[str] = (),
+    draws: int = 0,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Return the temporal centre of each step, from changes of every frame of a clip.
 
@@ -89,8 +100,12 @@ def step_centres(
         Device of the passes, at least two per frame.
     n_frames : int, optional
         Length of the clip in frames; default: 16, within the model's limits.
-    crop : bool, default False
-        Pictures of 64 px instead of whole ones.
+    crop : int, default 0
+        Side of the pictures, px; 0 for whole ones.
+    layers : sequence of str, optional
+        Layers with an axis of time; default: all of them.
+    draws, seed : int, default 0
+        Number of draws of clip and noise, 0 for as many as the layers need, and the seed of the first.
 
     Returns
     -------
@@ -98,26 +113,36 @@ def step_centres(
         Centres in frames of the clip: 0 is the middle of the first frame. Empty for a model of single frames. Steps
         near the ends have centres of the frames that exist; NaN where no frame changes a step.
     """
-    layers = timed(model)
+    layers = layers or timed(model)
     if not layers:
         return {}
     least, most = _limits(model)
     length = n_frames or int(min(most, max(least, SHORT)))
     with torch.inference_mode():
-        changes = _changes(Clips(model, length, device, CROP if crop else 0), layers)
+        changes = _changes(Clips(model, length, device, crop), layers, draws=draws, seed=seed)
     frames = np.arange(length)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {layer: (frames * power).sum(axis=0) / power.sum(axis=0) for layer, power in changes.items()}
 
 
-def takes_crops(model: Model, device: str = "cpu") -> bool:
-    """Return True if the network takes pictures of 64 px, with the steps that its layers have for whole ones."""
-    layers, length = timed(model), max(_limits(model)[0], SHORT // 2)
-    try:
-        small = _counts(Clips(model, length, device, CROP), layers)
-    except Exception:  # a network may refuse a size with any exception
-        return False
-    return small == _counts(Clips(model, length, device), layers)
+def takes_crops(model: Model, device: str = "cpu", layers: Sequence[str] = (), crop: int = CROP) -> bool:
+    """Return True if the network takes pictures of that size, with the steps that its layers have for whole ones."""
+    layers, (least, most) = layers or timed(model), _limits(model)
+    length = int(min(most, max(least, SHORT // 2)))
+    small = _counts_unless_refused(Clips(model, length, device, crop), layers)
+    return small is not None and small == _counts(Clips(model, length, device), layers)
+
+
+def in_a_row(model: Model, windows: int, device: str = "cpu", crop: int = CROP) -> list[str]:
+    """Return the layers that have as many steps in a clip of several of the model's longest clips as in these.
+
+    Empty for a network that takes no such clip; without the layers of one step.
+    """
+    length = int(_limits(model)[1])
+    counts = _counts(Clips(model, length, device), timed(model))
+    several = [layer for layer, count in counts.items() if count > 1]
+    row = _counts_unless_refused(Clips(model, windows * length, device, crop), several) if several else None
+    return [layer for layer in several if row[layer] == windows * counts[layer]] if row else []
 
 
 def evenly_spaced(n_steps: int, n_frames: int) -> np.ndarray:
@@ -155,6 +180,59 @@ def _limits(model: Model) -> tuple[int, int | float]:
     return int(least), most if math.isinf(most) else int(most)
 
 
+def _of_one_length(model: Model, layers: Sequence[str], device: str, length: int) -> dict[str, StepTimes]:
+    """Return the times of the steps of a model that takes clips of one length."""
+    counts = _counts(Clips(model, length, device), layers)
+    layers = [layer for layer in layers if counts[layer] > 1]
+    crop = CROP if layers and takes_crops(model, device, layers) else 0
+    odd = 2 * math.ceil(LONG / length) + 1
+    row = in_a_row(model, odd, device) if crop else []
+    found = _in_a_row(model, {layer: counts[layer] for layer in row}, device, length, odd) if row else {}
+    rest = [layer for layer in layers if layer not in row]
+    alone = _changes(Clips(model, length, device, crop), rest) if rest else {}
+    found |= {layer: _listed(power) for layer, power in alone.items()}
+    return {layer: found[layer] for layer in layers}
+
+
+def _in_a_row(model: Model, counts: Mapping[str, int], device: str, length: int, windows: int) -> dict[str, StepTimes]:
+    """Return the times of the steps of the middle one of several clips in a row, of which there are `windows` or more.
+
+    counts: {layer: number of steps of one clip}.
+    """
+    windows = _whole(lambda n: Clips(model, n * length, device, CROP), windows, LONGEST // length, list(counts), length)
+    start = windows // 2 * length
+    frames = range(start, start + length)
+    changes = _changes(Clips(model, windows * length, device, CROP), list(counts), frames, draws=FEWEST_ROW)
+    times = {layer: _placed(power, frames, length, counts[layer]) for layer, power in changes.items()}
+    return {layer: StepTimes(listed=tuple(_rounded(one) for one in times[layer])) for layer in counts}
+
+
+def _whole(clips_of: Callable[[int], Clips], size: int, most: float, layers: Sequence[str], unit: int = 1) -> int:
+    """Return a size of clips that do not cut off the fields of the steps in their middle: `size` or a larger one.
+
+    clips_of: clips of that many times `unit` frames. A change of the middle that reaches the ends of a clip and of a
+    longer one alike is attention or a mean over time: no clip holds it.
+    """
+    shares = _reach(clips_of(size), layers, unit)
+    while any(share > TAIL for share in shares.values()) and (longer := 2 * size + size % 2) <= most:
+        next_shares = _reach(clips_of(longer), layers, unit)
+        if not any(TAIL < share > 2 * next_shares[layer] for layer, share in shares.items()):
+            break
+        size, shares = longer, next_shares
+    return size
+
+
+def _reach(of: Clips, layers: Sequence[str], unit: int) -> dict[str, float]:
+    """Return the change of the steps at the ends of a clip by the ends of its middle, relative to the largest change.
+
+    unit: frames of the middle.
+    """
+    start = of.length // unit // 2 * unit
+    changes = _changes(of, layers, [start, start + unit - 1], draws=1)
+    ends = {layer: float(max(power[0, 0], power[-1, -1])) for layer, power in changes.items()}
+    return {layer: share / changes[layer].max() if share else 0.0 for layer, share in ends.items()}
+
+
 def _regular(
     model: Model, layers: Sequence[str], device: str, least: int, most: float
 ) -> tuple[dict[str, StepTimes], str]:
@@ -162,22 +240,25 @@ def _regular(
     crop = CROP if takes_crops(model, device) else 0
     length = int(min(max(LONG if crop else SHORT, 2 * least), most))
 
-    def counts(n_frames: int) -> dict[str, int]:
-        return _counts(Clips(model, n_frames, device, crop), layers)
+    def clips_of(n_frames: int) -> Clips:
+        return Clips(model, n_frames, device, crop)
 
-    long, half = counts(length), counts(length // 2)
+    long, half = (_counts(clips_of(n), layers) for n in (length, length // 2))
     strides = {layer: (length - length // 2) / max(1, long[layer] - half[layer]) for layer in layers}
     rounded = {layer: round(stride) for layer, stride in strides.items() if long[layer] > half[layer]}
     rounded = {layer: stride for layer, stride in rounded.items() if stride <= min(LARGEST_STRIDE, length // 2)}
     cycle = max(rounded.values(), default=1)
-    shorter = [long, *(counts(length - d) for d in range(1, cycle) if length - d >= least)]
+    shorter = [long, *(_counts(clips_of(length - d), layers) for d in range(1, cycle) if length - d >= least)]
     shortest = {layer: _shortest(length, stride, [n[layer] for n in shorter]) for layer, stride in rounded.items()}
     good = [layer for layer, shape in shortest.items() if shape is not None]
-    width = int(np.lcm.reduce([rounded[layer] for layer in good])) if good else 1
-    frames = range(max(0, (length - width) // 2), min(length, (length - width) // 2 + width))
-    changes = _changes(Clips(model, length, device, crop), good, frames) if good else {}
+    changes, frames = {}, range(0)
+    if good:
+        length = _whole(clips_of, length, min(most, LONGEST), good) if crop else length
+        width = int(np.lcm.reduce([rounded[layer] for layer in good]))
+        frames = range(max(0, (length - width) // 2), min(length, (length - width) // 2 + width))
+        changes = _changes(clips_of(length), good, frames)
     found = {
-        layer: StepTimes(_first(power, frames, rounded[layer]), float(rounded[layer]), shortest[layer])
+        layer: StepTimes(_rounded(_placed(power, frames, rounded[layer])[0]), float(rounded[layer]), shortest[layer])
         for layer, power in changes.items()
     }
     irregular = [layer for layer in layers if layer not in found and (long[layer], half[layer]) != (1, 1)]
@@ -196,20 +277,34 @@ def _shortest(length: int, stride: int, counts: Sequence[int]) -> int | None:
     return shortest if expected == list(counts) else None
 
 
+def _counts_unless_refused(of: Clips, layers: Sequence[str]) -> dict[str, int] | None:
+    """Return the number of steps of each layer, None for a clip that the network refuses."""
+    try:
+        return _counts(of, layers)
+    except Exception:  # a network may refuse a size or a length with any exception
+        return None
+
+
 @torch.inference_mode()
 def _counts(of: Clips, layers: Sequence[str]) -> dict[str, int]:
     """Return the number of steps of each layer."""
     return {layer: len(value) for layer, value in _steps(of.model, layers, of.draw(0)).items()}
 
 
-def _first(power: np.ndarray, frames: range, stride: int) -> float:
-    """Return the time of step 0 from the changes of all steps by the frames of whole strides."""
-    lags = np.array(frames)[:, None] - stride * np.arange(power.shape[1])
-    newest = _newest(power, lags, stride)
+def _placed(power: np.ndarray, frames: range, period: int, count: int = 1) -> np.ndarray:
+    """Return the times of the first `count` steps of a long clip, from the changes of all steps by some frames.
+
+    The steps repeat: every further `count` of them come `period` frames later. `frames`: whole periods.
+    """
+    own = _own(power)
+    own = own.reshape(len(own), -1, count)
+    lags = np.array(frames)[:, None] - period * np.arange(own.shape[1])
+    stride = period / count
+    starts = stride * np.arange(count)
+    newest = _newest(power, (lags[:, :, None] - starts).reshape(power.shape), stride)
     if newest is not None:
-        return _rounded(newest)
-    weights = _own(power)
-    return _rounded((weights * lags).sum() / weights.sum())
+        return starts + newest
+    return (own * lags[:, :, None]).sum(axis=(0, 1)) / own.sum(axis=(0, 1))
 
 
 def _newest(power: np.ndarray, lags: np.ndarray, stride: float) -> float | None:
@@ -253,16 +348,21 @@ def _rounded(time: float) -> float:
     return round(float(time) * ROUND) / ROUND
 
 
-def _changes(of: Clips, layers: Sequence[str], frames: Sequence[int] | None = None) -> dict[str, np.ndarray]:
-    """Return the squared change of each step by each of some frames, by default all: {layer: (n_frames, n_steps)}."""
+def _changes(
+    of: Clips, layers: Sequence[str], frames: Sequence[int] | None = None, draws: int = 0, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return the squared change of each step by each of some frames, by default all: {layer: (n_frames, n_steps)}.
+
+    draws: of the noise; 0 for as many as the layers need; seed: of the first one.
+    """
     frames = range(of.length) if frames is None else frames
     total: dict[str, np.ndarray] = {}
     most = MOST_SMALL if sum(part.numel() for part in of.model.module.parameters()) < SMALL else MOST_LARGE
-    draws, seed = FEWEST, 0
-    while seed < draws:
-        clip = of.draw(seed)
+    wanted, done = draws or FEWEST, 0
+    while done < wanted:
+        clip = of.draw(seed + done)
         base = _steps(of.model, layers, clip)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed + done)
         noise = SIZE * clip.std() * torch.randn(clip.shape, generator=generator).to(clip)
         for row, frame in enumerate(frames):
             changed = clip.clone()
@@ -270,8 +370,9 @@ def _changes(of: Clips, layers: Sequence[str], frames: Sequence[int] | None = No
             for layer, value in _steps(of.model, layers, changed).items():
                 power = ((value - base[layer]).double() ** 2).sum(dim=1).cpu().numpy()
                 total.setdefault(layer, np.zeros((len(frames), len(power))))[row] += power
-        draws = max(FEWEST, min(most, math.ceil(VALUES / min(value.shape[1] for value in base.values()))))
-        seed += 1
+        needed = math.ceil(VALUES / min(value.shape[1] for value in base.values()))
+        wanted = draws or max(FEWEST, min(most, needed))
+        done += 1
     return total
 
 

@@ -27,9 +27,9 @@ def rename(state: Mapping[str, Any]) -> dict[str, Any]:
 class Classifier(Encoder):
     """Clips -> (n, classes): the mean of the tokens, normalised, and one linear layer."""
 
-    def __init__(self, tubelets: Tubelets, positions: Tensor, blocks: list[Block], dim: int):
+    def __init__(self, tubelets: Tubelets, positions: Tensor, blocks: list[Block], dim: int, classes: int):
         super().__init__(tubelets, positions, blocks, nn.Identity())
-        self.fc_norm, self.head = norm(dim), nn.Linear(dim, CLASSES)
+        self.fc_norm, self.head = norm(dim), nn.Linear(dim, classes)
 
     def forward(self, clips: Tensor) -> Tensor:
         return self.head(self.fc_norm(super().forward(clips).mean(1)))
@@ -45,7 +45,8 @@ def build(dim: int, depth: int, heads: int, hidden: int, patch: int, distilled=F
         return Built(Encoder(tubelets, positions, blocks, norm(dim)), layers, rename, grid_reader(side))
     del layers["norm"]
     layers |= {"fc_norm": "C", "head": "C"}
-    return Built(Classifier(tubelets, positions, blocks, dim), layers, rename, grid_reader(side, starts=("blocks.",)))
+    module = Classifier(tubelets, positions, blocks, dim, CLASSES)
+    return Built(module, layers, rename, grid_reader(side, starts=("blocks.",)))
 
 
 BASE = partial(build, 768, 12, 12, 3072, 16)

@@ -23,7 +23,7 @@ REDUCED = {
     "x3d": {"head_dim_out": 32, "model_num_class": 8},
     "": {"stem_dim_out": 8, "model_num_class": 8},
 }
-SLOW_STEP = 4  # the slow pathway takes every fourth frame
+CLIP, SLOW_STEP = 32, 4  # frames of a clip of SlowFast, and of its fast pathway for one of its slow pathway
 STAGES = 5
 
 
@@ -73,13 +73,13 @@ def slowfast(name: str, reduced: bool) -> "Built":
     return Built(module, {**dict.fromkeys(pathways, "CTHW"), f"blocks.{STAGES + 1}": "C"})
 
 
-def _slow(clips: "Tensor") -> "Tensor":
-    """Return the frames of the slow pathway."""
+def _slow(frames: "Tensor") -> "Tensor":
+    """Return the frames of the slow pathway, of one clip or of several in a row."""
     import torch
 
-    n_frames = clips.shape[2]
-    steps = torch.linspace(0, n_frames - 1, n_frames // SLOW_STEP, device=clips.device).long()
-    return clips.index_select(2, steps)
+    steps = torch.linspace(0, CLIP - 1, CLIP // SLOW_STEP).long()
+    starts = torch.arange(0, frames.shape[2], CLIP)[:, None]
+    return frames.index_select(2, (starts + steps).flatten().to(frames.device))
 
 
 def stages(name: str, reduced: bool) -> "Built":

@@ -104,6 +104,65 @@ def videomae_v2_distilled(dim: int, depth: int, hidden: int) -> Shapes:
     )
 
 
+def umt(dim: int, depth: int, clip: int = 768) -> Shapes:
+    """The names of the pre-trained encoder, beside the projections of its last layers to CLIP's features."""
+    encoder = merged(
+        affine("patch_embed.proj", dim, 3, 1, 16, 16),
+        blocks(depth, vit_block(dim, 4 * dim, no_key_bias(dim))),
+        affine("norm", dim),
+    )
+    projection = merged(affine("head", clip, dim), affine("norm", clip))
+    return merged(below("encoder.", encoder), blocks(2, projection, "clip_decoder"))
+
+
+def umt_tuned(dim: int, depth: int) -> Shapes:
+    return merged(
+        affine("patch_embed.proj", dim, 3, 1, 16, 16),
+        blocks(depth, vit_block(dim, 4 * dim, no_key_bias(dim))),
+        affine("fc_norm", dim),
+        affine("head", 400, dim),
+    )
+
+
+def internvideo2(dim: int, depth: int, hidden: int) -> Shapes:
+    block = merged(
+        *(weight(name, dim) for name in ("norm1", "norm2", "attn.q_norm", "attn.k_norm")),
+        weight("attn.qkv", 3 * dim, dim),
+        affine("attn.proj", dim, dim),
+        {"ls1.gamma": (dim,), "ls2.gamma": (dim,)},
+        affine("mlp.fc1", hidden, dim),
+        affine("mlp.fc2", dim, hidden),
+    )
+    pool = merged(
+        *(affine(f"norm1_{part}", dim) for part in "qkv"),
+        *(merged(weight(f"cross_attn.{part}", dim, dim), {f"cross_attn.{part}_bias": (dim,)}) for part in "qkv"),
+        affine("cross_attn.proj", 768, dim),
+    )
+    return merged(
+        {"cls_token": (1, 1, dim), "pos_embed": (1, 2049, dim)},
+        affine("patch_embed.proj", dim, 3, 1, 14, 14),
+        blocks(depth, block),
+        below("clip_projector.", pool),
+        affine("fc_norm", 768),
+        affine("head", 400, 768),
+    )
+
+
+def videomamba(dim: int, depth: int) -> Shapes:
+    wide, rank = 2 * dim, -(-dim // 16)
+    one = merged(weight("in_proj", 2 * wide, dim), weight("out_proj", dim, wide))
+    for end in ("", "_b"):
+        one |= merged(affine(f"conv1d{end}", wide, 1, 4), affine(f"dt_proj{end}", wide, rank))
+        one |= merged(weight(f"x_proj{end}", rank + 32, wide), {f"A{end}_log": (wide, 16), f"D{end}": (wide,)})
+    return merged(
+        {"cls_token": (1, 1, dim), "pos_embed": (1, 197, dim), "temporal_pos_embedding": (1, 8, dim)},
+        affine("patch_embed.proj", dim, 3, 1, 16, 16),
+        blocks(depth, merged(below("mixer.", one), weight("norm", dim)), "layers"),
+        weight("norm_f", dim),
+        affine("head", 400, dim),
+    )
+
+
 def vjepa(dim: int, depth: int) -> Shapes:
     encoder = merged(
         {"pos_embed": (1, 1568, dim)},
@@ -208,9 +267,11 @@ def i3d_ssv2(width: int, depths: tuple[int, ...]) -> Shapes:
     return below("module.", merged(found, affine("fc", 174, n_in)))
 
 
-def mvit_v2(width: int, depth: int, halving: tuple[int, ...], grid: tuple[int, int], classes: int) -> Shapes:
-    """PySlowFast's names; grid: (steps, side) of the tokens of the first block."""
-    (steps, side), dim, pooled, heads = grid, width, 8, 1
+def mvit_v2(
+    width: int, depth: int, halving: tuple[int, ...], grid: tuple[int, int], classes: int, heads: int = 1
+) -> Shapes:
+    """PySlowFast's names; grid: (steps, side) of the tokens of the first block; heads: of that block."""
+    (steps, side), dim, pooled = grid, width, 8
     found: Shapes = merged(affine("patch_embed.proj", width, 3, 3, 7, 7), {"cls_token": (1, 1, width)})
     for i in range(depth):
         stride = 2 if i in halving else 1

@@ -9,7 +9,7 @@ from torchvision.models.video import mvit_v2_s
 from torchvision.models.video.mvit import MViT
 
 from src.models.loading import reinitialise
-from src.models.networks import i3d, i3d_ssv2, mvit_v2_b, uniformer_v2, videochat, vjepa
+from src.models.networks import i3d, i3d_ssv2, internvideo2, mvit_v2, uniformer_v2, videochat, videomamba, vjepa
 from src.models.networks.mmaction import recognizer
 from src.models.networks.state_dicts import inner, reprefixed, unprefixed, without
 from src.models.networks.vit_parts import (
@@ -170,7 +170,7 @@ def test_mvits_settings_are_those_of_torchvisions_small_network():
     ours = MViT(
         (224, 224),
         16,
-        mvit_v2_b.settings(16, 96, (1, 3, 14)),
+        mvit_v2.settings(16, 96, (1, 3, 14)),
         residual_pool=True,
         residual_with_cls_embed=False,
         rel_pos_embed=True,
@@ -183,10 +183,68 @@ def test_mvits_settings_are_those_of_torchvisions_small_network():
     assert strides[0] == strides[1]
 
 
+def test_mvits_attention_is_torchvisions_where_the_grids_divide_each_other():
+    ours = mvit_v2.build(mvit_v2.BASE, 8, reduced=True).module
+    reinitialise(ours, 1)
+    theirs = MViT(
+        (224, 224),
+        32,
+        mvit_v2.settings(4, 16, (1, 3)),
+        residual_pool=True,
+        residual_with_cls_embed=False,
+        rel_pos_embed=True,
+        proj_after_attn=True,
+        num_classes=8,
+        patch_embed_stride=(8, 8, 8),
+    )
+    theirs.load_state_dict(ours.state_dict())
+    clip = torch.randn(1, 3, 32, 224, 224, generator=torch.Generator().manual_seed(1))
+    assert close(ours.eval()(clip), theirs.eval()(clip))
+
+
+def test_relative_places_are_whole_steps_between_the_grids():
+    table = torch.arange(2 * 78 - 1.0)[:, None]
+    rows = mvit_v2.rows(table, 78, 10)[..., 0]
+    exact = torch.arange(78)[:, None] * 10 - torch.arange(10) * 78 + 9 * 78  # in tenths of a place
+    assert (rows - exact // 10).abs().max() <= 1
+    assert torch.equal(mvit_v2.rows(table, 78, 78)[..., 0], torch.arange(78.0)[:, None] - torch.arange(78) + 77)
+
+
+@pytest.mark.parametrize("length", [1, 39, 40, 41, 97])
+def test_the_scan_in_chunks_is_the_recurrence(length):
+    draw = torch.Generator().manual_seed(length)
+    u, delta = torch.randn(2, length, 6, generator=draw), torch.rand(2, length, 6, generator=draw)
+    A = -3 * torch.rand(6, 4, generator=draw)
+    B, C = torch.randn(2, length, 4, generator=draw), torch.randn(2, length, 4, generator=draw)
+    state, found = torch.zeros(2, 6, 4), []
+    for t in range(length):
+        state = torch.exp(delta[:, t, :, None] * A) * state + (delta[:, t] * u[:, t])[..., None] * B[:, t, None]
+        found.append((state * C[:, t, None]).sum(-1))
+    assert close(videomamba.selective_scan(u, delta, A, B, C), torch.stack(found, dim=1))
+
+
+def test_a_mixer_with_equal_directions_commutes_with_the_order_of_the_tokens():
+    mixer = videomamba.Mixer(16).eval()
+    state = mixer.state_dict()
+    mixer.load_state_dict(
+        {name: state[name.replace("_b.", ".").replace("A_b", "A").replace("D_b", "D")] for name in state}
+    )
+    tokens = torch.randn(2, 50, 16, generator=torch.Generator().manual_seed(0))
+    assert close(mixer(tokens.flip(1)), mixer(tokens).flip(1))
+
+
+def test_internvideos_first_positions_are_sines_of_time_column_and_row():
+    table = internvideo2.initial_positions(64)[0]
+    assert torch.equal(table[0], torch.zeros(64))
+    one = table[1 + 3 * 256 + 5 * 16 + 7]  # time 3, row 5, column 7
+    expected = [np.sin(3), np.sin(7), np.sin(5)]
+    np.testing.assert_allclose([one[0], one[16], one[40]], expected, atol=1e-6)
+
+
 def test_mvits_names_keep_queries_keys_and_values_apart():
     names = [f"attn.{kind}_{part}.weight" for kind in ("pool", "norm") for part in "qkv"]
     state = {f"blocks.7.{name}": torch.tensor([float(i)]) for i, name in enumerate([*names, "attn.proj.weight"])}
-    renamed = mvit_v2_b.rename({**state, "blocks.7.proj.bias": torch.tensor([9.0])})
+    renamed = mvit_v2.rename({**state, "blocks.7.proj.bias": torch.tensor([9.0])})
     ours = [f"attn.pool_{part}.{kind}" for kind in ("pool.weight", "norm_act.0.weight") for part in "qkv"]
     expected = dict(zip([*ours, "attn.project.0.weight"], range(7), strict=True))
     assert {name: float(value) for name, value in renamed.items()} == {

@@ -34,12 +34,19 @@ REDUCED = (
     "V-JEPA-L",
     "VideoChat-7B",
     "VideoChat2-7B",
+    "MViT-V2-L-Kinetics400",
+    "UMT-B",
+    "UMT-B-Kinetics400",
+    "InternVideo2-1B-Kinetics400",
+    "VideoMamba-Ti",
 )
 AROUND = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
 NOWHERE, SOMEWHERE = ((0,) * 6,) * 4, ((0,) * 3, (0, 1) * 2, (0, 1) * 3, (0,) * 3)
 MVIT = {"width": 96, "depth": 24, "halving": (2, 5, 21), "grid": (16, 56)}
 SMALL_MVIT = {"width": 16, "depth": 4, "halving": (1, 3), "grid": (4, 28)}
 SMALL_AROUND, SMALL_SOMEWHERE = tuple(s[:2] for s in AROUND), tuple(s[:2] for s in SOMEWHERE)
+LARGE_MVIT = {"width": 144, "depth": 48, "halving": (2, 8, 44), "grid": (20, 78), "heads": 2}
+SMALL_LARGE_MVIT = {"width": 16, "depth": 4, "halving": (1, 3), "grid": (5, 39)}
 EVA = {"dim": 1408, "depth": 39, "hidden": 6144}
 SMALL_EVA = {"dim": 32, "depth": 4, "hidden": 64}
 
@@ -106,6 +113,32 @@ PUBLISHED = {
     "V-JEPA-L": (published_shapes.vjepa(1024, 24), published_shapes.vjepa(32, 3), "target_encoder"),
     "V-JEPA-H": (published_shapes.vjepa(1280, 32), published_shapes.vjepa(32, 3), "target_encoder"),
     "VJEPA-Temporal": (published_shapes.vjepa(1024, 24), published_shapes.vjepa(32, 3), "target_encoder"),
+    **{
+        f"MViT-V2-L-{data}": (
+            published_shapes.mvit_v2(**LARGE_MVIT, classes=classes),
+            published_shapes.mvit_v2(**SMALL_LARGE_MVIT, classes=classes),
+            "model_state",
+        )
+        for data, classes in (("Kinetics400", 400), ("smthsmthv2", 174))
+    },
+    "UMT-B": (published_shapes.umt(768, 12), published_shapes.umt(32, 3), "model"),
+    "UMT-L": (published_shapes.umt(1024, 24), published_shapes.umt(32, 3), "model"),
+    "UMT-B-Kinetics400": (published_shapes.umt_tuned(768, 12), published_shapes.umt_tuned(32, 3), "module"),
+    "UMT-L-Kinetics400": (published_shapes.umt_tuned(1024, 24), published_shapes.umt_tuned(32, 3), "module"),
+    "InternVideo2-1B-Kinetics400": (
+        published_shapes.internvideo2(1408, 40, 6144),
+        published_shapes.internvideo2(64, 3, 96),
+        "module",
+    ),
+    **{
+        name: (published_shapes.videomamba(dim, depth), published_shapes.videomamba(16, 3), "model")
+        for name, dim, depth in (
+            ("VideoMamba-Ti", 192, 24),
+            ("VideoMamba-S", 384, 24),
+            ("VideoMamba-M", 576, 32),
+            ("VideoMamba-M-masked", 576, 32),
+        )
+    },
     "VideoChat2-7B": (published_shapes.videochat2(1024, 23, 4096), published_shapes.videochat2(32, 3, 64), "model"),
 }
 JOINED = ("VideoChat-7B", "VideoChat-13B")
