@@ -117,6 +117,11 @@ class Run:
         other._first = self if self._first is None else self._first
         return other
 
+    @property
+    def swept(self) -> bool:
+        """True for one of several contexts of a model."""
+        return len({one.request.context_ms for one in self.together}) > 1
+
     def release_model(self) -> None:
         """Forget the network, which is loaded again where it is needed."""
         for name in ("_loaded", "_network"):
@@ -510,13 +515,12 @@ class Run:
         from ..extraction.extract import Part, extract_parts
 
         key, confirm, n_bytes, parts = next(iter(sinks)), self._unchanged_stimuli(stimuli, name), 0, []
-        several = len({one.request.context_ms for one, _ in sinks.values()}) > 1
         with ExitStack() as stack:
             for one, (run, sink) in sinks.items():
                 sink.confirm = confirm
                 n_bytes += run.activation_bytes(one, int((~sink.done).sum()))
                 self._check_room(n_bytes, sink.home)
-                run.say_extraction(one, stimuli, int((~sink.done).sum()), several)
+                run.say_extraction(one, stimuli, int((~sink.done).sum()))
                 stack.enter_context(run._neighbours())
                 parts.append(Part(run._network, sink, run.request.context_ms, one.n_components))
             titles = first_names(dict.fromkeys(one.model for one in sinks), 3)
@@ -579,11 +583,11 @@ class Run:
                 "name fewer --layers, or point MMAP_HOME at a larger disk"
             )
 
-    def say_extraction(self, key: ActivationKey, stimuli: Stimuli, n_missing: int, several: bool) -> None:
-        """Report what will be computed; several: True to name the context."""
+    def say_extraction(self, key: ActivationKey, stimuli: Stimuli, n_missing: int) -> None:
+        """Report what will be computed."""
         self.report.say(
             f"{key.model} on {stimuli.name}: {counted(len(key.layers), 'layer')}, "
-            f"{f'context of {key.context_ms / 1000:g} s, ' if several else ''}"
+            f"{f'context of {key.context_ms / 1000:g} s, ' if self.swept else ''}"
             f"{n_missing} of {len(stimuli)} stimuli, "
             f"{np.sum(stimuli.duration_ms) / 60000:.1f} minutes of film; "
             f"{size_text(self.activation_bytes(key, n_missing))} to write"
