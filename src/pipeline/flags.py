@@ -93,7 +93,7 @@ def add_flags(parser: argparse.ArgumentParser, benchmark: str) -> None:
 def _add_subject(parser: argparse.ArgumentParser, benchmark: str) -> None:
     option = "--tasks" if benchmark in ("task", "behaviour") else "--datasets"
     brains = ", or brain:DATASET:SUBJECT, one of the people of a dataset" if benchmark == "fmri" else ""
-    text = f"names of --list, Random-NAME, or path/to/file.py:function{brains}; films are decoded once for all of them"
+    text = f"names of --list, Random-NAME, or path/to/file.py:function{brains}; several: films are decoded once for all"
     parser.add_argument("--model", "-m", nargs="+", default=[], metavar="NAME", help=text)
     train = ("--train",) if benchmark == "fmri" else ()
     parser.add_argument(

@@ -19,8 +19,6 @@ from .feature_sets import CONFOUND_MODELS
 if TYPE_CHECKING:
     from ..evaluate.cross_validate import Problem
 
-REVERSE_VERSION = 2  # of scores in reverse, whose keys alone it is in
-
 
 class FmriBenchmark(Benchmark):
     """fMRI: predictions of a joint regression over the rows of all datasets, by default their Pearson r."""
@@ -49,9 +47,9 @@ class FmriBenchmark(Benchmark):
         return [name in self.request.test for name in self.names]
 
     @property
-    def _reverse_option(self) -> dict[str, int]:
-        """The option of the reverse direction, where it is chosen: the version of its computation."""
-        return {"reverse": REVERSE_VERSION} if self.request.reverse else {}
+    def _reverse_option(self) -> dict[str, bool]:
+        """The option of the reverse direction, where it is chosen."""
+        return {"reverse": True} if self.request.reverse else {}
 
     @property
     def _test_option(self) -> dict[str, str]:

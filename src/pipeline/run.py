@@ -520,7 +520,7 @@ class Run:
                 sink.confirm = confirm
                 n_bytes += run.activation_bytes(one, int((~sink.done).sum()))
                 self._check_room(n_bytes, sink.home)
-                run.say_extraction(one, stimuli, int((~sink.done).sum()))
+                run._say_extraction(one, stimuli, int((~sink.done).sum()))
                 stack.enter_context(run._neighbours())
                 parts.append(Part(run._network, sink, run.request.context_ms, one.n_components))
             titles = first_names(dict.fromkeys(one.model for one in sinks), 3)
@@ -583,7 +583,7 @@ class Run:
                 "name fewer --layers, or point MMAP_HOME at a larger disk"
             )
 
-    def say_extraction(self, key: ActivationKey, stimuli: Stimuli, n_missing: int) -> None:
+    def _say_extraction(self, key: ActivationKey, stimuli: Stimuli, n_missing: int) -> None:
         """Report what will be computed."""
         self.report.say(
             f"{key.model} on {stimuli.name}: {counted(len(key.layers), 'layer')}, "
