@@ -236,10 +236,12 @@ def request_of(row: Row) -> Request:
     if row["benchmark"] in ("task", "behaviour"):
         # the dataset declares its decoder
         chosen.pop("decoder", None)
-    if row["mode"] not in ("", "frames"):
+    if row["mode"] == "frames":
+        chosen["fps"] = row["fps"]
+    elif row["mode"]:
         chosen |= {"mode": row["mode"], "context_ms": row["context_ms"]}
-    if row["precision"]:
-        chosen["precision"] = row["precision"]
+    if row["mode"]:
+        chosen |= {"precision": row["precision"], "layers": tuple(row["layers"])}
     return Request(row["benchmark"], row["model"], tuple(row["datasets"]), **chosen)
 
 

@@ -13,6 +13,7 @@ from src.config import Config
 from src.pipeline import Score
 from src.report import against
 from src.report.bundle import Bundle, _write, read_bundle, row_digest, write_bundle
+from tests.conftest import Cli
 from tests.report.conftest import SyntheticScore
 
 main = partial(run_command, "report")
@@ -85,8 +86,13 @@ def test_rows_are_chosen_by_the_seed(recomputed):
 
 
 @pytest.mark.slow
-def test_a_score_of_the_embedded_data_is_computed_again(cli, tmp_path):
+def test_scores_of_the_embedded_data_are_computed_again(embedded_home, tmp_path):
+    cli = Cli.at(tmp_path / "home", embedded_home)
     cli("electrodes", "-m", "pixels", "-d", "fake-electrodes", "--splits", "3", "--bootstrap", "0")
+    # options of the model, which are in the key of its activations alone
+    options = ("--layers", "motion", "--inference-mode", "causal", "--context-duration", "200")
+    cli("fmri", "-m", "fake-net", "-d", "fake-fmri", "--splits", "3", "--bootstrap", "0", "--no-ceiling", *options)
+    cli("fmri", "-m", "pixels", "-d", "fake-fmri", "--splits", "3", "--bootstrap", "0", "--no-ceiling", "--fps", "10")
 
     def report(*arguments):
         command = [sys.executable, "-m", "src", "report", *map(str, arguments)]
@@ -95,8 +101,9 @@ def test_a_score_of_the_embedded_data_is_computed_again(cli, tmp_path):
     assert report("bundle", "-o", tmp_path / "bundle").returncode == 0
     done = report("verify", tmp_path / "bundle")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 of 1 row computed again with the same results" in done.stdout
+    assert "3 of 3 rows computed again with the same results" in done.stdout
     first = float(pd.read_parquet(tmp_path / "bundle" / "scores.parquet")["test"].iloc[0])
     done = report("verify", forged(tmp_path / "bundle", tmp_path / "forged", "test", first + 0.01))
     assert done.returncode == 2, done.stdout + done.stderr
     assert "computed again" in done.stdout
+    assert "2 of 3 rows computed again with the same results" in done.stdout
