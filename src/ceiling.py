@@ -330,13 +330,15 @@ def repetition_mean(values: np.ndarray, dtype: type = np.float64) -> np.ndarray:
     Returns
     -------
     array of shape (n_stimuli, n_time, n_units)
-        NaN where no repetition was recorded.
+        NaN where no repetition was recorded. A single repetition of this type is returned as it is, without a copy.
 
     Examples
     --------
     >>> repetition_mean(np.array([1.0, 3.0, np.nan]).reshape(1, 3, 1, 1)).ravel()
     array([2.])
     """
+    if values.shape[1] == 1 and values.dtype == dtype:
+        return values[:, 0]
     found = np.empty((values.shape[0], *values.shape[2:]), dtype)
     at_once = max(1, _CHUNK_VALUES // 8 // max(1, found[..., :1].size))
     for first in range(0, values.shape[3], at_once):

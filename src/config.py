@@ -82,5 +82,7 @@ def export_homes(config: Config) -> None:
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(config.cores))
-    # threads that wait by spinning take the cores from others on a shared machine: benchmarks/busy_machine.py
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # threads that wait by spinning for long take the cores from others, and those that sleep at once wake up late:
+    # benchmarks/busy_machine.py
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")

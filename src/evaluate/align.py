@@ -75,7 +75,10 @@ class Rows:
         return len(self.stimulus)
 
     def take(self, values: np.ndarray) -> np.ndarray:
-        """Return the rows of values: (n_stimuli, n_time, n) -> (n_rows, n)."""
+        """Return the rows of values: (n_stimuli, n_time, n) -> (n_rows, n), a view where they are all bins of all."""
+        n_stimuli, n_time, n = np.shape(values)
+        if len(self) == n_stimuli * n_time and (np.diff(self.stimulus * n_time + self.bin) == 1).all():
+            return np.asarray(values).reshape(-1, n)
         return np.asarray(values)[self.stimulus, self.bin]
 
 

@@ -36,26 +36,33 @@ class SplitStatistics:
     """Sums over the test rows of one split.
 
     blocks: (m,) those with test rows; weight: (m, 1) of their rows or, if targets lack different rows, (m, n_targets);
-    sums: (n_sums, m, n_targets).
+    sums: (n_sums, m, n_targets), or each of them: layers share those of the targets.
     """
 
     blocks: np.ndarray
     weight: torch.Tensor
-    sums: torch.Tensor
+    sums: Sequence[torch.Tensor]
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets."""
+        return self.sums[0].shape[1]
 
     def take(self, columns: np.ndarray) -> "SplitStatistics":
         """Return the statistics of some targets."""
-        index = torch.as_tensor(columns, device=self.sums.device)
+        index = torch.as_tensor(columns, device=self.weight.device)
         weight = self.weight if self.weight.shape[1] == 1 else self.weight.index_select(1, index)
-        return SplitStatistics(self.blocks, weight, self.sums.index_select(2, index))
+        return SplitStatistics(self.blocks, weight, [one.index_select(1, index) for one in self.sums])
 
     def replaced(self, other: "SplitStatistics", columns: np.ndarray) -> "SplitStatistics":
         """Return the statistics with the targets in the mask `columns` from another layer of the same split."""
-        mask = torch.tensor(columns, device=self.sums.device)
+        mask = torch.tensor(columns, device=self.weight.device)
         weight = self.weight
         if weight.shape[1] > 1 or not torch.equal(weight, other.weight):
             weight = torch.where(mask, other.weight, weight)
-        return SplitStatistics(self.blocks, weight, torch.where(mask, other.sums, self.sums))
+        pairs = zip(self.sums, other.sums, strict=True)
+        sums = [mine if mine is theirs else torch.where(mask, theirs, mine) for mine, theirs in pairs]
+        return SplitStatistics(self.blocks, weight, sums)
 
 
 @dataclass(frozen=True)
@@ -76,18 +83,18 @@ class BootstrapStatistics:
         counts: (n_samples, n_blocks), number of copies of each block. A split whose score is undefined in a sample is
         left out of the mean; NaN if all are.
         """
-        sums = self.splits[0].sums
-        counts = torch.as_tensor(np.asarray(counts, dtype=np.float32), device=sums.device)
-        sampled = [(counts[:, torch.as_tensor(s.blocks, device=sums.device)], s) for s in self.splits]
+        n_targets, device = self.splits[0].n_targets, self.splits[0].weight.device
+        counts = torch.as_tensor(np.asarray(counts, dtype=np.float32), device=device)
+        sampled = [(counts[:, torch.as_tensor(s.blocks, device=device)], s) for s in self.splits]
         sizes = [copies @ split.weight for copies, split in sampled]
-        found = np.empty((len(counts), sums.shape[2]), dtype=np.float32)
-        for start in range(0, sums.shape[2], BATCH):
+        found = np.empty((len(counts), n_targets), dtype=np.float32)
+        for start in range(0, n_targets, BATCH):
             columns = slice(start, start + BATCH)
-            total = sums.new_zeros(len(counts), len(found[0, columns]))
+            total = counts.new_zeros(len(counts), len(found[0, columns]))
             defined = torch.zeros_like(total)
             for (copies, split), size in zip(sampled, sizes, strict=True):
                 size = size if size.shape[1] == 1 else size[:, columns]
-                score = _score(self.of_metric, copies, size, split.sums[:, :, columns])
+                score = _score(self.of_metric, copies, size, [one[:, columns] for one in split.sums])
                 known = torch.isfinite(score)
                 defined += known
                 total += torch.where(known, score, 0.0)
@@ -95,7 +102,9 @@ class BootstrapStatistics:
         return found
 
 
-def _score(of_metric: Moments | RowMeans, copies: torch.Tensor, size: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+def _score(
+    of_metric: Moments | RowMeans, copies: torch.Tensor, size: torch.Tensor, sums: Sequence[torch.Tensor]
+) -> torch.Tensor:
     """Return the scores of bootstrap samples: (n_samples, n_targets)."""
     means = [(copies @ one).div_(size) for one in sums]
     if isinstance(of_metric, RowMeans):
@@ -108,6 +117,20 @@ def _score(of_metric: Moments | RowMeans, copies: torch.Tensor, size: torch.Tens
         return of_metric.score(x, y, of_x, of_y, covariance).masked_fill_(constant, torch.nan)
     constant |= of_x <= CONSTANT * xx
     return of_metric.score(x, y, of_x, of_y, covariance).clamp_(-1, 1).masked_fill_(constant, torch.nan)
+
+
+@dataclass(frozen=True)
+class BatchSums:
+    """Sums over the test rows of one split, of a batch of targets.
+
+    columns: (n_columns,) indices of the targets; weight: (m,) of the rows of each block; sums: each (m, n_columns), of
+    predictions x, of x^2 and of x y, or of the terms of `RowMeans`; truth: key of the sums of the targets, if any.
+    """
+
+    columns: np.ndarray
+    weight: torch.Tensor
+    sums: Sequence[torch.Tensor]
+    truth: tuple | None = None
 
 
 class BlockSums:
@@ -127,9 +150,10 @@ class BlockSums:
         self.of_metric, self.blocks, self.n_blocks = of_metric, np.asarray(blocks), int(np.max(blocks)) + 1
         self.of_split = [np.unique(self.blocks[split.test]) for split in splits]
         self.weights = np.ones(len(blocks)) if weights is None else weights
-        self._of_truth: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._of_truth: dict[tuple, tuple[torch.Tensor, list[torch.Tensor]]] = {}
+        self._joined_truth: dict[int, tuple[list[tuple], list[torch.Tensor]]] = {}
 
-    def batch(self, split: int, rows: np.ndarray, columns: np.ndarray, predicted, truth) -> tuple:
+    def batch(self, split: int, rows: np.ndarray, columns: np.ndarray, predicted, truth) -> BatchSums:
         """Return the sums over some test rows of a split, of some targets, as a part of `statistics`.
 
         rows: test rows behind `predicted` and `truth` (n_test, n_columns); columns: indices of their targets.
@@ -138,28 +162,20 @@ class BlockSums:
         if isinstance(self.of_metric, RowMeans):
             terms = torch.as_tensor(np.asarray(self.of_metric.terms(x, y))).float()
             members = self._members(split, rows, terms.device)
-            return columns, members.sum(1), members @ terms
+            return BatchSums(columns, members.sum(1), [*(members @ terms)])
         x, y = (torch.as_tensor(values) for values in (x, y))
         y = y.to(x.device)
         members = self._members(split, rows, x.device)
-        if not len(rows):
-            return columns, members.sum(1), x.new_zeros(5, len(members), x.shape[1]).float()
         share = members.sum(0) / members.sum()
         key = (split, array_digest(rows), int(columns[0]), len(columns))
-        mean, (of_y, of_yy) = self._truth(key, y, members, share)
+        if key not in self._of_truth:
+            self._of_truth[key] = _deviations(y.float(), members, share)
+        mean = self._of_truth[key][0]
         # one shift of predictions and truth keeps the difference of their means
         x = x.float() - (mean if self.of_metric.means else share @ x.float())
         of_x = members @ x
         of_xy = members @ (x * y.float()) - mean * of_x
-        return columns, members.sum(1), torch.stack([of_x, of_y, members @ x.square_(), of_yy, of_xy])
-
-    def _truth(self, key: tuple, y: torch.Tensor, members: torch.Tensor, share: torch.Tensor):
-        """Return the targets' mean (n_columns,) and the sums of their deviations and squares (2, m, n_columns)."""
-        if key not in self._of_truth:
-            mean = share @ y.float()
-            left = y.float() - mean
-            self._of_truth[key] = mean, torch.stack([members @ left, members @ left.square()])
-        return self._of_truth[key]
+        return BatchSums(columns, members.sum(1), [of_x, members @ x.square_(), of_xy], key)
 
     def _members(self, split: int, rows: np.ndarray, device) -> torch.Tensor:
         """Return the weight of each row in its block, 0 in others: (m, n_rows) float32, m blocks of the split."""
@@ -167,26 +183,60 @@ class BlockSums:
         members[np.searchsorted(self.of_split[split], self.blocks[rows]), np.arange(len(rows))] = self.weights[rows]
         return torch.from_numpy(members).to(device)
 
-    def statistics(self, batches: Sequence[Sequence[tuple]], n_targets: int) -> BootstrapStatistics:
-        """Return the statistics of a layer from the batches of each split; a target without any counts nowhere."""
+    def statistics(self, batches: Sequence[list[BatchSums]], n_targets: int) -> BootstrapStatistics:
+        """Return the statistics of a layer from the batches of each split, which are emptied to free their memory.
+
+        A target without any counts nowhere.
+        """
         found = []
-        for blocks, of_split in zip(self.of_split, batches, strict=True):
+        for k, (blocks, of_split) in enumerate(zip(self.of_split, batches, strict=True)):
             if not of_split:
                 n_sums = 5 if isinstance(self.of_metric, Moments) else 1
                 empty = torch.zeros(len(blocks), 1), torch.zeros(n_sums, len(blocks), n_targets)
                 found.append(SplitStatistics(blocks, *empty))
                 continue
-            first = of_split[0]
-            same = all(torch.equal(weight, first[1]) for _, weight, _ in of_split)
-            weight = first[1][:, None] if same else first[1].new_zeros(len(blocks), n_targets)
-            sums = first[2].new_zeros(len(first[2]), len(blocks), n_targets)
-            for columns, of_blocks, of_columns in of_split:
-                index = torch.as_tensor(columns, device=sums.device)
-                sums[:, :, index] = of_columns
-                if not same:
-                    weight[:, index] = of_blocks[:, None]
+            columns, first = [batch.columns for batch in of_split], of_split[0].weight
+            if all(torch.equal(batch.weight, first) for batch in of_split):
+                weight = first[:, None]
+            else:
+                of_columns = [batch.weight[:, None].expand(-1, len(batch.columns)) for batch in of_split]
+                weight = _side_by_side(columns, of_columns, n_targets)
+            sums = [
+                _side_by_side(columns, of_each, n_targets) for of_each in zip(*(b.sums for b in of_split), strict=True)
+            ]
+            if isinstance(self.of_metric, Moments):
+                of_x, of_xx, of_xy = sums
+                of_y, of_yy = self._truth(k, of_split, n_targets)
+                sums = [of_x, of_y, of_xx, of_yy, of_xy]
             found.append(SplitStatistics(blocks, weight, sums))
+            of_split.clear()
         return BootstrapStatistics(found, self.n_blocks, self.of_metric)
+
+    def _truth(self, split: int, batches: Sequence[BatchSums], n_targets: int) -> list[torch.Tensor]:
+        """Return the sums of all targets and of their squares (m, n_targets), the same for layers of the same rows."""
+        keys = [batch.truth for batch in batches]
+        if self._joined_truth.get(split, (None,))[0] != keys:
+            columns, parts = [batch.columns for batch in batches], [self._of_truth[key][1] for key in keys]
+            self._joined_truth[split] = (
+                keys,
+                [_side_by_side(columns, of_each, n_targets) for of_each in zip(*parts, strict=True)],
+            )
+        return self._joined_truth[split][1]
+
+
+def _deviations(y: torch.Tensor, members: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return the targets' mean (n_columns,) and the sums of their deviations and squares, each (m, n_columns)."""
+    mean = share @ y
+    left = y - mean
+    return mean, [members @ left, members @ left.square()]
+
+
+def _side_by_side(columns: Sequence[np.ndarray], parts: Sequence[torch.Tensor], n_targets: int) -> torch.Tensor:
+    """Return the values (m, n_columns) of batches of targets as (m, n_targets), 0 for other targets."""
+    found = parts[0].new_zeros(len(parts[0]), n_targets)
+    for of_batch, part in zip(columns, parts, strict=True):
+        found[:, torch.as_tensor(of_batch, device=found.device)] = part
+    return found
 
 
 @dataclass(frozen=True)
@@ -377,7 +427,7 @@ class AllResampling:
 
 def join(resamplings: Sequence[AllResampling], rule: Rule, groups, valid: np.ndarray) -> Resampling:
     """Join the resamplings of problems that kept all layers; valid: (n_layers, targets of all problems, n_splits)."""
-    edges = np.cumsum([0] + [next(iter(one.layers.values())).splits[0].sums.shape[2] for one in resamplings])
+    edges = np.cumsum([0] + [next(iter(one.layers.values())).splits[0].n_targets for one in resamplings])
 
     def joined(layers: np.ndarray, columns: np.ndarray | None = None) -> JoinedStatistics:
         parts = zip(resamplings, pairwise(edges), strict=True)

@@ -9,7 +9,7 @@ from ..ceiling import Recording, inter_subject, repetition_mean, window_split_ha
 from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput, nan_mean, nan_median
 from . import hrf, similarity, subjects
-from .align import Aligned, align, content_codes, regions
+from .align import Rows, align, content_codes, regions
 from .bootstrap_statistics import MedianOfTargets, Resampling, fitted_widening, identity, widening
 from .cross_validate import Problem, cross_validate_problem
 from .curves import Delays, curves, with_curve
@@ -256,7 +256,7 @@ def _of_layers(
     layers = rule.layers(valid)
     of_test, of_fit = (float(nan_mean(taken(r, layers), axis=None)) for r in (test, fitted))
     statistics = found.one_layer
-    columns = np.split(np.arange(statistics.splits[0].sums.shape[2]), edges)
+    columns = np.split(np.arange(statistics.splits[0].n_targets), edges)
     splits = [split.take(columns[layer]) for split, layer in zip(statistics.splits, layers[0], strict=True)]
     return replace(
         found,
@@ -355,7 +355,7 @@ def _joined(
     tied = _tied([part.responses for part in parts], protocol)[stimulus]
     time_ms = np.concatenate([p.time_ms for p in pieces])
     weights = np.concatenate([np.full(len(p.stimulus), part.row_weight) for p, part in zip(pieces, parts, strict=True)])
-    targets = np.concatenate([p.targets for p in pieces])
+    targets = pieces[0].targets if len(pieces) == 1 else np.concatenate([p.targets for p in pieces])
     tested = np.concatenate([np.full(len(p.stimulus), part.tested) for p, part in zip(pieces, parts, strict=True)])
     if splits is None:
         options = {"weights": weights, "validate": validate}
@@ -505,20 +505,20 @@ class _PartRows:
         delayed = part.lag and protocol.hrf == "delay"
         # delayed features are missing in the first bins, for all layers alike
         keep = bins_ms[rows.bin, 0] - bins_ms[0, 0] >= DELAY_MS - TOLERANCE_MS if delayed else np.ones(len(rows), bool)
-        stimulus, time_bin = rows.stimulus[keep], rows.bin[keep]
+        rows = Rows(rows.stimulus[keep], rows.bin[keep], rows.n_skipped + int((~keep).sum()))
+        stimulus, time_bin, of_layer = rows.stimulus, rows.bin, aligned.layer
         films = part.lag and len(bins_ms) > 1
 
         def layer(name: str) -> np.ndarray:
-            values = _lagged(aligned, name, bins_ms, part.lag, protocol.hrf)[stimulus, time_bin]
+            values = _lagged(of_layer(name), bins_ms, part.lag, protocol.hrf)[stimulus, time_bin]
             if protocol.runs == "averaged":
                 return values
             # as the responses: per film, or over all clips of the dataset
             return _centred(values, stimulus if films else np.zeros_like(stimulus))
 
-        targets = aligned.targets[stimulus, time_bin]
+        targets = rows.take(aligned.targets)
         targets = zscore(targets) if protocol.runs == "averaged" else targets
-        n_skipped = rows.n_skipped + int((~keep).sum())
-        return cls(stimulus, time_bin, bins_ms[time_bin], targets, layer, n_skipped)
+        return cls(stimulus, time_bin, bins_ms[time_bin], targets, layer, rows.n_skipped)
 
 
 def _centred(values: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -530,9 +530,8 @@ def _centred(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return found
 
 
-def _lagged(aligned: Aligned, name: str, bins_ms: np.ndarray, lag: bool, kernel: str) -> np.ndarray:
+def _lagged(values: np.ndarray, bins_ms: np.ndarray, lag: bool, kernel: str) -> np.ndarray:
     """Return a layer's features (n_stimuli, n_time, n_features) with the haemodynamic lag or the delay."""
-    values = aligned.layer(name)
     if not lag:
         return values
     width_ms = float(bins_ms[0, 1] - bins_ms[0, 0])

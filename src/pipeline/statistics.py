@@ -54,12 +54,13 @@ def read_statistics(arrays: Mapping[str, np.ndarray]) -> "Resampling":
 
 
 class _Writer:
-    """Arrays and records met so far; records are told apart by identity, since splits may share one."""
+    """Arrays and records met so far, told apart by identity: splits share records, and layers share arrays."""
 
     def __init__(self):
         self.arrays: list[np.ndarray] = []
         self.records: list[list] = []
         self._known: dict[int, int] = {}
+        self._known_arrays: dict[int, int] = {}
 
     def tree(self, value: Any) -> list:
         """Return the structure of a value: [kind, content]."""
@@ -75,8 +76,10 @@ class _Writer:
         if value is None or isinstance(value, str | int | float):
             return ["plain", value]
         is_array = isinstance(value, np.ndarray)
-        self.arrays.append(value if is_array else value.cpu().numpy())
-        return ["array" if is_array else "tensor", len(self.arrays) - 1]
+        if id(value) not in self._known_arrays:
+            self._known_arrays[id(value)] = len(self.arrays)
+            self.arrays.append(value if is_array else value.cpu().numpy())
+        return ["array" if is_array else "tensor", self._known_arrays[id(value)]]
 
     def _record(self, record: Any) -> int:
         if id(record) not in self._known:

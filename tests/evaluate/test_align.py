@@ -58,6 +58,22 @@ def test_the_repetition_mean_leaves_out_what_was_not_recorded():
     np.testing.assert_array_equal(repetition_mean(values)[:, 0, 0], [1, 3])
 
 
+def test_one_repetition_recorded_throughout_is_not_copied(stimuli):
+    values = np.random.default_rng(0).standard_normal((3, 1, 4, 2)).astype(np.float32)
+    shown = stimuli(3)
+    answers = Activations({"l": np.zeros((3, 4, 5), np.float32)}, regular_bins(400, 100), np.full(3, 4), shown.ids)
+
+    def rows(values):
+        aligned = align(answers, Responses(shown, values, regular_bins(400, 100), {"unit_id": ["a", "b"]}, ("s",)))
+        return aligned.rows.take(aligned.targets)
+
+    assert np.shares_memory(rows(values), values)
+    np.testing.assert_array_equal(rows(values), values.reshape(12, 2))
+    values[1, 0, 2] = np.nan
+    assert not np.shares_memory(rows(values), values)
+    np.testing.assert_array_equal(rows(values), np.delete(values.reshape(12, 2), 6, axis=0))
+
+
 def test_a_missing_stimulus_is_named():
     with pytest.raises(BadInput, match=r"films: no activations for 1 stimuli, first c"):
         match_ids(["a", "b"], ["a", "c"], "films")

@@ -1,5 +1,7 @@
 """Choice of layers: nested or over splits, ties to the first, NaN as the lowest score, the same in all modules."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ import torch
 from src.analysis.aggregate import headline_test
 from src.analysis.profiles import chosen_layers
 from src.evaluate.bootstrap_statistics import AllLayers, BootstrapStatistics, ChosenLayers, SplitStatistics, join
-from src.evaluate.cross_validate import Split, cross_validate
+from src.evaluate.cross_validate import Problem, Split, cross_validate, cross_validate_problem
 from src.evaluate.decoders import LeftOut, Logistic, Ridge
 from src.evaluate.layer_choice import ONE_LAYER, PER_TARGET, Rule, most_frequent, stored_rule, taken
 from src.evaluate.metrics import METRICS
+from src.pipeline.statistics import statistics_arrays
 
 NESTED, OVER_SPLITS = Rule(), Rule(nested=False)
 RULES = [Rule(nested, headline) for nested in (True, False) for headline in (ONE_LAYER, PER_TARGET)]
@@ -96,12 +99,34 @@ def test_all_modules_choose_the_same_layers(rule, holes):
             np.testing.assert_array_equal(members[columns], expected)
 
 
+def test_layers_share_the_sums_of_their_targets():
+    rng = np.random.default_rng(0)
+    Y, blocks = rng.standard_normal((60, 5)), np.repeat(np.arange(12), 5)
+    layers = {f"layer{k}": lambda k=k: np.random.default_rng(k).standard_normal((60, 3)) for k in range(3)}
+    splits = [
+        Split(np.arange(30), np.arange(0), np.arange(30, 60)),
+        Split(np.arange(30, 60), np.arange(0), np.arange(30)),
+    ]
+    made = Problem(layers, Y, splits, blocks=blocks, left_out=[LeftOut(np.flatnonzero(blocks == b)) for b in range(12)])
+    found = cross_validate_problem(made, Ridge(penalty="blocks"), "pearson", rule=Rule(headline=PER_TARGET)).resampling
+    pairs = list(zip(found.one_layer.splits, found.per_target.splits, strict=True))
+    # predictions, targets, their squares, and products
+    assert [[a is b for a, b in zip(one.sums, each.sums, strict=True)][1::2] for one, each in pairs] == [[True] * 2] * 2
+    assert len(statistics_arrays(found)) < len(statistics_arrays(replace(found, per_target=doubled(found.per_target))))
+
+
+def doubled(statistics: BootstrapStatistics) -> BootstrapStatistics:
+    """The same statistics with arrays of their own."""
+    copies = [replace(split, sums=[one.clone() for one in split.sums]) for split in statistics.splits]
+    return replace(statistics, splits=copies)
+
+
 def marked(layer: int, n_targets: int) -> SplitStatistics:
     return SplitStatistics(np.array([0]), torch.ones(1, 1), torch.full((1, 1, n_targets), float(layer)))
 
 
 def layers_of(statistics: BootstrapStatistics) -> np.ndarray:
-    return np.stack([split.sums[0, 0].numpy() for split in statistics.splits], axis=1)
+    return np.stack([split.sums[0][0].numpy() for split in statistics.splits], axis=1)
 
 
 @pytest.mark.parametrize("n_targets", [5, 120])

@@ -182,6 +182,15 @@ def test_target_batches_do_not_matter(options):
     assert_close(batched.predict(held), whole.predict(held), 1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.005, 3.0])
+def test_targets_of_about_mean_0_are_not_copied(offset):
+    Y = np.random.default_rng(0).standard_normal((40, 60)).astype(np.float32)
+    Y = Y - Y.mean(axis=0) + np.float32(offset)
+    targets = Targets(Y)
+    assert np.shares_memory(targets.values.numpy(), Y) == (offset < 0.01)
+    np.testing.assert_allclose(targets.values.numpy() + targets.offset, Y, atol=1e-6)
+
+
 @pytest.mark.parametrize("n_targets", [3, 70])
 def test_a_constant_target_is_predicted_by_itself_and_leaves_the_others_alone(n_targets):
     X, Y, held = make((40, 60, n_targets))

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 
 MAX_BYTES = 2**28
+NEAR_0 = 1e-2  # a mean below this share of the root mean square counts as 0
 STRIPES = 8  # of a symmetric product, each up to the diagonal: 9/16 of the work
 
 
 class Targets:
     """Finite targets (n_rows, n_targets), shifted by `offset` (n_targets,) to about mean 0.
 
-    float64 if there are no more targets than rows, else float32. A batch holds as many targets as fit into `max_bytes`
-    with their components and predictions. used: indices of the rows that any split trains on, None for all.
+    float64 if there are no more targets than rows, else float32; float32 targets of about mean 0 are not copied. A
+    batch holds as many targets as fit into `max_bytes` with their components and predictions. used: indices of the rows
+    that any split trains on, None for all.
     """
 
     def __init__(self, Y: np.ndarray, device: str = "cpu", max_bytes: int = MAX_BYTES, used: np.ndarray | None = None):
@@ -27,8 +29,12 @@ class Targets:
         Y = Y if Y.dtype in (np.float32, np.float64) else Y.astype(np.float64)
         # an approximate mean is enough: the mean of each split's training rows is subtracted later
         self.offset = np.full(n_rows, 1 / n_rows, dtype=Y.dtype) @ Y
-        shifted = np.empty(Y.shape, dtype=np.float64 if n_targets <= n_rows else np.float32)
-        np.subtract(Y, self.offset, out=shifted, dtype=np.result_type(Y, shifted), casting="same_kind")
+        dtype = np.float64 if n_targets <= n_rows else np.float32
+        if Y.dtype == dtype == np.float32 and Y.flags.writeable and _is_about_0(self.offset, Y):
+            self.offset, shifted = np.zeros_like(self.offset), Y
+        else:
+            shifted = np.empty(Y.shape, dtype=dtype)
+            np.subtract(Y, self.offset, out=shifted, dtype=np.result_type(Y, shifted), casting="same_kind")
         self.values = torch.from_numpy(shifted).to(device)
         self._used = torch.arange(n_rows) if used is None else torch.as_tensor(used)
         self._used = self._used.to(device)
@@ -95,6 +101,11 @@ class Targets:
         rows = self.values[:, columns].index_select(0, train)
         constant[columns] = (rows == rows[:1]).all(0)
         return constant
+
+
+def _is_about_0(mean: np.ndarray, Y: np.ndarray) -> bool:
+    """Return True if the means (n_targets,) of targets are so small that float32 loses nothing by them."""
+    return bool((np.abs(mean) <= NEAR_0 * np.sqrt(np.einsum("nt,nt->t", Y, Y) / len(Y))).all())
 
 
 def centred(values: torch.Tensor, root: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
