@@ -1,12 +1,13 @@
 """Coverage of the bootstrap interval and level of the paired test, on simulated recordings with known truth.
 
-    python -m benchmarks.intervals [--repeats 200] [--data "1 film"] [--worlds noise strong] [--block 15]
+    python -m benchmarks.intervals [--repeats 200] [--data "1 film"] [--worlds noise strong] [--block 15] [--run 2]
 
 Two models predict 30 units by ridge regression with a fixed penalty; ten contiguous stretches tile the rows, training
 rows nearer than the gap are left out. Features and noise of films are first-order autoregressive series convolved with
 the HRF; rows of clips are independent. The two models carry equal information, except in the world "unequal", so that
 their scores have the same expectation. A score is the median over units of the mean r over splits. The truth is the
-mean score over all repeats of a world, each with new films and noise and the same map from features to units.
+mean score over all repeats of a world, each with new films and noise and the same map from features to units. Blocks of
+films are sampled in runs of neighbours, clips one by one.
 
 Each rule turns bootstrap replicates into draws. Printed: share of 95 % intervals that contain the truth, of the score
 and of single units; share of paired comparisons with p < .05, of the score and of single units; share of draws above 1.
@@ -24,6 +25,7 @@ from src.analysis.bootstrap import recentre, sample_counts, tails, training_fact
 from src.evaluate import hrf
 from src.evaluate.bootstrap_statistics import BlockSums, BootstrapStatistics, widening
 from src.evaluate.decoders.base import Split
+from src.evaluate.fmri import SEGMENT_RUN
 from src.evaluate.metrics import METRICS
 from src.evaluate.metrics.base import FISHER
 from src.evaluate.protocol import GAP_MS, SEGMENT_MS
@@ -171,11 +173,11 @@ class Repeat:
     stretch: np.ndarray
 
 
-def repeat(world: World, design: Design, blocks: np.ndarray, seed: int) -> Repeat:
-    """Return the scores and replicates of one repeat."""
+def repeat(world: World, design: Design, blocks: np.ndarray, run: int, seed: int) -> Repeat:
+    """Return the scores and replicates of one repeat; run: number of blocks that are sampled together."""
     models, Y = simulate(world, design, seed)
     strata = np.zeros(blocks.max() + 1, dtype=int)
-    counts = sample_counts(strata, N_SAMPLES, seed, "benchmark")
+    counts = sample_counts(strata, N_SAMPLES, seed, "benchmark", run)
     wide = widening(design.splits, np.ones(len(blocks)))
     score, replicates, plain, widened = [], [], [], []
     for X in models:
@@ -251,6 +253,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
     parser.add_argument("--block", type=float, default=SEGMENT_MS / 1000, help="seconds of film in a block")
+    parser.add_argument("--run", type=int, default=SEGMENT_RUN, help="blocks of film that are sampled together")
     given = parser.parse_args()
     titles = ["coverage", "of units", "rejected", "of units", "draws above 1"]
     for data in given.data:
@@ -259,7 +262,8 @@ def main() -> None:
         blocks = design.blocks(given.block)
         rows = []
         for name in given.worlds:
-            found = [repeat(WORLDS[name], design, blocks, seed) for seed in range(given.repeats)]
+            run = given.run if design.films_s else 1
+            found = [repeat(WORLDS[name], design, blocks, run, seed) for seed in range(given.repeats)]
             scores = np.array([one.score[:, 0] for one in found])
             rows.append([f"{name}: r {scores.mean():.2f}, sd {scores.std(axis=0).mean():.4f}", *[""] * len(titles)])
             rows += [["  " + rule, *(f"{v:.3f}" for v in measure(found, wide, RULES[rule]))] for rule in RULES]

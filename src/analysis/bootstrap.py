@@ -7,6 +7,7 @@ Its replicates are rescaled to draws, whose percentiles are the interval:
   arcsine of the square root for accuracy;
 * around the score itself: the mean of the replicates is biased, since repeated segments make r within a short test part
   less stable;
+* segments of film are sampled in pairs of neighbours, which are not independent (`sample_counts`);
 * wider for the variance that other training rows would add (`training_factor`);
 * with the tails of Student's t, since few blocks estimate the spread (`tails`).
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..evaluate.bootstrap_statistics import Resampling
 
 LEVEL = 95.0
+LEAST_RUNS = 4  # of blocks in a stratum, to be sampled together
 BATCH = 1024  # targets whose percentiles are computed at a time
 
 
@@ -55,8 +57,12 @@ class Bootstrap:
     regions: Mapping[str, np.ndarray]
 
 
-def sample_counts(strata: np.ndarray, n_samples: int, seed: int, identity: str) -> np.ndarray:
-    """Sample blocks with replacement, as many as there are in each stratum.
+def sample_counts(strata: np.ndarray, n_samples: int, seed: int, identity: str, run: int = 1) -> np.ndarray:
+    """Sample blocks with replacement, as many as there are in each stratum, alone or in runs of neighbours.
+
+    Neighbouring segments of a film are not independent; sampled together, they keep half of the covariance of
+    neighbours (Kunsch 1989; runs go on from the last block to the first, Politis and Romano 1992, in Exploring the
+    Limits of Bootstrap: 263).
 
     Parameters
     ----------
@@ -68,6 +74,8 @@ def sample_counts(strata: np.ndarray, n_samples: int, seed: int, identity: str) 
         Seed of the random generator.
     identity : str
         Digest of blocks and splits, part of the seed: two models scored on the same rows get the same samples.
+    run : int, default 1
+        Number of neighbouring blocks that are sampled together; 1 in a stratum of fewer than 4 runs.
 
     Returns
     -------
@@ -79,12 +87,19 @@ def sample_counts(strata: np.ndarray, n_samples: int, seed: int, identity: str) 
     >>> counts = sample_counts(np.array([0, 0, 0, 1]), 5, 0, "rows")
     >>> counts.sum(axis=1).tolist(), counts[:, 3].tolist()
     ([4.0, 4.0, 4.0, 4.0, 4.0], [1.0, 1.0, 1.0, 1.0, 1.0])
+    >>> sample_counts(np.zeros(9, int), 1, 3, "rows", run=2)  # four pairs, and one block alone
+    array([[0., 1., 1., 3., 2., 1., 1., 0., 0.]], dtype=float32)
     """
     rng = np.random.default_rng(seed_from("bootstrap", seed, identity))
     counts = np.empty((n_samples, len(strata)), dtype=np.float32)
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
-        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), n_samples)
+        n = len(members)
+        length = run if n >= LEAST_RUNS * run else 1
+        whole, rest = (rng.multinomial(k, np.full(n, 1 / n), n_samples) for k in (n // length, int(n % length > 0)))
+        counts[:, members] = sum(np.roll(whole, k, axis=1) for k in range(length))
+        # the last run is shorter where runs do not tile the blocks
+        counts[:, members] += sum(np.roll(rest, k, axis=1) for k in range(n % length))
     return counts
 
 
@@ -251,7 +266,7 @@ def bootstrap(
     Kunsch 1989, Annals of Statistics 17:1217.
     """
     statistics, scale = resampling.per_target if per_target else resampling.one_layer, METRICS[metric].scale
-    counts = sample_counts(resampling.strata, n_samples, seed, resampling.identity)
+    counts = sample_counts(resampling.strata, n_samples, seed, resampling.identity, resampling.block_run)
     stretch = tails(resampling.strata, n_samples, seed, resampling.identity)
 
     def draws(medians: np.ndarray, score: float, unit: float = 1.0) -> np.ndarray:

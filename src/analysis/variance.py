@@ -76,6 +76,8 @@ class Errors:
         Factor on the spread for the variance of other training rows, see `bootstrap_statistics.widening`.
     identity : str
         Digest of blocks and splits.
+    block_run : int, default 1
+        Number of neighbouring blocks that a bootstrap samples together.
     """
 
     sets: tuple[str, ...]
@@ -83,6 +85,7 @@ class Errors:
     total: np.ndarray
     widening: float
     identity: str
+    block_run: int = 1
 
     def partition(self, counts: np.ndarray | None = None, columns: slice = slice(None)) -> Partition:
         """Return the partition of some targets, or of bootstrap samples with these `counts` (n_samples, n_blocks)."""
@@ -208,9 +211,8 @@ def errors(
         if progress:
             progress(done + 1, len(subsets), " + ".join(subset))
     weights = fits.row_weights
-    return Errors(
-        names, squared, fits.total(), widening(problem.splits, weights), identity(problem.blocks, problem.splits)
-    )
+    factor, rows = widening(problem.splits, weights), identity(problem.blocks, problem.splits)
+    return Errors(names, squared, fits.total(), factor, rows, problem.block_run)
 
 
 class _Fits:
@@ -325,7 +327,7 @@ def explained(found: Sequence[Errors], areas: Iterable[np.ndarray], n_samples: i
         draws = np.zeros((len(areas), len(parts), n_samples))
         for one, (start, stop) in zip(found, pairwise(edges), strict=True):
             strata = np.zeros(len(one.total), dtype=int)
-            counts = sample_counts(strata, n_samples, seed, one.identity)
+            counts = sample_counts(strata, n_samples, seed, one.identity, one.block_run)
             stretch = tails(strata, n_samples, seed, one.identity)
             for first in range(0, stop - start, BATCH):
                 columns = slice(first, min(first + BATCH, stop - start))

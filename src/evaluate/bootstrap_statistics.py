@@ -333,7 +333,8 @@ class Resampling:
     of blocks and splits, equal for two models scored on the same rows; one_layer, per_target: statistics of the layer
     chosen for all targets, and of the layers chosen for each (None unless the headline reports them); regions:
     {region: statistics of its targets with the layer chosen for these}, empty if the headline has a layer per target;
-    curve: statistics of each point of a curve of the score, see `curves`.
+    curve: statistics of each point of a curve of the score, see `curves`; block_run: number of neighbouring blocks that
+    are sampled together.
     """
 
     block_name: str
@@ -344,6 +345,7 @@ class Resampling:
     per_target: Statistics | None = None
     regions: Mapping[str, Statistics] = field(default_factory=dict)
     curve: Sequence[Statistics] = ()
+    block_run: int = 1
 
 
 class ChosenLayers:
@@ -412,6 +414,7 @@ class AllResampling:
     widening: float
     identity: str
     layers: Mapping[int, BootstrapStatistics]
+    block_run: int = 1
 
     def chosen(self, layers: np.ndarray) -> BootstrapStatistics:
         """Return the statistics of each target's and split's layer, (n_targets, at least n_splits)."""
@@ -446,6 +449,7 @@ def join(resamplings: Sequence[AllResampling], rule: Rule, groups, valid: np.nda
         joined(rule.layers(valid, per_target=False)),
         joined(rule.layers(valid, per_target=True)) if per_target else None,
         {} if per_target else {name: of_group(columns) for name, columns in (groups or {}).items()},
+        block_run=resamplings[0].block_run,
     )
 
 

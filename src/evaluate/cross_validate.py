@@ -53,6 +53,8 @@ class Problem:
         Block of each row, which a bootstrap resamples whole. Without it no bootstrap statistics are kept.
     block_name : str, default "rows"
         Name of the blocks in the plural, e.g. "segments".
+    block_run : int, default 1
+        Number of neighbouring blocks that a bootstrap samples together, see `analysis.bootstrap.sample_counts`.
     left_out : sequence of LeftOut, optional
         Rows that are left out together where a penalty or a layer is chosen inside the training rows; by default each
         row on its own.
@@ -75,6 +77,7 @@ class Problem:
     weights: np.ndarray | None = None
     blocks: np.ndarray | None = None
     block_name: str = "rows"
+    block_run: int = 1
     left_out: Sequence[LeftOut] | None = None
     stimulus: np.ndarray | None = None
     shifted: np.ndarray | None = None
@@ -569,7 +572,8 @@ def _resampling(problem: Problem, sums: BlockSums, chosen: ChosenLayers | AllLay
     """Return the input of a bootstrap over the problem's blocks, all in one stratum."""
     one_stratum = np.zeros(sums.n_blocks, dtype=int)
     factor = widening(problem.splits, sums.weights)
-    return chosen.resampling(problem.block_name, one_stratum, factor, identity(problem.blocks, problem.splits))
+    found = chosen.resampling(problem.block_name, one_stratum, factor, identity(problem.blocks, problem.splits))
+    return replace(found, block_run=problem.block_run)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from .protocol import DELAY_MS, LEAST_RECORDED, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
 from .splits import penalty_blocks, segment_splits, segments, unseen_splits
 
+SEGMENT_RUN = 2  # neighbouring segments of a film that a bootstrap samples together: benchmarks/intervals.py
 N_REVERSED = 200  # features of a layer that responses predict
 
 
@@ -369,6 +370,7 @@ def _joined(
         weights=None if np.ptp(weights) == 0 else weights,
         blocks=segments(tied, time_ms[:, 0], protocol.segment_ms),
         block_name="segments",
+        block_run=SEGMENT_RUN,
         left_out=penalty_blocks(tied, time_ms, protocol),
         stimulus=stimulus,
         shifted=np.concatenate([np.full(len(p.stimulus), part.lag) for p, part in zip(pieces, parts, strict=True)]),

@@ -309,6 +309,7 @@ class _Tally:
             digest([identity(made.blocks, made.splits), array_digest(self.owner._blocks)]),
             self._statistics(False),
             self._statistics(True) if self.rule.headline == PER_TARGET else None,
+            block_run=made.block_run,
         )
 
     def _permuted(self) -> np.ndarray:

@@ -54,6 +54,20 @@ def test_the_samples_follow_from_seed_and_blocks_alone():
     assert counts[:, 0].std() == pytest.approx(np.sqrt(2 / 3), abs=0.1)
 
 
+@pytest.mark.parametrize("n_blocks", [40, 41])
+def test_segments_are_sampled_with_their_neighbours(n_blocks):
+    deviations = sample_counts(np.zeros(n_blocks, int), 20_000, 0, "rows", run=2) - 1
+    np.testing.assert_array_equal(deviations.sum(axis=1), 0)
+    # as two blocks of each draw: variance 1, covariance 1 / 2 with either neighbour, both less 1 / n for the fixed sum
+    covariance = [(deviations * np.roll(deviations, k, axis=1)).mean() for k in range(3)]
+    np.testing.assert_allclose(covariance, np.array([1, 0.5, 0]) - 2 / n_blocks, atol=0.02)
+
+
+def test_few_segments_are_sampled_one_by_one():
+    strata = np.zeros(7, int)
+    np.testing.assert_array_equal(sample_counts(strata, 50, 0, "x", run=2), sample_counts(strata, 50, 0, "x"))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_replicates_are_the_scores_of_rows_repeated_by_hand(weighted):
     made = problem(0, films_s=(90, 75), n_targets=3, signal=1.0, n_splits=2)
