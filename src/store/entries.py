@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +66,12 @@ class LazyArrays(Mapping):
     """The arrays of a stored entry, read and checked on first access."""
 
     def __init__(self, load: Callable[[], Mapping[str, np.ndarray]]):
-        self._load = load
+        self._load: Callable[[], Mapping[str, np.ndarray]] | None = load
         self._arrays: Mapping[str, np.ndarray] | None = None
 
     def _loaded(self) -> Mapping[str, np.ndarray]:
         if self._arrays is None:
-            self._arrays = self._load()
+            self._arrays, self._load = self._load(), None
         return self._arrays
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -145,7 +146,7 @@ def write_entry(paths: EntryPaths, entry: Entry, seconds: float) -> Entry:
     }
     write_atomic(paths.value, data)
     write_atomic(paths.manifest, encode_json(manifest))
-    return Entry(netcdf.decode(data), facts, manifest["provenance"])
+    return Entry(LazyArrays(partial(netcdf.decode, data)), facts, manifest["provenance"])
 
 
 def rename_damaged_entry(paths: EntryPaths, reason: str) -> None:
