@@ -110,7 +110,7 @@ AXE = """
 
 
 def axe_core() -> str | None:
-    """Return the source of axe-core, None if it is not installed; its package, which needs a driver, is not imported."""
+    """Return the source of axe-core, None if it is not installed; the package itself needs a driver."""
     found = importlib.util.find_spec("axe_playwright_python")
     return None if found is None else Path(found.submodule_search_locations[0], "axe.min.js").read_text()
 
