@@ -1,5 +1,6 @@
 """Layout and console of a page in a headless chromium."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -95,6 +96,25 @@ INSPECT = """
 """
 
 
+# findings of axe-core on the page with everything open, of the rules of WCAG A and AA and of good practice
+AXE = """
+<script>addEventListener("load", () => setTimeout(async () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  drawAll();
+  const { violations, passes } = await axe.run(document, { resultTypes: ["violations"] });
+  const found = { passes: passes.length, violations: violations.map((rule) =>
+    [rule.id, rule.impact, rule.nodes.length, rule.nodes[0].html.slice(0, 200)]) };
+  document.body.dataset.found = JSON.stringify(found);
+}, 100));</script>
+"""
+
+
+def axe_core() -> str | None:
+    """Return the source of axe-core, None if it is not installed; the package itself needs a driver."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    return None if found is None else Path(found.submodule_search_locations[0], "axe.min.js").read_text()
+
+
 # chromium's windows are at least 500 pixels wide; a frame can be narrower
 FRAME = """<!doctype html><body style="margin:0">
 <iframe style="border:0;width:{width}px;height:{height}px" srcdoc="{page}"></iframe><script>setInterval(() => {{
@@ -103,10 +123,12 @@ FRAME = """<!doctype html><body style="margin:0">
 }}, 50);</script>"""
 
 
-def inspect(page: Path, folder: Path, width: int, *flags: str, height: int = 1000) -> tuple[dict, list[str]]:
-    """Return (findings of INSPECT, lines of the console) of `page` in a frame `width` pixels wide."""
+def inspect(
+    page: Path, folder: Path, width: int, *flags: str, height: int = 1000, script: str = INSPECT
+) -> tuple[dict, list[str]]:
+    """Return (findings of a script, lines of the console) of `page` in a frame `width` pixels wide."""
     framed = folder / f"framed-{width}.html"
-    text = page.read_text().replace("</body>", INSPECT + "</body>")
+    text = page.read_text().replace("</body>", script + "</body>")
     framed.write_text(FRAME.format(width=width, height=height, page=escape(text)))
     done = subprocess.run(
         [

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# The browser that looks at the report: installed where that is possible; without it that one test is skipped.
+# The browser that looks at the report, and axe-core: installed where that is possible; without them those tests are skipped.
 set -uo pipefail
+# the package holds axe-core itself; the driver that it depends on is not needed
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps axe-playwright-python==0.1.8 ||
+    echo "no axe-core: the report is not checked for accessibility" >&2
 command -v chromium >/dev/null && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive

@@ -53,6 +53,17 @@ def test_the_page_works_and_its_figures_fill_their_cards(page, tmp_path, width, 
     _check_values(found)
 
 
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1400, "light"), (1400, "dark")])
+def test_axe_core_finds_nothing(page, tmp_path, width, theme):
+    axe = browser.axe_core()
+    if axe is None:
+        pytest.skip("there is no axe-core")
+    flag = f"--blink-settings=preferredColorScheme={SCHEMES[theme]}"
+    found, _ = browser.inspect(page, tmp_path, width, flag, script=f"<script>{axe}</script>{browser.AXE}")
+    assert found["violations"] == []
+    assert found["passes"] > 20
+
+
 def _check_values(found):
     """Check the values for the keyboard, the downloads and the filters."""
     assert found["spoken"] == found["tip"]
