@@ -173,11 +173,11 @@ class Repeat:
     stretch: np.ndarray
 
 
-def repeat(world: World, design: Design, blocks: np.ndarray, run: int, seed: int) -> Repeat:
-    """Return the scores and replicates of one repeat; run: number of blocks that are sampled together."""
+def repeat(world: World, design: Design, blocks: np.ndarray, seed: int, run: int = SEGMENT_RUN) -> Repeat:
+    """Return the scores and replicates of one repeat; run: number of blocks of film that are sampled together."""
     models, Y = simulate(world, design, seed)
     strata = np.zeros(blocks.max() + 1, dtype=int)
-    counts = sample_counts(strata, N_SAMPLES, seed, "benchmark", run)
+    counts = sample_counts(strata, N_SAMPLES, seed, "benchmark", run if design.films_s else 1)
     wide = widening(design.splits, np.ones(len(blocks)))
     score, replicates, plain, widened = [], [], [], []
     for X in models:
@@ -262,8 +262,7 @@ def main() -> None:
         blocks = design.blocks(given.block)
         rows = []
         for name in given.worlds:
-            run = given.run if design.films_s else 1
-            found = [repeat(WORLDS[name], design, blocks, run, seed) for seed in range(given.repeats)]
+            found = [repeat(WORLDS[name], design, blocks, seed, given.run) for seed in range(given.repeats)]
             scores = np.array([one.score[:, 0] for one in found])
             rows.append([f"{name}: r {scores.mean():.2f}, sd {scores.std(axis=0).mean():.4f}", *[""] * len(titles)])
             rows += [["  " + rule, *(f"{v:.3f}" for v in measure(found, wide, RULES[rule]))] for rule in RULES]
