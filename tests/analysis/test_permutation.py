@@ -139,6 +139,7 @@ def p_of(seed, n, **planted):
     return p_values(null.test, score), p_values(null.aggregate, np.median(score))
 
 
+@pytest.mark.timeout(1800)  # 25,000 regressions
 @pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [1, 3])
 def test_chance_is_found_at_the_nominal_level(n_layers):
