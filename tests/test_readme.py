@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PRINTED = re.findall(r"```\n(fake-net on .*?)```", README, re.DOTALL)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
 
 
@@ -24,6 +26,7 @@ def place(tmp_path_factory):
 
 
 def test_there_are_commands():
+    assert len(PRINTED) == 2
     assert len(COMMANDS) > 15
     assert all(line.startswith((".venv/bin/python ", ".venv/bin/dynamic-vision ")) for line in COMMANDS)
 
@@ -40,6 +43,20 @@ def test_the_commands_do_what_they_say_one_after_the_other(place):
         assert (done.stdout + done.stderr).strip(), f"{line} says nothing"
     for file in ("report/index.html", "scores.parquet"):
         assert (place / file).stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "option", "dataset"), [("fmri", "-d", "fake-fmri"), ("behaviour", "-t", "fake-behaviour")]
+)
+def test_the_tables_are_what_the_scripts_print(script, option, dataset, cli):
+    [table] = [text for text in PRINTED if text.startswith(f"fake-net on {dataset}:")]
+    printed = cli(script, "-m", "fake-net", option, dataset).stdout
+    assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", table).split()
+    # sums differ in their last digits from one machine to the next
+    assert [float(x) for x in NUMBER.findall(printed)] == pytest.approx(
+        [float(x) for x in NUMBER.findall(table)], abs=0.005
+    )
 
 
 @pytest.mark.slow

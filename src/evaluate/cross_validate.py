@@ -628,10 +628,11 @@ class _Scoring:
             columns, split, n_valid = fit.pattern.columns[local], splits[k], len(splits[k].valid)
             of_test = prediction.values[n_valid:]
             if prediction.inside is None:
-                inside, rows = prediction.values[:n_valid], split.valid
+                inside, rows, inside_truth = prediction.values[:n_valid], split.valid, None
             else:
-                inside, rows = prediction.inside, split.train
-            test_truth, inside_truth = fit.session.truth(split.test, local), fit.session.truth(rows, local)
+                inside, rows, inside_truth = prediction.inside, split.train, prediction.trained
+            test_truth = fit.session.truth(split.test, local)
+            inside_truth = fit.session.truth(rows, local) if inside_truth is None else inside_truth
             found = []
             for scoring in self.metrics:
                 labels = most_probable if self.ranked and scoring.metric.needs != RANKED else lambda values: values

@@ -119,6 +119,8 @@ class Prediction:
         Penalty chosen, a value of the decoder's grid; None for decoders without a penalty.
     inside : array or tensor of shape (n_train, n_columns), optional
         Predictions of the training rows, each by the fit without its block and gap; None for decoders without them.
+    trained : array or tensor of shape (n_train, n_columns), optional
+        Targets of the training rows, as `Session.truth` returns them, where the fit has gathered them.
     other : tensor of shape (n_held, n_train), optional
         Weights of the training rows in a fit to the session's other targets.
     shares : array of shape (n_bands, n_columns), optional
@@ -134,6 +136,7 @@ class Prediction:
     values: Any
     alpha: float | np.ndarray | None = None
     inside: Any = None
+    trained: Any = None
     other: Any = None
     shares: np.ndarray | None = None
     parts: Any = None

@@ -253,9 +253,9 @@ class RidgeSession:
             parts = self._per_target(*fitted) if self.ridge.alpha_per_target else self._shared(*fitted)
             other = None if self.other is None else self._other(*fitted)
             kernels = kernels_of_parts(X, fitted[1], self._index(split.held), fitted[0], self.n_parts)
-            for columns, held, alpha, inside, fit in parts:
+            for columns, held, alpha, inside, trained, fit in parts:
                 summands = self._summands(kernels, fitted, columns, alpha) if self.n_parts else None
-                yield Prediction(k, columns, held, alpha, inside, other, parts=summands, fitted=fit)
+                yield Prediction(k, columns, held, alpha, inside, trained, other, parts=summands, fitted=fit)
                 other = None
 
     def _summands(self, kernels: Sequence[torch.Tensor], fitted: tuple, columns: slice, alpha) -> torch.Tensor:
@@ -302,31 +302,30 @@ class RidgeSession:
         return eigen, train, blocks, self.ridge.penalties(eigen)
 
     def _shared(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
-        """Yield (columns, held, alpha, inside, None) of each batch of targets with one alpha for all."""
+        """Yield (columns, held, alpha, inside, targets, None) of each batch of targets with one alpha for all."""
         best = best_shared_alpha(eigen, self.targets, train, penalties, self.ridge.penalty, blocks)
         alpha, penalty = float(self.ridge.grid[best]), penalties[best]
         # one product for few rows and many targets; the weights of many training rows do not fit into memory
         through_weights = self.inside and not self.targets.few and eigen.outside is None
         parts = [smoother(eigen, penalty), (eigen.root**2 / (eigen.root @ eigen.root))[None]]
         parts += [without.smoother(eigen, penalty, blocks) + parts[1]] if through_weights else []
-        of_train = torch.cat(parts)
-        # weights of all rows, 0 outside the training part: no copy of the training targets is made
-        weights = of_train.new_zeros(len(of_train), len(self.targets.values))
-        weights[:, train] = of_train
-        n_held, constant = len(parts[0]), self.targets.constant(train)
+        weights, n_held, constant = torch.cat(parts), len(parts[0]), self.targets.constant(train)
         for columns in self.targets.batches():
-            sums = weighted_sum(weights, self.targets.values[:, columns])
+            trained = self.targets.values[:, columns].index_select(0, train)
+            sums = weighted_sum(weights, trained)
             inside = sums[n_held + 1 :] if through_weights else None
             if self.inside and not through_weights:
-                y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+                y, mean = centred(trained, eigen.root)
                 inside = self._inside(eigen, eigen.U.T.to(y.dtype) @ y, y, mean, penalty, blocks)
-            yield columns, self._with_mean(sums[:n_held], sums[n_held], constant[columns]), alpha, inside, None
+            held = self._with_mean(sums[:n_held], sums[n_held], constant[columns])
+            yield columns, held, alpha, inside, trained, None
 
     def _per_target(self, eigen: Eigendecomposition, train: torch.Tensor, blocks, penalties: torch.Tensor):
-        """Yield (columns, held, alphas, inside, `fitted_r`) of each batch of targets with an alpha per target."""
+        """Yield (columns, held, alphas, inside, targets, `fitted_r`) of each batch with an alpha per target."""
         constant = self.targets.constant(train)
         for columns in self.targets.batches():
-            y, mean = centred(self.targets.values[:, columns].index_select(0, train), eigen.root)
+            trained = self.targets.values[:, columns].index_select(0, train)
+            y, mean = centred(trained, eigen.root)
             A, choice, _ = best_alpha_per_target(eigen, y, penalties, self.ridge.penalty, blocks)
             predicted, inside = reconstruct(eigen, eigen.P, A, penalties[choice]), None
             if self.inside:
@@ -337,7 +336,7 @@ class RidgeSession:
                     inside[:, of] = self._inside(eigen, *part).to(inside.dtype)
             values = self._with_mean(predicted, mean, constant[columns])
             fit = fitted_r(eigen, A, y, penalties[choice]).cpu().numpy()
-            yield columns, values, self.ridge.grid[choice.cpu().numpy()], inside, fit
+            yield columns, values, self.ridge.grid[choice.cpu().numpy()], inside, trained, fit
 
     @staticmethod
     def _inside(eigen: Eigendecomposition, A: torch.Tensor, y: torch.Tensor, mean, penalty, blocks) -> torch.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...utils import BadInput
 
-BLOCK = 1024  # targets compared at a time: their float64 copies fit into the processor's cache
+BLOCK = 512  # targets compared at a time: their float64 copies fit into the processor's cache
 
 
 def pearson(predicted, true, weights=None) -> np.ndarray:
