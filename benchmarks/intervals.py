@@ -162,14 +162,13 @@ class Repeat:
     """Two models in one repeat, their medians over units in column 0 and SHOWN units in the others.
 
     score: (2, 1 + SHOWN); replicates: (2, N_SAMPLES, 1 + SHOWN); plain: the same with the plain median of each sample;
-    widened: the same with the factor of training rows on the replicates of each unit, before the median; stretch: t
-    factors (N_SAMPLES,).
+    of_test: the same with a median that accounts for the noise of test rows alone; stretch: t factors (N_SAMPLES,).
     """
 
     score: np.ndarray
     replicates: np.ndarray
     plain: np.ndarray
-    widened: np.ndarray
+    of_test: np.ndarray
     stretch: np.ndarray
 
 
@@ -179,17 +178,16 @@ def repeat(world: World, design: Design, blocks: np.ndarray, seed: int, run: int
     strata = np.zeros(blocks.max() + 1, dtype=int)
     counts = sample_counts(strata, N_SAMPLES, seed, "benchmark", run if design.films_s else 1)
     wide = widening(design.splits, np.ones(len(blocks)))
-    score, replicates, plain, widened = [], [], [], []
+    score, replicates, plain, of_test = [], [], [], []
     for X in models:
         kept = statistics(X, Y, design, world.alpha, blocks)
         whole, part = (kept.replicates(c).astype(float) for c in (np.ones((1, len(strata))), counts))
         score.append([np.median(whole), *whole[0, :SHOWN]])
-        z = FISHER.forward(part)
-        wider = FISHER.inverse(z.mean(axis=0) + training_factor(whole[0], wide) * (z - z.mean(axis=0)))
-        medians = (replicates, sample_medians(part), part), (plain, np.nanmedian(part, axis=1), part)
-        for rows, of_sample, units in (*medians, (widened, sample_medians(wider), wider)):
-            rows.append(np.column_stack([of_sample, units[:, :SHOWN]]))
-    found = (np.array(rows) for rows in (score, replicates, plain, widened))
+        factor = training_factor(score[-1][0], wide)
+        medians = sample_medians(part, factor), np.nanmedian(part, axis=1), sample_medians(part)
+        for rows, of_sample in zip((replicates, plain, of_test), medians, strict=True):
+            rows.append(np.column_stack([of_sample, part[:, :SHOWN]]))
+    found = (np.array(rows) for rows in (score, replicates, plain, of_test))
     return Repeat(*found, tails(strata, N_SAMPLES, seed, "benchmark"))
 
 
@@ -197,7 +195,7 @@ def repeat(world: World, design: Design, blocks: np.ndarray, seed: int, run: int
 class Rule:
     """Rule that turns replicates into draws: factor(score, widening) on their deviations, on Fisher's z or on r.
 
-    samples: "replicates", "plain" or "widened", see `Repeat`.
+    samples: "replicates", "plain" or "of_test", see `Repeat`.
     """
 
     factor: Callable[[float, float], float]
@@ -222,7 +220,7 @@ RULES = {
     "/ (1 + |r|)^2": Rule(lambda r, wide: np.sqrt(1 + (wide**2 - 1) / (1 + abs(r)) ** 2)),
     "x (1 - r^2)": Rule(training_factor),
     "x (1 - r^2), t, plain median": Rule(training_factor, student=True, samples="plain"),
-    "x (1 - r^2) of each unit, t": Rule(lambda r, wide: 1.0, student=True, samples="widened"),
+    "x (1 - r^2), t, median for noise of test rows": Rule(training_factor, student=True, samples="of_test"),
     "x (1 - r^2), t (default)": Rule(training_factor, student=True),
 }
 DEFAULT = list(RULES)[-1]

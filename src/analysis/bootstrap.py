@@ -269,10 +269,10 @@ def bootstrap(
     counts = sample_counts(resampling.strata, n_samples, seed, resampling.identity, resampling.block_run)
     stretch = tails(resampling.strata, n_samples, seed, resampling.identity)
 
-    def draws(medians: np.ndarray, score: float, unit: float = 1.0) -> np.ndarray:
+    def draws(replicates: np.ndarray, score: float, unit: float = 1.0) -> np.ndarray:
         score = score * unit
-        factor = stretch * training_factor(score, resampling.widening, scale)
-        return recentre(medians * unit, score, factor, scale) / unit
+        factor = training_factor(score, resampling.widening, scale)
+        return recentre(sample_medians(replicates, factor) * unit, score, stretch * factor, scale) / unit
 
     replicates = statistics.replicates(counts)
     means = nan_mean(test, axis=1)
@@ -280,13 +280,13 @@ def bootstrap(
     scaled = None
     if ceiling is not None and np.isfinite(ceiling).any():
         kept = np.isfinite(ceiling)
-        medians = sample_medians(replicates[:, kept] / ceiling[kept].astype(np.float32))
-        scaled = draws(medians, normalised, float(np.median(ceiling[kept])))
+        in_units = replicates[:, kept] / ceiling[kept].astype(np.float32)
+        scaled = draws(in_units, normalised, float(np.median(ceiling[kept])))
     by_region = {}
     for region, (columns, scores) in (regional or {}).items():
         part = replicates[:, columns] if per_target else resampling.regions[region].replicates(counts)
-        by_region[region] = draws(sample_medians(part), aggregate(scores))
-    return Bootstrap(low, high, draws(sample_medians(replicates), aggregate(test)), scaled, by_region)
+        by_region[region] = draws(part, aggregate(scores))
+    return Bootstrap(low, high, draws(replicates, aggregate(test)), scaled, by_region)
 
 
 def _intervals(

@@ -7,17 +7,19 @@ from ..utils import nan_mean, nan_median
 SAMPLES = 32  # whose spread over targets is computed at a time
 
 
-def sample_medians(replicates: np.ndarray) -> np.ndarray:
+def sample_medians(replicates: np.ndarray, factor: float = 1.0) -> np.ndarray:
     """Return the median over targets of each bootstrap sample.
 
     Targets differ in the estimated score already because of noise; with the noise of the samples on top they would
     differ more than in new data, and the median would vary more. The targets' means over samples are therefore moved
-    towards their median until the spread over targets in a sample is the one observed.
+    towards their median until only the spread remains that noise does not explain.
 
     Parameters
     ----------
     replicates : array of shape (n_samples, n_targets)
         Scores of the bootstrap samples, NaN = undefined.
+    factor : float, default 1
+        Standard error of a target's score over the spread of its samples.
 
     Returns
     -------
@@ -41,6 +43,6 @@ def sample_medians(replicates: np.ndarray) -> np.ndarray:
     batches = (usable[start : start + SAMPLES] for start in range(0, len(usable), SAMPLES))
     added = np.concatenate([variance(batch - means, axis=1) for batch in batches]).mean()
     observed = means.var()
-    kept = np.sqrt(max(0.0, 1 - added / observed)) if observed > 0 else 1.0
+    kept = np.sqrt(max(0.0, 1 - factor**2 * added / observed)) if observed > 0 else 1.0
     excess = (1 - kept) * (means - np.median(means))
     return median(replicates - excess.astype(replicates.dtype), axis=1).astype(np.float64)

@@ -235,6 +235,10 @@ def test_the_median_over_targets_varies_in_samples_as_in_new_data():
     samples = data[0] + 0.1 * rng.standard_normal((2000, 200))
     assert sample_medians(samples).std() == pytest.approx(true, rel=0.12)
     assert np.median(samples, axis=1).std() > 1.08 * true
+    # half of the noise is that of other training rows, which the samples do not vary
+    part = data[0] + 0.1 * np.sqrt(0.5) * rng.standard_normal((2000, 200))
+    assert np.sqrt(2) * sample_medians(part, np.sqrt(2)).std() == pytest.approx(true, rel=0.12)
+    assert np.sqrt(2) * sample_medians(part).std() > 1.15 * true
     # noise in common moves all targets alike and is kept
     common = data[0] + 0.1 * rng.standard_normal((2000, 1))
     np.testing.assert_allclose(sample_medians(common), np.median(common, axis=1))
