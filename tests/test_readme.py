@@ -47,7 +47,7 @@ def test_the_commands_do_what_they_say_one_after_the_other(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("script", "option", "dataset"), [("fmri", "-d", "fake-fmri"), ("behaviour", "-t", "fake-behaviour")]
+    ("script", "option", "dataset"), [("fmri", "-d", "fake-fmri"), ("behaviour", "--tasks", "fake-behaviour")]
 )
 def test_the_tables_are_what_the_scripts_print(script, option, dataset, cli):
     [table] = [text for text in PRINTED if text.startswith(f"fake-net on {dataset}:")]
