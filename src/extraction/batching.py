@@ -10,7 +10,7 @@ from ..utils import BadInput
 from .loader import Pack, Plan
 
 PENDING_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}  # inputs held until a batch of their shape is full
-# on a CPU the least that is within 3 % of the best rate (benchmarks/batches.py); on a GPU larger ones only delay results
+# on a CPU the least within 3 % of the best rate (benchmarks/batches.py); on a GPU larger ones only delay results
 BATCH_BYTES = {"cpu": 5 << 20, "cuda": 128 << 20}
 ACTIVATIONS_PER_INPUT = 64  # peak bytes of a pass per byte of input: an upper bound for r3d_18, resnet18 and alexnet
 MAX_ROWS = 256
