@@ -126,27 +126,34 @@ def inverses(eigen: Eigendecomposition, blocks: Blocks, penalty: torch.Tensor) -
         free = eigen.one_minus_leverage(penalty[None])[0] / (1 - eigen.root.square() / total)
         return 1 / free[blocks.members][:, :, None]
     found = eigen.U.new_empty(n_blocks, blocks.n_scored, size)
-    root_of_left, start = eigen.unexplained(penalty[None])[0].sqrt(), 0
+    left, start = eigen.unexplained(penalty[None])[0], 0
     for part in blocks.chunks(8 * eigen.U.shape[1]):
-        U = eigen.U[part.members]
-        scaled = U * root_of_left
-        M = scaled.new_empty(len(U), size, size)
-        for top, bottom in pairwise(np.linspace(0, size, STRIPES + 1).astype(int).tolist()):
-            M[:, top:bottom, :bottom] = scaled[:, top:bottom] @ scaled[:, :bottom].mT
-        if eigen.outside is not None:
-            M += _outside(eigen, part, U)
-        root, inverse = eigen.root[part.members], _inverse(M)
+        root = eigen.root[part.members]
+        inverse = _inverses(eigen, part, root, left)
         of_mean = root[:, : part.n_scored, None] * (root[:, None] @ inverse) / total
-        found[start : start + len(M)] = inverse[:, : part.n_scored] - of_mean
-        start += len(M)
+        found[start : start + len(inverse)] = inverse[:, : part.n_scored] - of_mean
+        start += len(inverse)
     return found
 
 
-def _outside(eigen: Eigendecomposition, blocks: Blocks, U: torch.Tensor) -> torch.Tensor:
-    """Return the blocks of the projector on the complement of U and the intercept: (n_blocks, size, size)."""
-    unit = (eigen.root / eigen.root.norm())[blocks.members]
-    eye = torch.eye(U.shape[1], dtype=U.dtype, device=U.device)
-    return eye - unit[:, :, None] * unit[:, None] - U @ U.mT
+def _inverses(eigen: Eigendecomposition, blocks: Blocks, root: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+    """Return (M_CC)^-1 of the blocks: (n_blocks, size, size). root: (n_blocks, size); left: (k,) share of residuals."""
+    U, unit = eigen.U[blocks.members], (root / eigen.root.norm())[:, :, None]
+    size = U.shape[1]
+    if eigen.outside is not None and U.shape[2] + 1 < size:
+        # I - M is of low rank: B B^T, and (I - B B^T)^-1 = I + B (I - B^T B)^-1 B^T (Woodbury)
+        B = torch.cat([U * (1 - left).sqrt(), unit], dim=2)
+        inverse = B @ _inverse(torch.eye(B.shape[2], dtype=B.dtype, device=B.device) - B.mT @ B) @ B.mT
+        inverse.diagonal(dim1=1, dim2=2).add_(1)
+        return inverse
+    scaled = U * left.sqrt()
+    M = scaled.new_empty(len(U), size, size)
+    for top, bottom in pairwise(np.linspace(0, size, STRIPES + 1).astype(int).tolist()):
+        M[:, top:bottom, :bottom] = scaled[:, top:bottom] @ scaled[:, :bottom].mT
+    if eigen.outside is not None:
+        # the projector on the complement of U and the intercept
+        M += torch.eye(size, dtype=U.dtype, device=U.device) - unit @ unit.mT - U @ U.mT
+    return _inverse(M)
 
 
 def _inverse(M: torch.Tensor) -> torch.Tensor:
