@@ -512,7 +512,7 @@ class Reader:
                     header = Rows(number, pack.spans, tensor.dtype, tensor.shape)
                     yield header, tensor.view(-1).view(torch.uint8).numpy()
         if decoder.left:
-            yield f"{plans[0].label}: {decoder.left}", None
+            yield f"gpu-video: PyAV decodes {plans[0].label} from here on: {decoder.left}", None
 
     def _decoder(self, plan: Plan, planes: bool) -> "Decoder | GpuDecoder":
         if self.films is not None:
