@@ -76,7 +76,7 @@ def choose_films(
     installed = importlib.util.find_spec("torchcodec") is not None
     if not films or not (always or (installed and device.type == "cuda")):
         return None
-    if reason := _not_usable():
+    if reason := not_usable():
         notice(f"gpu-video: {reason}; films are decoded by the workers")
         return None
     paths = [str(stimuli.paths[index]) for index in films]
@@ -96,7 +96,7 @@ def choose_films(
     return GpuFilms(samples, device) if samples else None
 
 
-def _not_usable() -> str:
+def not_usable() -> str:
     """Return why torchcodec cannot be used in one line, "" if it can."""
     try:
         import torchcodec
@@ -190,9 +190,9 @@ class GpuDecoder:
         whole, digests, begins_s = probe(self._path), self._first.digests, None
         last = max(wanted) + self._info.first
         try:
-            for k, raw in enumerate(_raw_frames(self._path, self._device)):
+            for k, raw in enumerate(raw_frames(self._path, self._device)):
                 begins_s = raw.pts_seconds if begins_s is None else begins_s
-                if not _on_time(whole, k, 1000 * (raw.pts_seconds - begins_s)):
+                if not on_time(whole, k, 1000 * (raw.pts_seconds - begins_s)):
                     self.left = f"frame {k} has another time stamp"
                     return
                 number, compared = k - self._info.first, k < len(digests)
@@ -216,7 +216,7 @@ class GpuDecoder:
         return stacked(*raw.planes)
 
 
-def _raw_frames(path: str, device: torch.device) -> Iterator:
+def raw_frames(path: str, device: torch.device) -> Iterator:
     """Yield the frames of torchcodec in the order in which they are shown."""
     from torchcodec.decoders import Demuxer
 
@@ -237,7 +237,7 @@ def stacked(luma: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tenso
     return found
 
 
-def _on_time(whole: VideoInfo, k: int, onset_ms: float) -> bool:
+def on_time(whole: VideoInfo, k: int, onset_ms: float) -> bool:
     """Return True if a time stamp is that of frame k of a film; at a constant rate, if no other frame is as near."""
     if whole.starts_ms is None:
         return abs(onset_ms - k * 1000 / whole.fps) < 500 / whole.fps

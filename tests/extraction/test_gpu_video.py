@@ -37,7 +37,7 @@ BINS_MS = regular_bins(2400, 200)
 
 
 def usable() -> bool:
-    return importlib.util.find_spec("torchcodec") is not None and not gpu_video._not_usable()
+    return importlib.util.find_spec("torchcodec") is not None and not gpu_video.not_usable()
 
 
 class Demuxer:
@@ -139,7 +139,7 @@ def test_frames_and_time_stamps_are_those_of_pyav(tmp_path, torchcodec, kind):
     assert (numbers, decoder.left) == (list(range(info.n_frames)), "")
     np.testing.assert_array_equal(frames, of_pyav(path, range(info.n_frames)))
     # time stamps of the wrong frames would be found
-    assert not gpu_video._on_time(info, 3, 4 * 1000 / info.fps)
+    assert not gpu_video.on_time(info, 3, 4 * 1000 / info.fps)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -201,8 +201,8 @@ FAULTS = {
 def test_pyav_decodes_the_rest_of_a_film_from_a_frame_on_that_differs(tmp_path, monkeypatch, fault):
     in_its_place(monkeypatch)
     path = write_coded(tmp_path / "film", **DECODED["h264, B-frames"])
-    decoder, raw_frames = decoder_of(path), gpu_video._raw_frames
-    monkeypatch.setattr(gpu_video, "_raw_frames", lambda *arguments: FAULTS[fault](raw_frames(*arguments)))
+    decoder, raw_frames = decoder_of(path), gpu_video.raw_frames
+    monkeypatch.setattr(gpu_video, "raw_frames", lambda *arguments: FAULTS[fault](raw_frames(*arguments)))
     numbers, frames = shown(decoder, range(0, 60, 2))
     assert (numbers, decoder.left) == (list(range(0, 60, 2)), fault)
     np.testing.assert_array_equal(frames, of_pyav(path, range(0, 60, 2)))
@@ -282,9 +282,9 @@ def test_equal_frames_are_merged_on_the_device(tmp_path, torchcodec):
 
 def test_a_fault_is_said_in_one_line(tmp_path, monkeypatch):
     in_its_place(monkeypatch)
-    films, raw_frames, notices = make_films(tmp_path, [30]), gpu_video._raw_frames, []
+    films, raw_frames, notices = make_films(tmp_path, [30]), gpu_video.raw_frames, []
     expected = run(by_frame(frame_model()), films, BINS_MS, processes=True)
-    monkeypatch.setattr(gpu_video, "_raw_frames", lambda *arguments: FAULTS["frame 5 differs"](raw_frames(*arguments)))
+    monkeypatch.setattr(gpu_video, "raw_frames", lambda *arguments: FAULTS["frame 5 differs"](raw_frames(*arguments)))
     found = run(by_frame(frame_model()), films, BINS_MS, gpu_video=True, notice=notices.append)
     assert_same(found, expected, 1e-6)
     assert notices == ["gpu-video: PyAV decodes stimulus 'films-0' of films from here on: frame 5 differs"]
