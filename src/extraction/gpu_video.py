@@ -150,10 +150,10 @@ def _kept(made: list[Planes], one: Planes) -> Planes:
 
 def _refusal(path: str, device: torch.device) -> str:
     """Return why a device cannot decode a film, "" if it can."""
-    from torchcodec.decoders import VideoDecoder
-
     if device.type != "cuda":
         return ""
+    from torchcodec.decoders import VideoDecoder
+
     try:
         decoder = VideoDecoder(path, device=device, seek_mode="approximate")
         codec = decoder.metadata.codec

@@ -9,6 +9,7 @@ for arrays, and uses it again when the receiver has released them. A task may ge
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import multiprocessing
 import os
@@ -181,6 +182,8 @@ class Processes:
 
     def _work(self, task: Task, worker: int, connection: Connection) -> None:
         """Perform tasks until there is none left; the life of a process."""
+        # garbage of the parent stays as it is: a decoder would wait for its threads, which are not in a fork
+        gc.freeze()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -87,8 +87,11 @@ class Header(SimpleNamespace):
 def metadata(path):
     import av
 
-    with av.open(path) as container:
-        names = [stream.codec_context.codec.canonical_name for stream in container.streams.video]
+    try:
+        with av.open(path) as container:
+            names = [stream.codec_context.codec.canonical_name for stream in container.streams.video]
+    except av.error.FFmpegError as error:
+        raise RuntimeError(f"Could not open input file: {error}") from error
     return SimpleNamespace(streams=[Header(codec=name) for name in names])
 
 
