@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_video [FILM...] [--device cuda] [--repeats 3]
 
-Without FILM: small films of many codings. torchcodec needs the shared libraries of FFmpeg; where there are none, those
-of PyAV's wheel serve, here and for the tests:
+Without FILM: films of many codings, of 320 x 240 px and 60 frames. torchcodec needs FFmpeg's shared libraries; where
+there are none, those of PyAV's wheel serve, here and for the tests:
 
     export LD_LIBRARY_PATH=$(python -m benchmarks.gpu_video --libraries links)
     python -m pytest tests/extraction/test_gpu_video.py
@@ -106,8 +106,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         films = {Path(path).name: path for path in options.films}
         if not films:
-            kinds = {**DECODED, **OTHERS}
-            films = {name: str(write_coded(Path(folder) / name, **kind)) for name, kind in kinds.items()}
+            kinds = [(name, {"size": (240, 320), **kind}) for name, kind in {**DECODED, **OTHERS}.items()]
+            films = {name: str(write_coded(Path(folder) / str(i), **kind)) for i, (name, kind) in enumerate(kinds)}
         for name, path in films.items():
             print(row(name, path, torch.device(options.device), options.repeats), flush=True)
 
