@@ -6,8 +6,9 @@ stored: frames are equal to those of PyAV to the last bit, and activations share
 The first frames of every film are compared (`sample`), and the time stamps of all frames; from a frame on that differs,
 PyAV decodes the film. All other films are left to the workers.
 
-Two states of a frame are known to PyAV alone: that it is damaged, and that it is interlaced. The workers refuse a
-damaged frame; here only a film that is damaged within its first frames, or lacks frames, is refused.
+What PyAV alone states of a frame is known of the first frames only: that it is damaged, interlaced, or of another
+colour space. The workers refuse a frame that is damaged; a film that is damaged further on is found here only if it
+lacks frames.
 """
 
 import hashlib
@@ -55,8 +56,20 @@ class GpuFilms:
         return GpuDecoder(path, info, self.samples[stimulus], self.device)
 
     def task(self, task: Task) -> Task:
-        """Return the task with its arrays on the device: tensors, complete when they are received."""
-        return _on_device(task, self.device)
+        """Return the task with its arrays on the device: tensors made in a stream of their own, complete when given."""
+
+        def new(shape, dtype) -> torch.Tensor:
+            return torch.empty(shape, dtype=torch.uint8, device=self.device)
+
+        def run(number: int, _: New):
+            stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+            with torch.cuda.stream(stream) if stream else nullcontext():
+                for item in task(number, new):
+                    if stream:
+                        stream.synchronize()
+                    yield item
+
+        return run
 
 
 def choose_films(
@@ -123,29 +136,29 @@ def sample(path: str) -> Sample | str:
     from torchcodec.decoders import VideoStreamHeaderMetadata, get_container_metadata
 
     made: list[Planes] = []
+
+    def converted(to_rgb: Callable) -> Planes:
+        made.append(Planes(to_rgb))
+        return made[0]
+
     try:
         streams = get_container_metadata(path).streams
+        codecs = [one.codec for one in streams if isinstance(one, VideoStreamHeaderMetadata)]
+        if len(codecs) != 1:
+            return "without exactly one video stream"
+        if codecs[0] not in CODECS:
+            return f"in {codecs[0]}"
         info = probe(path)
         numbers = range(min(SAMPLE_FRAMES, info.n_frames))
-        frames = [frame for _, frame in decode(path, numbers, info, 1, lambda to_rgb: _kept(made, Planes(to_rgb)))]
+        frames = [frame for _, frame in decode(path, numbers, info, 1, converted)]
     except (BadInput, RuntimeError):
         return "cannot be read"
-    streams = [one for one in streams if isinstance(one, VideoStreamHeaderMetadata)]
-    if len(streams) != 1:
-        return "with several video streams"
-    if streams[0].codec not in CODECS:
-        return f"in {streams[0].codec}"
     if not made:
         return "turned or with pixels that are not square"
     if any(frame.ndim == 3 for frame in frames):
         return "not of progressive 8-bit 4:2:0 in limited range"
     digests = tuple(_digest(torch.from_numpy(frame)) for frame in frames)
-    return Sample(streams[0].codec, (info.height, info.width), made[0].space, digests)
-
-
-def _kept(made: list[Planes], one: Planes) -> Planes:
-    made.append(one)
-    return one
+    return Sample(codecs[0], (info.height, info.width), made[0].space, digests)
 
 
 def _refusal(path: str, device: torch.device) -> str:
@@ -155,10 +168,9 @@ def _refusal(path: str, device: torch.device) -> str:
     from torchcodec.decoders import VideoDecoder
 
     try:
-        decoder = VideoDecoder(path, device=device, seek_mode="approximate")
-        codec = decoder.metadata.codec
-        return f"in {codec}, which this GPU cannot decode" if decoder.cpu_fallback else ""
-    except RuntimeError as error:
+        decoder = VideoDecoder(path, device=device)
+        return f"in {decoder.metadata.codec}, which this GPU cannot decode" if decoder.cpu_fallback else ""
+    except (RuntimeError, ValueError) as error:
         return f"refused by the GPU ({_first_line(error)})"
 
 
@@ -250,19 +262,3 @@ def _digest(planes: torch.Tensor) -> str:
 
 def _first_line(error: BaseException) -> str:
     return " ".join(str(error).split("\n", 1)[0].split())[:120] or type(error).__name__
-
-
-def _on_device(task: Task, device: torch.device) -> Task:
-    """Return a task whose arrays are tensors on a device, made in a stream of its own and complete when yielded."""
-
-    def run(number: int, _: New):
-        stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        with torch.cuda.stream(stream) if stream else nullcontext():
-            for header, array in task(
-                number, lambda shape, dtype: torch.empty(shape, dtype=torch.uint8, device=device)
-            ):
-                if stream:
-                    stream.synchronize()
-                yield header, array
-
-    return run
