@@ -218,7 +218,7 @@ class GpuDecoder:
                 if k == last:
                     return
             self.left = "frames are missing"
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             self.left = _first_line(error)
 
     def _planes(self, raw) -> torch.Tensor | None:
@@ -234,6 +234,8 @@ def raw_frames(path: str, device: torch.device) -> Iterator:
 
     demuxer = Demuxer(path)
     decoder = demuxer.streams[0].make_decoder(device)
+    # a demuxer and its streams refer to each other: the file would be open until garbage is collected
+    demuxer.streams = ()
     for packet in demuxer:
         yield from decoder.decode(packet)
     yield from decoder.drain()

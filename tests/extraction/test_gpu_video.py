@@ -5,12 +5,15 @@ place behind the same interface, which shows that the frames, time stamps and fa
 correctly, and not that torchcodec gives them. `python -m benchmarks.gpu_video` tells how to run these tests with it.
 """
 
+import gc
 import importlib.machinery
 import importlib.util
+import os
 import re
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -270,6 +273,18 @@ def test_several_models_share_a_film(tmp_path, torchcodec):
 def test_a_preprocessing_of_ones_own_is_left_to_the_workers(tmp_path, monkeypatch):
     monkeypatch.setattr("src.extraction.loader.choose_films", None)
     run(frame_model(), make_films(tmp_path, [10]), BINS_MS, gpu_video=True)
+
+
+@pytest.mark.skipif(not usable(), reason="of torchcodec alone: that in its place is not closed")
+def test_a_file_is_closed_behind_its_last_frame(tmp_path):
+    path = write_coded(tmp_path / "film", **DECODED["h264"])
+    gc.disable()
+    try:
+        shown(decoder_of(path), range(60))
+        opened = [Path(f"/proc/self/fd/{name}").resolve() for name in os.listdir("/proc/self/fd")]
+    finally:
+        gc.enable()
+    assert path not in opened
 
 
 def test_equal_frames_are_merged_on_the_device(tmp_path, torchcodec):
