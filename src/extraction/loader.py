@@ -512,7 +512,7 @@ class Reader:
                     header = Rows(number, pack.spans, tensor.dtype, tensor.shape)
                     yield header, tensor.view(-1).view(torch.uint8).numpy()
         if decoder.left:
-            yield f"gpu-video: PyAV decodes {plans[0].label} from here on: {decoder.left}", None
+            yield f"{plans[0].label}: {decoder.left}", None
 
     def _decoder(self, plan: Plan, planes: bool) -> "Decoder | GpuDecoder":
         if self.films is not None:
@@ -602,6 +602,7 @@ def _packs(
     reader: Reader, items: Iterable[Item], transfer: Transfer, notice: Callable[[str], None]
 ) -> Iterator[Plan | Pack | None]:
     """Yield for each stimulus of a reader its plans, their packs, and None."""
+    said = False
     for item in items:
         header = item.header
         if header is None:
@@ -611,7 +612,9 @@ def _packs(
             needed = _needed(header)
             assemblers = reader.assemblers(needed, {plan.network for plan in needed} & reader.on_device)
         elif isinstance(header, str):
-            notice(header)
+            if not said:
+                notice(f"gpu-video: PyAV takes over where torchcodec does not give its frames, first in {header}")
+            said = True
         elif isinstance(header, Rows):
             yield Pack(needed[header.plan], header.spans, transfer(item).view(header.dtype).view(header.shape))
         else:

@@ -300,12 +300,13 @@ def test_equal_frames_are_merged_on_the_device(tmp_path, torchcodec):
 
 def test_a_fault_is_said_in_one_line(tmp_path, monkeypatch):
     in_its_place(monkeypatch)
-    films, raw_frames, notices = make_films(tmp_path, [30]), gpu_video.raw_frames, []
+    films, raw_frames, notices = make_films(tmp_path, [30, 30]), gpu_video.raw_frames, []
     expected = run(by_frame(frame_model()), films, BINS_MS, processes=True)
     monkeypatch.setattr(gpu_video, "raw_frames", lambda *arguments: FAULTS["frame 5 differs"](raw_frames(*arguments)))
     found = run(by_frame(frame_model()), films, BINS_MS, gpu_video=True, notice=notices.append)
     assert_same(found, expected, 1e-6)
-    assert notices == ["gpu-video: PyAV decodes stimulus 'films-0' of films from here on: frame 5 differs"]
+    where = "first in stimulus 'films-0' of films: frame 5 differs"
+    assert notices == [f"gpu-video: PyAV takes over where torchcodec does not give its frames, {where}"]
 
 
 def test_a_damaged_start_is_refused_as_without_it(tmp_path, torchcodec):
