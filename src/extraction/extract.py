@@ -229,6 +229,7 @@ def extract_parts(
     stop: Callable[[], bool] | None = None,
     n_workers: int | None = None,
     processes: bool | None = None,
+    gpu_video: bool | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> None:
     """Write the activations of several models, or in several contexts, into their sinks; a film is decoded once.
@@ -266,8 +267,12 @@ def extract_parts(
     processes : bool, optional
         True: decode in processes, False: in threads; by default in processes where the device is not the CPU, whose
         cores the network takes. Where processes cannot be forked (outside Linux) they are threads.
+    gpu_video : bool, optional
+        False: decode no film on the device; True: decode those on it that torchcodec decodes to the same frames, also
+        on the CPU; by default on a GPU, if the extra gpu-video is installed. The activations are the same.
     notice : callable, optional
-        Called with one line about layers that are not finite in bf16 or fp16. Their batches are computed in fp32.
+        Called with one line about layers that are not finite in bf16 or fp16, whose batches are computed in fp32, and
+        about films that the extra gpu-video does not decode.
 
     Raises
     ------
@@ -302,7 +307,8 @@ def extract_parts(
         if all(one.model is not viewer.model for one in networks):
             hooked_model = HookedModel(viewer.model, mode, part.n_components, device, precision)
             networks.append(_Network(hooked_model, batch_size, collector, notice))
-    items = load_packs(viewers, stimuli, wanted, n_workers or min(granted_cores(), 16), device, processes)
+    n_workers = n_workers or min(granted_cores(), 16)
+    items = load_packs(viewers, stimuli, wanted, n_workers, device, processes, gpu_video, notice)
     with closing(items):
         for item in items:
             if isinstance(item, Plan):

@@ -12,10 +12,11 @@ from ..models.spec import Model
 from ..records import Stimuli
 from ..utils import BadInput, seed_from
 from ..video import VideoInfo, decode, piece, probe, read_image, single_frames, window_frames
+from .gpu_video import FILMS_AT_ONCE, GpuDecoder, GpuFilms, choose_films
 from .planes import Planes, rgb_of_planes
 from .transfer import Transfer
 from .windows import Mode, TimeMap, framewise, make_windows, streams
-from .workers import New, Processes, Threads, can_fork
+from .workers import Item, New, Processes, Task, Threads, can_fork
 
 MAX_MERGED_MS = 60_000.0  # longest stretch of an unchanging video that one input represents
 FRAMES_PER_READ = 16  # frames and inputs that are preprocessed together
@@ -23,6 +24,8 @@ READ_BYTES = 4 << 20  # frames that are passed on together, if more than one
 PACK_BYTES = 16 << 20  # input that is put together at once, if more than one row
 STILLS_PER_TASK = 16
 COMPARED_ROWS = 4  # rows of two frames that are compared first
+
+Picture = np.ndarray | torch.Tensor  # a tensor if it was decoded on a device
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Read:
     or None. seen_by: numbers of the models that see each picture.
     """
 
-    pictures: np.ndarray | None
+    pictures: Picture | None
     seen_by: list[frozenset[int]]
     inputs: list[DistinctInput]
     space: int = 0
@@ -147,16 +150,18 @@ def make_plan(
     return Plan(index, viewer, network, model.fps, label, path, still, info, *windows)
 
 
-def reads(plan: Plan | Sequence[Plan], new: New = np.empty, threads: int = 1, planes: bool = False) -> Iterator[Read]:
-    """Yield the pictures of a stimulus and its inputs, a few at a time; `threads` decode a film.
+def reads(
+    plan: Plan | Sequence[Plan], new: New = np.empty, decoder: "Decoder | GpuDecoder | None" = None
+) -> Iterator[Read]:
+    """Yield the pictures of a stimulus and its inputs, a few at a time.
 
     plan: of the stimulus, or several with different windows or models, whose pictures are decoded once. new: function
     that makes the array of pictures from its shape and type. A frame is copied there at once, while it is in the
-    processor's cache. planes: True for the planes of a film instead of RGB, where they are exact.
+    processor's cache. decoder: of the stimulus; by default one to RGB.
     """
     pictures, seen_by, inputs = None, [], []
     plans = [plan] if isinstance(plan, Plan) else plan
-    decoder = _Decoder(plans[0], threads, planes)
+    decoder = decoder or Decoder(plans[0])
 
     def read() -> Read:
         return Read(None if pictures is None else pictures[: len(seen_by)], seen_by, inputs, decoder.space)
@@ -180,14 +185,14 @@ def reads(plan: Plan | Sequence[Plan], new: New = np.empty, threads: int = 1, pl
         yield read()
 
 
-def _fits(picture: np.ndarray, pictures: np.ndarray, count: int) -> bool:
+def _fits(picture: Picture, pictures: Picture, count: int) -> bool:
     """Return True if an array of pictures has space for another one, of which it has `count`."""
     return count < len(pictures) and picture.shape == pictures.shape[1:]
 
 
 def _pictures_and_inputs(
-    plans: Sequence[Plan], decoder: "_Decoder"
-) -> Iterator[tuple[np.ndarray, frozenset[int]] | DistinctInput]:
+    plans: Sequence[Plan], decoder: "Decoder | GpuDecoder"
+) -> Iterator[tuple[Picture, frozenset[int]] | DistinctInput]:
     """Yield each picture once, with the models that see it, and each input behind its pictures.
 
     Consecutive windows of equal pictures are merged. The windows of several plans are in the order of their last
@@ -311,10 +316,15 @@ def _shown_frames(plan: Plan) -> list[list[int]]:
     return [window_frames(plan.info, *plan.windows_ms[window], plan.fps).tolist() for window in plan.needed]
 
 
-class _Decoder:
-    """Frames of one stimulus, as RGB, or as planes of the colour space `space`."""
+class Decoder:
+    """Frames of one stimulus by PyAV, as RGB, or as planes of the colour space `space` where they are exact.
 
-    def __init__(self, plan: Plan, threads: int, planes: bool):
+    threads: of a film. left: see `GpuDecoder`.
+    """
+
+    left = ""
+
+    def __init__(self, plan: Plan, threads: int = 1, planes: bool = False):
         self._plan, self._threads = plan, threads
         self._wanted, self._planes = planes, None
 
@@ -334,8 +344,10 @@ class _Decoder:
         return self._planes
 
 
-def same_frame(frame: np.ndarray, other: np.ndarray) -> bool:
+def same_frame(frame: Picture, other: Picture) -> bool:
     """Return True for equal frames; a few rows settle it for most frames that differ."""
+    if isinstance(frame, torch.Tensor):
+        return torch.equal(frame, other)
     height = len(frame)
     rows = slice(height // (2 * COMPARED_ROWS), None, max(1, height // COMPARED_ROWS))
     return frame[rows].tobytes() == other[rows].tobytes() and np.array_equal(frame, other)
@@ -452,8 +464,9 @@ class Reader:
     """Task of a worker: the stimuli groups[number], decoded, and preprocessed unless that is left to the device.
 
     Its items are, for each stimulus: its plans; for the models in `on_device`, reads without their pictures, with the
-    pictures; for the other models, rows, with their bytes. wanted: {stimulus: its viewers}; network_of: the number of
-    the model of each viewer.
+    pictures; for the other models, rows, with their bytes; a line of text if a film was not decoded as planned; and a
+    None behind the last one. wanted: {stimulus: its viewers}; network_of: the number of the model of each viewer.
+    films: those of the stimuli that are decoded on the device, for models in `on_device` alone.
     """
 
     viewers: Sequence[Viewer]
@@ -463,6 +476,7 @@ class Reader:
     on_device: frozenset[int]
     groups: list[list[int]]
     threads: int
+    films: GpuFilms | None = None
 
     def __call__(self, number: int, new: New) -> Iterator[tuple[object, np.ndarray | None]]:
         """Yield the items of a task."""
@@ -475,12 +489,14 @@ class Reader:
             if needed := _needed(plans):
                 with _naming(plans[0].label):
                     yield from self._items(needed, new)
+            yield None, None
 
     def _items(self, plans: Sequence[Plan], new: New) -> Iterator[tuple[object, np.ndarray | None]]:
         networks = {plan.network for plan in plans}
         assemblers = self.assemblers(plans, networks - self.on_device)
         on_device = networks & self.on_device
-        for read in reads(plans, new if on_device else np.empty, self.threads, planes=bool(on_device)):
+        decoder = self._decoder(plans[0], planes=bool(on_device))
+        for read in reads(plans, new if on_device else np.empty, decoder):
             pictures = read.pictures
             if on_device:
                 if assemblers and pictures is not None:
@@ -495,6 +511,13 @@ class Reader:
                     number = next(p for p, plan in enumerate(plans) if plan is pack.plan)
                     header = Rows(number, pack.spans, tensor.dtype, tensor.shape)
                     yield header, tensor.view(-1).view(torch.uint8).numpy()
+        if decoder.left:
+            yield f"{plans[0].label}: {decoder.left}", None
+
+    def _decoder(self, plan: Plan, planes: bool) -> "Decoder | GpuDecoder":
+        if self.films is not None:
+            return self.films.decoder(plan.stimulus, plan.path, plan.info)
+        return Decoder(plan, self.threads, planes)
 
     def assemblers(self, plans: Sequence[Plan], networks: Iterable[int]) -> dict[int, Assembler]:
         """Return the assembler of each of some models."""
@@ -534,6 +557,8 @@ def load_packs(
     n_workers: int,
     device: "torch.device | str" = "cpu",
     processes: bool | None = None,
+    gpu_video: bool | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Iterator[Plan | Pack]:
     """Yield for each wanted stimulus its plans and then their packs, on the device.
 
@@ -541,32 +566,62 @@ def load_packs(
     all of them.
 
     Stimuli are decoded ahead by `n_workers` processes or threads, by default by processes for a device other than the
-    CPU. Pictures are then preprocessed on the device if the preprocessing is one of single frames. The order does not
-    depend on the workers. Closing the generator ends them.
+    CPU. Pictures are then preprocessed on the device if the preprocessing is one of single frames. If that of all
+    models is, torchcodec decodes the films that it can on the device (gpu_video, notice: see `extract_parts`). The
+    order does not depend on the workers. Closing the generator ends them.
     """
-    device = torch.device(device)
+    device, notice = torch.device(device), notice or (lambda line: None)
     processes = can_fork() and (device.type != "cpu" if processes is None else processes)
-    reader = make_reader(viewers, stimuli, wanted, n_workers, processes or device.type != "cpu")
+    films = None
+    if gpu_video is not False and all(by_frame(viewer.model) for viewer in viewers):
+        films = choose_films(stimuli, wanted, device, n_workers, gpu_video is True, notice)
+    of_films = {index: wanted[index] for index in wanted if films and index in films.samples}
+    others = {index: wanted[index] for index in wanted if index not in of_films}
     with ExitStack() as stack:
-        n_tasks = len(reader.groups)
-        workers = (Processes if processes else Threads)(reader, n_tasks, max(1, min(n_workers, n_tasks)))
-        stack.callback(workers.close)
-        transfer = Transfer(device, workers.memory)
-        stack.callback(transfer.close)
-        items = stack.enter_context(closing(workers.items(transfer.finish)))
-        for item in items:
-            header = item.header
-            if isinstance(header, list):
-                yield from header
-                needed = _needed(header)
-                assemblers = reader.assemblers(needed, {plan.network for plan in needed} & reader.on_device)
-            elif isinstance(header, Rows):
-                yield Pack(needed[header.plan], header.spans, transfer(item).view(header.dtype).view(header.shape))
-            else:
-                read = replace(header, pictures=None if item.array is None else transfer(item))
-                for network, assembler in assemblers.items():
-                    seen = read.of(network, needed)
-                    yield from assembler.add(seen.pictures, seen.inputs, seen.space)
+
+        def packs(reader: Reader, task: Task, kind: type, n_workers: int) -> Iterator[Plan | Pack | None]:
+            n_tasks = len(reader.groups)
+            workers = kind(task, n_tasks, min(n_workers, n_tasks))
+            stack.callback(workers.close)
+            transfer = Transfer(device, workers.memory)
+            stack.callback(transfer.close)
+            return _packs(reader, stack.enter_context(closing(workers.items(transfer.finish))), transfer, notice)
+
+        sources = {}
+        if others:
+            reader = make_reader(viewers, stimuli, others, n_workers, processes or device.type != "cpu")
+            sources[False] = packs(reader, reader, Processes if processes else Threads, n_workers)
+        if of_films:
+            reader = replace(make_reader(viewers, stimuli, of_films, FILMS_AT_ONCE, True), films=films)
+            sources[True] = packs(reader, films.task(reader), Threads, FILMS_AT_ONCE)
+        for index in wanted:
+            yield from iter(sources[index in of_films].__next__, None)
+
+
+def _packs(
+    reader: Reader, items: Iterable[Item], transfer: Transfer, notice: Callable[[str], None]
+) -> Iterator[Plan | Pack | None]:
+    """Yield for each stimulus of a reader its plans, their packs, and None."""
+    said = False
+    for item in items:
+        header = item.header
+        if header is None:
+            yield None
+        elif isinstance(header, list):
+            yield from header
+            needed = _needed(header)
+            assemblers = reader.assemblers(needed, {plan.network for plan in needed} & reader.on_device)
+        elif isinstance(header, str):
+            if not said:
+                notice(f"gpu-video: PyAV takes over where torchcodec does not give its frames, first in {header}")
+            said = True
+        elif isinstance(header, Rows):
+            yield Pack(needed[header.plan], header.spans, transfer(item).view(header.dtype).view(header.shape))
+        else:
+            read = replace(header, pictures=None if item.array is None else transfer(item))
+            for network, assembler in assemblers.items():
+                seen = read.of(network, needed)
+                yield from assembler.add(seen.pictures, seen.inputs, seen.space)
 
 
 def _groups(stimuli: Stimuli, todo: list[int], n_workers: int) -> Iterator[list[int]]:

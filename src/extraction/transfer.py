@@ -22,7 +22,15 @@ class Transfer:
         self._registered = self._stream is not None and memory is not None and _register(memory)
 
     def __call__(self, item: Item) -> torch.Tensor:
-        """Return a copy of the item's array on the device; the item will be released."""
+        """Return a copy of the item's array on the device; the item will be released.
+
+        A tensor was decoded on the device in another stream, and is returned as it is.
+        """
+        if isinstance(item.array, torch.Tensor):
+            if self._stream is not None:
+                item.array.record_stream(torch.cuda.current_stream(self._device))
+            item.release()
+            return item.array
         source = torch.from_numpy(item.array)
         if self._stream is None:
             copy = source.to(self._device, copy=self._memory is not None)

@@ -9,6 +9,7 @@ for arrays, and uses it again when the receiver has released them. A task may ge
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import multiprocessing
 import os
@@ -164,7 +165,7 @@ class Processes:
         self.memory = np.frombuffer(mmap.mmap(-1, self._capacity * n_workers), dtype=np.uint8)
         self._alive = os.pipe()
         self._workers, self._connections = [], []
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _frozen_garbage():
             # as in torch's DataLoader: the processes use no thread of the parent
             warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
             for worker in range(n_workers):
@@ -267,6 +268,19 @@ class Processes:
             process.close()
         for connection in self._connections:
             connection.close()
+
+
+@contextlib.contextmanager
+def _frozen_garbage() -> Iterator[None]:
+    """Keep forks of this process from collecting its garbage.
+
+    A decoder of several threads, collected in a fork, would wait for threads that the fork does not have.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _nothing() -> None:

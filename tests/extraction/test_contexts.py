@@ -152,7 +152,7 @@ def test_no_input_shows_a_picture_that_was_forgotten(tmp_path_factory, contexts,
     stimuli = Stimuli("film", ("film",), (path,), np.full(1, 960.0), ("video",))
     bins_ms = regular_bins(960.0, 80.0)
     plans = [make_plan(clip_model(), stimuli, 0, make_settings(bins_ms, mode, one, True)) for one in contexts]
-    events = list(_pictures_and_inputs(plans, loader._Decoder(plans[0], 1, False)))
+    events = list(_pictures_and_inputs(plans, loader.Decoder(plans[0])))
     oldest, n_pictures, windows = 0, 0, [[] for _ in plans]
     for event in events:
         if isinstance(event, tuple):

@@ -5,7 +5,7 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from src.extraction.extract import make_settings
-from src.extraction.loader import make_plan, reads
+from src.extraction.loader import Decoder, make_plan, reads
 from src.extraction.planes import Planes, rgb_of_planes, stacked_planes
 from src.records import Stimuli
 from src.utils import regular_bins
@@ -60,7 +60,7 @@ def test_reads_of_planes_are_those_of_rgb(tmp_path, codec, exact):
         films = Stimuli("films", ("a",), (path,), np.array([800.0]), ("video",))
     plan = make_plan(frame_model(), films, 0, make_settings(regular_bins(800, 80), "block", 400.0, True))
     rgb = np.concatenate([read.pictures for read in reads(plan)])
-    found = list(reads(plan, planes=True))
+    found = list(reads(plan, decoder=Decoder(plan, planes=True)))
     assert all((read.pictures.ndim == 3) == exact for read in found)
     if exact:
         converted = [rgb_of_planes(torch.from_numpy(read.pictures), read.space).numpy() for read in found]
@@ -72,4 +72,4 @@ def test_reads_of_planes_are_those_of_rgb(tmp_path, codec, exact):
 def test_planes_are_half_as_large(tmp_path):
     films = make_films(tmp_path, [20])
     plan = make_plan(frame_model(), films, 0, make_settings(regular_bins(800, 80), "block", 400.0, True))
-    assert next(reads(plan, planes=True)).pictures.shape == (16, 72, 64)
+    assert next(reads(plan, decoder=Decoder(plan, planes=True))).pictures.shape == (16, 72, 64)

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -204,3 +205,28 @@ def test_processes_end_with_their_parent(number):
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(alive(pid) for pid in pids)
+
+
+def test_a_process_does_not_finalise_garbage_of_its_parent():
+    """A decoder of several threads would wait for those that a fork does not have."""
+    finalised = []
+
+    class Decoder:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            finalised.append(os.getpid())
+
+    def collecting(number, new):
+        gc.collect()
+        yield len(finalised), None
+
+    gc.disable()
+    try:
+        Decoder()
+        assert [header for header, _ in received(Processes(collecting, 1, 1))] == [0]
+    finally:
+        gc.enable()
+    gc.collect()
+    assert finalised == [os.getpid()]
