@@ -79,7 +79,8 @@ JEPA_2 = Card(
     frames=64,
 )
 PRISM = Card(
-    "github.com/google-deepmind/videoprism, README.md, colabs/videoprism_video_classification_demo.ipynb",
+    "github.com/google-deepmind/videoprism, README.md, colabs/videoprism_video_classification_demo.ipynb: CalMS21 (its "
+    "other notebooks resize by a Lanczos filter)",
     "WebLI, 36M video-text pairs, 582M video clips",
     288,
     288,
