@@ -4,15 +4,15 @@ A factorised encoder: blocks that attend within each frame, with the frames in t
 time, with the patches in the batch; patches of one frame and 18 x 18 px, no class token. That of the video-text network
 (LvT) has further blocks over all tokens and a pooling by attention. Names and layouts of the arrays as in
 github.com/google-deepmind/videoprism, layers.py and encoders.py: the blocks of a stack share one array with the block
-as its first axis, projections of attention are (channels, heads, channels of a head), and a normalisation multiplies by
-1 + its scale.
+as its first axis, and projections of attention are (channels, heads, channels of a head). A normalisation multiplies by
+1 + its scale in both networks.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...utils import BadInput
 from .built import Built
@@ -46,7 +46,7 @@ PARTS = {
 }
 # {kind of an array in the file: (in the network, its axes in the file, its layout in the network)}
 KINDS: dict[str, tuple[str, int, Callable[[Tensor], Tensor]]] = {
-    "scale": ("weight", 1, lambda array: 1 + array),
+    "scale": ("weight", 1, lambda array: array),
     "bias": ("bias", 1, lambda array: array),
     "kernel": ("weight", 2, lambda array: array.T),
     "w": ("weight", 3, lambda array: array.flatten(1).T),
@@ -127,10 +127,6 @@ def build(dim: int, depth: int, heads: int, frames: int, text: bool = False, red
         num_temporal_layers=times,
     )
     module = (VideoPrismVideoModel if text else VideoPrismVisionModel)(config)
-    # normalisations that multiply by their weight, which Random- sets to 1
-    for path, part in list(module.named_modules()):
-        if isinstance(part, nn.LayerNorm):
-            module.set_submodule(path, nn.LayerNorm(part.normalized_shape, part.eps))
     space = ("spatial_embeddings", *(f"spatial_layers.{i}" for i in range(depth)), "layernorm1")
     time = ("temporal_embeddings", *(f"temporal_layers.{i}" for i in range(times)), "layernorm2")
     layers = dict.fromkeys(space, "THWC") | dict.fromkeys(time, "HWTC")

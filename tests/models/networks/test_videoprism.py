@@ -9,6 +9,7 @@ from scipy.special import erf
 
 pytest.importorskip("transformers")
 
+from src import models
 from src.models.catalogue import MODELS
 from src.models.inspect.check import failed_checks
 from src.models.inspect.outputs import run
@@ -206,6 +207,12 @@ def test_frames_are_apart_in_space_and_patches_are_apart_in_time(stored):
     assert set(places["spatial_layers.2"][:, 0]) == set(places["temporal_embeddings"][:, 0]) == {5}
     assert len(places["spatial_layers.2"]) == SIDE**2
     assert set(places["temporal_layers.1"][:, 0]) == set(range(8))
+
+
+def test_sampled_normalisations_multiply_by_one():
+    module = models.load("Random-VideoPrism-L", reduced=True).module
+    tokens = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(module.layernorm1(tokens).std(-1, correction=0), torch.ones(2, 3), atol=1e-4, rtol=0)
 
 
 def without(arrays, name):
