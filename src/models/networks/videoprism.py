@@ -57,21 +57,22 @@ KINDS: dict[str, tuple[str, int, Callable[[Tensor], Tensor]]] = {
     "pooling_attention_query": ("pooling_attention_query", 2, lambda array: array[None]),
     "per_dim_scale": ("per_dim_scale", 1, lambda array: array),
 }
+HEADED = ("w", "post/w", "b")  # kinds with an axis of heads before the last
 
 
-def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rename(heads: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the arrays of a file under the names and in the layout of the network, without the text encoder.
 
-    Arrays of another name or number of axes keep their name, so that strict loading reports them.
+    Arrays of another name, number of axes or number of heads keep their name, so that strict loading reports them.
     """
     renamed: dict[str, Tensor] = {}
     for name, array in state.items():
         if not name.startswith("params/text_encoder/"):
-            renamed |= _renamed(name, array)
+            renamed |= _renamed(heads, name, array)
     return renamed
 
 
-def _renamed(name: str, array: Tensor) -> dict[str, Tensor]:
+def _renamed(heads: int, name: str, array: Tensor) -> dict[str, Tensor]:
     """Return the tensors of the network that an array of the file holds: one, or one for each block of a stack."""
     path, before = name.removeprefix("params/"), ""
     if path.startswith("vision_encoder/"):
@@ -81,6 +82,8 @@ def _renamed(name: str, array: Tensor) -> dict[str, Tensor]:
     kind = f"post/{kind}" if part.endswith("/post") else kind
     known = part in PARTS and kind in KINDS and (not stacked or stack in STACKS)
     if not known or array.ndim != KINDS[kind][1] + bool(stacked):
+        return {name: array}
+    if kind in HEADED and array.shape[-2] != heads:
         return {name: array}
     own, _, layout = KINDS[kind]
     if stacked:
@@ -134,7 +137,7 @@ def build(dim: int, depth: int, heads: int, frames: int, text: bool = False, red
         layers = {f"vision_model.{layer}": axes for layer, axes in layers.items()}
         layers |= dict.fromkeys((f"auxiliary_layers.{i}" for i in range(config.num_auxiliary_layers)), "THWC")
         layers["head_layernorm"] = "C"
-    return Built(module, layers, rename, reader(frames))
+    return Built(module, layers, partial(rename, heads), reader(frames))
 
 
 BASE, LARGE = partial(build, 768, 12, 12, 16), partial(build, 1024, 24, 16, 8)

@@ -220,6 +220,7 @@ def without(arrays, name):
 
 
 BIAS = "params/spatial_encoder/transformers_stack/x_layers/self_attention/post/b"
+QUERY = BIAS.replace("post", "query")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +231,7 @@ BIAS = "params/spatial_encoder/transformers_stack/x_layers/self_attention/post/b
         (lambda a: {**a, BIAS: a[BIAS][:, :-1]}, r"3 of another shape \(spatial_layers.0.attention.o_proj.bias, "),
         (lambda a: {**a, BIAS: a[BIAS][:2]}, r"1 missing \(spatial_layers.2.attention.o_proj.bias\)"),
         (lambda a: {**a, BIAS: a[BIAS][0]}, rf"3 missing \(.*1 unexpected \({BIAS}\)"),
+        (lambda a: {**a, QUERY: a[QUERY].swapaxes(-1, -2)}, rf"3 missing \(.*1 unexpected \({QUERY}\)"),
         (
             lambda a: {**a, "params/patch_projection/linear/kernel": np.zeros((768, 32))},
             r"1 of another shape \(spatial_embeddings.patch_embeddings.projection.weight\)",
