@@ -1,14 +1,14 @@
 """Times of the steps of layers against the changes of every frame, and against steps that are spread evenly.
 
-    python -m benchmarks.step_times [--models NAME ...] [--frames 64]
+    python -m benchmarks.step_times [--models NAME ...] [--frames 64] [--full]
 
 The times that extraction uses are measured once per model from a few frames in the middle of a clip
 (`models.inspect.centres.step_times`). The reference changes every frame of a clip, one after the other, and takes the
 mean of the frames weighted by the squared change of a step (`step_centres`). Compared are the steps in the middle third
 of a clip, whose fields the ends of the clip do not cut off where it is long enough: r3d_18 has fields of 109 frames.
 Of a network of one length that takes several of its clips in a row, all steps of the middle one are compared. Weights
-are sampled: networks that reduce have few blocks of few channels, the others their own size; pictures are cut to 64 px,
-or to --crop, where a network takes them.
+are sampled: networks that reduce have few blocks of few channels, the others and all with --full their own size;
+pictures are cut to 64 px, or to --crop, where a network takes them.
 """
 
 import argparse
@@ -75,11 +75,12 @@ def differences(
         yield layer, n_steps, *(float(np.abs(one - reference)[compared].max()) for one in (placed, even))
 
 
-def rows(names: Sequence[str], n_frames: int, crop: int, draws: int) -> Iterator[tuple[str, ...]]:
+def rows(names: Sequence[str], n_frames: int, crop: int, draws: int, full: bool) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the table, one per model."""
     for name in names:
         began = time.process_time()
-        found = list(differences(models.load(name, reduced=True, limit=6), n_frames, crop, draws))
+        model = models.load(f"Random-{name}" if full else name, reduced=not full, limit=6)
+        found = list(differences(model, n_frames, crop, draws))
         placed, even = (max(found, key=lambda row, at=at: row[at]) for at in (2, 3))
         seconds = time.process_time() - began
         yield name, str(len(found)), f"{placed[2]:.2f}", placed[0], f"{even[3]:.2f}", even[0], f"{seconds:.0f}"
@@ -92,9 +93,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=64, help="length of a clip, within the limits of a model")
     parser.add_argument("--crop", type=int, default=CROP, help="side of the pictures, px")
     parser.add_argument("--draws", type=int, default=DRAWS, help="draws of the reference of clips in a row")
+    parser.add_argument("--full", action="store_true", help="whole networks, with sampled weights")
     options = parser.parse_args()
     head = ("model", "layers", "frames off", "layer", "spread evenly", "layer", "core s")
-    for row in rows(options.models, options.frames, options.crop, options.draws):
+    for row in rows(options.models, options.frames, options.crop, options.draws, options.full):
         print(aligned(head, [row]), flush=True)
 
 

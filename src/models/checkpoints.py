@@ -65,7 +65,7 @@ def _check_digest(name: str, path: Path, weights: Weights) -> None:
 
 
 def read_state(path: Path, key: str = "") -> dict[str, Any]:
-    """Return the state dict in a file (safetensors, or torch's format), or its entry `key`.
+    """Return the state dict in a file (safetensors, numpy's npz or torch's format), or its entry `key`.
 
     No code in the file is run. Raises BadInput for a file that is damaged, holds more than tensors and plain values,
     or lacks the key.
@@ -95,6 +95,9 @@ def _content(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(str(path))
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     scalar = type(np.float64(0)).__reduce__(np.float64(0))[0]
     scalars = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     harmless = [Namespace, np.dtype, *scalars, type(np.dtype("float64")), type(np.dtype("int64"))]

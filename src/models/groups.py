@@ -49,6 +49,7 @@ FAMILIES = (
     ("videomamba", "VideoMamba"),
     ("umt", "UMT"),
     ("videomae", "VideoMAE"),
+    ("videoprism", "VideoPrism"),
     ("v-jepa", "V-JEPA"),
     ("vjepa", "V-JEPA"),
     ("mae-st", "MAE-ST"),

@@ -1,6 +1,7 @@
 """Loading of an entry: the network is built reproducibly, reinitialised for Random-, thinned and digested."""
 
 import hashlib
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -211,9 +212,18 @@ def _sampled(part: nn.Module, name: str, old: Tensor, generator: torch.Generator
     if isinstance(part, nn.MultiheadAttention):
         return init.xavier_uniform_(value, generator=generator) if value.ndim > 1 else value
     if name in ("weight", "bias") and _is_norm(part):
-        return value.fill_(float(name == "weight"))
+        return value.fill_(float(name == "weight" and not _adds_one(part, old)))
     constant = bool((old == old.flatten()[0]).all()) and float(old.flatten()[0]) != 0
     return old.float().cpu() if constant else init.trunc_normal_(value, std=0.02, a=-0.04, b=0.04, generator=generator)
+
+
+def _adds_one(part: nn.Module, weight: Tensor) -> bool:
+    """Return True for a normalisation that multiplies by 1 + its weight, initially 0, as some of transformers do."""
+    if not isinstance(part, nn.LayerNorm) or type(part) is nn.LayerNorm or weight.any():
+        return False
+    zeros = {name: torch.zeros_like(value) for name, value in part.named_parameters()}
+    probe = torch.linspace(-1, 1, math.prod(part.normalized_shape)).reshape(1, *part.normalized_shape).to(weight)
+    return bool(torch.func.functional_call(part, zeros, probe).any())
 
 
 def _is_norm(part: nn.Module) -> bool:

@@ -285,6 +285,19 @@ def test_reinitialised_weights_follow_the_kind_of_each_module():
     assert parts.scale.eq(1e-4).all()
 
 
+@pytest.mark.parametrize(("added", "weight"), [(1.0, 0.0), (0.0, 1.0)])
+def test_a_reinitialised_normalisation_multiplies_by_one(added, weight):
+    class Norm(nn.LayerNorm):
+        def forward(self, x):
+            return nn.functional.layer_norm(x, self.normalized_shape, self.weight + added, self.bias, self.eps)
+
+    norm = Norm(8)
+    nn.init.zeros_(norm.weight)
+    loading.reinitialise(norm, 0)
+    assert norm.weight.eq(weight).all()
+    torch.testing.assert_close(norm(torch.arange(8.0)), nn.LayerNorm(8)(torch.arange(8.0)))
+
+
 def test_reinitialised_weights_depend_on_the_seed_alone():
     def digest_of(seed, noise_before):
         torch.manual_seed(noise_before)

@@ -78,6 +78,16 @@ JEPA_2 = Card(
     fps=4.0,
     frames=64,
 )
+PRISM = Card(
+    "github.com/google-deepmind/videoprism, README.md, colabs/videoprism_video_classification_demo.ipynb: CalMS21 (its "
+    "other notebooks resize by a Lanczos filter)",
+    "WebLI, 36M video-text pairs, 582M video clips",
+    288,
+    288,
+    scaling=NONE,
+    frames=16,
+    differs={"fps": "the publisher states none; its frames are spread over 10 s, Kinetics' clips"},
+)
 ZOO = Card(
     "github.com/facebookresearch/pytorchvideo, docs/source/model_zoo.md; PySlowFast's configs",
     "Kinetics-400",
@@ -285,6 +295,8 @@ CARDS: dict[str, Card] = {
     **_of(JEPA_2, "V-JEPA2-L-diving48", frames=32, differs=ENCODER),
     **_of(JEPA_2, "V-JEPA2-G-384-smthsmthv2", size=384, resize=438, differs=ENCODER),
     **_of(JEPA_2, "V-JEPA2-G-384-diving48", size=384, resize=438, frames=32, differs=ENCODER),
+    **_of(PRISM, "VideoPrism-B", "VideoPrism-LvT-B"),
+    **_of(PRISM, "VideoPrism-L", "VideoPrism-LvT-L", frames=8),
     **_of(
         replace(STILL, source="github.com/facebookresearch/hiera, README.md", data="ImageNet-1k"), "Hiera-B", "Hiera-L"
     ),

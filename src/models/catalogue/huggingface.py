@@ -72,7 +72,7 @@ def _size(hidden: int, depth: int, heads: int, inner: int) -> dict[str, int]:
 
 GREY = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
 TUBES = Preprocessing(size=224, resize=224, axes="TCHW")
-UNSCALED = Preprocessing(size=288, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
+UNSCALED = Preprocessing(size=288, resize=288, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), axes="TCHW")
 # {model_type of a configuration: input of the network}
 CLIPS = {
     "videomae": Clips(preprocessing=TUBES, fps=6.25, order="THW"),
@@ -219,6 +219,27 @@ def _entry(
     )
 
 
+def _videoprism(name: str, group: str, part: str, frames: int, layers: int, millions: float, note: str) -> ModelEntry:
+    """Return an encoder whose repository holds the arrays of its authors' network, which models/networks reads."""
+    file = f"flax_{part.replace('-', '_')}_f{frames}r288_repeated.npz"
+    url = f"https://huggingface.co/google/videoprism-{part}-f{frames}r288/resolve/main/{file}"
+    return ModelEntry(
+        name=name,
+        group=group,
+        kind=VIDEO,
+        source="network",
+        argument=f"videoprism:{name}",
+        weights=Weights(file=file, url=url, licence=PLAIN),
+        preprocessing=CLIPS["videoprism_vision_model"].preprocessing,
+        extra="transformers",
+        fps=frames / 10,
+        frames=(frames, frames),
+        layers=layers,
+        millions=millions,
+        note=f"{note}; {UNSTATED.format(frames)}",
+    )
+
+
 VJEPA2 = CLIPS["vjepa2"].preprocessing
 CROPPED = Preprocessing(size=224, resize=256, axes="CHW", interpolation="bicubic")
 WHOLE = Fed(fps=6.25, preprocessing=Preprocessing(size=224, axes="TCHW"))
@@ -229,6 +250,9 @@ V1_NOTE = (
 )
 ENCODER = "the encoder alone, without its predictor"
 PROBED = "the encoder alone, with the file of the attentive classifier that was trained on it"
+DISTILLED = "the video encoder, with the arrays of its authors' Flax network"
+PAIRED = "the video part of the video-text network, with the arrays of its authors' Flax network"
+UNSTATED = "{} frames over 10 s, Kinetics' clips, as the publisher's notebook spreads them; it states no rate"
 PLAIN, MIT, NONCOMMERCIAL = "Apache-2.0", "MIT", "CC-BY-NC-4.0"
 DINOV3 = "DINOv3 License, to be accepted in the repository before the download"
 
@@ -339,6 +363,15 @@ ENTRIES = (
             ("V-JEPA2-L-diving48", "action recognition", "vitl-fpc32-256-diving48", 32, 26, 303.89, PROBED),
             ("V-JEPA2-G-384-smthsmthv2", "action recognition", "vitg-fpc64-384-ssv2", 64, 42, 1012.17, PROBED),
             ("V-JEPA2-G-384-diving48", "action recognition", "vitg-fpc32-384-diving48", 32, 42, 1012.17, PROBED),
+        )
+    ),
+    *(
+        _videoprism(name, group, part, frames, layers, millions, note)
+        for name, group, part, frames, layers, millions, note in (
+            ("VideoPrism-B", "masked autoencoder", "base", 16, 20, 114.37, DISTILLED),
+            ("VideoPrism-L", "masked autoencoder", "large", 8, 32, 353.97, DISTILLED),
+            ("VideoPrism-LvT-B", "text-video", "lvt-base", 16, 23, 137.99, PAIRED),
+            ("VideoPrism-LvT-L", "text-video", "lvt-large", 8, 35, 395.95, PAIRED),
         )
     ),
     _entry(

@@ -13,6 +13,7 @@ from ...utils import BadInput, digest, unknown_name
 from ..catalogue import entry_of
 from ..catalogue.entry import ModelEntry
 from ..checkpoints import fetched, plain_state, put, read_state, ready_text
+from ..extras import EXTRAS
 from ..preprocessing import preprocessor
 from ..spec import Model
 
@@ -41,7 +42,8 @@ def defining_files(argument: str) -> tuple[Path, ...]:
 
 def packages(argument: str) -> tuple[str, ...]:
     """Return the packages whose versions may change the output of the network."""
-    return ("torchvision", "numpy")
+    extra = EXTRAS.get(entry_of("network", argument).extra, ())
+    return ("torchvision", "numpy", *extra[:1])  # its further packages fetch and read files
 
 
 def ready(argument: str) -> str:
