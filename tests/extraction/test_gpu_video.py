@@ -271,8 +271,13 @@ def test_several_models_share_a_film(tmp_path, torchcodec):
 
 
 def test_a_preprocessing_of_ones_own_is_left_to_the_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr("src.extraction.loader.choose_films", None)
-    run(frame_model(), make_films(tmp_path, [10]), BINS_MS, gpu_video=True)
+    asked = []
+    monkeypatch.setattr("src.extraction.loader.choose_films", lambda *_: asked.append(True))
+    films = make_films(tmp_path, [10])
+    run(frame_model(), films, BINS_MS, gpu_video=True)
+    assert not asked
+    run(by_frame(frame_model()), films, BINS_MS, gpu_video=True)
+    assert asked
 
 
 @pytest.mark.skipif(not usable(), reason="of torchcodec alone: that in its place is not closed")
