@@ -2,9 +2,9 @@
 
     python -m benchmarks.batches [--models resnet18 r3d_18] [--device cuda] [--sizes 1 2 4] [--repeats 3]
 
-Input of a film of 320 x 240 px, windows of 16 frames for models of films. All sizes are run in turn,
-`--repeats` times. Printed per model: rows/s of each size (median), the least size within 3 % of the best, the
-size of extraction and its rate as a share of the best.
+Input of a film of 320 x 240 px, windows of 16 frames for models of films. All sizes are run in turn, `--repeats` times.
+Printed per model: rows/s of each size (median), the least size within 3 % of the best, the size of extraction and its
+rate as a share of the best.
 """
 
 import argparse

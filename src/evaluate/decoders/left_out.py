@@ -11,7 +11,6 @@ All quantities are in the units of `Eigendecomposition.U`: centred by the traini
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from .base import LeftOut
 from .eigendecomposition import Eigendecomposition
 
 MAX_BYTES = 2**26  # of a temporary over blocks
-STRIPES = 3  # of a symmetric product, each up to the diagonal: 2/3 of the work
 LEAST = 1e-13  # eigenvalues of M_CC below this share of its largest are raised to it
 ROUNDING = 64  # largest error of predictions that would be 0, in units of the precision of the largest target
 
@@ -147,9 +145,7 @@ def _inverses(eigen: Eigendecomposition, blocks: Blocks, root: torch.Tensor, lef
         inverse.diagonal(dim1=1, dim2=2).add_(1)
         return inverse
     scaled = U * left.sqrt()
-    M = scaled.new_empty(len(U), size, size)
-    for top, bottom in pairwise(np.linspace(0, size, STRIPES + 1).astype(int).tolist()):
-        M[:, top:bottom, :bottom] = scaled[:, top:bottom] @ scaled[:, :bottom].mT
+    M = scaled @ scaled.mT
     if eigen.outside is not None:
         # the projector on the complement of U and the intercept
         M += torch.eye(size, dtype=U.dtype, device=U.device) - unit @ unit.mT - U @ U.mT
@@ -157,14 +153,11 @@ def _inverses(eigen: Eigendecomposition, blocks: Blocks, root: torch.Tensor, lef
 
 
 def _inverse(M: torch.Tensor) -> torch.Tensor:
-    """Return the inverses of positive matrices (n, size, size), of which only the lower triangle is read.
-
-    Eigenvalues count as at least LEAST of the largest.
-    """
+    """Return the inverses of positive matrices (n, size, size), with eigenvalues of at least LEAST of the largest."""
     factor, failed = torch.linalg.cholesky_ex(M)
     if not failed.any():
         return torch.cholesky_inverse(factor)
-    values, vectors = torch.linalg.eigh(M, UPLO="L")
+    values, vectors = torch.linalg.eigh(M)
     values = torch.maximum(values, values[:, -1:].clamp(min=1e-300) * LEAST)
     return (vectors / values[:, None]) @ vectors.mT
 
