@@ -21,6 +21,7 @@ from .cross_validate import Problem
 from .decoders.base import OtherFit
 from .decoders.ridge import Ridge
 from .decoders.ridge_solver import compact
+from .decoders.tensors import matmul
 from .finite import finite_rows
 from .protocol import LEAST_TEST_ROWS
 
@@ -242,7 +243,7 @@ class _Adding:
     def _add_split(self, subject: int, k: int, columns: np.ndarray, y: torch.Tensor, fit: OtherFit) -> None:
         """Add r, and the influence of each block, of one split."""
         # large weights are float64
-        predicted = (y.to(fit.weights.dtype) @ fit.weights.T).to(y.dtype)
+        predicted = matmul(y.to(fit.weights.dtype), fit.weights.T).to(y.dtype)
         truth = _rows(y, fit.test)
         share = torch.as_tensor(self.weights[fit.test] / self.weights[fit.test].sum(), device=y.device).to(y.dtype)
         r, of_rows, n_middle = _correlate(predicted, truth, share, self.middle[columns, k])

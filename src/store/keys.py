@@ -172,7 +172,7 @@ class ScoreKey(Key):
     activations: tuple[str, ...]
     data: tuple[str, ...]
     options: Options
-    version: int = 9
+    version: int = 10
 
     def __post_init__(self):
         super().__post_init__()

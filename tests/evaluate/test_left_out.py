@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from src.evaluate.decoders import ALPHAS, BandedRidge, LeftOut, Ridge
 from src.evaluate.decoders.base import Split
 from src.evaluate.decoders.left_out import Partition, restricted
+from src.evaluate.protocol import SCALED_ALPHAS
 from src.utils import BadInput
 
 N_HELD = 6
@@ -130,6 +131,23 @@ def test_the_penalty_has_the_least_error_within_one_error_of_the_highest_r(shape
     for t in range(0, Y.shape[1], 20):
         of_target = [each[:, [t]] for each in predicted]
         assert chosen[t] == grid[within_one_error(Y[split.train][:, [t]], of_target, of_train, of_blocks, np.mean)]
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_search_finds_the_penalty_that_is_best_of_all(shape):
+    """Twelve penalties, of which every third is tried first; the best one lies at several places of the grid."""
+    grid, chosen = list(SCALED_ALPHAS), set()
+    for seed, noise in enumerate((0.05, 0.5, 2.0, 5.0)):
+        X, Y, split = make(shape, noise, seed)
+        left_out = blocks(shape[0])
+        predicted = [refitted(X, Y, split, left_out, alpha * shape[1]) for alpha in grid]
+        expected = grid[within_one_error(Y[split.train], predicted, np.ones(shape[0]), left_out)]
+        found = Ridge(penalty="blocks", scaled=True).fit(X[split.train], Y[split.train], left_out=left_out).alpha_
+        assert found == expected, noise
+        unordered = Ridge(grid[5:] + grid[:5], penalty="blocks", scaled=True)
+        assert unordered.fit(X[split.train], Y[split.train], left_out=left_out).alpha_ == expected
+        chosen.add(found)
+    assert len(chosen) > 2, chosen
 
 
 def test_scaled_penalties_fit_any_number_of_features():

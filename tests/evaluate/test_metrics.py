@@ -8,8 +8,8 @@ from scipy.stats import pearsonr
 from src.evaluate.confusions import error_consistency, human_right, model_right
 from src.evaluate.cross_validate import Problem, cross_validate_metrics, cross_validate_problem
 from src.evaluate.decoders import Logistic, Ridge
-from src.evaluate.metrics import BLOCK, METRICS, Moments, PredictionMetric, accuracy, pearson
-from src.evaluate.metrics.values import balanced_accuracy, r2, top5
+from src.evaluate.metrics import METRICS, Moments, PredictionMetric, accuracy, pearson
+from src.evaluate.metrics.values import BLOCK_BYTES, balanced_accuracy, r2, top5
 from src.evaluate.ranked import Ranked, most_probable
 from src.evaluate.splits import item_splits
 from src.utils import BadInput
@@ -66,7 +66,8 @@ def test_weights_equal_repeated_rows(metric):
 
 
 def test_blocks_of_targets_do_not_matter():
-    predicted, true = pair(10, 2 * BLOCK + 3)
+    n_rows = 2000
+    predicted, true = pair(n_rows, 2 * (BLOCK_BYTES["cpu"] // (8 * n_rows)) + 3)
     parts = [pearson(p, t) for p, t in zip(np.array_split(predicted, 7, 1), np.array_split(true, 7, 1), strict=True)]
     np.testing.assert_allclose(pearson(predicted, true), np.concatenate(parts), rtol=1e-12)
 

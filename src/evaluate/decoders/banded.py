@@ -23,7 +23,7 @@ from .estimator import Regression
 from .left_out import Blocks, Partition
 from .ridge_solver import best_alpha_per_target, check_alphas, reconstruct, shared_choice, to_choose_by
 from .targets import MAX_BYTES, Targets, centred
-from .tensors import row_weights, to_tensor
+from .tensors import matmul, row_weights, to_tensor
 
 MOST_MIXTURES = 250  # that are compared exhaustively
 CONCENTRATIONS = (0.1, 1.0)  # of the Dirichlet distributions, in turn, as in himalaya
@@ -351,7 +351,7 @@ def search(
                     continue
                 first = alphas[index[better]]
             else:
-                A, better = eigen.U.T.to(y.dtype) @ y, torch.arange(y.shape[1], device=device)
+                A, better = matmul(eigen.U.T.to(y.dtype), y), torch.arange(y.shape[1], device=device)
                 first = alphas[index].expand(len(better))
             columns = batch.start + better
             yield Improvement(eigen, columns, A[:, better], first, first / divisor, mean[better])

@@ -18,6 +18,7 @@ import torch
 from ...utils import BadInput
 from .base import LeftOut
 from .eigendecomposition import Eigendecomposition
+from .tensors import matmul
 
 MAX_BYTES = 2**26  # of a temporary over blocks
 LEAST = 1e-13  # eigenvalues of M_CC below this share of its largest are raised to it
@@ -173,9 +174,9 @@ def predictions(
     left = eigen.unexplained(penalty[None])[0]
     # the smaller of the fitted values and the residuals is computed, the other is its difference from the targets
     shrunk = bool(left.mean() > 0.5) and eigen.outside is None
-    part = (eigen.U * (1 - left if shrunk else left)).to(y.dtype) @ A
+    part = matmul((eigen.U * (1 - left if shrunk else left)).to(y.dtype), A)
     if not shrunk and eigen.outside is not None:
-        part += y - eigen.U.to(y.dtype) @ A
+        part += y - matmul(eigen.U.to(y.dtype), A)
     residual = y - part if shrunk else part
     found = torch.zeros_like(y)
     for blocks in partition:

@@ -22,7 +22,7 @@ from .ridge_solver import (
     weighted_sum,
 )
 from .targets import MAX_BYTES, Targets, centred
-from .tensors import row_weights, to_tensor
+from .tensors import matmul, row_weights, to_tensor
 
 
 class Ridge(Regression):
@@ -181,7 +181,7 @@ class Ridge(Regression):
                 A, choice, _ = best_alpha_per_target(eigen, y, penalties, self.penalty, blocks)
                 self._components[:, columns], chosen[columns] = A, choice.cpu().numpy()
             else:
-                self._components[:, columns] = eigen.U.T.to(y.dtype) @ y
+                self._components[:, columns] = matmul(eigen.U.T.to(y.dtype), y)
         if self.alpha_per_target:
             return chosen
         return best_shared_alpha(eigen, targets, rows, penalties, self.penalty, blocks)
@@ -316,7 +316,7 @@ class RidgeSession:
             inside = sums[n_held + 1 :] if through_weights else None
             if self.inside and not through_weights:
                 y, mean = centred(trained, eigen.root)
-                inside = self._inside(eigen, eigen.U.T.to(y.dtype) @ y, y, mean, penalty, blocks)
+                inside = self._inside(eigen, matmul(eigen.U.T.to(y.dtype), y), y, mean, penalty, blocks)
             held = self._with_mean(sums[:n_held], sums[n_held], constant[columns])
             yield columns, held, alpha, inside, trained, None
 

@@ -13,6 +13,7 @@ standard error is that of the difference between two alphas over blocks (infinit
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from ..protocol import PENALTIES
 from .eigendecomposition import Eigendecomposition
 from .left_out import Blocks, predictions
 from .targets import Targets, centred
+from .tensors import matmul
 
 RESOLUTION = 1e-6  # of float32: errors nearer than this share of the squared targets, and correlations, are alike
 NOISE_FREE = 1e-5  # a residual below this share of a target's sum of squares is computed in float64
 MARGIN = 1e-3  # relative excess of a lower bound over the least error that rules an alpha out
 CRITERIA = (*PENALTIES, "block errors")  # squared errors of the predictions without their block, in place of their r
 N_SAMPLED = 1000  # targets that choose one alpha for all by correlation
+COARSE = 3  # each of so many alphas is tried first in the choice of one for all targets by correlation
 N_GROUPS = 50  # of blocks, at most, for the standard error of a correlation
 EXTRAPOLATION = 30.0  # predictions that sum their targets with weights of a larger norm are computed in float64
 
@@ -58,8 +61,8 @@ def squared_errors(
     that takes no product, exceeds the error of another alpha.
     """
     U, L = eigen.U.to(dtype), L.to(dtype)
-    A = U.T @ L
-    A, outside, rest = (A, None, L.new_zeros(1)) if eigen.outside is None else _reduced(A, L - U @ A)
+    A = matmul(U.T, L)
+    A, outside, rest = (A, None, L.new_zeros(1)) if eigen.outside is None else _reduced(A, L - matmul(U, A))
     unexplained, free = eigen.unexplained(alphas), eigen.one_minus_leverage(alphas)
     total = (
         unexplained**2 @ A.double().square().sum(1) + rest.sum() + (0 if outside is None else outside.square().sum())
@@ -69,7 +72,7 @@ def squared_errors(
     for i in (total / free.sum(1) ** 2).argsort().tolist():
         if least[i] > errors.min() * (1 + MARGIN):
             continue
-        residual = (U * unexplained[i].to(dtype)) @ A
+        residual = matmul(U * unexplained[i].to(dtype), A)
         if outside is not None:
             residual += outside
         squares = torch.linalg.vector_norm(residual, dim=1).double() ** 2 + rest
@@ -136,7 +139,7 @@ def shared_choice(
     L: columns of `to_choose_by`.
     """
     if penalty == "blocks":
-        choice, value = _by_correlation(eigen, eigen.U.T.to(L.dtype) @ L, L, alphas, blocks, shared=True)
+        choice, value = _by_correlation(eigen, matmul(eigen.U.T.to(L.dtype), L), L, alphas, blocks, shared=True)
         return choice[0], 1 - value[0]
     losses = _losses(eigen, L, alphas, penalty, blocks)
     return losses.argmin(), losses.min()
@@ -150,7 +153,7 @@ def _losses(
         return squared_errors(eigen, L, alphas)
     if penalty == "gcv":
         return _total_squares(eigen, L, alphas) * len(L) / eigen.one_minus_leverage(alphas).sum(1) ** 2
-    A = eigen.U.T.to(L.dtype) @ L
+    A = matmul(eigen.U.T.to(L.dtype), L)
     return torch.stack([(predictions(eigen, A, L, a, blocks) - L).double().square().sum() for a in alphas])
 
 
@@ -184,16 +187,25 @@ def _by_correlation(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the index of the alpha chosen by predictions without their block, and its value: see `within_one_error`.
 
-    y: (n_train, n_targets), A = U^T y.
+    One alpha for all targets is looked for among every third of the alphas, then beside each that is within one
+    standard error of the highest value, until no such neighbour is left. y: (n_train, n_targets), A = U^T y.
     """
-    groups = _Groups(blocks)
-    of_y, products, squares, errors = groups.sums(y.square()), [], [], []
-    for penalty in alphas:
-        predicted = predictions(eigen, A, y, penalty, blocks)
-        products.append(groups.sums(predicted * y))
-        squares.append(groups.sums(predicted.square()))
-        errors.append(groups.sums((predicted - y).square()).sum(0))
-    return within_one_error(torch.stack(products), torch.stack(squares), of_y, torch.stack(errors), shared)
+    groups, found = _Groups(blocks), {}
+    order, of_y = alphas.argsort().tolist(), groups.sums(y.square())
+    todo = order[1::COARSE] if shared and len(order) > 2 else order
+    while todo:
+        for i in todo:
+            predicted = predictions(eigen, A, y, alphas[i], blocks)
+            error = groups.sums((predicted - y).square()).sum(0)
+            found[i] = groups.sums(predicted * y), groups.sums(predicted.square()), error
+        # in the order of the candidates: of equal ones the first is chosen
+        tried = sorted(found)
+        products, squares, errors = (torch.stack([found[i][part] for i in tried]) for part in range(3))
+        choice, value, within = within_one_error(products, squares, of_y, errors, shared)
+        near = {tried[i] for i in within.any(1).nonzero()[:, 0].tolist()}
+        beside = {i for pair in pairwise(order) if near & {*pair} for i in pair}
+        todo = sorted(beside - {*found})
+    return torch.tensor(tried, device=y.device)[choice], value
 
 
 class _Groups:
@@ -213,7 +225,7 @@ class _Groups:
 
 def within_one_error(
     products: torch.Tensor, squares: torch.Tensor, of_targets: torch.Tensor, errors: torch.Tensor, shared: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the alpha of least squared error of those within one standard error of the highest value, and its value.
 
     Parameters
@@ -234,6 +246,8 @@ def within_one_error(
         Index of the alpha; without an error, for a single group, one of the highest value.
     value : float64 tensor of the same shape
         Its value, -1 for predictions without variance.
+    within : bool tensor of shape (n_alphas, n_targets), or (n_alphas, 1) if shared
+        True for an alpha within one standard error of the highest value.
     """
     n_groups = products.shape[1]
     total, of_all = squares.sum(1), of_targets.sum(0)
@@ -253,7 +267,7 @@ def within_one_error(
     within = value >= value[best, columns] - (error if n_groups > 1 else 0.0) - RESOLUTION
     within[best, columns] = True
     choice = torch.where(within, errors, torch.inf).argmin(0)
-    return choice, value[choice, columns]
+    return choice, value[choice, columns], within
 
 
 def best_alpha_per_target(
@@ -271,7 +285,7 @@ def best_alpha_per_target(
     float32.
     """
     y = y.double() if penalty == "rows" else y
-    A = eigen.U.T.to(y.dtype) @ y
+    A = matmul(eigen.U.T.to(y.dtype), y)
     if penalty == "blocks":
         choice, r = _by_correlation(eigen, A, y, alphas, blocks)
         return A, choice, 1 - r
@@ -306,7 +320,7 @@ def weighted_sum(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return weights (n, m) float64 @ values (m, n_targets), in float64 if the norm of a row of weights is large."""
     if values.dtype == torch.float32 and len(weights) and weights.norm(dim=1).max() > EXTRAPOLATION:
         return (weights @ values.double()).float()
-    return weights.to(values.dtype) @ values
+    return matmul(weights.to(values.dtype), values)
 
 
 def compact(weights: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,8 @@ from threading import Lock
 import numpy as np
 import torch
 
+from .tensors import matmul
+
 MAX_BYTES = 2**28
 NEAR_0 = 1e-2  # a mean below this share of the root mean square counts as 0
 STRIPES = 8  # of a symmetric product, each up to the diagonal: 9/16 of the work
@@ -74,7 +76,7 @@ class Targets:
         for columns in self.batches():
             Y = self.values[:, columns].index_select(0, self._used)
             for top, bottom in pairwise(edges):
-                S[top:bottom, :bottom] += Y[top:bottom] @ Y[:bottom].T
+                S[top:bottom, :bottom] += matmul(Y[top:bottom], Y[:bottom].T)
         L, failed = torch.linalg.cholesky_ex(S + S.diagonal().mean())
         return None if failed else L
 

@@ -24,10 +24,9 @@ from .base import (
 )
 from .choices import CONFUSION_METRICS
 from .similarity import SIMILARITY_METRICS, SimilarityMetric
-from .values import BLOCK, accuracy, pearson
+from .values import accuracy, pearson
 
 __all__ = [
-    "BLOCK",
     "METRICS",
     "ConfusionMetric",
     "Metric",

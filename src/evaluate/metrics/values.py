@@ -7,7 +7,7 @@ import numpy as np
 
 from ...utils import BadInput
 
-BLOCK = 512  # targets compared at a time: their float64 copies fit into the processor's cache
+BLOCK_BYTES = {"cpu": 2**20, "cuda": 2**28}  # of targets compared at a time; on a CPU they fit into its cache
 
 
 def pearson(predicted, true, weights=None) -> np.ndarray:
@@ -43,8 +43,7 @@ def pearson(predicted, true, weights=None) -> np.ndarray:
     r = torch.full((n_targets,), torch.nan, dtype=torch.float64, device=predicted.device)
     if n_rows >= 2:
         share = _shares(weights, n_rows, predicted.device)
-        for start in range(0, n_targets, BLOCK):
-            block = slice(start, start + BLOCK)
+        for block in _blocks(predicted):
             r[block] = _correlation(predicted[:, block], true[:, block].to(predicted.device), share)
     return r.cpu().numpy()
 
@@ -117,12 +116,11 @@ def r2(predicted, true, weights=None) -> np.ndarray:
     found = torch.full((n_targets,), torch.nan, dtype=torch.float64, device=predicted.device)
     if n_rows >= 2:
         share = _shares(weights, n_rows, predicted.device)
-        for start in range(0, n_targets, BLOCK):
-            block = slice(start, start + BLOCK)
+        for block in _blocks(predicted):
             y = true[:, block].to(predicted.device)
             error = predicted[:, block].double() - y
-            y, mean, eps = _centred(y, share)
-            of_y = share @ y.square_()
+            y, mean, rounding, eps = _centred(y, share)
+            of_y = share @ y.square_() - rounding.square()
             explained = 1 - share @ error.square_() / of_y
             found[block] = torch.where(of_y <= (eps * mean) ** 2, torch.nan, explained)
     return found.cpu().numpy()
@@ -247,23 +245,32 @@ def _correlation(x, y, share):
     """Return the weighted correlation of the columns of two tensors, NaN for one that is constant up to rounding."""
     import torch
 
-    (x, mean_x, eps_x), (y, mean_y, eps_y) = _centred(x, share), _centred(y, share)
-    of_x, of_y = share @ (x * x), share @ (y * y)
+    (x, mean_x, rounding_x, eps_x), (y, mean_y, rounding_y, eps_y) = _centred(x, share), _centred(y, share)
+    of_x, of_y = share @ (x * x) - rounding_x.square(), share @ (y * y) - rounding_y.square()
     constant = (of_x <= (eps_x * mean_x) ** 2) | (of_y <= (eps_y * mean_y) ** 2)
-    r = share @ (x * y) / (of_x.sqrt() * of_y.sqrt())
+    r = (share @ x.mul_(y) - rounding_x * rounding_y) / (of_x.sqrt() * of_y.sqrt())
     return torch.where(constant, torch.nan, r.clamp(-1, 1))
 
 
 def _centred(x, share):
-    """Return float64 columns minus their mean, the mean, and the relative rounding of the values."""
+    """Return float64 columns minus their mean, the mean, the mean of what is left, and the values' relative rounding.
+
+    The mean is computed in the precision of the values. What is left of it in a column must not count as variance.
+    """
     import torch
 
-    eps = 4 * torch.finfo(x.dtype if x.is_floating_point() else torch.float64).eps
-    x = x.double()
-    mean = share @ x
+    x = x if x.is_floating_point() else x.double()
+    mean = (share.to(x.dtype) @ x).double()
     centred = x - mean
-    # the mean of many rows is rounded: a second pass leaves nothing of a constant
-    return centred - share @ centred, mean, eps
+    return centred, mean, share @ centred, 4 * torch.finfo(x.dtype).eps
+
+
+def _blocks(values):
+    """Yield slices of columns (n_rows, n_columns) whose float64 copies take about BLOCK_BYTES."""
+    n_rows, n_columns = values.shape
+    width = max(1, BLOCK_BYTES[values.device.type] // (8 * n_rows))
+    for start in range(0, n_columns, width):
+        yield slice(start, start + width)
 
 
 def _check_shapes(predicted, true, weights) -> None:
