@@ -417,6 +417,7 @@ def window_split_half(
     *,
     weights: np.ndarray | None = None,
     n_halvings: int = N_HALVINGS,
+    least_rows: int = 0,
     seed: int,
 ) -> Ceiling:
     """Correlate the means of equal halves of the repetitions within each test window, as a score does.
@@ -436,6 +437,8 @@ def window_split_half(
         Row weights of the score.
     n_halvings : int, default 24
         Largest number of halvings.
+    least_rows : int, default 0
+        A unit that is recorded in fewer rows of a window has no agreement there, as it has no score.
     seed : int
         Seed of the random generators, one per halving.
 
@@ -474,7 +477,7 @@ def window_split_half(
     n_means = max(2 * n_used, *(len(subject) for subject in subjects))
     chunk = int(np.clip(_CHUNK_VALUES // (len(share) * n_means), 1, _CHUNK))
     found = [
-        _window_correlations(recordings, plans, windows, share, slice(start, start + chunk))
+        _window_correlations(recordings, plans, windows, share, slice(start, start + chunk), least_rows)
         for start in range(0, recordings[0].values.shape[3], chunk)
     ]
     r, independent = (np.concatenate(part, axis=-1) for part in zip(*found, strict=True))
@@ -551,6 +554,7 @@ def inter_subject(
     windows: Sequence[np.ndarray],
     *,
     weights: np.ndarray | None = None,
+    least_rows: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Correlate each subject with the mean of the others within each test window, as a score does.
 
@@ -566,6 +570,8 @@ def inter_subject(
         Test rows of each split.
     weights : array of shape (n_rows,), optional
         Row weights of the score.
+    least_rows : int, default 0
+        A unit that is recorded in fewer rows of a window has no agreement there, as it has no score.
 
     Returns
     -------
@@ -592,7 +598,7 @@ def inter_subject(
         others = known.sum(axis=1, keepdims=True, dtype=np.float64) - known
         others /= np.where(n_others > 0, n_others, np.float32(np.nan))
         others = others.astype(np.float32)
-        r = np.stack([_weighted_r(values[window], others[window], share[window]) for window in windows])
+        r = np.stack([_weighted_r(values[window], others[window], share[window], least_rows) for window in windows])
         mean, n_windows = nan_mean(r, axis=0), np.isfinite(r).sum(axis=0)
         spread = nan_mean((r - mean) ** 2, axis=0)
         found.append((mean, np.sqrt(spread / np.where(n_windows > 1, n_windows - 1, np.nan))))
@@ -673,6 +679,7 @@ def _window_correlations(
     windows: Sequence[np.ndarray],
     share: np.ndarray,
     units: slice,
+    least_rows: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return r between the halves (n_halvings, n_windows, n_units), and the number of independent rows (n_units,)."""
     halves, independent = [], 0
@@ -683,7 +690,7 @@ def _window_correlations(
         independent = independent + _independent(*grid)
         halves.append(means)
     halves = np.concatenate(halves)
-    r = [_weighted_r(halves[window, 0], halves[window, 1], share[window]) for window in windows]
+    r = [_weighted_r(halves[window, 0], halves[window, 1], share[window], least_rows) for window in windows]
     return np.stack(r, axis=1), independent
 
 
@@ -708,9 +715,12 @@ def _half_means(recording: Recording, plan: np.ndarray, units: slice, *, standar
     return means.reshape(n_rows, 2, -1, n_units).astype(np.float32)
 
 
-def _weighted_r(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return r over the rows in which both are recorded: (n_rows, n_halvings, n_units) -> (n_halvings, n_units)."""
-    both = np.isfinite(a) & np.isfinite(b)
+def _weighted_r(a: np.ndarray, b: np.ndarray, share: np.ndarray, least_rows: int) -> np.ndarray:
+    """Return r over the rows in which both are recorded: (n_rows, n_halvings, n_units) -> (n_halvings, n_units).
+
+    NaN for a unit that is recorded in fewer than `least_rows`.
+    """
+    both, either = np.isfinite(a) & np.isfinite(b), np.isfinite(a) | np.isfinite(b)
     weight = np.broadcast_to((share / share.sum()).astype(np.float32)[:, None, None], a.shape) * both
     total = np.maximum(weight.sum(axis=0), np.finfo(np.float32).tiny)
     if not both.all():
@@ -718,4 +728,5 @@ def _weighted_r(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
     a, b = (x - np.einsum("nhu,nhu->hu", weight, x) / total for x in (a, b))
     moment = lambda x, y: np.einsum("nhu,nhu,nhu->hu", weight, x, y)  # noqa: E731
     norms = np.sqrt(moment(a, a) * moment(b, b))
-    return moment(a, b) / np.where(norms > 0, norms, np.nan)
+    usable = (norms > 0) & (either.sum(axis=0) >= least_rows)
+    return moment(a, b) / np.where(usable, norms, np.nan)

@@ -347,3 +347,14 @@ def test_the_correction_increases_and_never_exceeds_one():
 def test_one_repetition_has_no_ceiling_in_windows_either():
     with pytest.raises(BadInput, match=r"1 repetition; expected at least 2.*--no-ceiling"):
         in_windows(recordings([0.5], n_repetitions=1))
+
+
+def test_a_window_with_too_few_rows_of_a_unit_does_not_count():
+    """The last window of the second unit has 8 rows, in which it has no score, and would have an agreement of 1."""
+    values = np.random.default_rng(0).standard_normal((1, 2, 100, 2))
+    values[:, 1, 92:, 1] = values[:, 0, 92:, 1]
+    values[:, :, 90:92, 1] = np.nan
+    found = in_windows(values, least_rows=10)
+    assert np.isnan(found.windows[:, 1]).tolist() == [False] * 9 + [True]
+    assert np.isfinite(found.windows[:, 0]).all()
+    np.testing.assert_allclose(found.raw[:, 1], np.nanmean(in_windows(values).windows[:9, 1]), atol=1e-6)

@@ -80,6 +80,7 @@ def score(curve):
     arrays |= {f"{curve}{part}": rng.uniform(0.1, 0.3, (6, 4)) for part in parts}
     arrays |= {f"{curve}_ms": 20.0 * np.arange(4)[:, None] + [0, 20], f"{curve}_ends": np.full((3, 4, 2), 0.2)}
     arrays |= {"bands": np.array(["early", "late"]), "band_weight": np.full((2, 6, 3), 0.5)}
+    arrays |= {"alpha": np.ones((2, 3)), "alpha_per_target": np.ones((2, 6, 3)), "band_alpha": np.ones((2, 6, 3))}
     facts = {"benchmark": "fmri", "model": "net", "datasets": ["films"], "metric": "pearson", "data": {}}
     facts["context_ms"] = 4000.0
     facts |= {"options": {"protocol": PROTOCOL, "splits": 3}} | summarise(arrays, {})

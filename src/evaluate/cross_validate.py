@@ -141,6 +141,8 @@ class Result:
     def extra(self) -> dict[str, np.ndarray]:
         """Arrays that are stored with the scores."""
         found = {"test_to_train": np.array(self.test_to_train)}
+        if self.alphas is not None:
+            found |= _alpha_arrays(self.alphas)
         if self.shares is not None:
             found["band_weight"] = np.moveaxis(self.shares[0], 0, 2).astype(np.float32)
         return found
@@ -156,6 +158,14 @@ class Result:
         if self.alphas is not None and np.isfinite(self.alphas).any():
             notes |= _penalty_notes(self.alphas, self.grid)
         return notes
+
+
+def _alpha_arrays(alphas: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the penalties as the array to store: of each layer and split, of each target too, or of each band too."""
+    if alphas.ndim == 2:
+        return {"alpha": alphas}
+    per_target = np.moveaxis(alphas, 1, -1).astype(np.float32)
+    return {"alpha_per_target": per_target} if alphas.ndim == 3 else {"band_alpha": per_target[0]}
 
 
 def _penalty_notes(alphas: np.ndarray, grid: Sequence[float]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from .align import Aligned, align, codes, content_codes, regions
 from .cross_validate import Problem, Result, cross_validate_each_metrics
 from .curves import Curve, TimeBins, curves, with_curve
 from .decoders import Decoder
-from .decoders.base import Split
+from .decoders.base import Split, needs_validation
 from .feature_sets import JOINT, joined
 from .finite import usual_rows
 from .layer_choice import Rule
@@ -49,7 +49,7 @@ def scores(
     protocol over stimuli; resample: keep the statistics for a bootstrap over stimuli; bands: layers of each band of a
     joint fit, see `feature_sets.joined`.
     """
-    validate = not getattr(decoder, "leaves_out", False)
+    validate = needs_validation(decoder, protocol.nested)
     made, notes = problem(activations, responses, protocol, splits=splits, validate=validate, bands=bands)
     options = {"groups": regions(responses.units), "jobs": jobs, "progress": progress} | _choices(protocol)
     compared = similarity.scorer(
@@ -137,7 +137,7 @@ def scores_per_unit(
 
     resample: keep the statistics for a bootstrap over segments, within each film; bands: see `score`.
     """
-    validate = not getattr(decoder, "leaves_out", False)
+    validate = needs_validation(decoder, protocol.nested)
     makers, notes = unit_problems(activations, responses, protocol, validate=validate, bands=bands)
     if not resample:
         makers = [lambda make=make: replace(make(), blocks=None) for make in makers]
@@ -170,9 +170,9 @@ def _unit_problem(
     """Return the regression of one unit on the rows of its films."""
     recorded = np.isfinite(aligned.targets[aligned.rows.stimulus, aligned.rows.bin, unit])
     stimulus, time_bin = aligned.rows.stimulus[recorded], aligned.rows.bin[recorded]
-    time_ms = responses.time_ms[time_bin]
+    time_ms, tied = responses.time_ms[time_bin], tied_stimuli(responses, protocol)[stimulus]
     splits = segment_splits(
-        stimulus,
+        tied,
         time_ms,
         segment_ms=protocol.segment_ms,
         gap_ms=protocol.gap_ms,
@@ -185,9 +185,9 @@ def _unit_problem(
         {name: lambda name=name: aligned.layer(name)[stimulus, time_bin] for name in activations.layers},
         aligned.targets[stimulus, time_bin, unit, None],
         splits,
-        blocks=segments(stimulus, time_ms[:, 0], protocol.segment_ms),
+        blocks=segments(tied, time_ms[:, 0], protocol.segment_ms),
         block_name="clips",
-        left_out=penalty_blocks(stimulus, time_ms, protocol),
+        left_out=penalty_blocks(tied, time_ms, protocol),
         stimulus=stimulus,
         shifted=np.ones(len(stimulus), bool),
     )

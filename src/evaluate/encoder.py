@@ -38,7 +38,8 @@ def fit(problem: Problem, decoder: Decoder, rule: Rule, missing: str = "rows") -
     """Return the linear maps of all units, fitted on all rows.
 
     Each unit has the layer that the rule chooses by the predictions of rows that a fit leaves out, as inside the
-    training rows of a split. Raises BadInput for a choice between layers by a decoder without such predictions.
+    training rows of a split, also where the rule of scores is another. Raises BadInput for a choice between layers by a
+    decoder without such predictions.
     """
     layers, targets = list(problem.layers), np.asarray(problem.targets)
     rows, none = np.arange(len(targets)), np.zeros(0, dtype=np.int64)
@@ -46,6 +47,7 @@ def fit(problem: Problem, decoder: Decoder, rule: Rule, missing: str = "rows") -
     if len(layers) > 1:
         if not getattr(decoder, "leaves_out", False):
             raise BadInput(f"{len(layers)} layers to choose from without left-out predictions; expected one layer")
+        rule = replace(rule, nested=True)
         whole = replace(problem, splits=[Split(rows, none, none)], blocks=None, other=None)
         result = cross_validate_problem(whole, decoder, "pearson", rule=rule, missing=missing)
         chosen = rule.layers(result.valid)[:, 0]

@@ -14,14 +14,14 @@ from .bootstrap_statistics import MedianOfTargets, Resampling, fitted_widening, 
 from .cross_validate import Problem, cross_validate_problem
 from .curves import Delays, curves, with_curve
 from .decoders import Decoder, Ridge
-from .decoders.base import Split
+from .decoders.base import Split, needs_validation
 from .feature_sets import joined
 from .finite import usual_rows
 from .layer_choice import Rule, taken
 from .metrics import METRICS
 from .novelty import distances
 from .other_people import from_others
-from .protocol import DELAY_MS, LEAST_RECORDED, ONE_FILM, TOLERANCE_MS, Protocol
+from .protocol import DELAY_MS, LEAST_RECORDED, LEAST_TEST_ROWS, ONE_FILM, TOLERANCE_MS, Protocol
 from .runs import standardised
 from .splits import penalty_blocks, segment_splits, segments, unseen_splits
 
@@ -95,7 +95,7 @@ def scores(
     of each band of a joint fit, see `feature_sets.joined`.
     """
     pieces = [_PartRows.of(part, protocol) for part in parts]
-    made, notes = _joined(parts, pieces, protocol, splits, validate=not getattr(decoder, "leaves_out", False))
+    made, notes = _joined(parts, pieces, protocol, splits, validate=needs_validation(decoder, protocol.nested))
     made = joined(made, bands)
     blocks = made.blocks
     several = _people(parts, pieces, protocol) if each_subject else None
@@ -211,7 +211,7 @@ def reverse(
     Muzellec and Kar 2025, "Reverse predictivity" (bioRxiv 2025.08.08.669382).
     """
     decoder = _ridge(protocol, device, per_target=True)
-    made, notes = problem(parts, protocol)
+    made, notes = problem(parts, protocol, validate=needs_validation(decoder, protocol.nested))
     recorded = np.isfinite(made.targets)
     units = recorded.mean(axis=0) >= LEAST_RECORDED
     if not units.any():
@@ -406,7 +406,9 @@ def subject_ceilings(
     def targets(units: slice) -> np.ndarray:
         return np.stack([people.targets(subject, units) for subject in range(len(people))])
 
-    found, error = inter_subject(targets, made.targets.shape[1], windows, weights=made.weights)
+    found, error = inter_subject(
+        targets, made.targets.shape[1], windows, weights=made.weights, least_rows=LEAST_TEST_ROWS
+    )
     kind = np.full(len(people), "inter-subject")
     for k, name in enumerate(people.names):
         # the rows of the datasets that the subject is in
@@ -417,7 +419,7 @@ def subject_ceilings(
             place = np.cumsum(seen) - 1
             shown = [place[rows[seen[rows]]] for rows in windows if seen[rows].any()]
             weights = None if made.weights is None else made.weights[seen]
-            ceiling = window_split_half(own, shown, weights=weights, seed=protocol.seed)
+            ceiling = window_split_half(own, shown, weights=weights, least_rows=LEAST_TEST_ROWS, seed=protocol.seed)
             found[k], error[k], kind[k] = ceiling.best_r, ceiling.best_r_error, "split-half"
     by_ridge, ridge_error = from_others(made, _ridge(protocol, device), people, made.blocks)
     return {

@@ -9,7 +9,7 @@ from ..records import Activations, Evaluation, Labels
 from .align import codes, content_codes, match_ids
 from .cross_validate import Problem, cross_validate_metrics
 from .decoders import Decoder
-from .decoders.base import Split
+from .decoders.base import Split, needs_validation
 from .layer_choice import ONE_LAYER, Rule
 from .metrics import METRICS
 from .protocol import Protocol
@@ -73,7 +73,7 @@ def scores(
     metrics: all of classes, or all of numbers; splits: of the stimuli, by default those of `task_splits`; resample:
     keep the statistics for a bootstrap over stimuli, or over the groups of them that the dataset names.
     """
-    validate = not getattr(decoder, "leaves_out", False)
+    validate = needs_validation(decoder, protocol.nested)
     made = problem(activations, labels, metrics[0], protocol, splits=splits, validate=validate)
     made = made if resample else replace(made, blocks=None)
     options = {"rule": Rule(protocol.nested, ONE_LAYER), "missing": protocol.missing}

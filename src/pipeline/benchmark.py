@@ -185,8 +185,9 @@ class Benchmark:
         return found | self.metric_options() | ({"confounds": True} if self.request.confounds else {})
 
     def penalty_film(self) -> dict[str, Any]:
-        """Return the options of films that are left out to choose a penalty, where a penalty is chosen so."""
-        used = self.decoder_name() in ("ridge", *BANDED) and self.protocol.penalty == "blocks"
+        """Return the options of films that are left out to choose a penalty or a layer, where either is chosen so."""
+        ridge, protocol = self.decoder_name() in ("ridge", *BANDED), self.protocol
+        used = ridge and (protocol.nested or protocol.penalty == "blocks")
         return self.chosen("penalty_block_ms", "penalty_gap_ms") if used else {}
 
     def chosen(self, *names: str) -> dict[str, Any]:
@@ -394,7 +395,8 @@ class Benchmark:
             entry = Entry(statistics_arrays(evaluation.resampling), {}, {"sources": self._made_by()})
             self.run.store.fetch(self._statistics_key(key), lambda: entry, rerun=True)
         arrays = score_arrays(evaluation, None, replace(self.rule, direction=metric.direction))
-        arrays |= {} if "band_weight" not in arrays else {"bands": np.array([n for n, _ in self.sources.bands()])}
+        if {"band_weight", "band_alpha"} & {*arrays}:
+            arrays["bands"] = np.array([name for name, _ in self.sources.bands()])
         return arrays, dict(evaluation.notes), evaluation.resampling
 
     def _statistics(self, key: ScoreKey) -> Any:
@@ -523,10 +525,11 @@ class Benchmark:
 
     @property
     def validate(self) -> bool:
-        """True if the decoder predicts no left-out training rows, so that layers are chosen on validation rows."""
+        """True if layers are chosen on validation rows."""
         from ..evaluate.decoders import DECODERS
+        from ..evaluate.decoders.base import needs_validation
 
-        return not getattr(DECODERS[self.decoder_name()], "leaves_out", False)
+        return needs_validation(DECODERS[self.decoder_name()], self.protocol.nested)
 
     @property
     def _has_windows(self) -> bool:

@@ -42,7 +42,7 @@ def partition_facts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
 
 def band_facts(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]] | None:
     """Return the weight of each group of features of a stacked fit, median over targets; None without one."""
-    if "bands" not in arrays:
+    if "band_weight" not in arrays:
         return None
     weights = nan_median(nan_mean(np.asarray(arrays["band_weight"], dtype=np.float64), axis=2), axis=1)
     names = np.asarray(arrays["bands"]).astype(str).tolist()

@@ -22,6 +22,7 @@ from ..ceiling import Ceiling, Recording, split_half, window_split_half
 from ..config import Config
 from ..data.custom import is_custom, resolved, title
 from ..data.declare import Dataset, as_json, from_json
+from ..evaluate.protocol import LEAST_TEST_ROWS
 from ..locks import Held
 from ..models.spec import N_COMPONENTS, check_input, left_out_text, notes_of
 from ..records import Activations, Choices, Labels, Responses, Stimuli
@@ -628,7 +629,8 @@ class Run:
         windows = [split.test for split in splits]
 
         def make() -> Ceiling:
-            return window_split_half(recordings, windows, weights=weights, seed=self.request.seed)
+            options = {"least_rows": LEAST_TEST_ROWS, "seed": self.request.seed}
+            return window_split_half(recordings, windows, weights=weights, **options)
 
         rows = [array_digest(rows) for one in recordings for rows in (one.stimulus, one.time_bin)]
         return self._ceiling(names, make, runs=runs, windows=digest([*rows, *map(array_digest, windows)]))

@@ -46,7 +46,9 @@ DIMENSIONS = {
     **dict.fromkeys(("subject_ceiling_ridge", "subject_ceiling_ridge_error"), ("subject", "target")),
     **dict.fromkeys(("unique", "unique_low", "unique_high", "unique_q", "alone"), ("set", "target")),
     **dict.fromkeys(("joint", "shared", "shared_low", "shared_high"), ("target",)),
-    "band_weight": ("band", "target", "split"),
+    "alpha": ("layer", "split"),
+    "alpha_per_target": ("layer", "target", "split"),
+    **dict.fromkeys(("band_weight", "band_alpha"), ("band", "target", "split")),
     **{
         f"{name}{part}": ("target", point)
         for name, point in POINTS.items()

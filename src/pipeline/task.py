@@ -33,7 +33,7 @@ class TaskBenchmark(Benchmark):
         return TIME_MEAN if limit is None else np.array([[0.0, limit]])
 
     def options(self) -> dict[str, Any]:
-        ridge = self.chosen("penalty", "alpha_scale") if self.decoder_name() == "ridge" else {}
+        ridge = self.chosen("penalty", "alpha_scale", "alpha_per_target") if self.decoder_name() == "ridge" else {}
         return super().options() | ridge | {"decoder": self.decoder_name(), "metric": self.metric}
 
     def check(self) -> None:

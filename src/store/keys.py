@@ -137,7 +137,7 @@ class CeilingKey(Key):
     seed: int
     runs: str = ""
     windows: str = ""
-    version: int = 2
+    version: int = 3
 
     def label(self) -> str:
         """Return the readable start of the file name."""

@@ -8,7 +8,7 @@ import pytest
 from src.evaluate import behaviour, electrodes, fmri, task
 from src.evaluate.cross_validate import LeftOut, Rule, cross_validate
 from src.evaluate.decoders import Logistic, Ridge
-from src.evaluate.protocol import PUBLISHED, Protocol
+from src.evaluate.protocol import PUBLISHED, SCALED_ALPHAS, Protocol
 from src.evaluate.splits import item_splits
 from src.pipeline import Request
 from src.records import Activations, Choices, Labels, Responses, Stimuli
@@ -159,3 +159,55 @@ def test_penalties_at_the_edge_of_the_grid_are_counted():
     notes = cross_validate({"x": lambda: X}, Y, splits, RIDGE, "pearson", left_out=left_out, rule=Rule()).notes
     assert notes["penalty"] == pytest.approx(1e-7)
     assert notes["penalties at the edge of the grid"] == 1.0
+
+
+@pytest.mark.parametrize("layout", ["tiled", "scattered"])
+@pytest.mark.parametrize("layer_choice", ["nested", "over splits"])
+@pytest.mark.parametrize("benchmark", ["fmri", "electrodes", "per unit", "task"])
+def test_every_choice_of_layers_finds_the_planted_one(stimuli, benchmark, layer_choice, layout):
+    """Chosen on validation rows or inside the training rows: the second layer, never the first for want of a score."""
+    rng = np.random.default_rng(0)
+    protocol = Protocol(layer_choice=layer_choice, layout=layout, segment_ms=3000.0)
+    if benchmark == "per unit":
+        protocol = replace(protocol, segment_ms=15000.0)
+        n_stimuli, bins_ms = 2, regular_bins(300_000.0, 1000.0)
+    else:
+        n_stimuli, bins_ms = 120, regular_bins(3000.0, 3000.0)
+    made = replace(
+        stimuli("x", [str(i) for i in range(n_stimuli)]), duration_ms=np.full(n_stimuli, float(bins_ms[-1, 1]))
+    )
+    planted = rng.standard_normal((n_stimuli, len(bins_ms), 6)).astype(np.float32)
+    layers = {"noise": rng.standard_normal(planted.shape).astype(np.float32), "planted": planted}
+    Y = planted @ rng.standard_normal((6, 4)) + 0.5 * rng.standard_normal((n_stimuli, len(bins_ms), 4))
+    activations = Activations(layers, bins_ms, np.full(n_stimuli, len(bins_ms)), made.ids)
+    responses = Responses(made, Y[:, None].astype(np.float32), bins_ms, {"unit_id": list("abcd")}, ("mean",))
+    if benchmark == "fmri":
+        score = fmri.score([fmri.Part(activations, responses, lag=False)], RIDGE, protocol)
+    elif benchmark == "task":
+        score = task.score(activations, Labels(made, Y[:, 0], tuple("abcd")), RIDGE, "pearson", protocol)
+    else:
+        scores = electrodes.scores_per_unit if benchmark == "per unit" else electrodes.scores
+        score = scores(activations, responses, RIDGE, protocol)["pearson"]
+    rule = Rule(protocol.nested)
+    assert np.isfinite(score.valid).all()
+    assert (rule.layers(score.valid) == 1).all()
+    assert np.median(rule.test({"valid": score.valid, "test": score.test})) > 0.8
+    alphas = score.extra["alpha_per_target"][:, 0] if benchmark == "per unit" else score.extra["alpha"]
+    assert alphas.shape == (2, score.test.shape[2])
+    assert set(alphas.ravel()) <= set(np.array(SCALED_ALPHAS).astype(alphas.dtype))
+
+
+def test_a_film_shown_under_two_names_never_trains_and_tests_one_unit(stimuli):
+    """Responses of a unit that only the same seconds of the same film predict."""
+    rng = np.random.default_rng(0)
+    made, bins_ms = stimuli("x", ["film", "film"]), regular_bins(200_000.0, 1000.0)
+    X = np.repeat(rng.standard_normal((1, 200, 300)), 2, axis=0).astype(np.float32)
+    Y = np.repeat(rng.standard_normal((1, 1, 200, 1)), 2, axis=0).astype(np.float32)
+    activations = Activations({"layer": X}, bins_ms, np.full(2, 200), made.ids)
+    responses = Responses(made, Y, bins_ms, {"unit_id": ["a"]}, ("mean",))
+    makers, _ = electrodes.unit_problems(activations, responses, Protocol())
+    for split in makers[0]().splits:
+        assert not {i % 200 for i in split.train} & {i % 200 for i in split.test}
+    found = {t: electrodes.scores_per_unit(activations, responses, RIDGE, Protocol(tied=t)) for t in (True, False)}
+    assert np.nanmean(found[False]["pearson"].test) > 0.3
+    assert abs(np.nanmean(found[True]["pearson"].test)) < 0.15

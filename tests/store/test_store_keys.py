@@ -8,6 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src.config import Config
+from src.pipeline import Request
+from src.pipeline.benchmarks import benchmarks
+from src.pipeline.run import Run
 from src.store import CeilingKey, Key, ScoreKey, key_digest, key_name
 
 
@@ -123,3 +127,22 @@ def test_names_do_not_depend_on_the_process():
         for seed in ("0", "1", "77")
     }
     assert names == {key_name(score([("a", "é"), ("b", 1.0), ("c", 0.1)])) + "\n"}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "dataset", "given", "changed"),
+    [
+        ("fmri", "fake-fmri", {"penalty": "rows"}, {"penalty_block_ms": 60_000.0}),
+        ("fmri", "fake-fmri", {"penalty": "gcv"}, {"penalty_gap_ms": 20_000.0}),
+        ("fmri", "fake-fmri", {"decoder": "banded", "penalty": "rows"}, {"penalty_block_ms": 60_000.0}),
+        ("task", "fake-selfmotion", {}, {"alpha_per_target": True}),
+    ],
+)
+def test_what_chooses_a_layer_or_a_penalty_is_in_the_key(tmp_path, benchmark, dataset, given, changed):
+    """Blocks of film choose the layers of a nested design, whatever chooses the penalty."""
+    config = Config(*[tmp_path / name for name in ("data", "activations", "results", "torch")], 1)
+    options = []
+    for more in ({}, changed):
+        (made,) = benchmarks(Run(Request(benchmark, "fake-net", (dataset,), **given, **more), config))
+        options.append(made.options())
+    assert options[0] != options[1]

@@ -50,6 +50,14 @@ class Decoder(Protocol):
         """Return the predictions (n_rows, n_targets) of features (n_rows, n_features)."""
 
 
+def needs_validation(decoder: Decoder | type[Decoder], nested: bool) -> bool:
+    """Return True if layers are chosen on validation rows, not by predictions of left-out training rows.
+
+    nested: layers are chosen in each split; a choice over all splits is made on validation rows by every decoder.
+    """
+    return not (nested and getattr(decoder, "leaves_out", False))
+
+
 @dataclass(frozen=True)
 class Split:
     """Row indices of the training, validation and test part of a data set.

@@ -26,17 +26,25 @@ def matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     For float32 on a CPU with AVX-512 by oneDNN: MKL, which torch asks, uses half the width on processors that are not
     Intel's, and takes twice the time there.
     """
-    by_onednn = a.dtype == b.dtype == torch.float32 and a.device.type == "cpu" and len(a) * b.numel() >= LEAST_PRODUCT
-    if by_onednn and _has_onednn():
-        return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
-    return a @ b
+    large = a.dtype == b.dtype == torch.float32 and a.device.type == "cpu" and len(a) * b.numel() >= LEAST_PRODUCT
+    return _by_onednn(a, b) if large and _has_onednn() else a @ b
+
+
+def _by_onednn(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
 
 
 @cache
 def _has_onednn() -> bool:
     """Return True if torch can multiply by oneDNN, and the processor has AVX-512."""
-    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return wide and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
+        return False
+    one = torch.ones(1, 1)
+    try:
+        return bool(_by_onednn(one, one) == one)
+    except (AttributeError, RuntimeError):
+        # an operator of torch's compiler, which may change without notice
+        return False
 
 
 class Standardiser:

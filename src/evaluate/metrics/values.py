@@ -268,7 +268,7 @@ def _centred(x, share):
 def _blocks(values):
     """Yield slices of columns (n_rows, n_columns) whose float64 copies take about BLOCK_BYTES."""
     n_rows, n_columns = values.shape
-    width = max(1, BLOCK_BYTES[values.device.type] // (8 * n_rows))
+    width = max(1, BLOCK_BYTES["cpu" if values.device.type == "cpu" else "cuda"] // (8 * n_rows))
     for start in range(0, n_columns, width):
         yield slice(start, start + width)
 
