@@ -14,6 +14,8 @@ PENDING_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}  # inputs held until a batch
 BATCH_BYTES = {"cpu": 5 << 20, "cuda": 128 << 20}
 ACTIVATIONS_PER_INPUT = 64  # peak bytes of a pass per byte of input: an upper bound for r3d_18, resnet18 and alexnet
 MAX_ROWS = 256
+# in messages of torch, cuBLAS and cuDNN
+EXHAUSTED = ("allocate memory", "out of memory", "alloc_failed", "unable to find an engine")
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,16 @@ class Batcher:
     def __init__(self, batch_size: int | None, device: torch.device):
         if batch_size is not None and batch_size < 1:
             raise BadInput(f"batch size {batch_size}; expected at least 1, or none for a size chosen by memory")
-        self.size = batch_size
-        self._device = device
+        self._given, self._device = batch_size, device
+        self._sizes: dict[tuple[int, ...], int] = {}  # rows of a batch, by the shape of a row
         self._buffer: dict[tuple[int, ...], list[Batch]] = {}
+
+    def size(self, rows: torch.Tensor) -> int:
+        """Return the number of rows of a batch of rows like these."""
+        shape = tuple(rows.shape[1:])
+        if shape not in self._sizes:
+            self._sizes[shape] = self._given or guess_batch_size(rows[:1].nbytes, self._device)
+        return self._sizes[shape]
 
     def add(self, pack: Pack) -> Iterator[Batch]:
         """Add a pack; yield the batches that it completes, and those that are stale or exceed the memory limit."""
@@ -44,15 +53,13 @@ class Batcher:
             rows = [(pack.plan, *span) for span in pack.spans]
             yield from (Batch(pack.tensor[i : i + 1], [row]) for i, row in enumerate(rows))
             return
-        row_bytes = pack.tensor[:1].nbytes
-        self.size = self.size or guess_batch_size(row_bytes, self._device)
-        shape = tuple(pack.tensor.shape[1:])
+        size, shape = self.size(pack.tensor), tuple(pack.tensor.shape[1:])
         self._buffer.setdefault(shape, []).append(Batch(pack.tensor, [(pack.plan, *span) for span in pack.spans]))
-        while self._count(shape) >= self.size:
+        while self._count(shape) >= size:
             yield self._take(shape)
         for other in [s for s, parts in self._buffer.items() if self._is_stale(parts, pack.plan.stimulus)]:
             yield self._take(other)
-        while self._bytes() > max(PENDING_BYTES.get(self._device.type, 0), row_bytes * self.size):
+        while self._bytes() > max(PENDING_BYTES.get(self._device.type, 0), pack.tensor[:1].nbytes * size):
             yield self._take(max(self._buffer, key=self._count))
 
     def drain(self) -> Iterator[Batch]:
@@ -61,7 +68,7 @@ class Batcher:
             yield self._take(next(iter(self._buffer)))
 
     def shrink(self, batch: Batch) -> None:
-        """Halve the batch size after `batch` has exhausted the memory; raise BadInput if it has one row."""
+        """Halve the batches of this shape after `batch` has exhausted the memory; raise BadInput if it has one row."""
         if len(batch.rows) == 1:
             raise BadInput(
                 f"{batch.rows[0][0].label}: one window, input {tuple(batch.tensor.shape[1:])}, does not fit into the "
@@ -69,11 +76,11 @@ class Batcher:
             )
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        self.size = (len(batch.rows) + 1) // 2
+        self._sizes[tuple(batch.tensor.shape[1:])] = (len(batch.rows) + 1) // 2
 
     def _is_stale(self, parts: list[Batch], stimulus: int) -> bool:
         """Return True if one row per stimulus since the first part would have filled the batch."""
-        return stimulus - parts[0].rows[0][0].stimulus > self.size
+        return stimulus - parts[0].rows[0][0].stimulus > self.size(parts[0].tensor)
 
     def _count(self, shape) -> int:
         return sum(len(part.rows) for part in self._buffer.get(shape, []))
@@ -83,10 +90,10 @@ class Batcher:
 
     def _take(self, shape) -> Batch:
         parts, n_rows = self._buffer.pop(shape), 0
-        selected = []
-        while parts and n_rows < self.size:
+        size, selected = self.size(parts[0].tensor), []
+        while parts and n_rows < size:
             part = parts.pop(0)
-            capacity = self.size - n_rows
+            capacity = size - n_rows
             if len(part.rows) > capacity:
                 parts.insert(0, part[capacity:])
                 part = part[:capacity]
@@ -115,5 +122,5 @@ def out_of_memory(error: BaseException) -> bool:
     """Return True if the exception reports that the memory of the device or of the machine is exhausted."""
     text = str(error).lower()
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)
+        isinstance(error, RuntimeError) and any(part in text for part in EXHAUSTED)
     )

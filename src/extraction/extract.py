@@ -263,7 +263,8 @@ def extract_parts(
     stop : callable, optional
         Called between batches; the extraction ends when it returns True. Stimuli that are not complete stay undone.
     n_workers : int, optional
-        Processes or threads that decode ahead; by default the granted cores, at most 16.
+        Processes or threads that decode ahead; by default the granted cores, but for two where the device is not the
+        CPU, at most 16.
     processes : bool, optional
         True: decode in processes, False: in threads; by default in processes where the device is not the CPU, whose
         cores the network takes. Where processes cannot be forked (outside Linux) they are threads.
@@ -307,7 +308,9 @@ def extract_parts(
         if all(one.model is not viewer.model for one in networks):
             hooked_model = HookedModel(viewer.model, mode, part.n_components, device, precision)
             networks.append(_Network(hooked_model, batch_size, collector, notice))
-    n_workers = n_workers or min(granted_cores(), 16)
+    # a process and the driver of a GPU need cores of their own
+    cores = granted_cores() if torch.device(device).type == "cpu" else max(1, granted_cores() - 2)
+    n_workers = n_workers or min(cores, 16)
     items = load_packs(viewers, stimuli, wanted, n_workers, device, processes, gpu_video, notice)
     with closing(items):
         for item in items:
@@ -371,15 +374,14 @@ class _Network:
         """Run a batch, in smaller pieces after memory is exhausted; later batches stay as small."""
         done = 0
         while done < len(batch.rows):
-            piece = batch[done : done + (self._batcher.size or 1)]
+            piece = batch[done : done + self._batcher.size(batch.tensor)]
             layers = self._layers_or_none(piece)
             if layers is None:
                 self._batcher.shrink(piece)
                 continue
-            copied = None
-            if self._hooked.device.type == "cuda":
-                copied = torch.cuda.Event()
-                copied.record()
+            device, copied = self._hooked.device, None
+            if device.type == "cuda":
+                copied = torch.cuda.current_stream(device).record_event()
             done += len(piece.rows)
             self._running.append(_Results(piece, layers, copied))
             while len(self._running) > IN_FLIGHT:

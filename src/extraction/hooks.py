@@ -196,7 +196,12 @@ def make_binning(rows: Sequence[Row], n_steps: int, times: StepTimes | None, dev
         Contribution(plan, bins, weights.sum(axis=1), slice(i * n_bins, i * n_bins + len(bins)))
         for i, (plan, bins, weights) in enumerate(parts)
     ]
-    return Binning(torch.from_numpy(matrix).to(device), contributions)
+    return Binning(_sent(matrix, device), contributions)
+
+
+def _sent(matrix: np.ndarray, device) -> torch.Tensor:
+    """Return the matrix on the device; a copy to a GPU does not wait for the work that is queued there."""
+    return torch.from_numpy(matrix).to(device, non_blocking=True)
 
 
 def _across_rows(parts, device) -> Binning:
@@ -219,7 +224,7 @@ def _across_rows(parts, device) -> Binning:
         top += len(bins)
     if top > len(parts):
         return Binning(None, [_mixed(part, i, 1) for i, part in enumerate(parts)])
-    return Binning(torch.from_numpy(np.concatenate(blocks)).to(device), contributions)
+    return Binning(_sent(np.concatenate(blocks), device), contributions)
 
 
 def _mixed(part, first_row: int, n_steps: int) -> Contribution:

@@ -408,7 +408,7 @@ class Assembler:
         numbers = torch.tensor([ordered(each, self._model.order) for each in group]) - self._first
         if self._model.kind == "image":
             numbers = numbers[:, 0]
-        chosen = self._held[numbers.to(self._held.device)]
+        chosen = self._held[numbers.to(self._held.device, non_blocking=True)]
         return Pack(self._plans[group[0].plan], _spans(group), self._model.preprocess.arranged(chosen))
 
     def _preprocessed(self, group: list[DistinctInput]) -> Pack:

@@ -110,6 +110,14 @@ def make_projection(layer: str, n_features: int, n_components: int | None, devic
     """
     if n_outputs(n_features, n_components) == n_features:
         return None
+    device = torch.device(device)
+    # the datasets of one call share those of a GPU; in a machine's memory they are made anew
+    made = _made if device.type == "cpu" else _made_once
+    return made(layer, n_features, n_components, device)
+
+
+def _made(layer: str, n_features: int, n_components: int, device: torch.device) -> Projection:
+    """Make the projection of `make_projection`."""
     seed = seed_from(layer, n_features, n_components)
     counts, columns, signs = sparse_signs(n_features, n_components, seed)
     scale = n_features**0.25 / math.sqrt(n_components)
@@ -119,6 +127,9 @@ def make_projection(layer: str, n_features: int, n_components: int | None, devic
         torch.from_numpy(starts.astype(np.int32)).to(device),
         torch.from_numpy(signs).to(device).float() * scale,
     )
+
+
+_made_once = lru_cache(maxsize=32)(_made)
 
 
 def sparse_signs(n_features: int, n_components: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Copies of workers' arrays to the device of a model, which overlap with its other work on a GPU."""
 
+import contextlib
 from collections import deque
 
 import numpy as np
@@ -66,5 +67,11 @@ class Transfer:
 
 
 def _register(memory: np.ndarray) -> bool:
-    """Register memory with CUDA; return False if it refuses, as copies are then correct and slower."""
-    return int(torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) == 0
+    """Register memory with CUDA, for all devices; return False if it refuses, as copies are then correct and slower."""
+    portable = 1
+    registered = int(torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, portable)) == 0
+    if not registered:
+        # the next kernel would raise the error that CUDA keeps
+        with contextlib.suppress(RuntimeError):
+            torch.zeros(1, device="cuda")
+    return registered

@@ -168,14 +168,19 @@ class Processes:
         with warnings.catch_warnings(), _frozen_garbage():
             # as in torch's DataLoader: the processes use no thread of the parent
             warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
-            for worker in range(n_workers):
-                ours, theirs = context.Pipe()
-                self._connections.append(ours)
-                process = context.Process(target=self._work, args=(task, worker, theirs), daemon=True)
-                process.start()
-                theirs.close()
-                self._workers.append(process)
-        os.close(self._alive[0])
+            try:
+                for worker in range(n_workers):
+                    ours, theirs = context.Pipe()
+                    self._connections.append(ours)
+                    with theirs:
+                        process = context.Process(target=self._work, args=(task, worker, theirs), daemon=True)
+                        process.start()
+                    self._workers.append(process)
+            except BaseException:
+                self.close()
+                raise
+            finally:
+                os.close(self._alive[0])
 
     def _part(self, worker: int) -> np.ndarray:
         return self.memory[worker * self._capacity : (worker + 1) * self._capacity]
@@ -192,10 +197,10 @@ class Processes:
         threading.Thread(target=_end_with_parent, args=(self._alive[0],), daemon=True).start()
         _prepare_process()
         sender = _Sender(connection, self._part(worker))
-        with contextlib.suppress(BrokenPipeError, EOFError, ConnectionResetError):
+        with contextlib.suppress(_ParentEnded):
             while (number := self._claim()) < self._n_tasks:
                 sender.perform(task, number)
-            connection.send(None)
+            sender.send(None)
 
     def _claim(self) -> int:
         """Return the number of the next task."""
@@ -307,6 +312,10 @@ def _prepare_process() -> None:
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
+class _ParentEnded(Exception):
+    """The process that reads the results has ended."""
+
+
 class _Sender:
     """Connection of a process, and its part of the shared memory, written round and round."""
 
@@ -325,7 +334,7 @@ class _Sender:
                 self._announced.append(entry)
                 if self._size >= MESSAGE_BYTES:
                     self._announce()
-        except (BrokenPipeError, EOFError, ConnectionResetError):
+        except _ParentEnded:
             raise
         except BaseException as error:
             self._announced.append(_picklable(error))
@@ -333,8 +342,22 @@ class _Sender:
 
     def _announce(self, finished: bool = False) -> None:
         if self._announced or finished:
-            self._connection.send((self._number, self._announced, finished))
+            self.send((self._number, self._announced, finished))
         self._announced, self._size = [], 0
+
+    def send(self, message: Any) -> None:
+        """Send a message; raise _ParentEnded if nobody is there to read it."""
+        try:
+            self._connection.send(message)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _ParentEnded from error
+
+    def _freed(self) -> int:
+        """Wait for bytes that are read; return their number."""
+        try:
+            return self._connection.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise _ParentEnded from error
 
     def _new(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an array for the next item, in the shared memory unless it is too large for it."""
@@ -364,14 +387,14 @@ class _Sender:
     def _space(self, size: int) -> tuple[int, int]:
         """Wait for `size` bytes in one stretch; return their place and the bytes to take, with those left before it."""
         while self._connection.poll():
-            self._free += self._connection.recv()
+            self._free += self._freed()
         if self._free == len(self._part):
             self._head = 0  # memory that was used last is in the processor's cache
         left = len(self._part) - self._head
         place, cost = (self._head, size) if size <= left else (0, left + size)
         while self._free < cost:
             self._announce()
-            self._free += self._connection.recv()
+            self._free += self._freed()
         return place, cost
 
 

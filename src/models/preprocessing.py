@@ -65,7 +65,11 @@ def preprocessor(preprocessing: Preprocessing) -> FramePreprocessing:
 
 def normalised(pixels: "torch.Tensor", mean: tuple[float, ...], std: tuple[float, ...]) -> "torch.Tensor":
     """Return pixels (n_frames, 3, height, width) minus the mean of their channel, divided by its std."""
-    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (mean, std))
+    import torch
+
+    # copies to a GPU that do not wait for the work that is queued there
+    constants = (torch.tensor(values, dtype=pixels.dtype)[:, None, None] for values in (mean, std))
+    mean, std = (values.to(pixels.device, non_blocking=True) for values in constants)
     return (pixels - mean) / std
 
 

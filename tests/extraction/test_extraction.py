@@ -1,6 +1,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from PIL import Image
 
 from src.data.films import write_lossless
 from src.extraction import loader
+from src.extraction.batching import BATCH_BYTES, Batcher
 from src.extraction.extract import ArraySink, extract, feature_sizes
+from src.extraction.loader import Pack
 from src.extraction.projection import make_projection
 from src.records import Stimuli
 from src.utils import BadInput, regular_bins
@@ -232,7 +235,27 @@ def test_stopped_and_resumed_gives_the_same(films):
     assert_same(sink, run(clip_model(), films, BINS_MS, context_ms=400.0))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()])
+def test_larger_inputs_come_in_smaller_batches():
+    """Windows that grow, as those of causal inference at the start of a film."""
+    batcher, largest = Batcher(None, torch.device("cpu")), {}
+    for n_frames in (1, 2, 100, 1, 100):
+        rows = torch.zeros(20, 3, n_frames, 112, 112)
+        plan = SimpleNamespace(stimulus=0, streamed=False)
+        for batch in batcher.add(Pack(plan, [(0, 0)] * len(rows), rows)):
+            largest[n_frames] = max(largest.get(n_frames, 0), batch.tensor.nbytes)
+            assert len(batch.rows) == 1 or batch.tensor.nbytes <= BATCH_BYTES["cpu"]
+    assert largest[100] == 3 * 100 * 112 * 112 * 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+    ],
+)
 @pytest.mark.parametrize("batch_size", [None, 7])
 def test_batches_are_halved_where_memory_runs_out(films, error, batch_size):
     model, tried = frame_model(), []

@@ -116,6 +116,35 @@ def test_an_error_ends_the_items_behind_those_before_it(kind):
     assert seen == [0, 1, 2]
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError, EOFError, ConnectionResetError])
+def test_an_error_of_a_task_is_not_taken_for_the_end_of_the_parent(error):
+    def failing(*_):
+        yield "before", None
+        raise error("of a user's own")
+
+    workers = Processes(failing, 3, 2, RING)
+    with pytest.raises(error, match="of a user's own"):
+        list(workers.items(lambda: None))
+    workers.close()
+
+
+def test_processes_that_were_started_end_where_a_later_fork_fails(monkeypatch):
+    fork, started = os.fork, []
+
+    def second_fails():
+        if started:
+            raise BlockingIOError("no more processes")
+        number = fork()
+        started.append(number)
+        return number
+
+    monkeypatch.setattr(os, "fork", second_fails)
+    with pytest.raises(BlockingIOError, match="no more processes"):
+        Processes(task, 4, 3, RING)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
 def test_an_error_that_cannot_be_pickled_keeps_its_text():
     class Odd(Exception):
         pass

@@ -1,18 +1,18 @@
 """Source of models: networks of torchvision without a Brain-Score plugin, with torchvision's preprocessing."""
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...utils import digest
 from ..catalogue import entry_of
 from ..checkpoints import ready_text
-from ..preprocessing import FramePreprocessing
+from ..preprocessing import FramePreprocessing, normalised
 from ..spec import Model
 from ..weights import explain_weight_errors
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -72,8 +72,20 @@ def _small(name: str) -> "nn.Module":
     return get_model(name, weights=None)
 
 
-def _preprocessor(transform: Callable, kind: str) -> FramePreprocessing:
-    """Return a transform of weights, which gives clips the axes CTHW, as a preprocessing of single frames."""
-    if kind == "image":
-        return FramePreprocessing(transform, "CHW")
-    return FramePreprocessing(lambda frames: transform(frames).transpose(0, 1), "CTHW")
+def _preprocessor(preset, kind: str) -> FramePreprocessing:
+    """Return the preset of weights as a preprocessing of single frames.
+
+    Its steps but for the normalisation, which is ours: that of torchvision waits for the work that is queued on a GPU.
+    """
+
+    def images(frames: "torch.Tensor") -> "torch.Tensor":
+        import torch
+        from torchvision.transforms import functional
+
+        # the preset of films has no antialiasing
+        antialias = preset.antialias if kind == "image" else False
+        pixels = functional.resize(frames, preset.resize_size, preset.interpolation, antialias=antialias)
+        pixels = functional.convert_image_dtype(functional.center_crop(pixels, preset.crop_size), torch.float)
+        return normalised(pixels, preset.mean, preset.std)
+
+    return FramePreprocessing(images, "CHW" if kind == "image" else "CTHW")
