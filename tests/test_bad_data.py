@@ -122,9 +122,9 @@ def test_shuffled_labels_keep_the_splits_of_the_true_ones(tmp_path, embedded_hom
     whole = data.load("fake-action", Config(embedded_home, *[embedded_home] * 3, 1))
     cells = list(zip(whole.values[:, 0].tolist(), whole.strata.tolist(), strict=True))
     kept = np.sort(np.concatenate([[k for k, c in enumerate(cells) if c == one][:4] for one in sorted(set(cells))]))
+    columns = ("ids", "paths", "duration_ms", "kind")
     stimuli = replace(
-        whole.stimuli,
-        **{k: np.array(getattr(whole.stimuli, k))[kept].tolist() for k in ("ids", "paths", "duration_ms")},
+        whole.stimuli, **{k: [getattr(whole.stimuli, k)[i] for i in kept] for k in columns}, table={}, start_ms=None
     )
     small = replace(whole, stimuli=stimuli, values=whole.values[kept], strata=whole.strata[kept])
     declared = Task(name="small", load=lambda folder: small, **CARD)

@@ -134,7 +134,7 @@ BANDED = (*FILMS, "--decoder", "banded")
         ((*FILMS, "--no-ceiling"), ("--ceiling-rows", "all"), "no noise ceiling is computed"),
         ((*FILMS, "--subjects", "each"), ("--ceiling-rows", "all"), "single subjects have their own ceilings"),
         ((*FILMS, "--reverse"), ("--alpha-per-target",), "the reverse direction has one score"),
-        ((*FILMS, "--test", "fake-fmri"), ("--split", "runs"), "the films of --test are predicted"),
+        ((*FMRI, "fake-fmri", "--test", "fake-fmri"), ("--split", "runs"), "the films of --test are predicted"),
         (FMRI, ("--hrf", "glover"), "no dataset has films"),
         (FMRI, ("--gap", "5"), "no dataset has films"),
         (ELECTRODES, ("--gap", "5"), "the units of fake-electrodes share stimuli"),
@@ -573,6 +573,6 @@ def test_why_names_the_field_in_which_a_wanted_score_differs(cli):
         return done.stdout
 
     assert re.search(r"^score: stored as ", why("--splits", "2", "--seed", "77"), re.M)
-    told = why("--splits", "2", "--seed", "77", "--gap", "3")
+    told = why("--splits", "2", "--seed", "77", "--missing", "rows")
     assert "activations: stored as" in told
-    assert re.search(r"gap_ms\S* +3000\S* +10000", told), told
+    assert re.search(r"missing +rows +units", told), told

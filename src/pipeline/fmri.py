@@ -34,7 +34,7 @@ class FmriBenchmark(Benchmark):
             found |= dict.fromkeys(("gap_ms", "hrf", "high_pass_s", *OF_BLOCKS), "no dataset has films")
         elif all(declared.high_passed for declared in films):
             found["high_pass_s"] = "the release removed the drift"
-        if request.runs == "averaged":
+        if request.runs == "averaged" and request.high_pass_s:
             found["high_pass_s"] = "runs are averaged as they are (--runs averaged)"
         if self.run.has_responses:
             found["hrf"] = "the features are responses"

@@ -306,7 +306,8 @@ def check_effect(request: Request, without_effect: Mapping[str, str]) -> None:
         value = getattr(request, name)
         if value != usual[name]:
             flag = OPTION_NAMES.get(name, name.removesuffix("_ms").removesuffix("_s").replace("_", "-")).lower()
-            given = "" if value is True else f" {value / 1000:g}" if name in TIMES_IN_MS else f" {value}"
+            value = value / 1000 if name in TIMES_IN_MS else value
+            given = "" if value is True else f" {value:g}" if name in TIMES else f" {value}"
             raise BadInput(f"--{flag.replace(' ', '-')}{given} changes nothing: {why}; leave the option out")
 
 
