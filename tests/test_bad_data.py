@@ -134,3 +134,13 @@ def test_shuffled_labels_keep_the_splits_of_the_true_ones(tmp_path, embedded_hom
     (found,) = score(request, config)
     assert found.arrays["null_test"].shape == found.arrays["test"].shape
     assert np.isfinite(found.arrays["null_test"]).all()
+
+
+def test_fewer_splits_that_differ_than_asked_are_said(tmp_path, films, embedded_home, monkeypatch):
+    declared = Fmri(name="short", load=lambda folder: cut(films, n_stimuli=1), **CARD)
+    monkeypatch.setitem(data.BY_BENCHMARK["fmri"], "short", declared)
+    config = Config(embedded_home, tmp_path / "activations", tmp_path / "results", tmp_path / "torch", 2)
+    request = Request("fmri", "fake-net", ("short",), layers=("motion",), layout="runs", gap_ms=0.0, bootstrap=0)
+    (found,) = score(request, config)
+    assert found.arrays["test"].shape[2] < 10
+    assert f"{found.arrays['test'].shape[2]} splits instead of 10: no further one differs" in found.summary()
