@@ -137,7 +137,7 @@ def test_shuffled_labels_keep_the_splits_of_the_true_ones(tmp_path, embedded_hom
 
 
 def test_fewer_splits_that_differ_than_asked_are_said(tmp_path, films, embedded_home, monkeypatch):
-    declared = Fmri(name="short", load=lambda folder: cut(films, n_stimuli=1), **CARD)
+    declared = Fmri(name="short", load=lambda folder: cut(films, n_bins=60, n_stimuli=1), **CARD)
     monkeypatch.setitem(data.BY_BENCHMARK["fmri"], "short", declared)
     config = Config(embedded_home, tmp_path / "activations", tmp_path / "results", tmp_path / "torch", 2)
     request = Request("fmri", "fake-net", ("short",), layers=("motion",), layout="runs", gap_ms=0.0, bootstrap=0)
