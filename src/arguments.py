@@ -20,9 +20,16 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{text} (default: {default:g})" if isinstance(default, float) else f"{text} (default: {default})"
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; its usage is in the help."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def make_parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return a parser in the common style; `examples` are command lines without the program's name."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=prog, description=description, epilog=examples_text(prog, examples), formatter_class=HelpFormatter
     )
 

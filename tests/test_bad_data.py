@@ -97,3 +97,50 @@ def test_datasets_of_other_units_are_not_scored_together(attempt, films, monkeyp
 
     with pytest.raises(BadInput, match="expected the same units in all datasets of a joint score"):
         fmri.check([films, other], Protocol())
+
+
+@pytest.mark.parametrize(
+    ("other", "lag", "told"),
+    [
+        ("clips", False, "films in bins of 1000 ms and clips"),
+        ("films", True, "films in bins of 1000 ms and .* 2000 ms"),
+    ],
+)
+def test_delayed_copies_of_films_have_no_match_elsewhere(films, other, lag, told):
+    from src.evaluate import fmri
+    from src.evaluate.protocol import Protocol
+
+    wide = films if other == "clips" else replace(cut(films, n_bins=20), time_ms=regular_bins(40_000.0, 2000.0))
+    with pytest.raises(BadInput, match=f"--hrf fir on {told}; expected films in bins of one width"):
+        fmri.check([films, wide], Protocol(hrf="fir"), lags=[True, lag])
+    fmri.check([films, films], Protocol(hrf="fir"), lags=[True, True])
+    fmri.check([films, wide], Protocol(), lags=[True, lag])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_labels_keep_the_splits_of_the_true_ones(tmp_path, embedded_home, monkeypatch, seed):
+    whole = data.load("fake-action", Config(embedded_home, *[embedded_home] * 3, 1))
+    cells = list(zip(whole.values[:, 0].tolist(), whole.strata.tolist(), strict=True))
+    kept = np.sort(np.concatenate([[k for k, c in enumerate(cells) if c == one][:4] for one in sorted(set(cells))]))
+    columns = ("ids", "paths", "duration_ms", "kind")
+    stimuli = replace(
+        whole.stimuli, **{k: [getattr(whole.stimuli, k)[i] for i in kept] for k in columns}, table={}, start_ms=None
+    )
+    small = replace(whole, stimuli=stimuli, values=whole.values[kept], strata=whole.strata[kept])
+    declared = Task(name="small", load=lambda folder: small, **CARD)
+    monkeypatch.setitem(data.BY_BENCHMARK["task"], "small", declared)
+    config = Config(embedded_home, tmp_path / "activations", tmp_path / "results", tmp_path / "torch", 2)
+    request = Request("task", "fake-net", ("small",), layers=("motion",), audit=True, bootstrap=0, seed=seed)
+    (found,) = score(request, config)
+    assert found.arrays["null_test"].shape == found.arrays["test"].shape
+    assert np.isfinite(found.arrays["null_test"]).all()
+
+
+def test_fewer_splits_that_differ_than_asked_are_said(tmp_path, films, embedded_home, monkeypatch):
+    declared = Fmri(name="short", load=lambda folder: cut(films, n_bins=60, n_stimuli=1), **CARD)
+    monkeypatch.setitem(data.BY_BENCHMARK["fmri"], "short", declared)
+    config = Config(embedded_home, tmp_path / "activations", tmp_path / "results", tmp_path / "torch", 2)
+    request = Request("fmri", "fake-net", ("short",), layers=("motion",), layout="runs", gap_ms=0.0, bootstrap=0)
+    (found,) = score(request, config)
+    assert found.arrays["test"].shape[2] < 10
+    assert f"{found.arrays['test'].shape[2]} splits instead of 10: no further one differs" in found.summary()

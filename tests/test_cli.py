@@ -54,9 +54,10 @@ def command(call):
 
 
 def one_line(stderr):
-    """The error, which is one line and the last; usage or progress may stand before it."""
+    """The error, which is one line and the last; progress may stand before it."""
     *before, last = stderr.splitlines()
     assert "error: " in last
+    assert "usage: " not in stderr
     assert not any("error" in line.lower() or "Traceback" in line for line in before), stderr
     return last
 
@@ -102,6 +103,7 @@ FMRI = ("fmri", "-m", "fake-net", "-d", "fake-clips-fmri")
         ((*FMRI, "--clip-duration", "-3"), r"argument --clip-duration: -3; expected a number above 0"),
         ((*FMRI, "--inference-mode", "blocks"), r"invalid choice: 'blocks'"),
         (("fmri", "-d", "fake-fmri"), r"no model named; expected --model NAME: see --list"),
+        ((*FMRI, "--no-such-flag"), r"^score_fmri.py: error: .*--no-such-flag \(see score_fmri.py --help\)$"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run, arguments, message):
@@ -109,6 +111,59 @@ def test_bad_input_is_one_line_and_exit_code_2(run, arguments, message):
     assert code == 2
     assert out == ""
     assert re.search(message, one_line(err)), err
+
+
+FILMS = ("fmri", "-m", "fake-net", "-d", "fake-fmri")
+ELECTRODES = ("electrodes", "-m", "fake-net", "-d", "fake-electrodes")
+ACTION = ("task", "-m", "fake-net", "-d", "fake-action")
+BANDED = (*FILMS, "--decoder", "banded")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "why"),
+    [
+        ((*FILMS, "--protocol", "published"), ("--high-pass", "128"), "runs are averaged as they are"),
+        ((*FILMS, "--decoder", "pls"), ("--penalty", "rows"), "the decoder pls chooses no ridge penalty"),
+        ((*FILMS, "--decoder", "pls"), ("--alpha-scale", "absolute"), "the decoder pls chooses no ridge penalty"),
+        ((*FILMS, "--decoder", "pls"), ("--penalty-block", "60"), "the decoder pls chooses no ridge penalty"),
+        ((*FILMS, "--decoder", "pls"), ("--penalty-gap", "10"), "the decoder pls chooses no ridge penalty"),
+        ((*FILMS, "--decoder", "pls"), ("--alpha-per-target",), "the decoder pls chooses no ridge penalty"),
+        (BANDED, ("--alpha-per-target",), "the decoder banded has a penalty for each band"),
+        ((*FILMS, "--penalty", "rows"), ("--penalty-block", "60"), "the penalty rows leaves out no film"),
+        ((*FILMS, "--metric", "rsa"), ("--penalty", "rows"), "rsa needs no fit"),
+        ((*FILMS, "--no-ceiling"), ("--ceiling-rows", "all"), "no noise ceiling is computed"),
+        ((*FILMS, "--subjects", "each"), ("--ceiling-rows", "all"), "single subjects have their own ceilings"),
+        ((*FILMS, "--reverse"), ("--alpha-per-target",), "the reverse direction has one score"),
+        ((*FMRI, "fake-fmri", "--test", "fake-fmri"), ("--split", "runs"), "the films of --test are predicted"),
+        (FMRI, ("--hrf", "glover"), "no dataset has films"),
+        (FMRI, ("--gap", "5"), "no dataset has films"),
+        (ELECTRODES, ("--gap", "5"), "the units of fake-electrodes share stimuli"),
+        (ELECTRODES, ("--penalty-block", "60"), "the units of fake-electrodes share stimuli"),
+        (ACTION, ("--penalty", "rows"), "the decoder logistic chooses no ridge penalty"),
+        (ACTION, ("--alpha-scale", "absolute"), "the decoder logistic chooses no ridge penalty"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_refused(run, arguments, given, why):
+    code, out, err = run(*arguments, *given)
+    assert (code, out) == (2, "")
+    last = one_line(err)
+    assert f"error: {' '.join(given)} changes nothing: {why}" in last
+    assert last.endswith("; leave the option out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ((*FILMS, "--protocol", "published", "--runs", "standardised"), ("--high-pass", "128")),
+        (BANDED, ("--penalty", "gcv")),
+        ((*FILMS, "--decoder", "pls"), ("--gap", "5")),
+        (("task", "-m", "fake-net", "-d", "fake-selfmotion"), ("--penalty", "rows")),
+    ],
+)
+def test_an_option_that_changes_the_score_changes_its_name(run, arguments, given):
+    without, with_option = (run(*arguments, *options, "--dry-run") for options in ((), given))
+    assert without[0] == with_option[0] == 0, with_option
+    assert without[1] != with_option[1]
 
 
 def test_nothing_is_written_for_bad_input(run, cli, tmp_path):
@@ -518,6 +573,6 @@ def test_why_names_the_field_in_which_a_wanted_score_differs(cli):
         return done.stdout
 
     assert re.search(r"^score: stored as ", why("--splits", "2", "--seed", "77"), re.M)
-    told = why("--splits", "2", "--seed", "77", "--gap", "3")
+    told = why("--splits", "2", "--seed", "77", "--missing", "rows")
     assert "activations: stored as" in told
-    assert re.search(r"gap_ms\S* +3000\S* +10000", told), told
+    assert re.search(r"missing +rows +units", told), told

@@ -135,7 +135,7 @@ def check(choices: Choices, metric: str) -> None:
     if n < least:
         raise BadInput(
             f"{metric} of {choices.stimuli.name} has {n} classes, hence one pair of confusions and no correlation; "
-            f'expected at least {least} classes: declare metric="I2n"'
+            f'expected at least {least} classes: give --metric I2n, or declare metric="I2n"'
         )
 
 

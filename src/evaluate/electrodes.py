@@ -93,6 +93,7 @@ def problem(
             groups=tied,
             layout=protocol.item_layout,
             validate=validate,
+            distinct=protocol.distinct,
             n_splits=protocol.splits_of(usual_rows(targets)),
             seed=protocol.seed,
         )
@@ -178,6 +179,7 @@ def _unit_problem(
         gap_ms=protocol.gap_ms,
         layout=protocol.layout,
         validate=validate,
+        distinct=protocol.distinct,
         n_splits=protocol.splits_of(len(stimulus)),
         seed=protocol.seed,
     )

@@ -479,6 +479,7 @@ def _splits(
         segment_ms=protocol.segment_ms,
         gap_ms=protocol.gap_ms,
         layout=protocol.layout,
+        distinct=protocol.distinct,
         n_splits=protocol.splits_of(n_rows),
         seed=protocol.seed,
         **options,
@@ -559,12 +560,27 @@ def zscore(values: np.ndarray) -> np.ndarray:
 
 
 def check(
-    datasets: Sequence[Responses], protocol: Protocol, *, tested: Sequence[bool] = (), validate: bool = False
+    datasets: Sequence[Responses],
+    protocol: Protocol,
+    *,
+    lags: Sequence[bool] = (),
+    tested: Sequence[bool] = (),
+    validate: bool = False,
 ) -> None:
     """Raise BadInput if the datasets cannot be scored jointly or cannot be split; no activations are needed.
 
-    tested: of each dataset, see `Part`.
+    lags, tested: of each dataset, see `Part`.
     """
+    films = list(lags) or [True] * len(datasets)
+    kinds = [
+        f"films in bins of {np.ptp(one.time_ms[0]):g} ms" if lag else "clips"
+        for one, lag in zip(datasets, films, strict=True)
+    ]
+    if protocol.hrf == "fir" and len(set(kinds)) > 1:
+        raise BadInput(
+            f"--hrf fir on {' and '.join(dict.fromkeys(kinds))}; expected films in bins of one width, whose features "
+            "have the same delayed copies: choose --hrf spm, or score them one by one"
+        )
     first, *others = datasets
     for responses in others:
         units, expected = responses.units["unit_id"], first.units["unit_id"]

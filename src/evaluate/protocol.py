@@ -71,6 +71,8 @@ class Protocol:
         A unit is scored on its own rows, or all units on the rows that none lacks.
     tied : bool
         Stimuli of equal content are never separated, also those of several datasets.
+    distinct : bool
+        Splits that are sampled are drawn until they differ from each other, or each independently.
     runs : {"standardised", "averaged"}
         fMRI: each run is high-passed and z-scored before repetitions are averaged; or the mean is z-scored.
     high_pass_s : float
@@ -103,6 +105,7 @@ class Protocol:
     alpha_per_target: bool = False
     missing: str = "units"
     tied: bool = True
+    distinct: bool = True
     runs: str = "standardised"
     high_pass_s: float = HIGH_PASS_S
     hrf: str = "spm"
@@ -141,6 +144,7 @@ PUBLISHED = Protocol(
     alpha_scale="absolute",
     missing="rows",
     tied=False,
+    distinct=False,
     runs="averaged",
     high_pass_s=0.0,
     hrf=SAMPLED_HRF,

@@ -1,12 +1,12 @@
 """Splits into training, validation and test rows, and rows that are left out together: index arrays, without the data.
 
-Tiled splits cut one random order of the rows, so that each row is tested exactly once. Split k of any other layout is
-sampled with a random generator of seed (seed, k) and does not depend on the other splits.
+Tiled splits cut one random order of the rows, so that each row is tested exactly once. Draw k of any other layout has a
+random generator of seed (seed, k); draws that equal an earlier one are left out where splits are distinct.
 """
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from .protocol import (
     VALID_SHARE,
     Protocol,
 )
+
+DRAWS = 100  # of each split that is sampled, before fewer distinct ones are returned
 
 
 def segments(stimulus: np.ndarray, start_ms: np.ndarray, segment_ms: float) -> np.ndarray:
@@ -63,6 +65,7 @@ def segment_splits(
     gap_ms: float,
     layout: str = "runs",
     validate: bool = False,
+    distinct: bool = True,
     n_splits: int = N_SPLITS,
     seed: int = SEED,
     weights: np.ndarray | None = None,
@@ -91,6 +94,8 @@ def segment_splits(
     validate : bool, default False
         "tiled": the run after the one for test is for validation, "leave-one-film-out": the next stimulus; otherwise
         no row is.
+    distinct : bool, default True
+        "runs", "scattered": no two splits are equal; otherwise each is sampled independently.
     n_splits : int, default 10
         Number of splits; "tiled": at most the number of segments. A split alone, or two with validation, test the first
         of two (three) folds.
@@ -102,7 +107,7 @@ def segment_splits(
     Returns
     -------
     list of Split
-        "tiled": fewer than `n_splits` where there are fewer segments.
+        Fewer than `n_splits` where there are fewer segments ("tiled"), or fewer distinct splits.
 
     Raises
     ------
@@ -138,7 +143,7 @@ def segment_splits(
         fold[order] = _cut(size[order], _n_folds(n_splits, len(size), least))
         parts = islice(_rotated(fold, validate), n_splits)
     else:
-        parts = _sampled(stimulus_of_segment, size, layout == "runs", n_splits, seed)
+        parts = _first(_sampled(stimulus_of_segment, size, layout == "runs", seed), n_splits, distinct)
     return [_gapped(part[segment], stimulus, time_ms, gap_ms) for part in parts]
 
 
@@ -265,11 +270,21 @@ def _cut(size: np.ndarray, n_runs: int) -> np.ndarray:
     return np.searchsorted(cuts, np.arange(len(size)), side="left")
 
 
-def _sampled(
-    stimulus_of_segment: np.ndarray, size: np.ndarray, runs: bool, n_splits: int, seed: int
-) -> Iterator[np.ndarray]:
+def _first(parts: Iterator[np.ndarray], n_splits: int, distinct: bool) -> list[np.ndarray]:
+    """Return the first `n_splits` of endless draws, or the first distinct ones."""
+    if not distinct:
+        return list(islice(parts, n_splits))
+    found: dict[bytes, np.ndarray] = {}
+    for part in islice(parts, DRAWS * n_splits):
+        found.setdefault(part.tobytes(), part)
+        if len(found) == n_splits:
+            break
+    return list(found.values())
+
+
+def _sampled(stimulus_of_segment: np.ndarray, size: np.ndarray, runs: bool, seed: int) -> Iterator[np.ndarray]:
     """Yield 0 (train), 1 (valid) or 2 (test) for each segment, for splits that are sampled independently."""
-    for k in range(n_splits):
+    for k in count():
         rng = np.random.default_rng([seed, k])
         yield _assign(_ring(stimulus_of_segment, rng) if runs else rng.permutation(len(size)), size)
 
@@ -433,6 +448,7 @@ def item_splits(
     groups: Sequence | None = None,
     layout: str = "sampled",
     validate: bool = False,
+    distinct: bool = True,
     n_splits: int = N_SPLITS,
     seed: int = SEED,
 ) -> list[Split]:
@@ -451,6 +467,8 @@ def item_splits(
         each stratum is sampled for validation and a tenth for test.
     validate : bool, default False
         "tiled": the fold after the one for test is for validation; otherwise no item is.
+    distinct : bool, default True
+        "sampled": no two splits are equal; otherwise each is sampled independently.
     n_splits : int, default 10
         Number of splits; "tiled": at most the number of groups.
     seed : int, default 0
@@ -459,8 +477,8 @@ def item_splits(
     Returns
     -------
     list of Split
-        "tiled": fewer than `n_splits` where there are fewer groups; every stratum has a group in training. "sampled":
-        every stratum has at least one group in validation and one in test.
+        Fewer than `n_splits` where there are fewer groups ("tiled"), or fewer distinct splits. "tiled": every stratum
+        has a group in training. "sampled": every stratum has at least one group in validation and one in test.
 
     Raises
     ------
@@ -492,7 +510,7 @@ def item_splits(
         n_folds = _n_folds(n_splits, len(distinct_groups), least)
         parts = islice(_rotated(_dealt(stratum, size, n_folds, np.random.default_rng(seed)), validate), n_splits)
     else:
-        parts = _sampled_groups(stratum, n_splits, seed)
+        parts = _first(_sampled_groups(stratum, seed), n_splits, distinct)
     return [Split(*(np.flatnonzero(part[group_of] == p) for p in range(3))) for part in parts]
 
 
@@ -516,9 +534,9 @@ def _dealt(stratum: np.ndarray, size: np.ndarray, n_folds: int, rng: np.random.G
     return fold
 
 
-def _sampled_groups(stratum: np.ndarray, n_splits: int, seed: int) -> Iterator[np.ndarray]:
+def _sampled_groups(stratum: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """Yield 0 (train), 1 (valid) or 2 (test) for each group, for splits that are sampled independently."""
-    for k in range(n_splits):
+    for k in count():
         rng = np.random.default_rng([seed, k])
         part = np.zeros(len(stratum), dtype=int)
         for one in range(stratum.max() + 1):

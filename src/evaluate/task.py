@@ -44,6 +44,7 @@ def task_splits(labels: Labels, metric: str, protocol: Protocol, *, validate: bo
         groups=groups(labels, protocol),
         layout=protocol.item_layout,
         validate=validate,
+        distinct=protocol.distinct,
         n_splits=protocol.n_splits if of_classes else protocol.splits_of(n),
         seed=protocol.seed,
     )

@@ -48,7 +48,7 @@ class BehaviourBenchmark(Benchmark):
             metrics,
             self.protocol,
             resample=True,
-            device=self.logistic_device,
+            device=self.decoder_device,
             progress=self.run.progress("read-out"),
         )
 
@@ -61,7 +61,7 @@ class BehaviourBenchmark(Benchmark):
             self.metric,
             self.request.permutations,
             self.protocol,
-            device=self.logistic_device,
+            device=self.decoder_device,
             progress=self.run.progress("permutations"),
         )
         return Null(scores[:, None])

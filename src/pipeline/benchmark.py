@@ -22,7 +22,7 @@ from ..stages import differing, joined, sources
 from ..store import ActivationKey, Entry, ScoreKey, StatisticsKey, key_digest, key_name
 from ..utils import BadInput
 from .feature_sets import BANDED, CONFOUNDS, Sources
-from .request import ADDED_OPTIONS, OPTIONS_OF_PROTOCOL
+from .request import ADDED_OPTIONS, OPTIONS_OF_PROTOCOL, check_effect
 from .run import Run
 from .score import Score
 from .statistics import read_statistics, statistics_arrays
@@ -52,6 +52,8 @@ ADDED_ARRAYS = {
     ),
     "audit": ("null_valid", "null_test"),
 }
+OF_BLOCKS = ("penalty_block_ms", "penalty_gap_ms")
+OF_RIDGE = ("penalty", "alpha_scale", "alpha_per_target")
 TIME_MEAN = np.array([[0.0, np.inf]])
 
 
@@ -99,6 +101,7 @@ class Benchmark:
     def of_metrics(cls, run: Run, names: Sequence[str]) -> "list[Benchmark]":
         """Return a benchmark per metric of the request; BadInput for a metric that the data or decoder do not have."""
         first = cls(run, names)
+        check_effect(run.request, first.without_effect())
         allowed = [name for name, metric in METRICS.items() if first.takes(metric)]
         for name in run.request.metric:
             if name not in allowed:
@@ -107,6 +110,22 @@ class Benchmark:
                 )
         together = Together(tuple(dict.fromkeys(run.request.metric)) or (first.default_metric,))
         return [cls(run, names, metric, together) for metric in together.metrics]
+
+    def without_effect(self) -> dict[str, str]:
+        """Return {option: why it changes nothing}, for options of the protocol and of ridge regression."""
+        name, request = self.decoder_name(), self.request
+        found = {}
+        if name not in ("ridge", *BANDED):
+            found |= dict.fromkeys((*OF_RIDGE, *OF_BLOCKS), f"the decoder {name} chooses no ridge penalty")
+        elif request.metric and all(METRICS[metric].needs == NO_FIT for metric in request.metric):
+            found |= dict.fromkeys((*OF_RIDGE, "ceiling_rows"), f"{', '.join(request.metric)} needs no fit")
+        if name == "banded":
+            found["alpha_per_target"] = "the decoder banded has a penalty for each band"
+        if request.penalty != "blocks":
+            found |= dict.fromkeys(OF_BLOCKS, f"the penalty {request.penalty} leaves out no film")
+        if not request.ceiling:
+            found["ceiling_rows"] = "no noise ceiling is computed"
+        return found
 
     @property
     def default_metric(self) -> str:
@@ -470,10 +489,11 @@ class Benchmark:
 
         name, protocol = self.decoder_name(), self.protocol
         if name == "logistic":
-            return DECODERS[name](device=self.logistic_device)
+            return DECODERS[name](device=self.decoder_device)
         if name not in ("ridge", *BANDED):
             return DECODERS[name]()
-        options = {"penalty": protocol.penalty, "scaled": protocol.alpha_scale == "kernel", "device": self.run.device}
+        options = {"penalty": protocol.penalty, "scaled": protocol.alpha_scale == "kernel"}
+        options["device"] = self.decoder_device
         if name in BANDED:
             options["bands"] = tuple(self.band_sizes())
         if name != "banded":
@@ -481,8 +501,8 @@ class Benchmark:
         return DECODERS[name](**options)
 
     @property
-    def logistic_device(self) -> str:
-        """Device of logistic regressions: a CUDA device, or the CPU, since others have no float64."""
+    def decoder_device(self) -> str:
+        """Device of decoders: a CUDA device, or the CPU, since others have no float64."""
         return self.run.device if self.run.device.startswith("cuda") else "cpu"
 
     def partition_arrays(self) -> dict[str, np.ndarray]:
@@ -490,7 +510,7 @@ class Benchmark:
         from ..analysis.variance import errors, explained
 
         progress = self.run.progress("partition")
-        options = {"missing": self.protocol.missing, "device": self.run.device, "progress": progress}
+        options = {"missing": self.protocol.missing, "device": self.decoder_device, "progress": progress}
         bands = self.sources.partition_bands()
         found = [errors(make(), bands, **options) for make in self.partition_problems()]
         columns = [np.arange(sum(one.total.shape[1] for one in found)), *self.regions().values()]

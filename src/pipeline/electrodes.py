@@ -12,7 +12,7 @@ from ..evaluate.metrics import Metric
 from ..evaluate.protocol import Protocol
 from ..records import Activations, Evaluation
 from ..utils import regular_bins
-from .benchmark import Benchmark
+from .benchmark import OF_BLOCKS, Benchmark
 
 if TYPE_CHECKING:
     from ..evaluate.cross_validate import Problem
@@ -24,6 +24,12 @@ class ElectrodesBenchmark(Benchmark):
     def takes(self, metric: Metric) -> bool:
         # units with films of their own have neither rows in common nor a ceiling
         return metric.of_responses and not (self.per_unit and (metric.of_regions or metric.base))
+
+    def without_effect(self) -> dict[str, str]:
+        if self.per_unit:
+            return super().without_effect() | {"ceiling_rows": f"the units of {self.titles[0]} have no noise ceiling"}
+        why = f"the units of {self.titles[0]} share stimuli, which are left out whole"
+        return super().without_effect() | dict.fromkeys(("gap_ms", *OF_BLOCKS), why)
 
     @property
     def kind_of_scores(self) -> str:

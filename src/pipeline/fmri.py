@@ -13,7 +13,7 @@ from ..evaluate.metrics import METRICS, Metric
 from ..evaluate.protocol import Protocol
 from ..records import Activations, Evaluation, Responses
 from ..utils import BadInput
-from .benchmark import Benchmark
+from .benchmark import OF_BLOCKS, Benchmark
 from .feature_sets import CONFOUND_MODELS
 
 if TYPE_CHECKING:
@@ -26,6 +26,26 @@ class FmriBenchmark(Benchmark):
     def takes(self, metric: Metric) -> bool:
         # the features of a layer have no regions and no ceiling
         return metric.name == "pearson" if self.request.reverse else metric.of_responses
+
+    def without_effect(self) -> dict[str, str]:
+        found, request = super().without_effect(), self.request
+        films = [declared for declared in self.declared if declared.lag]
+        if not films:
+            found |= dict.fromkeys(("gap_ms", "hrf", "high_pass_s", *OF_BLOCKS), "no dataset has films")
+        elif all(declared.high_passed for declared in films):
+            found["high_pass_s"] = "the release removed the drift"
+        if request.runs == "averaged" and request.high_pass_s:
+            found["high_pass_s"] = "runs are averaged as they are (--runs averaged)"
+        if self.run.has_responses:
+            found["hrf"] = "the features are responses"
+        if request.test:
+            found["layout"] = "the films of --test are predicted"
+        if request.subjects == "each":
+            found["ceiling_rows"] = "single subjects have their own ceilings"
+        if request.reverse:
+            why = "the reverse direction has one score, with a penalty for each feature and no ceiling"
+            found |= dict.fromkeys(("alpha_per_target", "headline", "subjects", "ceiling_rows"), why)
+        return found
 
     @property
     def protocol(self) -> Protocol:
@@ -61,7 +81,8 @@ class FmriBenchmark(Benchmark):
         from ..evaluate import fmri
 
         records = [self.run.record(name) for name in self.names]
-        fmri.check(records, self.protocol, tested=self._tested, validate=self.validate)
+        lags = [declared.lag for declared in self.declared]
+        fmri.check(records, self.protocol, lags=lags, tested=self._tested, validate=self.validate)
         if not self.of_mean and len({who for part in self._prepared.values() for who in part.subjects}) < 2:
             raise BadInput(
                 f"--subjects each on {' + '.join(self.titles)}: one subject; expected several: drop the option"
@@ -74,7 +95,7 @@ class FmriBenchmark(Benchmark):
 
         if self.request.reverse:
             report = self.run.progress("regression")
-            options = {"device": self.run.device, "jobs": self.request.jobs, "progress": report}
+            options = {"device": self.decoder_device, "jobs": self.request.jobs, "progress": report}
             return {"pearson": fmri.reverse(self._parts(null=False), self.protocol, **options)}
         found = fmri.scores(
             self._parts(null),
@@ -127,7 +148,7 @@ class FmriBenchmark(Benchmark):
         from ..evaluate import fmri
 
         self.run.report.say("computing the ceilings of single subjects")
-        options = {"validate": self.validate, "device": self.run.device}
+        options = {"validate": self.validate, "device": self.decoder_device}
         return fmri.subject_ceilings(self._parts(null=False), self.protocol, **options)
 
     @property

@@ -34,7 +34,8 @@ CHOICES = {
 }
 # options that add arrays to a score and leave its fits as they are, most important first
 ADDED_OPTIONS = ("ceiling", "permutations", "bootstrap", "audit", "partition", "confounds")
-TIMES = ("gap_ms", "penalty_block_ms", "penalty_gap_ms", "high_pass_s")
+TIMES_IN_MS = ("gap_ms", "penalty_block_ms", "penalty_gap_ms")
+TIMES = (*TIMES_IN_MS, "high_pass_s")
 OPTIONS_OF_PROTOCOL = (*TIMES, *CHOICES)
 OPTION_NAMES = {
     "gap_ms": "gap",
@@ -296,6 +297,18 @@ def changed_options(benchmark: str, options: Mapping[str, Any]) -> dict[str, Any
     known = vars(Request(benchmark, "", (), protocol=name))
     known.pop("protocol")
     return {option: value for option, value in options.items() if option in known and value != known[option]}
+
+
+def check_effect(request: Request, without_effect: Mapping[str, str]) -> None:
+    """Raise BadInput for an option that is none of the named protocol's and changes nothing: {option: why}."""
+    usual = vars(Request(request.benchmark, "", (), protocol=request.protocol))
+    for name, why in without_effect.items():
+        value = getattr(request, name)
+        if value != usual[name]:
+            flag = OPTION_NAMES.get(name, name.removesuffix("_ms").removesuffix("_s").replace("_", "-")).lower()
+            value = value / 1000 if name in TIMES_IN_MS else value
+            given = "" if value is True else f" {value:g}" if name in TIMES else f" {value}"
+            raise BadInput(f"--{flag.replace(' ', '-')}{given} changes nothing: {why}; leave the option out")
 
 
 def option_text(name: str, value: Any) -> str:

@@ -362,7 +362,9 @@ def _notes(facts: Facts) -> list[str]:
     lines += _constant_notes(facts)
     asked = facts["options"]["splits"]
     if facts["splits"] < asked and facts["options"].get("layout") != ONE_FILM and "test" not in facts["options"]:
-        lines.append(f"{facts['splits']} splits instead of {asked}: a test part has at least 10 rows and one segment")
+        sampled = facts["options"].get("layout") in ("runs", "scattered")
+        why = "no further one differs from these" if sampled else "a test part has at least 10 rows and one segment"
+        lines.append(f"{facts['splits']} splits instead of {asked}: {why}")
     lines += _penalty_warning(facts["notes"])
     for name, notes in (facts.get("data") or {}).items():
         lines += [f"{name}: {what}: {value}" for what, value in notes.items()]

@@ -45,6 +45,8 @@ class TaskBenchmark(Benchmark):
         from ..evaluate import nulls, task
 
         labels = self.run.record(self.names[0])
+        # shuffled labels may lack a class in a stratum: as permutations, they keep the splits of the true ones
+        splits = task.task_splits(labels, self.metric, self.protocol, validate=self.validate)
         if null:
             labels = nulls.shuffle_labels(labels, self.request.seed)
         return task.scores(
@@ -53,6 +55,7 @@ class TaskBenchmark(Benchmark):
             self.decoder(),
             metrics,
             self.protocol,
+            splits=splits,
             resample=not null,
             jobs=self.request.jobs,
             progress=self.run.progress("null" if null else "read-out"),

@@ -284,6 +284,17 @@ def test_read_outs_of_scores_run_on_a_cuda_device(device, solver, tmp_path, monk
     assert found["behaviour"].evaluate(null=False, metrics=("I2n",)) == decoder.device
 
 
+@pytest.mark.parametrize(("device", "used"), [("cuda:1", "cuda:1"), ("cpu", "cpu"), ("mps", "cpu")])
+def test_ridge_regressions_of_scores_run_on_the_cpu_where_a_device_has_no_float64(device, used, tmp_path, monkeypatch):
+    config = Config(*[tmp_path / name for name in ("data", "activations", "results", "torch")], 1)
+    for decoder in ("ridge", "banded", "stacked"):
+        run = Run(Request("fmri", "fake-net", ("fake-fmri",), decoder=decoder), config)
+        vars(run)["device"] = device
+        (found,) = benchmarks(run)
+        monkeypatch.setattr(type(found), "band_sizes", lambda self: [1])
+        assert str(found.decoder().device) == used
+
+
 @pytest.mark.parametrize("n_targets", [1, 3, 300])
 @pytest.mark.parametrize("n_features", [4, 400])
 @pytest.mark.parametrize("per_target", [False, True])

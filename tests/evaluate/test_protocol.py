@@ -124,7 +124,10 @@ def test_the_chance_of_the_commonest_class_is_printed(stimuli):
 def test_o2_of_two_classes_is_refused(stimuli):
     trials = {"stimulus_id": ["x-0", "x-1"], "truth": ["a", "b"], "choice": ["a", "b"], "subject": ["s"] * 2}
     choices = Choices(stimuli("x", ["0", "1"], "image"), trials, ("a", "b"), None)
-    with pytest.raises(BadInput, match=r"O2 of x has 2 classes.*expected at least 3 classes: declare metric=\"I2n\""):
+    with pytest.raises(
+        BadInput,
+        match=r"O2 of x has 2 classes.*expected at least 3 classes: give --metric I2n, or declare metric=\"I2n\"",
+    ):
         behaviour.check(choices, "O2")
     behaviour.check(choices, "I2n")
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.evaluate.protocol import PUBLISHED
 from src.evaluate.splits import item_splits, segment_splits, segments
 from src.utils import BadInput, regular_bins
 
@@ -58,7 +59,7 @@ def test_held_out_runs_are_contiguous_and_a_tenth_each():
 def test_every_second_is_held_out_as_often_as_any_other():
     stimulus, time_ms = films(300, 150)
     times = np.zeros(len(stimulus))
-    for split in segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=0.0, n_splits=2000):
+    for split in segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=0.0, n_splits=2000, distinct=False):
         times[split.test] += 1
     np.testing.assert_allclose(times / 2000, 0.1, atol=0.035)
 
@@ -114,3 +115,37 @@ def test_an_unknown_layout_is_refused():
     stimulus, time_ms = films(200)
     with pytest.raises(BadInput, match="layout 'run'; expected one of tiled, runs, scattered"):
         segment_splits(stimulus, time_ms, segment_ms=15000.0, gap_ms=0.0, layout="run")
+
+
+def parts_of(splits):
+    return [tuple(part.tobytes() for part in (split.valid, split.test)) for split in splits]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sampled_splits_differ_and_begin_as_independent_draws(seed):
+    stimulus, time_ms = films(478)
+    options = {"segment_ms": 15000.0, "gap_ms": 10000.0, "layout": "runs", "seed": seed}
+    independent = parts_of(segment_splits(stimulus, time_ms, **options, distinct=False))
+    found = parts_of(segment_splits(stimulus, time_ms, **options))
+    assert len(found) == len(set(found)) == 10
+    firsts = list(dict.fromkeys(independent))
+    assert found[: len(firsts)] == firsts
+    items = parts_of(item_splits(6, seed=seed))
+    assert len(items) == len(set(items)) == 10
+
+
+def test_fewer_splits_than_asked_where_no_more_differ():
+    stimulus, time_ms = films(75)
+    options = {"segment_ms": 15000.0, "gap_ms": 0.0, "layout": "runs"}
+    assert len(set(parts_of(segment_splits(stimulus, time_ms, **options)))) == 5
+    assert len(segment_splits(stimulus, time_ms, **options)) == 5
+    assert len(segment_splits(stimulus, time_ms, **options, distinct=False)) == 10
+    assert len(item_splits(3)) == 6
+
+
+def test_the_published_protocol_samples_each_split_independently():
+    assert not PUBLISHED.distinct
+    rng = [np.random.default_rng([3, k]) for k in range(10)]
+    held = [np.flatnonzero(np.isin(np.arange(4), r.permutation(4)[1])) for r in rng]
+    found = item_splits(4, seed=3, distinct=PUBLISHED.distinct)
+    assert [split.test.tolist() for split in found] == [rows.tolist() for rows in held]
