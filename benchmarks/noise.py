@@ -8,7 +8,7 @@ drift of one deviation in features and responses, which the default protocol rem
 must be 0, and a permutation test must reject 5 % of the worlds (films of 478 s). Mean over worlds, with its standard
 error; the published protocol is measured on a quarter of the worlds.
 
-"behaviour": 60 images of six classes, 20 human trials an image with confusions planted between classes, and twelve layers
+"behaviour": 60 images of six classes, 20 human trials an image with confusions planted between classes, and 12 layers
 of 50 features that know of neither, with a read-out fitted on other stimuli, or out of fold on the images.
 """
 
@@ -131,24 +131,19 @@ def choices(folder: Path, seed: int, with_fitting: bool, n_images: int = 60, n_c
     return Choices(shown, trials | {"subject": ["one"] * len(image)}, classes, fitting), rng
 
 
-def activations(layers: dict[str, np.ndarray], stimuli: Stimuli) -> Activations:
-    """Return features of images (n_images, n_features) as activations of one time bin."""
-    binned = {name: values[:, None].astype(np.float32) for name, values in layers.items()}
-    return Activations(binned, np.array([[0.0, np.inf]]), np.ones(len(stimuli), int), stimuli.ids)
+def noise_layers(stimuli: Stimuli, rng: np.random.Generator) -> Activations:
+    """Return layers of noise, of one time bin."""
+    shape = len(stimuli), 1, N_FEATURES
+    layers = {f"layer {i}": rng.standard_normal(shape).astype(np.float32) for i in range(N_LAYERS)}
+    return Activations(layers, np.array([[0.0, np.inf]]), np.ones(len(stimuli), int), stimuli.ids)
 
 
 def measure_choices(seed: int, protocol: Protocol, with_fitting: bool = True, n: int = 0) -> list[float]:
     """Return the scores of the chosen layer by O2 and I2n, and p of the first by `n` permutations."""
     with tempfile.TemporaryDirectory() as folder:
         made, rng = choices(Path(folder), seed, with_fitting)
-        parts = [made.stimuli] + ([made.fitting.stimuli] if with_fitting else [])
-        shown, fitting = (
-            *(
-                activations({f"layer {i}": rng.standard_normal((len(one), N_FEATURES)) for i in range(N_LAYERS)}, one)
-                for one in parts
-            ),
-            None,
-        )[:2]
+        shown = noise_layers(made.stimuli, rng)
+        fitting = noise_layers(made.fitting.stimuli, rng) if with_fitting else None
         found = behaviour.scores(shown, fitting, made, CONFUSION_METRICS, protocol)
         rule = Rule(protocol.nested)
         scores = [float(nan_mean(rule.test({"valid": one.valid, "test": one.test}))) for one in found.values()]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 
 from ..records import Activations, Choices, Evaluation
 from ..utils import BadInput, array_digest, digest, first_names, nan_mean, seed_from
@@ -31,6 +31,7 @@ from .decoders import Logistic
 from .layer_choice import Rule
 from .metrics import METRICS, ConfusionMetric
 from .protocol import Protocol
+from .splits import item_splits
 from .task import time_mean
 
 MOST_FOLDS = 10  # of a read-out that is fitted on the test stimuli, out of fold
@@ -415,10 +416,15 @@ def _out_of_fold(
     fewest = min(len(np.unique(units[names == name])) for name in np.unique(names))
     if fewest < 2:
         raise BadInput("a class has 1 stimulus; expected at least 2, to fit the read-out on one and test it on another")
-    Folds = StratifiedKFold if content is None else StratifiedGroupKFold
-    folds = Folds(min(MOST_FOLDS, fewest), shuffle=True, random_state=seed)
+    n_folds = min(MOST_FOLDS, fewest)
+    if groups is None:
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(names, names)
+    else:
+        # scikit-learn's StratifiedGroupKFold leaves classes out of the training part where it shuffles (1.5)
+        splits = item_splits(len(names), strata=names, groups=groups, layout="tiled", n_splits=n_folds, seed=seed)
+        folds = [(split.train, split.test) for split in splits]
     probabilities = np.full((len(shown), len(classes)), 1 / len(classes))
-    for train, held in folds.split(shown[labelled], names, groups):
+    for train, held in folds:
         fit, out = labelled[train], labelled[held]
         probabilities[out] = _probabilities(shown[fit], names[train], shown[out], classes, device)
     return probabilities
