@@ -90,7 +90,7 @@ class Protocol:
     """
 
     name: str = "default"
-    version: int = 5
+    version: int = 6
     n_splits: int = N_SPLITS
     seed: int = SEED
     segment_ms: float = SEGMENT_MS

@@ -38,7 +38,7 @@ class BehaviourBenchmark(Benchmark):
     def check(self) -> None:
         from ..evaluate import behaviour
 
-        behaviour.check(self.run.record(self.names[0]), self.metric)
+        behaviour.check(self.run.record(self.names[0]), self.metric, self.protocol)
 
     def evaluate(self, null: bool, metrics: Sequence[str]) -> dict[str, Evaluation]:
         from ..evaluate import behaviour

@@ -389,7 +389,7 @@ def _choice(facts: Facts) -> str:
     if facts["options"]["layer_choice"] != "nested":
         return "by validation scores averaged over splits"
     if facts["benchmark"] == "behaviour":
-        return "by the other half of the human trials"
+        return "by the other half of the images"
     return (
         "by its validation rows"
         if facts["options"].get("decoder") in ("pls", "logistic")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from src.evaluate.behaviour import shuffled_agreement
+from src.evaluate.behaviour import Answers, design, shuffled_agreement, within
 from src.evaluate.confusions import (
     Trials,
     agreement,
@@ -17,7 +18,7 @@ from src.evaluate.confusions import (
     model_matrix,
     o2,
 )
-from src.evaluate.layer_choice import Rule
+from src.evaluate.protocol import PUBLISHED, Protocol
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 REAL = Path(__file__).resolve().parents[3] / "shared" / "realdata" / "rajalingham2018"
@@ -150,15 +151,16 @@ def test_human_and_model_confusions_count_the_classes_offered():
     np.testing.assert_allclose(model_confusion(probabilities, truth, True)[1], [0.25, np.nan, 0])
 
 
-def test_shuffled_answers_agree_at_chance():
+@pytest.mark.parametrize("protocol", [Protocol(n_splits=3), replace(PUBLISHED, n_splits=3)])
+def test_shuffled_answers_agree_at_chance(protocol):
     trials, truth, _ = simulated()
     rates = human_matrix(trials)
     probabilities = np.where(np.isnan(rates), 1.0, rates)
-    human = [tuple(o2(human_matrix(trials.take(half)), truth) for half in pair) for pair in halves(len(trials), 3, 0)]
-    null = shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, 0, Rule())
-    observed = agreement(o2(model_matrix(probabilities, truth), truth), human[0][0])
+    plan, answers = design(trials, None, protocol), Answers(probabilities, probabilities)
+    null = shuffled_agreement([answers, answers], trials, plan, "O2", 40, protocol)
+    observed = agreement(
+        o2(within(model_matrix(probabilities, truth), plan.parts[0]), truth), o2(plan.splits[0].test, truth)
+    )
     assert abs(null.mean()) < 0.35
     assert observed > np.quantile(null, 0.95)
-    np.testing.assert_array_equal(
-        null, shuffled_agreement([probabilities, probabilities], truth, human, "O2", 40, 0, Rule())
-    )
+    np.testing.assert_array_equal(null, shuffled_agreement([answers, answers], trials, plan, "O2", 40, protocol))

@@ -194,6 +194,8 @@ class ConfusionMetric(Metric):
         the agreement of people is a reference and no ceiling.
     least_classes : int, default 2
         Number of classes below which the metric is undefined.
+    least_images : int, default 1
+        Number of images of a class below which the metric is undefined.
     """
 
     human: Callable[..., np.ndarray] | None = None
@@ -202,6 +204,7 @@ class ConfusionMetric(Metric):
     resampling: Callable[[], tuple[Callable, Callable]] | None = None
     reliability: Callable[[float], float] | None = lambda agreed: float(np.sqrt(max(agreed, 0.0)))
     least_classes: int = 2
+    least_images: int = 1
 
     @property
     def resampled(self) -> bool:

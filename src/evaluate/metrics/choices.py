@@ -41,7 +41,7 @@ def _kappa(a, b) -> float:
     return error_consistency(a, b)
 
 
-def _of_matrices(name: str, least_classes: int) -> ConfusionMetric:
+def _of_matrices(name: str, least_classes: int, least_images: int) -> ConfusionMetric:
     """Return the metric of the agreement of confusion matrices."""
     return ConfusionMetric(
         *(name, name, f"{name} consistency (r)", CHOICES),
@@ -51,13 +51,15 @@ def _of_matrices(name: str, least_classes: int) -> ConfusionMetric:
         resampling=partial(_resampling, name),
         ceiling_is="sqrt of the agreement of the two halves of the human trials",
         least_classes=least_classes,
+        least_images=least_images,
     )
 
 
 CONFUSION_METRICS = (
-    _of_matrices("I2n", 2),
+    # d' of a class's only image is the mean of its pair
+    _of_matrices("I2n", least_classes=2, least_images=2),
     # with two classes there is one pair of confusions and no correlation
-    _of_matrices("O2", 3),
+    _of_matrices("O2", least_classes=3, least_images=1),
     ConfusionMetric(
         *("error_consistency", "kappa", "error consistency (kappa)", CHOICES),
         human=_human_right,
