@@ -129,7 +129,11 @@ BANDED = (*FILMS, "--decoder", "banded")
         ((*FILMS, "--decoder", "pls"), ("--penalty-gap", "10"), "the decoder pls chooses no ridge penalty"),
         ((*FILMS, "--decoder", "pls"), ("--alpha-per-target",), "the decoder pls chooses no ridge penalty"),
         (BANDED, ("--alpha-per-target",), "the decoder banded has a penalty for each band"),
-        ((*FILMS, "--penalty", "rows"), ("--penalty-block", "60"), "the penalty rows leaves out no film"),
+        (
+            (*FILMS, "--penalty", "rows", "--layer-choice", "over-splits"),
+            ("--penalty-block", "60"),
+            "the penalty rows leaves out no film",
+        ),
         ((*FILMS, "--metric", "rsa"), ("--penalty", "rows"), "rsa needs no fit"),
         ((*FILMS, "--no-ceiling"), ("--ceiling-rows", "all"), "no noise ceiling is computed"),
         ((*FILMS, "--subjects", "each"), ("--ceiling-rows", "all"), "single subjects have their own ceilings"),

@@ -121,7 +121,7 @@ class Benchmark:
             found |= dict.fromkeys((*OF_RIDGE, "ceiling_rows"), f"{', '.join(request.metric)} needs no fit")
         if name == "banded":
             found["alpha_per_target"] = "the decoder banded has a penalty for each band"
-        if request.penalty != "blocks":
+        if not self._leaves_out_film:
             found |= dict.fromkeys(OF_BLOCKS, f"the penalty {request.penalty} leaves out no film")
         if not request.ceiling:
             found["ceiling_rows"] = "no noise ceiling is computed"
@@ -203,10 +203,14 @@ class Benchmark:
             found["partition"] = tuple(name for name in self.sources.partition if name != CONFOUNDS)
         return found | self.metric_options() | ({"confounds": True} if self.request.confounds else {})
 
+    @property
+    def _leaves_out_film(self) -> bool:
+        """True if blocks of rows are left out to choose a penalty or, inside the training rows, a layer."""
+        return self.protocol.nested or self.protocol.penalty == "blocks"
+
     def penalty_film(self) -> dict[str, Any]:
         """Return the options of films that are left out to choose a penalty or a layer, where either is chosen so."""
-        ridge, protocol = self.decoder_name() in ("ridge", *BANDED), self.protocol
-        used = ridge and (protocol.nested or protocol.penalty == "blocks")
+        used = self.decoder_name() in ("ridge", *BANDED) and self._leaves_out_film
         return self.chosen("penalty_block_ms", "penalty_gap_ms") if used else {}
 
     def chosen(self, *names: str) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def key_digest(key: Key) -> str:
     Examples
     --------
     >>> key_digest(CeilingKey(("fake-fmri",), ("0" * 64,), splits=10, seed=1))[:16]
-    '716f6ee8296a3c09'
+    '5eeac55ea3569f89'
     """
     return digest(key_content(key))
 
@@ -247,7 +247,7 @@ def key_name(key: Key) -> str:
     Examples
     --------
     >>> key_name(CeilingKey(("fake-fmri",), ("0" * 64,), splits=10, seed=1))
-    'fake-fmri-716f6ee8296a3c09'
+    'fake-fmri-5eeac55ea3569f89'
     """
     return safe_name(key.label()) + "-" + key_digest(key)[:16]
 
