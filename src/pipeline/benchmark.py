@@ -211,7 +211,7 @@ class Benchmark:
     def penalty_film(self) -> dict[str, Any]:
         """Return the options of films that are left out to choose a penalty or a layer, where either is chosen so."""
         used = self.decoder_name() in ("ridge", *BANDED) and self._leaves_out_film
-        return self.chosen("penalty_block_ms", "penalty_gap_ms") if used else {}
+        return self.chosen(*OF_BLOCKS) if used else {}
 
     def chosen(self, *names: str) -> dict[str, Any]:
         """Return some options of the request by name."""
