@@ -12,27 +12,30 @@ from . import interrupts
 
 def main() -> int:
     """Run the command `dynamic-vision`; return the exit code."""
-    with _imports():
+    with _interruptible():
         from .cli import main as run
-    return run()
+
+        return run()
 
 
 def score(benchmark: str) -> int:
     """Run `score_<benchmark>.py`; return the exit code."""
-    with _imports():
+    with _interruptible():
         from .cli import run_score
-    return run_score(benchmark)
+
+        return run_score(benchmark)
 
 
 @contextmanager
-def _imports() -> Iterator[None]:
+def _interruptible() -> Iterator[None]:
+    # a command answers its own interrupts; what is left are those before and after it, while modules are imported
     with interrupts.noticed() as arrived:
         try:
             yield
         except BaseException:
             if not arrived:
                 raise
-            sys.stderr.write("interrupted before anything was done\n")
+            sys.stderr.write(f"{interrupts.LINE}\n")
             sys.exit(interrupts.EXIT_CODE)
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 EXIT_CODE = 128 + signal.SIGINT
+LINE = "interrupted; run it again to continue"
 
 
 @contextmanager

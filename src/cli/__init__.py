@@ -139,7 +139,7 @@ def _finished(prog: str, run: Callable[[], int], arrived: Sequence[int]) -> int:
 
 
 def _interrupted(prog: str) -> int:
-    return _said(f"{prog}: interrupted; run it again to continue", interrupts.EXIT_CODE)
+    return _said(f"{prog}: {interrupts.LINE}", interrupts.EXIT_CODE)
 
 
 def _said(text: str, code: int) -> int:
