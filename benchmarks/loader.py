@@ -8,7 +8,8 @@ Every figure is the median of interleaved repeats, and each stands for one or mo
                 and received by one process more, which releases it; planes Y, U and V where their conversion to
                 RGB on the device is exact
     threads     the same as RGB in threads of one process, as the extraction does for a network on the CPU
-The last column is the receiving process' time for a frame. JPEG images (500 x 375 px) are decoded by Pillow.
+The last column is the receiving process' time for a frame. A single film of some minutes, which the bare loop leaves to
+one process, is decoded in sections by the loader. JPEG images (500 x 375 px) are decoded by Pillow.
 """
 
 import argparse
@@ -34,19 +35,23 @@ from src.utils import regular_bins
 from src.video import probe
 
 BIN_MS = 1000.0
+LONG_FILMS = 24  # length of the film that is decoded in sections, in films
+LEAST_FILMS = 8  # so that processes start in a small part of the time
 
 
 def main() -> None:
     options = parse()
     print(versions())
     head = ("frames", "processes", "path", "frames/s", "per core", "of bare", "of bare per core", "receiver, us")
-    print("{:12}{:>10}  {:10}{:>10}{:>10}{:>10}{:>18}{:>14}".format(*head))
+    print("{:14}{:>10}  {:10}{:>10}{:>10}{:>10}{:>18}{:>14}".format(*head))
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             width, height = map(int, size.split("x"))
-            n_films = max(2, options.films * 320 * 240 // (width * height))
+            n_films = max(LEAST_FILMS, options.films * 320 * 240 // (width * height))
             write_films(Path(folder) / size, n_films, options.seconds, (height, width))
             compare(size, films(Path(folder) / size), bare_films, options)
+        write_films(Path(folder) / "long", 1, LONG_FILMS * options.seconds, (240, 320))
+        compare("one, 320x240", films(Path(folder) / "long"), bare_films, options)
         compare("JPEG", images(Path(folder), options.films * 40), bare_images, options)
 
 
@@ -93,7 +98,7 @@ def compare(name: str, stimuli: Stimuli, bare: Callable, options) -> None:
             median(b[k] / b[0] / (a[k] / a[0]) for a, b in zip(done, runs["bare", n], strict=True)) for k in (1, 2)
         )
         print(
-            f"{name:12}{n:10}  {path:10}{frames / seconds:10.0f}{frames / core_s:10.0f}{of_bare:10.2f}{of_core:18.2f}"
+            f"{name:14}{n:10}  {path:10}{frames / seconds:10.0f}{frames / core_s:10.0f}{of_bare:10.2f}{of_core:18.2f}"
             f"{receiver_s / frames * 1e6:14.1f}",
             flush=True,
         )
@@ -158,7 +163,8 @@ def time_loader(stimuli: Stimuli, n_workers: int, kind: type) -> tuple[float, ..
     model = Model("frames", torch.nn.Identity(), preprocess, {"": "CHW"}, "image", float(FPS), "")
     settings = make_settings(regular_bins(float(stimuli.duration_ms.max()) + BIN_MS, BIN_MS), "block", BIN_MS, True)
     began, count = clocks(), 0
-    reader = make_reader([Viewer(model, settings)], stimuli, {i: [0] for i in range(len(stimuli))}, n_workers, decoding)
+    wanted = {i: [0] for i in range(len(stimuli))}
+    reader = make_reader([Viewer(model, settings)], stimuli, wanted, n_workers, decoding, in_sections=decoding)
     workers = kind(reader, len(reader.groups), n_workers)
     for item in workers.items(lambda: None):
         if item.array is not None:

@@ -29,6 +29,7 @@ IMAGE_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 MAX_TOLERANCE_MS = 1.0  # of time stamps; a coarser clock is exact, since its ticks are what the film was timed by
 FEW_FRAMES = 9  # largest number of frames of a film whose last one is shown: it is more than a tenth of the film
+SEEKABLE = ("mov,mp4,", "matroska,")  # containers whose index leads to the very frame (tests/extraction/coded_films.py)
 EPS_FRAMES = 1e-9  # Brain-Score's tolerance against one frame too many at the end of a window
 
 
@@ -39,7 +40,9 @@ class VideoInfo:
     fps: frames per second, the mean for a variable rate; starts_ms: (n_frames,) onset of each frame after the first, in
     a film of variable rate; None at a constant rate; tick_ms: tolerance of the container's clock; first: number of the
     piece's first frame in the file, 0 for a whole film; width, height: of the stored picture, before it is turned or
-    widened for display; hidden: number of frames at the end that a constant rate never shows (see `window_frames`).
+    widened for display; hidden: number of frames at the end that a constant rate never shows (see `window_frames`);
+    entries: (n_entries, 2) numbers in the file, and time stamps in ticks, of the frames behind the first with which
+    decoding can begin; None if no index leads to them.
     """
 
     duration_ms: float
@@ -51,6 +54,7 @@ class VideoInfo:
     tick_ms: float = field(default=0.0, compare=False, repr=False)
     first: int = 0
     hidden: int = 1
+    entries: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @once_per_state
@@ -62,7 +66,7 @@ def probe(path: str | Path) -> VideoInfo:
     with _opened(path) as (container, stream):
         packets = _packets(path, container, stream)
         _check_complete(path, container, stream, packets)
-        return _describe(container, stream, packets.stamps, packets.lengths)
+        return replace(_describe(container, stream, packets.stamps, packets.lengths), entries=packets.entries)
 
 
 def piece(info: VideoInfo, start_ms: float, duration_ms: float) -> VideoInfo:
@@ -127,17 +131,26 @@ def decode(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, frame) for increasing `numbers`; a frame is an uint8 array (height, width, 3), RGB, as displayed.
 
-    The film is decoded once, in order; only these frames are converted to RGB, and decoding stops after the last one.
-    threads: of ffmpeg, 0 for one per core; one takes the least time of all cores together. converted: function from
-    the conversion to RGB to another conversion of PyAV's frames, which is used for films that are displayed as they are
-    stored. Raises BadInput if the film, or its piece, has fewer frames than `info` states, or one of these frames is
-    damaged.
+    The film is decoded once, in order, from the last entry before the first of these frames to the last one, and only
+    these frames are converted to RGB. threads: of ffmpeg, 0 for one per core; one takes the least time of all cores
+    together. converted: function from the conversion to RGB to another conversion of PyAV's frames, which is used for
+    films that are displayed as they are stored. Raises BadInput if the film, or its piece, has fewer frames than `info`
+    states, or one of these frames is damaged.
     """
     wanted, got = iter(numbers), 0
     following, convert = next(wanted, None), None
+    if following is None:
+        return
+    entry, stamp = _entry_before(info, following)
     with _opened(path) as (container, stream):
         stream.thread_type, stream.codec_context.thread_count = "NONE" if threads == 1 else "AUTO", threads
-        for got, frame in enumerate(container.decode(stream), start=1 - info.first):
+        if entry:
+            container.seek(stamp, stream=stream)
+        for got, frame in enumerate(container.decode(stream), start=1 + entry - info.first):
+            if convert is None and entry and frame.pts != stamp:
+                # its index leads elsewhere
+                yield from decode(path, [following, *wanted], replace(info, entries=None), threads, converted)
+                return
             convert = convert or _conversion(_Display(path, stream, frame, threads), converted)
             if got - 1 == following:
                 yield following, convert(_sound(path, frame, got - 1 + info.first))
@@ -146,6 +159,21 @@ def decode(
                 return
     if following is not None:
         raise _truncated(path, max(got, 0), info.n_frames)
+
+
+def entries_ms(info: VideoInfo) -> np.ndarray:
+    """Return the onsets, behind the first, of the frames of a film or piece with which decoding can begin, in ms."""
+    if info.entries is None:
+        return np.empty(0)
+    numbers = info.entries[:, 0] - info.first
+    numbers = numbers[(numbers > 0) & (numbers < info.n_frames)]
+    return numbers * 1000 / info.fps if info.starts_ms is None else info.starts_ms[numbers]
+
+
+def _entry_before(info: VideoInfo, number: int) -> tuple[int, int]:
+    """Return the last entry that is not behind a frame: its number in the file and its time stamp, (0, 0) if none."""
+    place = 0 if info.entries is None else np.searchsorted(info.entries[:, 0], info.first + number, side="right")
+    return tuple(info.entries[place - 1].tolist()) if place else (0, 0)
 
 
 def _conversion(display: "_Display", converted: Callable | None) -> Callable:
@@ -321,17 +349,21 @@ def _is_cover(stream) -> bool:
 
 @dataclass(frozen=True)
 class _Packets:
-    """Time stamps, sorted, and lengths, in ticks, of the packets shown; numbers of whole and of unstamped ones."""
+    """Time stamps, sorted, and lengths, in ticks, of the packets shown; numbers of whole and of unstamped ones.
+
+    entries: see `VideoInfo`.
+    """
 
     stamps: np.ndarray
     lengths: np.ndarray
     complete: int
     unstamped: int
+    entries: np.ndarray | None
 
 
 def _packets(path, container, stream) -> _Packets:
     """Return the packets of a film; BadInput if time goes back between two of them in the order of decoding."""
-    shown, complete, unstamped, newest, end = [], 0, 0, None, 0.0
+    shown, keys, complete, unstamped, newest, end = [], [], 0, 0, None, 0.0
     for packet in container.demux(stream):
         if not packet.size or packet.is_corrupt:
             continue
@@ -350,10 +382,25 @@ def _packets(path, container, stream) -> _Packets:
         end = max(end, (packet.dts if packet.dts is not None else stamp) + (packet.duration or 0))
         if not packet.is_discard:
             shown.append((stamp, packet.duration or 0))
+            keys.append(packet.is_keyframe)
+    seekable = container.format.name.startswith(SEEKABLE) and complete == len(shown)
+    entries = _entries(np.array([stamp for stamp, _ in shown], np.int64), np.array(keys, bool)) if seekable else None
     table = np.array(sorted(shown), dtype=np.float64).reshape(-1, 2)
     if len(table) and container.format.name == "avi" and stream.duration:
         table[-1, 1] += max(0, stream.frames - end)  # trailing chunks without content hold the last frame
-    return _Packets(table[:, 0], table[:, 1], complete, unstamped)
+    return _Packets(table[:, 0], table[:, 1], complete, unstamped, entries)
+
+
+def _entries(stamps: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the entries of a film, see `VideoInfo`, of whose packets, in the order of decoding, some are key frames.
+
+    They are the key frames between whose predecessors and successors the decoder's order and that of display agree:
+    those that begin a closed group of pictures.
+    """
+    newest = np.maximum.accumulate(stamps[:-1])
+    next_oldest = np.append(np.minimum.accumulate(stamps[:1:-1])[::-1], np.iinfo(np.int64).max)
+    numbers = 1 + np.flatnonzero(keys[1:] & (newest < stamps[1:]) & (stamps[1:] < next_oldest[: len(newest)]))
+    return np.stack([numbers, stamps[numbers]], axis=1)
 
 
 def _describe(container, stream, stamps, lengths) -> VideoInfo:

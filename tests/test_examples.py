@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 EXAMPLE = str(ROOT / "examples" / "own_model.py")
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_and_finds_the_right_network(cli, tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "tutorial.py"],

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src import video
 from src.utils import BadInput
 from src.video import check_film, decode, frames_at, piece, probe, read_frames, read_image, window_frames
+from tests.extraction.coded_films import DECODED, N_FRAMES, OTHERS, write_coded
 from tests.models.films import drifting_frames, write_film
 
 CLIPS = sorted((Path(__file__).resolve().parents[1] / "../shared/realdata/kinetics400/videos").glob("*.*"))
@@ -106,6 +108,56 @@ def test_only_wanted_frames_are_decoded(tmp_path):
     got = dict(decode(path, [3, 4, 20], probe(path)))
     assert list(got) == [3, 4, 20]
     np.testing.assert_array_equal(got[20], decoded(path)[0][20])
+
+
+@pytest.mark.parametrize("name", DECODED | OTHERS)
+def test_frames_behind_an_entry_are_those_of_the_whole_film(tmp_path, name):
+    coding = DECODED.get(name) or OTHERS.get(name, {})
+    path = write_coded(tmp_path / "film", **coding | {"options": {**coding.get("options", {}), "g": "12"}})
+    info = probe(path)
+    some_groups_are_open = name in ("h264, open GOP", "hevc")
+    if path.suffix == ".ts":
+        assert info.entries is None
+    else:
+        assert info.entries[:, 0].tolist() == ([12] if some_groups_are_open else [12, 24, 36, 48])
+    whole = dict(decode(path, range(N_FRAMES), info))
+    for first in (11, 12, 13, 30, 48, 59):
+        (found,) = decode(path, [first], info)
+        assert found[0] == first
+        np.testing.assert_array_equal(found[1], whole[first])
+
+
+@pytest.fixture
+def begun(monkeypatch) -> list[int]:
+    """Numbers of the frames of 25 frames/s with which decoding has begun."""
+    numbers = []
+
+    class Display(video._Display):
+        def __init__(self, path, stream, first, threads=0):
+            super().__init__(path, stream, first, threads)
+            numbers.append(round(float(first.pts * stream.time_base) * 25))
+
+    monkeypatch.setattr(video, "_Display", Display)
+    return numbers
+
+
+def test_decoding_begins_with_the_entry_before_the_first_frame(tmp_path, begun):
+    path = write_coded(tmp_path / "film", options={"g": "12"})
+    info = probe(path)
+    for first in (0, 11, 12, 26, 59):
+        assert [number for number, _ in decode(path, range(first, N_FRAMES), info)] == list(range(first, N_FRAMES))
+    assert [number for number, _ in decode(path, range(4), piece(info, 1000.0, 200.0))] == list(range(4))
+    assert begun == [0, 0, 12, 24, 48, 24]
+
+
+def test_an_index_that_leads_to_another_frame_is_not_trusted(tmp_path, begun):
+    path = write_coded(tmp_path / "film", options={"g": "12"})
+    info = probe(path)
+    whole = dict(decode(path, range(N_FRAMES), info))
+    wrong = replace(info, entries=np.array([[17, info.entries[0, 1] + 1]]))
+    for number, frame in decode(path, iter([20, 30, 59]), wrong):
+        np.testing.assert_array_equal(frame, whole[number])
+    assert begun == [0, 0]
 
 
 def test_a_piece_of_a_film_is_the_film_that_was_cut_there(tmp_path):

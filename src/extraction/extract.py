@@ -446,9 +446,9 @@ class _Collector:
         self._sinks[plan.viewer].finish(plan.stimulus, plan.time_map.n_valid)
 
     def open(self, plan: Plan) -> None:
-        """Start a stimulus, or finish it if none of its windows is needed."""
+        """Start a stimulus, of which a part may have started before, or finish it if none of its windows is needed."""
         if len(plan.needed):
-            self._open[plan.id] = _Progress(plan, len(plan.needed))
+            self._open.setdefault(plan.id, _Progress(plan, len(plan.needed)))
         else:
             self._done_s += self._seconds[plan.stimulus]
             self._finish(plan)

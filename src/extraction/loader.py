@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from ..models.preprocessing import FramePreprocessing
 from ..models.spec import Model
 from ..records import Stimuli
 from ..utils import BadInput, seed_from
-from ..video import VideoInfo, decode, piece, probe, read_image, single_frames, window_frames
+from ..video import VideoInfo, decode, entries_ms, piece, probe, read_image, single_frames, window_frames
 from .gpu_video import FILMS_AT_ONCE, GpuDecoder, GpuFilms, choose_films
 from .planes import Planes, rgb_of_planes
 from .transfer import Transfer
 from .windows import Mode, TimeMap, framewise, make_windows, streams
-from .workers import Item, New, Processes, Task, Threads, can_fork
+from .workers import Item, New, Processes, Task, Threads, can_fork, in_turns
 
+PIECE_MS = 30_000.0  # least of a film that a process decodes while others decode the rest
+PIECE_WINDOWS = 4  # least windows of a piece, as the frames of a window before a piece are decoded once more
 MAX_MERGED_MS = 60_000.0  # longest stretch of an unchanging video that one input represents
 FRAMES_PER_READ = 16  # frames and inputs that are preprocessed together
 READ_BYTES = 4 << 20  # frames that are passed on together, if more than one
@@ -76,6 +79,11 @@ class Plan:
     def id(self) -> tuple[int, int]:
         """Stimulus and viewer."""
         return self.stimulus, self.viewer
+
+    def within(self, start_ms: float, end_ms: float) -> "Plan":
+        """Return the plan of its windows that end behind `start_ms`, and not behind `end_ms`."""
+        ends_ms = self.windows_ms[self.needed, 1]
+        return replace(self, needed=self.needed[(ends_ms > start_ms) & (ends_ms <= end_ms)])
 
     @property
     def overlapping(self) -> bool:
@@ -460,12 +468,21 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Task of a worker: the stimuli groups[number], decoded, and preprocessed unless that is left to the device.
+class Section:
+    """Stimulus, or a part of a film: the windows that end within (start_ms, end_ms]."""
 
-    Its items are, for each stimulus: its plans; for the models in `on_device`, reads without their pictures, with the
-    pictures; for the other models, rows, with their bytes; a line of text if a film was not decoded as planned; and a
-    None behind the last one. wanted: {stimulus: its viewers}; network_of: the number of the model of each viewer.
+    stimulus: int
+    start_ms: float = -np.inf
+    end_ms: float = np.inf
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Task of a worker: the sections groups[number], decoded, and preprocessed unless that is left to the device.
+
+    Its items are, for each section with windows: the plans of the stimulus; for the models in `on_device`, reads
+    without their pictures, with the pictures; for the other models, rows, with their bytes; and a line of text if it
+    was not decoded as planned. wanted: {stimulus: its viewers}; network_of: the number of the model of each viewer.
     films: those of the stimuli that are decoded on the device, for models in `on_device` alone.
     """
 
@@ -474,22 +491,28 @@ class Reader:
     wanted: Mapping[int, Sequence[int]]
     network_of: Sequence[int]
     on_device: frozenset[int]
-    groups: list[list[int]]
+    groups: list[list[Section]]
     threads: int
     films: GpuFilms | None = None
 
     def __call__(self, number: int, new: New) -> Iterator[tuple[object, np.ndarray | None]]:
         """Yield the items of a task."""
-        for index in self.groups[number]:
-            plans = [
-                make_plan(self.viewers[v].model, self.stimuli, index, self.viewers[v].settings, v, self.network_of[v])
-                for v in self.wanted[index]
-            ]
-            yield plans, None
-            if needed := _needed(plans):
+        for section in self.groups[number]:
+            plans = self.plans(section.stimulus)
+            parts = [plan.within(section.start_ms, section.end_ms) for plan in _needed(plans)]
+            if _needed(parts):
+                yield plans, None
                 with _naming(plans[0].label):
-                    yield from self._items(needed, new)
-            yield None, None
+                    yield from self._items(parts, new)
+            elif not _needed(plans):
+                yield plans, None
+
+    def plans(self, index: int) -> list[Plan]:
+        """Return the plans of a stimulus, one for each viewer."""
+        return [
+            make_plan(self.viewers[v].model, self.stimuli, index, self.viewers[v].settings, v, self.network_of[v])
+            for v in self.wanted[index]
+        ]
 
     def _items(self, plans: Sequence[Plan], new: New) -> Iterator[tuple[object, np.ndarray | None]]:
         networks = {plan.network for plan in plans}
@@ -536,18 +559,20 @@ def make_reader(
     wanted: Mapping[int, Sequence[int]],
     n_workers: int,
     pictures_only: bool,
+    in_sections: bool = False,
 ) -> Reader:
     """Return the task of `n_workers` workers that read stimuli, see `load_packs`.
 
-    pictures_only: True to leave preprocessing of single frames to the device.
+    pictures_only: True to leave preprocessing of single frames to the device. in_sections: True to let several workers
+    decode a long film.
     """
     known = list({id(viewer.model): viewer.model for viewer in viewers}.values())
     network_of = [next(n for n, model in enumerate(known) if model is viewer.model) for viewer in viewers]
     on_device = frozenset(n for n, model in enumerate(known) if pictures_only and by_frame(model))
-    groups = list(_groups(stimuli, list(wanted), n_workers))
+    reader = Reader(viewers, stimuli, wanted, network_of, on_device, groups=[], threads=1)
+    groups = list(_groups(reader, n_workers, in_sections))
     # cores that have no file of their own help to decode one
-    threads = max(1, n_workers // max(1, len(groups)))
-    return Reader(viewers, stimuli, wanted, network_of, on_device, groups, threads)
+    return replace(reader, groups=groups, threads=max(1, n_workers // max(1, len(groups))))
 
 
 def load_packs(
@@ -560,15 +585,17 @@ def load_packs(
     gpu_video: bool | None = None,
     notice: Callable[[str], None] | None = None,
 ) -> Iterator[Plan | Pack]:
-    """Yield for each wanted stimulus its plans and then their packs, on the device.
+    """Yield the plans of the wanted stimuli, each before its packs, and the packs, on the device.
 
-    wanted: {stimulus: numbers of the viewers that see it}, in the order of the results. A stimulus is decoded once for
-    all of them.
+    wanted: {stimulus: numbers of the viewers that see it}. A stimulus is decoded once for all of them.
 
     Stimuli are decoded ahead by `n_workers` processes or threads, by default by processes for a device other than the
     CPU. Pictures are then preprocessed on the device if the preprocessing is one of single frames. If that of all
-    models is, torchcodec decodes the films that it can on the device (gpu_video, notice: see `extract_parts`). The
-    order does not depend on the workers. Closing the generator ends them.
+    models is, torchcodec decodes the films that it can on the device (gpu_video, notice: see `extract_parts`).
+
+    From threads come the stimuli one after the other. Processes read several stimuli, and sections of a long film, at
+    once, whose packs come in turns; the plans of a film then come with each of its sections. The order does not depend
+    on how fast the workers are. Closing the generator ends them.
     """
     device, notice = torch.device(device), notice or (lambda line: None)
     processes = can_fork() and (device.type != "cpu" if processes is None else processes)
@@ -579,7 +606,7 @@ def load_packs(
     others = {index: wanted[index] for index in wanted if index not in of_films}
     with ExitStack() as stack:
 
-        def packs(reader: Reader, task: Task, kind: type, n_workers: int) -> Iterator[Plan | Pack | None]:
+        def packs(reader: Reader, task: Task, kind: type, n_workers: int) -> Iterator[Plan | Pack]:
             n_tasks = len(reader.groups)
             workers = kind(task, n_tasks, min(n_workers, n_tasks))
             stack.callback(workers.close)
@@ -587,53 +614,73 @@ def load_packs(
             stack.callback(transfer.close)
             return _packs(reader, stack.enter_context(closing(workers.items(transfer.finish))), transfer, notice)
 
-        sources = {}
+        sources = []
         if others:
-            reader = make_reader(viewers, stimuli, others, n_workers, processes or device.type != "cpu")
-            sources[False] = packs(reader, reader, Processes if processes else Threads, n_workers)
+            pictures_only = processes or device.type != "cpu"
+            reader = make_reader(viewers, stimuli, others, n_workers, pictures_only, in_sections=processes)
+            sources.append(packs(reader, reader, Processes if processes else Threads, n_workers))
         if of_films:
             reader = replace(make_reader(viewers, stimuli, of_films, FILMS_AT_ONCE, True), films=films)
-            sources[True] = packs(reader, films.task(reader), Threads, FILMS_AT_ONCE)
-        for index in wanted:
-            yield from iter(sources[index in of_films].__next__, None)
+            sources.append(packs(reader, films.task(reader), Threads, FILMS_AT_ONCE))
+        yield from in_turns(sources)
 
 
 def _packs(
     reader: Reader, items: Iterable[Item], transfer: Transfer, notice: Callable[[str], None]
-) -> Iterator[Plan | Pack | None]:
-    """Yield for each stimulus of a reader its plans, their packs, and None."""
-    said = False
+) -> Iterator[Plan | Pack]:
+    """Yield the plans and packs of a reader's items."""
+    said, needed, assemblers = False, {}, {}  # of the section that each process reads
     for item in items:
-        header = item.header
-        if header is None:
-            yield None
-        elif isinstance(header, list):
+        header, process = item.header, item.process
+        if isinstance(header, list):
             yield from header
-            needed = _needed(header)
-            assemblers = reader.assemblers(needed, {plan.network for plan in needed} & reader.on_device)
+            needed[process] = _needed(header)
+            networks = {plan.network for plan in needed[process]} & reader.on_device
+            assemblers[process] = reader.assemblers(needed[process], networks)
         elif isinstance(header, str):
             if not said:
                 notice(f"gpu-video: PyAV takes over where torchcodec does not give its frames, first in {header}")
             said = True
         elif isinstance(header, Rows):
-            yield Pack(needed[header.plan], header.spans, transfer(item).view(header.dtype).view(header.shape))
+            rows = transfer(item).view(header.dtype).view(header.shape)
+            yield Pack(needed[process][header.plan], header.spans, rows)
         else:
             read = replace(header, pictures=None if item.array is None else transfer(item))
-            for network, assembler in assemblers.items():
-                seen = read.of(network, needed)
+            for network, assembler in assemblers[process].items():
+                seen = read.of(network, needed[process])
                 yield from assembler.add(seen.pictures, seen.inputs, seen.space)
 
 
-def _groups(stimuli: Stimuli, todo: list[int], n_workers: int) -> Iterator[list[int]]:
-    """Yield the stimuli of each task: one film, or several images, fewer if there are too few for all workers."""
+def _groups(reader: Reader, n_workers: int, in_sections: bool) -> Iterator[list[Section]]:
+    """Yield the sections of each task: a film, a part of it, or several images, fewer if too few for all workers."""
+    todo, kind = list(reader.wanted), reader.stimuli.kind
     most, group = max(1, min(STILLS_PER_TASK, len(todo) // (2 * n_workers))), []
     for index in todo:
-        if stimuli.kind[index] == "image":
-            group.append(index)
-        if group and (stimuli.kind[index] != "image" or len(group) == most):
+        if kind[index] == "image":
+            group.append(Section(index))
+        if group and (kind[index] != "image" or len(group) == most):
             yield group
             group = []
-        if stimuli.kind[index] != "image":
-            yield [index]
+        if kind[index] != "image":
+            is_long = reader.stimuli.duration_ms[index] >= 2 * PIECE_MS
+            cut = in_sections and n_workers > 1 and is_long
+            yield from ([one] for one in (_sections(reader.plans(index)) if cut else [Section(index)]))
     if group:
         yield group
+
+
+def _sections(plans: Sequence[Plan]) -> list[Section]:
+    """Return the sections of a film that several processes may decode: each begins with an entry of the film.
+
+    It is one where a state is carried through the film, or windows are nearly as long.
+    """
+    stimulus, info, ends_ms = plans[0].stimulus, plans[0].info, []
+    longest_ms = max(float(np.ptp(plan.windows_ms, axis=1).max()) for plan in plans)
+    count, entries = int(info.duration_ms // max(PIECE_MS, PIECE_WINDOWS * longest_ms)), entries_ms(info)
+    if len(entries) and _needed(plans) and not any(plan.streamed for plan in plans):
+        wished = np.arange(1, count) * info.duration_ms / count
+        nearest = np.abs(entries[:, None] - wished).argmin(axis=0)
+        # windows that begin with the entry do not end before half a frame
+        ends_ms = (np.unique(entries[nearest]) + 500 / info.fps).tolist()
+    limits_ms = [-np.inf, *ends_ms, np.inf]
+    return [Section(stimulus, *limits) for limits in pairwise(limits_ms)]

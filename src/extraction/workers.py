@@ -1,10 +1,13 @@
-"""Results of tasks in their order, from worker processes through shared memory, or from threads.
+"""Results of tasks in a fixed order, from worker processes through shared memory, or from threads.
 
-A task is a generator of items (header, array): any object that can be pickled, and an array or None. The items of task
-0 come first, then those of task 1; their order does not depend on the workers, which work ahead as far as their memory
-allows. A process is a fork, so that a task may hold any object. Every process has its own part of one shared memory
-for arrays, and uses it again when the receiver has released them. A task may get the memory of its next array from
-`new`, and return a leading part of that array; any other array is copied.
+A task is a generator of items (header, array): any object that can be pickled, and an array or None. Of n processes the
+first performs the tasks 0, n, 2 n, and so on, and items come in turns, one of each process, so that all of them work
+however little of a task fits into their memory. The items of threads come task by task. Neither order depends on how
+fast a worker is. Workers work ahead as far as their memory allows.
+
+A process is a fork, so that a task may hold any object. Every process has its own part of one shared memory for arrays,
+and uses it again when the receiver has released them. A task may get the memory of its next array from `new`, and
+return a leading part of that array; any other array is copied.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ import mmap
 import multiprocessing
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -23,10 +27,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from queue import Full, Queue
 from threading import Condition, Event
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -41,20 +45,23 @@ ALIGNMENT = 64
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # options of glibc's mallopt
 KEPT_BYTES = 256 << 20  # freed memory that a process keeps
 
+T = TypeVar("T")
 New = Callable[[tuple[int, ...], Any], np.ndarray]  # shape and type of an array -> the array, not initialised
 Task = Callable[[int, New], Iterable[tuple[Any, np.ndarray | None]]]
 
 
 @dataclass(frozen=True)
 class Item:
-    """Item of a task: its header, its array or None, and the function that releases the array.
+    """Item of a task: its header, its array or None, the function that releases the array, and the process.
 
-    The array may be read until its release. The items of a task are released in their order.
+    The array may be read until its release; those of a process are released in their order. The tasks of a process
+    follow each other; threads count as one process.
     """
 
     header: Any
     array: np.ndarray | None
     release: Callable[[], None]
+    process: int = 0
 
 
 def can_fork() -> bool:
@@ -160,7 +167,7 @@ class Processes:
 
     def __init__(self, task: Task, n_tasks: int, n_workers: int, ring_bytes: int = RING_BYTES):
         context = multiprocessing.get_context("fork")
-        self._n_tasks, self._next = n_tasks, context.Value("q", 0)
+        self._n_tasks, self._n_workers = n_tasks, n_workers
         self._capacity = min(PART_BYTES, ring_bytes // n_workers) // ALIGNMENT * ALIGNMENT
         self.memory = np.frombuffer(mmap.mmap(-1, self._capacity * n_workers), dtype=np.uint8)
         self._alive = os.pipe()
@@ -198,65 +205,44 @@ class Processes:
         _prepare_process()
         sender = _Sender(connection, self._part(worker))
         with contextlib.suppress(_ParentEnded):
-            while (number := self._claim()) < self._n_tasks:
-                sender.perform(task, number)
+            for number in range(worker, self._n_tasks, self._n_workers):
+                sender.perform(partial(task, number))
             sender.send(None)
-
-    def _claim(self) -> int:
-        """Return the number of the next task."""
-        with self._next.get_lock():
-            self._next.value += 1
-            return self._next.value - 1
 
     def items(self, idle: Callable[[], None]) -> Iterator[Item]:
         """Yield the items of all tasks; `idle`, called before it waits, has to release all arrays that it can."""
-        pending: dict[int, deque] = {number: deque() for number in range(self._n_tasks)}
-        worker_of = {connection: worker for worker, connection in enumerate(self._connections)}
-        for number in range(self._n_tasks):
-            finished = False
-            while not finished:
-                while not pending[number]:
+        return in_turns([self._items_of(worker, idle) for worker in range(len(self._workers))])
+
+    def _items_of(self, worker: int, idle: Callable[[], None]) -> Iterator[Item]:
+        """Yield the items of the tasks of one process; raise the exception that ended one of them."""
+        connection, ready = self._connections[worker], select.poll()
+        ready.register(connection, select.POLLIN)
+        while True:
+            try:
+                if not ready.poll(0):
                     idle()
-                    for connection in wait(list(worker_of)):
-                        self._receive(connection, worker_of, pending)
-                item, finished = pending[number].popleft()
-                if isinstance(item, BaseException):
-                    raise item
-                if item is not None:
-                    yield item
-            del pending[number]
+                announced = connection.recv()
+            except (EOFError, ConnectionResetError):
+                self._workers[worker].join(5)
+                code = self._workers[worker].exitcode
+                raise BadInput(
+                    f"a process that reads stimuli ended with exit code {code}; expected it to last as long as its "
+                    "tasks; look for a lack of memory, or for a file that crashes ffmpeg"
+                ) from None
+            if announced is None:
+                return
+            for entry in announced:
+                if isinstance(entry, BaseException):
+                    raise entry
+                yield self._item(worker, *entry)
 
-    def _receive(self, connection: Connection, worker_of: dict[Connection, int], pending: dict[int, deque]) -> None:
-        """Receive a message of a process: items of a task, and True after its last; or None after all tasks."""
-        worker = worker_of[connection]
-        try:
-            message = connection.recv()
-        except (EOFError, ConnectionResetError):
-            self._workers[worker].join(5)
-            code = self._workers[worker].exitcode
-            raise BadInput(
-                f"a process that reads stimuli ended with exit code {code}; expected it to last as long as its tasks; "
-                "look for a lack of memory, or for a file that crashes ffmpeg"
-            ) from None
-        if message is None:
-            del worker_of[connection]
-            return
-        number, announced, finished = message
-        for entry in announced:
-            pending[number].append((self._item(worker, entry), False))
-        if finished:
-            pending[number].append((None, True))
-
-    def _item(self, worker: int, entry) -> Item | BaseException:
-        """Return the item that a process has announced; or the exception that ended its task."""
-        if isinstance(entry, BaseException):
-            return entry
-        header, place, shape, dtype, cost = entry
+    def _item(self, worker: int, header: Any, place: Any, shape: tuple, dtype: np.dtype | None, cost: int) -> Item:
+        """Return an item that a process has announced; without a type, `place` is the array itself."""
         if dtype is None:
-            return Item(header, place, _nothing)
+            return Item(header, place, _nothing, worker)
         count = int(np.prod(shape)) * dtype.itemsize
         array = self._part(worker)[place : place + count].view(dtype).reshape(shape)
-        return Item(header, array, partial(self._release, worker, cost))
+        return Item(header, array, partial(self._release, worker, cost), worker)
 
     def _release(self, worker: int, cost: int) -> None:
         """Give bytes back to a process, which may have ended after its last task."""
@@ -273,6 +259,17 @@ class Processes:
             process.close()
         for connection in self._connections:
             connection.close()
+
+
+def in_turns(sources: Iterable[Iterator[T]]) -> Iterator[T]:
+    """Yield one item of each source in turn, until all sources have ended."""
+    turns = deque(sources)
+    while turns:
+        source = turns.popleft()
+        for item in source:
+            yield item
+            turns.append(source)
+            break
 
 
 @contextlib.contextmanager
@@ -323,13 +320,12 @@ class _Sender:
         self._connection, self._part = connection, part
         self._head, self._free = 0, len(part)
         self._new_place, self._new_cost = -1, 0  # of the array that the task got last, and what is left in front of it
-        self._number, self._announced, self._size = 0, [], 0
+        self._announced, self._size = [], 0
 
-    def perform(self, task: Task, number: int) -> None:
+    def perform(self, task: Callable[[New], Iterable]) -> None:
         """Send the items of a task; or the exception that ends it."""
-        self._number = number
         try:
-            for header, array in task(number, self._new):
+            for header, array in task(self._new):
                 entry = self._written(header, array)  # which may announce those before it
                 self._announced.append(entry)
                 if self._size >= MESSAGE_BYTES:
@@ -338,11 +334,11 @@ class _Sender:
             raise
         except BaseException as error:
             self._announced.append(_picklable(error))
-        self._announce(finished=True)
+        self._announce()
 
-    def _announce(self, finished: bool = False) -> None:
-        if self._announced or finished:
-            self.send((self._number, self._announced, finished))
+    def _announce(self) -> None:
+        if self._announced:
+            self.send(self._announced)
         self._announced, self._size = [], 0
 
     def send(self, message: Any) -> None:

@@ -67,6 +67,7 @@ def test_layers_of_noise_score_zero_and_did_not_where_all_images_chose(with_fitt
     assert np.mean(chosen_over_splits) > 0.3
 
 
+@pytest.mark.slow
 def test_permutations_reject_as_much_noise_as_they_say():
     p = np.array([measure_choices(seed, Protocol(), True, 19)[2] for seed in range(50)])
     assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.1)

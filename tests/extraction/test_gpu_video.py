@@ -242,7 +242,7 @@ def test_activations_are_those_of_the_workers(mixed, torchcodec, make, options, 
     assert notices == [text]
 
 
-def test_films_are_decoded_on_the_device_in_the_order_of_the_stimuli(mixed, torchcodec, monkeypatch):
+def test_films_are_decoded_on_the_device_in_their_order(mixed, torchcodec, monkeypatch):
     seen, frames = [], GpuDecoder.frames
     monkeypatch.setattr(GpuDecoder, "frames", lambda self, numbers: (seen.append(self._path), frames(self, numbers))[1])
     finished = []
@@ -253,7 +253,9 @@ def test_films_are_decoded_on_the_device_in_the_order_of_the_stimuli(mixed, torc
 
     run(by_frame(frame_model()), mixed, BINS_MS, sink=Sink(6, len(BINS_MS)), batch_size=1, gpu_video=True)
     assert sorted(seen) == sorted(str(mixed.paths[i]) for i in (1, 4))
-    assert finished == list(range(6))
+    # beside the stimuli that the workers decode, in an order of their own
+    assert [index for index in finished if index in (1, 4)] == [1, 4]
+    assert [index for index in finished if index not in (1, 4)] == [0, 2, 3, 5]
 
 
 def test_several_models_share_a_film(tmp_path, torchcodec):

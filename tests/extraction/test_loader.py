@@ -128,7 +128,8 @@ def test_a_few_images_are_shared_among_workers(tmp_path):
     paths = tuple(stimuli.paths[0] if kind == "video" else path for kind in kinds)
     mixed = Stimuli("mixed", tuple(map(str, range(26))), paths, np.full(26, 200.0), kinds)
     settings = make_settings(BINS_MS, "block", 400.0, True)
-    groups = make_reader([Viewer(frame_model(), settings)], mixed, {i: [0] for i in range(26)}, 2, True).groups
+    reader = make_reader([Viewer(frame_model(), settings)], mixed, {i: [0] for i in range(26)}, 2, True)
+    groups = [[section.stimulus for section in group] for group in reader.groups]
     assert [index for group in groups for index in group] == list(range(26))
     assert [20] in groups
     assert max(map(len, groups)) == 6

@@ -90,6 +90,7 @@ def test_activations_are_the_layer_at_its_true_times(model, films):
     assert correlations["even"] < 0.85
 
 
+@pytest.mark.slow
 def test_planted_responses_reach_the_ceiling_at_the_true_times_only(model, films):
     rng, signal = np.random.default_rng(1), true_signal(model, films)
     flat = signal.reshape(-1, signal.shape[2])

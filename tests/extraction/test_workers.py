@@ -1,10 +1,12 @@
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -56,17 +58,36 @@ def received(workers, hold: int = 0) -> list[tuple]:
     return seen
 
 
-@pytest.mark.parametrize("kind", [Threads, lambda *args: Processes(*args, ring_bytes=RING)])
+@pytest.mark.parametrize("kind", [Threads, Processes])
 @pytest.mark.parametrize("n_workers", [1, 3])
 @pytest.mark.parametrize("hold", [0, 100])
-def test_items_come_in_the_order_of_the_tasks_and_unchanged(kind, n_workers, hold):
-    seen = received(kind(task, 20, n_workers), hold)
-    assert [header for header, _ in seen] == [(number, part) for number in range(20) for part in range(4)]
+def test_items_come_unchanged_task_by_task_from_threads_and_in_turns_from_processes(kind, n_workers, hold):
+    seen = received(kind(task, 20, n_workers) if kind is Threads else kind(task, 20, n_workers, RING), hold)
+    n = 1 if kind is Threads else n_workers
+    of_each = [[(number, part) for number in range(first, 20, n) for part in range(4)] for first in range(n)]
+    in_turns = [header for turn in zip_longest(*of_each) for header in turn if header is not None]
+    assert [header for header, _ in seen] == in_turns
     for (number, _), array in seen:
         expected = array_of(number)
         assert (array is None) == (expected is None)
         if expected is not None:
             np.testing.assert_array_equal(array, expected)
+
+
+def test_tasks_larger_than_the_memory_of_their_process_are_performed_at_the_same_time():
+    """Each of two tasks waits, half-way, until the other is as far, with ten times what fits into the memory behind."""
+    context = multiprocessing.get_context("fork")
+    met = context.Barrier(2, timeout=30)
+
+    def large(number, new):
+        for part in range(40):
+            if part == 20:
+                met.wait()
+            yield (number, part), np.full(RING // 8, part, np.uint8)
+
+    seen = received(Processes(large, 2, 2, RING))
+    assert [header for header, _ in seen] == [(number, part) for part in range(40) for number in range(2)]
+    assert all((array == part).all() for (_, part), array in seen)
 
 
 def test_the_types_of_arrays_are_kept():
@@ -113,7 +134,8 @@ def test_an_error_ends_the_items_behind_those_before_it(kind):
     with pytest.raises(BadInput, match="this film is broken"):
         collect()
     workers.close()
-    assert seen == [0, 1, 2]
+    # of two processes, the second performs the tasks 1 and 3 meanwhile
+    assert seen == ([0, 1, 2] if kind is Threads else [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, EOFError, ConnectionResetError])

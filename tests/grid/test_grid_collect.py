@@ -75,6 +75,7 @@ def test_several_grids_are_printed_together_and_changed_one_by_one(bench, stored
     assert "unknown grid 'tasks'; did you mean task?" in bench("status", "--grid", "tasks", expect=2)
 
 
+@pytest.mark.slow
 def test_a_stored_grid_of_100_cells_is_printed_quickly(bench, stored):
     stored("task", list(MODELS)[:50], ["fake-action", "fake-selfmotion"])
     program = (
