@@ -276,7 +276,8 @@ def time_loader(model, stimuli, mode: str, options) -> np.ndarray:
     import torch
 
     from src.extraction.extract import make_settings
-    from src.extraction.loader import Viewer, load_packs
+    from src.extraction.loader import load_packs
+    from src.extraction.plans import Viewer
 
     settings = make_settings(target_bins(stimuli), mode, options.context_ms, False)
     model.module.to(options.device)

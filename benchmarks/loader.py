@@ -26,7 +26,8 @@ import torch
 
 from benchmarks.extraction import FPS, versions, write_films, write_images
 from src.extraction.extract import make_settings
-from src.extraction.loader import Rows, Viewer, make_reader
+from src.extraction.loader import Rows, make_reader
+from src.extraction.plans import Viewer
 from src.extraction.workers import Processes, Threads
 from src.models.preprocessing import FramePreprocessing
 from src.models.spec import Model

@@ -6,7 +6,7 @@ import pytest
 import src as dv
 from src import locks
 from src.config import Config
-from src.extraction import loader
+from src.extraction import reads
 from src.pipeline import Reporter, sweep
 from src.utils import BadInput
 from tests.data.own_folders import electrodes
@@ -33,13 +33,13 @@ def films(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """Paths that were decoded."""
-    found, decode = [], loader.decode
+    found, decode = [], reads.decode
 
     def counted(path, *rest):
         found.append(str(path))
         return decode(path, *rest)
 
-    monkeypatch.setattr(loader, "decode", counted)
+    monkeypatch.setattr(reads, "decode", counted)
     return found
 
 

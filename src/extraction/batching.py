@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from ..utils import BadInput
-from .loader import Pack, Plan
+from .assembly import Pack
+from .plans import Plan
 
 PENDING_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}  # inputs held until a batch of their shape is full
 # on a CPU the least within 3 % of the best rate (benchmarks/batches.py); on a GPU larger ones only delay results

@@ -22,9 +22,11 @@ import torch
 from ..models.spec import DEFAULT_CONTEXT_MS, N_COMPONENTS, Model
 from ..records import Stimuli
 from ..utils import BadInput, first_names, granted_cores
+from .assembly import Pack
 from .batching import Batch, Batcher, out_of_memory
 from .hooks import Contribution, HookedModel, hooked
-from .loader import Pack, Plan, Settings, Viewer, load_packs
+from .loader import load_packs
+from .plans import Plan, Settings, Viewer
 from .series import write_series
 from .windows import Mode, context_limits
 

@@ -11,7 +11,7 @@ import torch
 from ..models.inspect import outputs
 from ..models.spec import Model, StepTimes
 from ..utils import BadInput
-from .loader import Plan
+from .plans import Plan
 from .projection import Projection, make_projection
 from .windows import Mode
 

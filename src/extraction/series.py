@@ -8,8 +8,9 @@ import torch
 
 from ..models.spec import Model, Shown
 from ..records import Stimuli
-from .loader import Plan, Settings, make_plan, reads
+from .plans import Plan, Settings, make_plan
 from .projection import make_projection
+from .reads import reads
 
 
 def write_series(

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.extraction import loader
+from src.extraction import reads
 from src.extraction.extract import ArraySink, Part, extract_parts, make_settings
-from src.extraction.loader import _pictures_and_inputs, make_plan
+from src.extraction.plans import make_plan
+from src.extraction.reads import _pictures_and_inputs
 from src.extraction.workers import can_fork
 from src.models.preprocessing import FramePreprocessing
 from src.records import Stimuli
@@ -56,13 +57,13 @@ def test_several_contexts_give_what_each_gives_alone(films, mode, declared, proc
 
 @pytest.mark.parametrize("mode", ["block", "causal"])
 def test_each_film_is_decoded_once_for_all_contexts(films, monkeypatch, mode):
-    decoded, decode = [], loader.decode
+    decoded, decode = [], reads.decode
 
     def counted(path, numbers, *rest):
         decoded.append(str(path))
         return decode(path, numbers, *rest)
 
-    monkeypatch.setattr(loader, "decode", counted)
+    monkeypatch.setattr(reads, "decode", counted)
     together(clip_model(), films, mode=mode)
     assert sorted(decoded) == sorted(map(str, films.paths[:4]))
 
@@ -106,13 +107,13 @@ def test_several_models_give_what_each_gives_alone(films, mode, processes, decla
 
 
 def test_each_film_is_decoded_once_for_all_models_and_only_the_frames_they_see(films, monkeypatch):
-    decoded, decode = [], loader.decode
+    decoded, decode = [], reads.decode
 
     def counted(path, numbers, *rest):
         decoded.append((str(path), list(numbers)))
         return decode(path, numbers, *rest)
 
-    monkeypatch.setattr(loader, "decode", counted)
+    monkeypatch.setattr(reads, "decode", counted)
     networks = [with_rate(clip_model(), 10.0), with_rate(clip_model(), 5.0)]
     parts = [Part(network, ArraySink(len(films), len(BINS_MS)), 400.0, None) for network in networks]
     extract_parts(parts, films, BINS_MS, n_workers=1)
@@ -152,7 +153,7 @@ def test_no_input_shows_a_picture_that_was_forgotten(tmp_path_factory, contexts,
     stimuli = Stimuli("film", ("film",), (path,), np.full(1, 960.0), ("video",))
     bins_ms = regular_bins(960.0, 80.0)
     plans = [make_plan(clip_model(), stimuli, 0, make_settings(bins_ms, mode, one, True)) for one in contexts]
-    events = list(_pictures_and_inputs(plans, loader.Decoder(plans[0])))
+    events = list(_pictures_and_inputs(plans, reads.Decoder(plans[0])))
     oldest, n_pictures, windows = 0, 0, [[] for _ in plans]
     for event in events:
         if isinstance(event, tuple):

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from src.data.films import write_lossless
-from src.extraction import loader
+from src.extraction import reads
+from src.extraction.assembly import Pack
 from src.extraction.batching import BATCH_BYTES, Batcher
 from src.extraction.extract import ArraySink, extract, feature_sizes
-from src.extraction.loader import Pack
 from src.extraction.projection import make_projection
 from src.records import Stimuli
 from src.utils import BadInput, regular_bins
@@ -184,7 +184,7 @@ def test_a_still_image_is_a_still_video(tmp_path, mode):
 @pytest.mark.parametrize("make", [frame_model, clip_model])
 def test_each_video_is_decoded_once(films, monkeypatch, mode, make):
     opened = []
-    monkeypatch.setattr(loader, "decode", lambda path, *rest: opened.append(path) or decode(path, *rest))
+    monkeypatch.setattr(reads, "decode", lambda path, *rest: opened.append(path) or decode(path, *rest))
     run(make(), films, BINS_MS, mode=mode, context_ms=400.0)
     assert sorted(opened) == sorted(map(str, films.paths))
 

@@ -24,8 +24,9 @@ from PIL import Image
 from src.extraction import gpu_video
 from src.extraction.extract import ArraySink, Part, extract_parts, make_settings
 from src.extraction.gpu_video import GpuDecoder, choose_films, sample, stacked
-from src.extraction.loader import make_plan, reads, same_frame
 from src.extraction.planes import rgb_of_planes, stacked_planes
+from src.extraction.plans import make_plan
+from src.extraction.reads import reads, same_frame
 from src.records import Stimuli
 from src.utils import BadInput, regular_bins
 from src.video import decode, piece, probe

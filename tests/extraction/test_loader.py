@@ -4,17 +4,11 @@ import torch
 from PIL import Image
 
 from src.extraction import loader
+from src.extraction.assembly import Assembler
 from src.extraction.extract import make_settings
-from src.extraction.loader import (
-    Assembler,
-    DistinctInput,
-    Viewer,
-    load_packs,
-    make_plan,
-    make_reader,
-    reads,
-    same_frame,
-)
+from src.extraction.loader import load_packs, make_reader
+from src.extraction.plans import Viewer, make_plan
+from src.extraction.reads import DistinctInput, reads, same_frame
 from src.extraction.transfer import Transfer
 from src.extraction.workers import Item, can_fork
 from src.models.preprocessing import FramePreprocessing
@@ -139,7 +133,7 @@ def test_a_read_is_limited_in_pictures_and_bytes(films, monkeypatch):
     plan = make_plan(frame_model(), films, 2, make_settings(BINS_MS, "block", 400.0, False))
     sizes = [len(read.pictures) for read in reads(plan)]
     assert sizes == [16, 16, 16, 1]
-    monkeypatch.setattr(loader, "READ_BYTES", 5 * 48 * 64 * 3)
+    monkeypatch.setattr("src.extraction.reads.READ_BYTES", 5 * 48 * 64 * 3)
     sizes = [len(read.pictures) for read in reads(plan)]
     assert sizes == [5] * 9 + [4]
     inputs = [each for read in reads(plan) for each in read.inputs]

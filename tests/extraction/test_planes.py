@@ -5,8 +5,9 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from src.extraction.extract import make_settings
-from src.extraction.loader import Decoder, make_plan, reads
 from src.extraction.planes import Planes, rgb_of_planes, stacked_planes
+from src.extraction.plans import make_plan
+from src.extraction.reads import Decoder, reads
 from src.records import Stimuli
 from src.utils import regular_bins
 from tests.models.films import drifting_frames, frame_model, make_films, write_film

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from src import video
-from src.extraction import loader
+from src.extraction import loader, reads
 from src.extraction.extract import ArraySink, Part, extract_parts, make_settings
-from src.extraction.loader import Viewer, make_plan, make_reader
+from src.extraction.loader import make_reader
+from src.extraction.plans import Viewer, make_plan
 from src.extraction.workers import can_fork
 from src.records import Stimuli
 from src.utils import regular_bins
@@ -32,7 +33,7 @@ def stimuli_of(paths) -> Stimuli:
 @pytest.fixture
 def films(tmp_path, monkeypatch) -> Stimuli:
     """Films of 6 s, of variable rate, of 2.4 s, and without an index, of which more than 2 s are long."""
-    monkeypatch.setattr(loader, "PIECE_MS", 1000.0)
+    monkeypatch.setattr(loader, "SECTION_MS", 1000.0)
     options = {"g": "12", "bf": "2"}
     paths = [
         write_coded(tmp_path / "a", n_frames=150, options=options),
@@ -84,9 +85,9 @@ def test_a_section_is_decoded_from_its_entry_on(films, monkeypatch):
     monkeypatch.setattr(video, "_Display", noted)
     viewer = Viewer(by_frame(frame_model()), make_settings(BINS_MS, "block", 200.0, True))
     reader = make_reader([viewer], films, {0: [0]}, 2, True, True)
-    reads = [[item for item in reader(number, np.empty) if item[1] is not None] for number in range(len(reader.groups))]
+    found = [[item for item in reader(number, np.empty) if item[1] is not None] for number in range(len(reader.groups))]
     assert begun == [0, *ENTRIES_MS[[1, 3, 5, 7, 9]]]
-    assert sum(len(array) for items in reads for _, array in items) == 149
+    assert sum(len(array) for items in found for _, array in items) == 149
 
 
 @pytest.mark.parametrize(("mode", "context_ms"), [("block", 200.0), ("block", 480.0), ("causal", 240.0)])
@@ -129,7 +130,7 @@ def test_a_state_is_carried_through_films_that_are_read_at_once(films):
 
 
 def test_the_order_of_results_does_not_depend_on_how_fast_the_processes_are(films, monkeypatch):
-    decode = loader.decode
+    decode = reads.decode
 
     class Sink(ArraySink):
         def write(self, stimulus, layer, first_bin, values):
@@ -141,7 +142,7 @@ def test_the_order_of_results_does_not_depend_on_how_fast_the_processes_are(film
                 time.sleep(0.004 if (number + first) % 40 < 10 else 0)
                 yield number, frame
 
-        monkeypatch.setattr(loader, "decode", uneven)
+        monkeypatch.setattr(reads, "decode", uneven)
         rows.clear()
         sink = Sink(len(films), len(BINS_MS))
         run(by_frame(clip_model()), films, BINS_MS, sink=sink, processes=True, n_workers=3)
@@ -159,5 +160,5 @@ def test_windows_that_begin_before_their_section_see_all_of_their_frames(films):
     assert np.concatenate([part.needed for part in parts]).tolist() == plan.needed.tolist()
     for part in parts[1:]:
         (first,) = part.needed[:1]
-        assert next(iter(loader.reads(part))).inputs[0].pictures == tuple(range(6))
+        assert next(iter(reads.reads(part))).inputs[0].pictures == tuple(range(6))
         np.testing.assert_allclose(np.ptp(part.windows_ms[first]), 240.0)
