@@ -33,6 +33,7 @@ from .windows import Mode, context_limits
 SHORT_FRAMES = 16
 IN_FLIGHT = 2  # passes that are queued before the results of the first are read
 HALF = ("bf16", "fp16")
+Layers = dict[str, tuple[torch.Tensor, list[Contribution]]]  # rows of each layer, and their contributions to bins
 COMPLETE = 1 - 1e-5  # summed weight at which a bin is complete
 
 
@@ -334,7 +335,7 @@ class _Results:
     """Results of one forward pass; on a GPU they may be read after the event `copied`."""
 
     batch: Batch
-    layers: dict[str, tuple[torch.Tensor, list[Contribution]]]
+    layers: Layers
     copied: "torch.cuda.Event | None"
 
 
@@ -389,10 +390,10 @@ class _Network:
             while len(self._running) > IN_FLIGHT:
                 self._collect(self._running.popleft())
 
-    def _layers_or_none(self, batch: Batch):
+    def _layers_or_none(self, batch: Batch, precision: str | None = None) -> Layers | None:
         """Return the results of all layers, or None if memory is exhausted."""
         try:
-            return self._hooked.run(batch.tensor, batch.rows)
+            return self._hooked.run(batch.tensor, batch.rows, precision)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -415,10 +416,29 @@ class _Network:
         if new and self._notice is not None:
             precision = self._hooked.precision
             self._notice(f"{self.model.name}: {first_names(new)} not finite in {precision}; computed in fp32 instead")
-        exact = self._hooked.run(results.batch.tensor, results.batch.rows, "fp32")
-        if results.copied is not None:
-            torch.cuda.synchronize(self._hooked.device)
+        exact = self._exact(results.batch)
         return replace(results, layers={**results.layers, **{layer: exact[layer] for layer in bad}})
+
+    def _exact(self, batch: Batch) -> Layers:
+        """Return the results of all layers in fp32, from halves of the batch after memory is exhausted."""
+        layers = self._layers_or_none(batch, "fp32")
+        if layers is None:
+            self._batcher.shrink(batch)
+            half = (len(batch.rows) + 1) // 2
+            return _joined(self._exact(batch[:half]), self._exact(batch[half:]))
+        if self._hooked.device.type == "cuda":
+            torch.cuda.synchronize(self._hooked.device)
+        return layers
+
+
+def _joined(first: Layers, second: Layers) -> Layers:
+    """Return the results of two parts of a batch as those of one."""
+    found = {**first, **second}
+    for layer in first.keys() & second.keys():
+        (rows, contributions), (more_rows, more) = first[layer], second[layer]
+        more = [replace(one, rows=slice(one.rows.start + len(rows), one.rows.stop + len(rows))) for one in more]
+        found[layer] = torch.cat([rows, more_rows]), contributions + more
+    return found
 
 
 @dataclass

@@ -351,6 +351,30 @@ def test_layers_that_overflow_in_half_precision_are_computed_in_fp32(films):
     run(frame_model(), films, BINS_MS, precision="fp16", notice=pytest.fail)
 
 
+@pytest.mark.parametrize("make", [frame_model, clip_model])
+def test_layers_that_overflow_are_computed_in_halves_where_memory_runs_out(films, make):
+    def model(most: int):
+        made = make()
+        with torch.no_grad():
+            made.module.early.weight.mul_(1e6)
+            made.module.early.bias.fill_(0)
+
+        def small_only(_module, inputs):
+            if not torch.is_autocast_enabled("cpu"):
+                tried.append(len(inputs[0]))
+                if len(inputs[0]) > most:
+                    raise RuntimeError("CUDA out of memory")
+
+        made.module.early.register_forward_pre_hook(small_only)
+        return made
+
+    tried: list[int] = []
+    options = {"context_ms": 240.0, "precision": "fp16", "batch_size": 7}
+    expected = run(model(most=7), films, BINS_MS, **options)
+    assert max(tried) == 7
+    assert_same(run(model(most=2), films, BINS_MS, **options), expected, 1.0)
+
+
 def test_layers_that_overflow_in_fp32_stay_so(films):
     model, one_bin = overflowing(exact=True), np.array([[0, 400.0]])
     sinks = [run(model, films, one_bin, precision=precision) for precision in ("fp32", "fp16")]
