@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from src.extraction.extract import _Network
+from src.records import Stimuli
 from src.utils import regular_bins
+from tests.extraction.coded_films import write_coded
 from tests.extraction.test_extraction import assert_same, run
+from tests.extraction.test_loader import by_frame
 from tests.models.films import clip_model, frame_model, make_films
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -44,3 +47,13 @@ def test_a_batch_does_not_wait_for_the_gpu(films, make, monkeypatch):
     sink = run(make(), films, BINS_MS, device="cuda", batch_size=2, n_components=30, gpu_video=False)
     assert len(seen) > 3
     assert all(np.isfinite(values[2]).all() for values in sink.values.values())
+
+
+def test_sections_of_a_film_give_what_the_whole_film_gives_on_the_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.extraction.loader.SECTION_MS", 1000.0)
+    path = write_coded(tmp_path / "long", n_frames=150, options={"g": "12", "bf": "2"})
+    film = Stimuli("long", ("long",), (path,), np.array([6000.0]), ("video",))
+    for model in (by_frame(frame_model()), by_frame(clip_model())):
+        expected = run(model, film, BINS_MS, n_components=30, context_ms=240.0)
+        options = {"device": "cuda", "gpu_video": False, "n_workers": 3}
+        assert_same(run(model, film, BINS_MS, n_components=30, context_ms=240.0, **options), expected, 1e-3)
