@@ -147,11 +147,12 @@ def decode(
         if entry:
             container.seek(stamp, stream=stream)
         for got, frame in enumerate(container.decode(stream), start=1 + entry - info.first):
-            if convert is None and entry and frame.pts != stamp:
-                # its index leads elsewhere
-                yield from decode(path, [following, *wanted], replace(info, entries=None), threads, converted)
-                return
-            convert = convert or _conversion(_Display(path, stream, frame, threads), converted)
+            if convert is None:
+                if entry and (frame.pts, frame.width, frame.height) != (stamp, info.width, info.height):
+                    # the index leads elsewhere, or frames change their size, which is that of the film's first one
+                    yield from decode(path, [following, *wanted], replace(info, entries=None), threads, converted)
+                    return
+                convert = _conversion(_Display(path, stream, frame, threads), converted)
             if got - 1 == following:
                 yield following, convert(_sound(path, frame, got - 1 + info.first))
                 following = next(wanted, None)

@@ -150,14 +150,15 @@ def test_decoding_begins_with_the_entry_before_the_first_frame(tmp_path, begun):
     assert begun == [0, 0, 12, 24, 48, 24]
 
 
-def test_an_index_that_leads_to_another_frame_is_not_trusted(tmp_path, begun):
+def test_an_index_that_leads_to_another_frame_or_size_is_not_trusted(tmp_path, begun):
     path = write_coded(tmp_path / "film", options={"g": "12"})
     info = probe(path)
     whole = dict(decode(path, range(N_FRAMES), info))
-    wrong = replace(info, entries=np.array([[17, info.entries[0, 1] + 1]]))
-    for number, frame in decode(path, iter([20, 30, 59]), wrong):
-        np.testing.assert_array_equal(frame, whole[number])
-    assert begun == [0, 0]
+    another_frame = replace(info, entries=np.array([[17, info.entries[0, 1] + 1]]))
+    for wrong in (another_frame, replace(info, width=2 * info.width)):
+        for number, frame in decode(path, iter([20, 30, 59]), wrong):
+            np.testing.assert_array_equal(frame, whole[number])
+    assert begun == [0, 0, 0]
 
 
 def test_a_piece_of_a_film_is_the_film_that_was_cut_there(tmp_path):
