@@ -27,6 +27,10 @@ def stored(record: Responses, place: Path) -> Responses:
     return brainio.read(brainio.write(record, place))
 
 
+# options of a score on films of seconds
+SHORT_FILMS = {"clip_ms": 5000.0, "gap_ms": 3000.0}
+
+
 def assert_equal(a: Responses, b: Responses) -> None:
     """Check that two records are equal."""
     assert a.digest == b.digest
@@ -47,7 +51,7 @@ def scored(monkeypatch, declared: Fmri, data_home: Path, home: Path, **request) 
     """Return the facts of the embedded network's score on a miniature under `data_home`."""
     monkeypatch.setitem(data.FMRI, declared.name, declared)
     config = Config(data_home, home / "activations", home / "results", home / "weights", 2)
-    options = {"splits": 2, "clip_ms": 5000.0, "gap_ms": 3000.0, "bootstrap": 0, **request}
+    options = {"splits": 2, "bootstrap": 0, **request}
     [result] = score(Request(benchmark="fmri", model="fake-net", datasets=(declared.name,), **options), config)
     return dict(result.facts) | {"arrays": result.arrays}
 

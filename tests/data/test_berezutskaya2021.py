@@ -88,6 +88,6 @@ def test_missing_participants_are_named_with_the_command(folder, tmp_path):
 
 @pytest.mark.slow
 def test_a_score_finds_the_planted_layers(monkeypatch, folder, tmp_path):
-    facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path)
+    facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path, **public_fmri.SHORT_FILMS)
     assert facts["best_per_unit"]["test"] > 0.3
     public_fmri.assert_planted_layers_win(facts, np.tile(group_of_vertex(), 2), N_GROUPS)

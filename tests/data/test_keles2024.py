@@ -105,7 +105,7 @@ def test_missing_raw_files_and_film_are_named_with_the_command(folder, tmp_path)
 
 @pytest.mark.slow
 def test_a_score_finds_the_planted_layers(monkeypatch, folder, tmp_path):
-    facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path)
+    facts = public_fmri.scored(monkeypatch, DECLARED, folder.parent, tmp_path, **public_fmri.SHORT_FILMS)
     assert facts["best_per_unit"]["test"] > 0.3
     assert facts["best_per_unit"]["normalised"] > 0.25
     assert facts["ceiling"] > 0.5

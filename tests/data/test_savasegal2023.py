@@ -127,6 +127,6 @@ def test_no_usable_run_is_refused(tmp_path, folder):
 @pytest.mark.slow
 def test_a_score_reaches_the_planted_signal(monkeypatch, folder, tmp_path):
     # halves of so short a film differ too much to be predicted from each other
-    facts = public_fmri.scored(monkeypatch, GROWTH, folder.parent, tmp_path, splits=4)
+    facts = public_fmri.scored(monkeypatch, GROWTH, folder.parent, tmp_path, splits=4, **public_fmri.SHORT_FILMS)
     assert facts["best_per_unit"]["test"] > 0.6
     assert facts["ceiling"] > 0.8
