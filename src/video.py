@@ -142,19 +142,25 @@ def decode(
     if following is None:
         return
     entry, stamp = _entry_before(info, following)
+    stamps = {} if info.entries is None else dict(info.entries.tolist())
     with _opened(path) as (container, stream):
         stream.thread_type, stream.codec_context.thread_count = "NONE" if threads == 1 else "AUTO", threads
         if entry:
             container.seek(stamp, stream=stream)
         for got, frame in enumerate(container.decode(stream), start=1 + entry - info.first):
+            number = got - 1 + info.first
             if convert is None:
-                if entry and (frame.pts, frame.width, frame.height) != (stamp, info.width, info.height):
-                    # the index leads elsewhere, or frames change their size, which is that of the film's first one
+                if entry and not _is_entry(frame, info, stamp):
                     yield from decode(path, [following, *wanted], replace(info, entries=None), threads, converted)
                     return
                 convert = _conversion(_Display(path, stream, frame, threads), converted)
+            if frame.pts is not None and stamps.get(number, frame.pts) != frame.pts:
+                raise BadInput(
+                    f"{path}: a packet before frame {number} holds no frame; expected one in each; it is damaged or "
+                    f"has hidden frames: encode it anew"
+                )
             if got - 1 == following:
-                yield following, convert(_sound(path, frame, got - 1 + info.first))
+                yield following, convert(_sound(path, frame, number))
                 following = next(wanted, None)
             if following is None:
                 return
@@ -169,6 +175,25 @@ def entries_ms(info: VideoInfo) -> np.ndarray:
     numbers = info.entries[:, 0] - info.first
     numbers = numbers[(numbers > 0) & (numbers < info.n_frames)]
     return numbers * 1000 / info.fps if info.starts_ms is None else info.starts_ms[numbers]
+
+
+def has_entries(path: str | Path, info: VideoInfo) -> bool:
+    """Return True if decoding can begin with entries of a film: with the one in the middle of them, by trial."""
+    if info.entries is None or not len(info.entries):
+        return False
+    _, stamp = info.entries[len(info.entries) // 2].tolist()
+    with _opened(path) as (container, stream):
+        container.seek(stamp, stream=stream)
+        return _is_entry(next(container.decode(stream), None), info, stamp)
+
+
+def _is_entry(frame, info: VideoInfo, stamp: int) -> bool:
+    """Return False where an index leads elsewhere, a packet is wrongly marked, or frames differ from the first in size.
+
+    The film is then decoded from its start.
+    """
+    as_expected = (stamp, info.width, info.height)
+    return frame is not None and frame.key_frame and (frame.pts, frame.width, frame.height) == as_expected
 
 
 def _entry_before(info: VideoInfo, number: int) -> tuple[int, int]:

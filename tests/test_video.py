@@ -14,7 +14,7 @@ from PIL import Image
 
 from src import video
 from src.utils import BadInput
-from src.video import check_film, decode, frames_at, piece, probe, read_frames, read_image, window_frames
+from src.video import check_film, decode, frames_at, has_entries, piece, probe, read_frames, read_image, window_frames
 from tests.extraction.coded_films import DECODED, N_FRAMES, OTHERS, write_coded
 from tests.models.films import drifting_frames, write_film
 
@@ -159,6 +159,51 @@ def test_an_index_that_leads_to_another_frame_or_size_is_not_trusted(tmp_path, b
         for number, frame in decode(path, iter([20, 30, 59]), wrong):
             np.testing.assert_array_equal(frame, whole[number])
     assert begun == [0, 0, 0]
+
+
+def remuxed(path: Path, changed, name: str = "remuxed") -> Path:
+    """A copy of a film with other packets: changed(number, bytes, is a key frame) -> (bytes, is a key frame)."""
+    found = path.with_stem(name)
+    with av.open(str(path)) as source, av.open(str(found), "w") as copy:
+        stream = source.streams.video[0]
+        target = copy.add_stream_from_template(stream)
+        for number, packet in enumerate(packet for packet in source.demux(stream) if packet.dts is not None):
+            content, is_key = changed(number, bytes(packet), packet.is_keyframe)
+            new = av.Packet(content)
+            new.pts, new.dts, new.time_base, new.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+            new.is_keyframe, new.stream = is_key, target
+            copy.mux(new)
+    return found
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("mpeg4", "mp4"), ("msmpeg4", "mkv")])
+def test_packets_wrongly_marked_as_key_frames_are_not_trusted(tmp_path, begun, codec, suffix):
+    coded = write_coded(tmp_path / "film", codec=codec, suffix=suffix, options={"g": "12"})
+    path = remuxed(coded, lambda number, content, _: (content, True))
+    info = probe(path)
+    assert len(info.entries) > 50
+    whole = dict(decode(path, range(N_FRAMES), info))
+    for first in (7, 29, 41):
+        (found,) = decode(path, [first], info)
+        np.testing.assert_array_equal(found[1], whole[first])
+    assert not has_entries(path, info)
+    assert has_entries(coded, probe(coded))
+    assert begun == [0, 0, 0, 0]
+
+
+def test_packets_without_a_frame_are_named_wherever_decoding_begins(tmp_path):
+    def hidden(number, content, is_key):
+        # bit 4 of a VP8 frame says whether it is shown
+        return (bytes([content[0] & ~0x10]) + content[1:] if number == 17 else content), is_key
+
+    path = remuxed(write_coded(tmp_path / "film", codec="libvpx", suffix="webm", options={"g": "12"}), hidden)
+    info = probe(path)
+    assert info.n_frames == N_FRAMES
+    assert len(list(decode(path, range(12), info))) == 12
+    assert len(list(decode(path, [30], info))) == 1
+    for numbers in (range(12, 30), range(30), [13, 24]):
+        with pytest.raises(BadInput, match="a packet before frame 24 holds no frame"):
+            list(decode(path, numbers, info))
 
 
 def test_a_piece_of_a_film_is_the_film_that_was_cut_there(tmp_path):

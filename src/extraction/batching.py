@@ -39,6 +39,7 @@ class Batcher:
         self._given, self._device = batch_size, device
         self._sizes: dict[tuple[int, ...], int] = {}  # rows of a batch, by the shape of a row
         self._buffer: dict[tuple[int, ...], list[Batch]] = {}
+        self._place_of: dict[int, int] = {}  # of each stimulus in the order of their first packs
 
     def size(self, rows: torch.Tensor) -> int:
         """Return the number of rows of a batch of rows like these."""
@@ -54,11 +55,12 @@ class Batcher:
             rows = [(pack.plan, *span) for span in pack.spans]
             yield from (Batch(pack.tensor[i : i + 1], [row]) for i, row in enumerate(rows))
             return
+        self._place_of.setdefault(pack.plan.stimulus, len(self._place_of))
         size, shape = self.size(pack.tensor), tuple(pack.tensor.shape[1:])
         self._buffer.setdefault(shape, []).append(Batch(pack.tensor, [(pack.plan, *span) for span in pack.spans]))
         while self._count(shape) >= size:
             yield self._take(shape)
-        for other in [s for s, parts in self._buffer.items() if self._is_stale(parts, pack.plan.stimulus)]:
+        for other in [s for s, parts in self._buffer.items() if self._is_stale(parts)]:
             yield self._take(other)
         while self._bytes() > max(PENDING_BYTES.get(self._device.type, 0), pack.tensor[:1].nbytes * size):
             yield self._take(max(self._buffer, key=self._count))
@@ -79,9 +81,10 @@ class Batcher:
             torch.cuda.empty_cache()
         self._sizes[tuple(batch.tensor.shape[1:])] = (len(batch.rows) + 1) // 2
 
-    def _is_stale(self, parts: list[Batch], stimulus: int) -> bool:
+    def _is_stale(self, parts: list[Batch]) -> bool:
         """Return True if one row per stimulus since the first part would have filled the batch."""
-        return stimulus - parts[0].rows[0][0].stimulus > self.size(parts[0].tensor)
+        first = parts[0].rows[0][0].stimulus
+        return len(self._place_of) - 1 - self._place_of[first] > self.size(parts[0].tensor)
 
     def _count(self, shape) -> int:
         return sum(len(part.rows) for part in self._buffer.get(shape, []))

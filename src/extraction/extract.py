@@ -458,6 +458,7 @@ class _Collector:
 
     def __init__(self, sinks: Sequence[Sink], stimuli: Stimuli, progress):
         self._sinks, self._stimuli, self._report = sinks, stimuli, progress
+        self._started: set[tuple[int, int]] = set()
         self._open: dict[tuple[int, int], _Progress] = {}
         self._seconds = np.asarray(stimuli.duration_ms, dtype=float) / 1000
         self._total_s = len(sinks) * float(self._seconds.sum())
@@ -468,9 +469,12 @@ class _Collector:
         self._sinks[plan.viewer].finish(plan.stimulus, plan.time_map.n_valid)
 
     def open(self, plan: Plan) -> None:
-        """Start a stimulus, of which a part may have started before, or finish it if none of its windows is needed."""
+        """Start a stimulus with its first section, or finish it if none of its windows is needed."""
+        if plan.id in self._started:
+            return
+        self._started.add(plan.id)
         if len(plan.needed):
-            self._open.setdefault(plan.id, _Progress(plan, len(plan.needed)))
+            self._open[plan.id] = _Progress(plan, len(plan.needed))
         else:
             self._done_s += self._seconds[plan.stimulus]
             self._finish(plan)

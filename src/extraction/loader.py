@@ -1,7 +1,7 @@
 """Loader of model input: stimuli are decoded once, in order, and preprocessed ahead of the forward passes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ..records import Stimuli
-from ..video import entries_ms
+from ..utils import BadInput
+from ..video import entries_ms, has_entries
 from .assembly import Assembler, Pack, by_frame
 from .gpu_video import FILMS_AT_ONCE, GpuDecoder, GpuFilms, choose_films
 from .plans import Plan, Viewer, make_plan, naming, with_windows
@@ -224,23 +225,27 @@ def _groups(reader: Reader, n_workers: int, in_sections: bool) -> Iterator[list[
         if kind[index] != "image":
             is_long = reader.stimuli.duration_ms[index] >= 2 * SECTION_MS
             cut = in_sections and n_workers > 1 and is_long
-            yield from ([one] for one in (_sections(reader.plans(index)) if cut else [Section(index)]))
+            yield from ([one] for one in (_sections(reader, index) if cut else [Section(index)]))
     if group:
         yield group
 
 
-def _sections(plans: Sequence[Plan]) -> list[Section]:
+def _sections(reader: Reader, index: int) -> list[Section]:
     """Return the sections of a film that several processes may decode: each begins with an entry of the film.
 
-    It is one where a state is carried through the film, or windows are nearly as long.
+    It is one where a state is carried through the film, where windows are nearly as long, and where it cannot be read,
+    which its worker will say.
     """
-    stimulus, info, ends_ms = plans[0].stimulus, plans[0].info, []
-    longest_ms = max(float(np.ptp(plan.windows_ms, axis=1).max()) for plan in plans)
-    count, entries = int(info.duration_ms // max(SECTION_MS, SECTION_WINDOWS * longest_ms)), entries_ms(info)
-    if len(entries) and with_windows(plans) and not any(plan.streamed for plan in plans):
-        wished = np.arange(1, count) * info.duration_ms / count
-        nearest = np.abs(entries[:, None] - wished).argmin(axis=0)
-        # windows that begin with the entry do not end before half a frame
-        ends_ms = (np.unique(entries[nearest]) + 500 / info.fps).tolist()
-    limits_ms = [-np.inf, *ends_ms, np.inf]
-    return [Section(stimulus, *limits) for limits in pairwise(limits_ms)]
+    ends_ms: list[float] = []
+    with suppress(BadInput):
+        plans = reader.plans(index)
+        path, info = plans[0].path, plans[0].info
+        longest_ms = max(float(np.ptp(plan.windows_ms, axis=1).max()) for plan in plans)
+        count, entries = int(info.duration_ms // max(SECTION_MS, SECTION_WINDOWS * longest_ms)), entries_ms(info)
+        carried = any(plan.streamed for plan in plans)
+        if count > 1 and len(entries) and with_windows(plans) and not carried and has_entries(path, info):
+            wished = np.arange(1, count) * info.duration_ms / count
+            nearest = np.abs(entries[:, None] - wished).argmin(axis=0)
+            # windows that begin with the entry do not end before half a frame
+            ends_ms = (np.unique(entries[nearest]) + 500 / info.fps).tolist()
+    return [Section(index, *limits) for limits in pairwise([-np.inf, *ends_ms, np.inf])]

@@ -171,7 +171,7 @@ class Processes:
         self._capacity = min(PART_BYTES, ring_bytes // n_workers) // ALIGNMENT * ALIGNMENT
         self.memory = np.frombuffer(mmap.mmap(-1, self._capacity * n_workers), dtype=np.uint8)
         self._alive = os.pipe()
-        self._workers, self._connections = [], []
+        self._workers, self._connections, self._released = [], [], [0] * n_workers
         with warnings.catch_warnings(), _frozen_garbage():
             # as in torch's DataLoader: the processes use no thread of the parent
             warnings.filterwarnings("ignore", "This process.*is multi-threaded", DeprecationWarning)
@@ -221,6 +221,8 @@ class Processes:
             try:
                 if not ready.poll(0):
                     idle()
+                    for each in range(len(self._workers)):
+                        self._give_back(each)
                 announced = connection.recv()
             except (EOFError, ConnectionResetError):
                 self._workers[worker].join(5)
@@ -245,9 +247,17 @@ class Processes:
         return Item(header, array, partial(self._release, worker, cost), worker)
 
     def _release(self, worker: int, cost: int) -> None:
-        """Give bytes back to a process, which may have ended after its last task."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._connections[worker].send(cost)
+        """Give bytes back to a process, in few messages: it may be too busy to read many."""
+        self._released[worker] += cost
+        if self._released[worker] >= MESSAGE_BYTES:
+            self._give_back(worker)
+
+    def _give_back(self, worker: int) -> None:
+        """Tell a process the bytes that were released; it may have ended after its last task."""
+        if cost := self._released[worker]:
+            self._released[worker] = 0
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._connections[worker].send(cost)
 
     def close(self) -> None:
         """End the processes."""

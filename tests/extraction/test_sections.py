@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src import video
 from src.extraction import loader, reads
@@ -12,7 +13,7 @@ from src.extraction.loader import make_reader
 from src.extraction.plans import Viewer, make_plan
 from src.extraction.workers import can_fork
 from src.records import Stimuli
-from src.utils import regular_bins
+from src.utils import BadInput, regular_bins
 from src.video import probe
 from tests.extraction.coded_films import write_coded
 from tests.extraction.test_extraction import assert_same, run
@@ -119,6 +120,45 @@ def test_several_models_and_contexts_see_the_sections_of_one_film(films):
 
     for found, expected in zip(together(True), together(False), strict=True):
         assert_same(found, expected, 1e-6)
+
+
+def test_a_model_without_windows_that_are_needed_is_finished_once(films):
+    """The bin is covered by the frames of the slower model only in part, and by no whole one."""
+    finished = []
+
+    class Sink(ArraySink):
+        def finish(self, stimulus, n_valid):
+            assert not self.done[stimulus]
+            finished.append((stimulus, n_valid))
+            super().finish(stimulus, n_valid)
+
+    film = stimuli_of(films.paths[:1])
+    models = [by_frame(frame_model(25.0)), by_frame(frame_model(5.0))]
+    parts = [Part(model, Sink(1, 1), 400.0, None) for model in models]
+    extract_parts(parts, film, np.array([[0.0, 6050.0]]), processes=True, n_workers=3)
+    assert sorted(finished) == [(0, 0), (0, 1)]
+
+
+def test_a_film_that_cannot_be_read_is_named_by_its_worker_after_those_before_it(films):
+    films.paths[1].write_bytes(films.paths[1].read_bytes()[:2000])
+    assert len(sections_of(films, by_frame(frame_model()))[1]) == 1
+    with pytest.raises(BadInput, match="stimulus 'b' of long"):
+        run(by_frame(frame_model()), films, BINS_MS, processes=True, n_workers=2)
+
+
+def test_batches_are_full_where_images_come_in_turns(tmp_path):
+    sizes, rng = [], np.random.default_rng(0)
+    paths = []
+    for i in range(200):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(rng.integers(0, 256, (48, 64 + 8 * (i == 20), 3), dtype=np.uint8)).save(paths[-1])
+    images = Stimuli("images", tuple(map(str, range(200))), tuple(paths), np.full(200, 200.0), ("image",) * 200)
+    model = by_frame(frame_model())
+    model = type(model)(**{**model.__dict__, "layers": {"readout": "C"}})
+    model.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    run(model, images, np.array([[0.0, 200.0]]), processes=True, n_workers=6, batch_size=32)
+    assert sorted(sizes)[::-1][:6] == [32] * 6
+    assert len(sizes) <= 9
 
 
 def test_a_state_is_carried_through_films_that_are_read_at_once(films):
