@@ -188,9 +188,10 @@ def has_entries(path: str | Path, info: VideoInfo) -> bool:
 
 
 def _is_entry(frame, info: VideoInfo, stamp: int) -> bool:
-    """Return False where an index leads elsewhere, a packet is wrongly marked, or frames differ from the first in size.
+    """Return True for the key frame with a time stamp, as large as the film's first frame.
 
-    The film is then decoded from its start.
+    It is another where an index leads elsewhere, a packet is wrongly marked, or frames change their size: the film is
+    then decoded from its start.
     """
     as_expected = (stamp, info.width, info.height)
     return frame is not None and frame.key_frame and (frame.pts, frame.width, frame.height) == as_expected

@@ -90,6 +90,30 @@ def test_tasks_larger_than_the_memory_of_their_process_are_performed_at_the_same
     assert all((array == part).all() for (_, part), array in seen)
 
 
+def test_many_small_arrays_block_neither_side():
+    """A message for each released array filled the pipe of a process that was itself about to send."""
+
+    def many(number, new):
+        for part in range(100_000):
+            yield part, np.full(64, part % 251, np.uint8)
+
+    def late(*_):
+        raise TimeoutError("the processes and their receiver wait for each other")
+
+    workers, count = Processes(many, 2, 2), 0
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    try:
+        for item in workers.items(lambda: None):
+            count += 1
+            item.release()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        workers.close()
+    assert count == 200_000
+
+
 def test_the_types_of_arrays_are_kept():
     values = np.array([[0, 1.5], [np.nan, -1]], dtype=np.float32)
     ((_, array),) = received(Processes(lambda _, new: [("", values)], 1, 1, RING))
